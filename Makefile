@@ -1,0 +1,116 @@
+# stepkit: `make demo` shows the whole of it on real models, `make test` checks it.
+# Both build the environment in .venv first; nothing else is touched outside build/.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/ready
+POLICY := samples/models/policy.gguf
+PRM := samples/models/prm.gguf
+DEMO := build/demo
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: help demo check lint test golden models clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+# ---- the environment ------------------------------------------------------------------------
+
+define MISSING
+import shutil, sys
+def need(good, what):
+    if not good: sys.exit("stepkit: missing: " + what)
+need(sys.version_info >= (3, 10), "Python 3.10 or newer (this is %d.%d); try make PYTHON=python3.12" % sys.version_info[:2])
+try: import ensurepip, venv
+except ImportError: need(False, "Python's venv module (Debian: apt install python3-venv)")
+need(shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"), "a C compiler (Debian: apt install build-essential)")
+need(shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"), "a C++ compiler (Debian: apt install build-essential)")
+endef
+export MISSING
+
+# one line that counts the files compiled, of pip's thousands
+define PROGRESS
+match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
+  split(substr($$0, RSTART, RLENGTH), n, /[^0-9]+/); share = int(10 * n[2] / n[3])
+  if (share != last) { printf "  llama.cpp: %s of %s files compiled\n", n[2], n[3]; fflush(); last = share }
+}
+/^Successfully installed/ { print "  installed" }
+endef
+export PROGRESS
+
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "stepkit: missing: $(PYTHON)" >&2; exit 1; }
+	@$(PYTHON) -c "$$MISSING"
+	@printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ - -o /dev/null 2>/dev/null || \
+	  { echo "stepkit: missing: C++ headers (Debian: apt install build-essential)" >&2; exit 1; }
+	@mkdir -p build
+	@echo "Building the environment in $(VENV). llama.cpp is compiled once: some five minutes on 2 cores."
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --verbose --disable-pip-version-check -e '.[dev]' 2>&1 \
+	  | tee build/install.log | awk "$$PROGRESS" \
+	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }
+	@echo "Compiling the kernels."
+	@$(VENV)/bin/python -m stepkit.core.warm
+	@touch $@
+
+# ---- the demonstration: one rule an arrow ---------------------------------------------------
+
+demo: $(READY)  ## the whole pipeline on the shipped models, ending in a table
+	@$(MAKE) --no-print-directory $(DEMO)/table.txt $(DEMO)/pairs.jsonl
+	@echo; cat $(DEMO)/table.txt
+	@echo; echo "Preference pairs from rollouts: $$(wc -l < $(DEMO)/pairs.jsonl), the first:"; head -n 1 $(DEMO)/pairs.jsonl
+
+$(DEMO)/attempts.jsonl: samples/problems.jsonl $(POLICY)
+	@mkdir -p $(@D)
+	step-rollout $< -m $(POLICY) --method sample -k 8 --max-tokens 128 | step-split -o $@
+
+$(DEMO)/scored.jsonl: $(DEMO)/attempts.jsonl $(PRM)
+	step-score $< --prm $(PRM) -o $@
+
+$(DEMO)/majority.jsonl: $(DEMO)/scored.jsonl
+	step-rerank $< --by majority -o $@
+
+$(DEMO)/best.jsonl: $(DEMO)/scored.jsonl
+	step-rerank $< --by best -o $@
+
+$(DEMO)/weighted.jsonl: $(DEMO)/scored.jsonl
+	step-rerank $< --by weighted -o $@
+
+$(DEMO)/evidence.jsonl: $(DEMO)/attempts.jsonl $(POLICY)
+	step-rollout $< --limit 80 -m $(POLICY) -k 8 --max-tokens 128 -o $@
+
+$(DEMO)/labels.jsonl: $(DEMO)/evidence.jsonl
+	step-label $< -o $@
+
+$(DEMO)/pairs.jsonl: $(DEMO)/labels.jsonl
+	step-pairs $< --rule best-worst --to trl-dpo -o $@
+
+$(DEMO)/table.txt: $(DEMO)/scored.jsonl $(DEMO)/majority.jsonl $(DEMO)/best.jsonl $(DEMO)/weighted.jsonl
+	python samples/table.py $^ > $@
+
+# ---- checks ---------------------------------------------------------------------------------
+
+check: lint test  ## everything that CI runs
+
+lint: $(READY)
+	ruff check stepkit tests samples
+	ruff format --check stepkit tests samples
+	mypy
+
+test: $(READY)
+	python -m pytest
+
+golden: $(READY)  ## rewrite the golden cases; review them with git diff
+	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py
+
+models: $(READY)  ## train the shipped models again (two to three hours on 2 cores)
+	$(MAKE) -C samples models
+
+clean:  ## remove what the demonstration made
+	rm -rf build
