@@ -1,0 +1,58 @@
+"""What counts say: intervals and the chance that one rate is above another. Plain scalars."""
+
+from __future__ import annotations
+
+from math import exp, lgamma, log, sqrt
+
+Z_95 = 1.96
+"""Two-sided 95 % of a normal distribution, as people write it."""
+
+
+def wilson(k: float, n: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson's score interval for a rate (Wilson 1927; Brown, Cai and DasGupta 2001).
+
+    ``centre = (p + z^2/2n) / (1 + z^2/n)``, half-width
+    ``z sqrt(p(1-p)/n + z^2/4n^2) / (1 + z^2/n)`` with ``p = k/n``. Unlike Wald's it has a width
+    at p = 0 and 1. Outcomes between 0 and 1 may be summed in ``k``: none has a larger variance
+    than the two-valued outcome with the same mean, so the interval is then on the safe side.
+
+    Returns (0, 1) when n = 0. Raises ValueError unless 0 <= k <= n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    p = k / n
+    square = z * z
+    scale = 1 + square / n
+    centre = (p + square / (2 * n)) / scale
+    half = z * sqrt(p * (1 - p) / n + square / (4 * n * n)) / scale
+    return (0.0 if k == 0 else centre - half), (1.0 if k == n else centre + half)
+
+
+def probability_better(k_c: int, n_c: int, k_r: int, n_r: int) -> float:
+    """Posterior chance that the first rate is above the second, under uniform priors.
+
+    Rates are independent Beta(1 + k, 1 + n - k). Closed form for whole counts (Miller, "Formulas
+    for Bayesian A/B testing", 2015): with a = 1 + k, b = 1 + n - k and B the Beta function,
+    ``sum_{i < a_c} B(a_r + i, b_r + b_c) / ((b_c + i) B(1 + i, b_c) B(a_r, b_r))``.
+
+    Raises ValueError unless 0 <= k <= n on both sides.
+    """
+    if not (0 <= k_c <= n_c and 0 <= k_r <= n_r):
+        raise ValueError(f"{k_c} of {n_c} against {k_r} of {n_r}")
+    a_c, b_c = 1 + k_c, 1 + n_c - k_c
+    a_r, b_r = 1 + k_r, 1 + n_r - k_r
+    total = 0.0
+    for i in range(a_c):
+        total += exp(
+            _log_beta(a_r + i, b_r + b_c)
+            - log(b_c + i)
+            - _log_beta(1 + i, b_c)
+            - _log_beta(a_r, b_r)
+        )
+    return min(total, 1.0)
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)

@@ -1,0 +1,1 @@
+"""Foreign formats: a table row and a function each."""

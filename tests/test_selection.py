@@ -1,0 +1,237 @@
+"""Choices among attempts, on groups worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from math import exp, log
+from typing import Any
+
+import pytest
+from work import Workdir
+
+from stepkit.core import selection
+from stepkit.core.selection import Aggregate, Settings, aggregate, classes
+from stepkit.errors import DataError
+
+Json = dict[str, Any]
+
+
+def attempt(final: str | None, *x: float | None, of: str = "validity", **more: Any) -> Json:
+    steps = [f"step {i}\n" for i in range(len(x))]
+    record = {"problem": "p", "response": "".join(steps), "steps": steps, "final": final}
+    return {**record, "scores": {"prm": {"of": of, "by": "scorer", "x": list(x)}}, **more}
+
+
+def same(a: str, b: str) -> bool:
+    return a.strip("$ ") == b.strip("$ ")
+
+
+def choose(records: list[Json], **settings: Any) -> list[Json]:
+    chosen = Settings(**settings)
+    return selection.choose([selection.candidate(r, chosen) for r in records], chosen, same)
+
+
+def ranks(records: list[Json], **settings: Any) -> list[int]:
+    return [note["rank"] for note in choose(records, **settings)]
+
+
+@pytest.mark.parametrize(
+    ("how", "value"),
+    [("min", 0.25), ("product", 0.1), ("mean", 0.5166666666666667), ("last", 0.5), ("max", 0.8)],
+)
+def test_aggregates(how: str, value: float) -> None:
+    assert aggregate([0.8, 0.25, 0.5], how).value == pytest.approx(value)
+
+
+def test_a_product_of_a_thousand_steps_keeps_its_logarithm() -> None:
+    made = aggregate([0.1] * 1000, "product")
+    assert made.value == 0.0
+    assert made.log == pytest.approx(1000 * log(0.1))
+    assert aggregate([0.5, 0.0], "product") == Aggregate(0.0, float("-inf"))
+    assert aggregate([1, 1], "product") == Aggregate(1.0, 0.0)
+    with pytest.raises(ValueError):
+        aggregate([0.5, 1.5], "product")
+
+
+def test_products_are_ranked_by_logarithm() -> None:
+    group = [attempt("1", *[0.1] * 1000), attempt("2", *[0.2] * 1000), attempt("3", 0.5, 0.0)]
+    notes = choose(group, aggregate="product")
+    assert [note["rank"] for note in notes] == [1, 0, 2]
+    assert notes[0]["value"] == notes[1]["value"] == 0.0
+    assert notes[1]["log"] == pytest.approx(1000 * log(0.2))
+    assert notes[2]["log"] is None  # minus infinity is no JSON number
+
+
+def test_best_takes_the_highest_and_then_the_first() -> None:
+    group = [attempt("1", 0.5), attempt("2", 0.9, 0.7), attempt(None, 0.7)]
+    notes = choose(group)
+    assert [note["rank"] for note in notes] == [2, 0, 1]
+    assert notes[1] == {
+        "by": "best",
+        "aggregate": "min",
+        "score": "prm",
+        "value": 0.7,
+        "n": 3,
+        "answer": "2",
+        "rank": 0,
+    }
+    assert ranks(group, aggregate="max") == [2, 0, 1]
+    assert ranks(group[:2], aggregate="last") == [1, 0]
+
+
+def test_majority_counts_equal_answers_in_different_forms() -> None:
+    group = [attempt("7", 0.9), attempt("42", 0.2), attempt("$42$", 0.3), attempt(None, 1.0)]
+    notes = choose(group, by="majority")
+    assert [note["rank"] for note in notes] == [2, 1, 0, 3]
+    assert [note["votes"] for note in notes] == [1, 2, 2, 0]
+    assert [note["answer"] for note in notes] == ["7", "42", "42", None]
+
+
+def test_majority_ties_go_to_the_higher_sum_and_then_to_the_first() -> None:
+    assert ranks([attempt("a", 0.4), attempt("b", 0.6)], by="majority") == [1, 0]
+    assert ranks([attempt("a", 0.5), attempt("b", 0.5)], by="majority") == [0, 1]
+    bare = [{k: v for k, v in attempt(f, 0.1).items() if k != "scores"} for f in "abab"]
+    assert ranks(bare, by="majority") == [0, 2, 1, 3]
+    assert "value" not in choose(bare, by="majority")[0]
+    two = [attempt(f, 0.1, scores={"a": {}, "b": {}}) for f in "ab"]
+    assert ranks(two, by="majority") == [0, 1]  # which score would it be?
+
+
+def test_majority_does_without_incomplete_scores() -> None:
+    group = [attempt("a", None), attempt("b", 0.9), attempt("a", 0.1)]
+    assert ranks(group, by="majority") == [0, 2, 1]
+    assert "value" not in choose(group, by="majority")[1]
+
+
+def test_weighted_sums_the_aggregates() -> None:
+    group = [attempt("a", 0.4), attempt("b", 0.9), attempt("a", 0.6), attempt("c", 0.1)]
+    notes = choose(group, by="weighted")
+    assert [note["rank"] for note in notes] == [1, 2, 0, 3]
+    assert [note["share"] for note in notes] == pytest.approx([0.5, 0.45, 0.5, 0.05])
+
+
+def test_weighted_products_do_not_vanish() -> None:
+    group = [attempt("a", *[0.1] * 1000), attempt("b", *[0.1] * 999, 0.2)]
+    group.append(attempt("a", *[0.1] * 999, 0.15))  # 0.1 + 0.15 > 0.2, times 1e-999
+    notes = choose(group, by="weighted", aggregate="product")
+    assert [note["rank"] for note in notes] == [1, 2, 0]
+    assert [note["share"] for note in notes] == pytest.approx([25 / 45, 20 / 45, 25 / 45])
+    assert notes[0]["value"] == 0.0 and exp(notes[0]["log"]) == 0.0
+
+
+def test_all_weights_zero_fall_back_to_the_first() -> None:
+    group = [attempt("a", 0.0), attempt("b", 0.0)]
+    for how in ("min", "product"):
+        notes = choose(group, by="weighted", aggregate=how)
+        assert [note["rank"] for note in notes] == [0, 1]
+        assert notes[0]["share"] is None
+
+
+def test_nobody_answered() -> None:
+    group = [attempt(None, 0.2), attempt(None, 0.8)]
+    for by in ("majority", "weighted"):
+        notes = choose(group, by=by)
+        assert [note["rank"] for note in notes] == [1, 0]
+        assert (notes[1]["votes"], notes[1]["answer"]) == (0, None)
+
+
+def test_an_attempt_without_text_is_the_last() -> None:
+    empty: Json = {"problem": "p", "response": "", "steps": [], "final": "a"}
+    notes = choose([empty, attempt("a", 0.1)], aggregate="product")
+    assert [note["rank"] for note in notes] == [1, 0]
+    assert notes[0]["value"] is notes[0]["log"] is None
+    assert ranks([empty, attempt("a", 0.1)], by="weighted") == [1, 0]
+    assert ranks([empty]) == [0]
+
+
+def test_a_group_of_one() -> None:
+    for by in selection.METHODS:
+        assert ranks([attempt("a", 0.5)], by=by) == [0]
+
+
+def test_answers_are_extracted_where_final_is_missing() -> None:
+    record = attempt("x", 0.5)
+    del record["final"]
+    record |= {"response": "so \\boxed{12}", "steps": ["so \\boxed{12}"]}
+    assert choose([record])[0]["answer"] == "12"
+
+
+def test_steps_of_others_do_not_count() -> None:
+    group = [attempt("a", 0.9, None, 0.8, role=["assistant", "tool", "assistant"])]
+    assert choose(group)[0]["value"] == 0.8
+
+
+def test_classes_compare_both_ways_with_the_first_of_each() -> None:
+    """1 is near 2 and 2 near 3, but 1 not near 3; and "like 1" is one-sided."""
+
+    def near(a: str, b: str) -> bool:
+        if "like" in b:
+            return True
+        return "like" not in a and abs(int(a) - int(b)) <= 1
+
+    found = classes(["1", "2", "3", None, "like 1", "2"], near)
+    assert [(c.answer, c.members) for c in found] == [
+        ("1", [0, 1, 5]),
+        ("3", [2]),
+        ("like 1", [4]),
+    ]
+    assert classes([], near) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "settings", "complaint"),
+    [
+        ({"problem": "p"}, {}, "without an attempt"),
+        (attempt("a", None), {}, 'field "scores.prm.x[0]"'),
+        (attempt("a", 0.5, scores=None), {}, "step-score"),
+        (attempt("a", 0.5), {"score": "other"}, 'field "scores.other"'),
+        (attempt("a", 0.5, scores={"p": {}, "q": {}}), {}, "--score"),
+        (attempt("a", 0.5, of="raw"), {"by": "weighted"}, "raw"),
+        (attempt("a", 0.5, of="raw"), {"aggregate": "product"}, "raw"),
+        (attempt("a", -0.5), {"by": "weighted"}, "from 0 to 1"),
+        (attempt("a", 1e308), {}, "too large"),
+        (attempt("a", 1e308, 1e308), {"aggregate": "mean"}, "overflow"),
+        (attempt("a", 1.5), {"aggregate": "product"}, "from 0 to 1"),
+        (attempt("a", 0.5, role=["user"]), {}, 'field "role"'),
+        (attempt(None, 0.5) | {"final": 3}, {}, 'field "final"'),
+    ],
+)
+def test_what_a_candidate_lacks_is_named(record: Json, settings: Json, complaint: str) -> None:
+    with pytest.raises(DataError, match=re.escape(complaint)):
+        selection.candidate(record, Settings(**settings))
+
+
+def test_raw_scores_may_be_compared() -> None:
+    assert ranks([attempt("a", -3.0, of="raw"), attempt("b", 2.0, of="raw")]) == [1, 0]
+
+
+def test_two_scores_in_one_group_are_refused() -> None:
+    other = attempt("b", 0.5)
+    other["scores"] = {"judge": other["scores"]["prm"]}
+    with pytest.raises(DataError, match="judge and by prm"):
+        choose([attempt("a", 0.5), other])
+
+
+def test_command_writes_one_of_each_group(work: Workdir) -> None:
+    group = [attempt("1", 0.2), attempt("0.50", 0.8), attempt("1/2", 0.9)]
+    other = [attempt("7", 0.1, problem="q")]
+    lines = [json.dumps(record) for record in [*group, *other]]
+    work.write("in.jsonl", "".join(f"{line}\n" for line in lines))
+    done = work.run("step-rerank", "in.jsonl")
+    assert (done.status, done.err) == (0, "")
+    assert len(done.lines) == 2
+    assert done.lines[0].startswith(lines[2][:-1].encode() + b',"choice":{"by":"best",')
+    assert done.lines[1].startswith(lines[3][:-1].encode())
+    done = work.run("step-rerank", "in.jsonl", "--by", "majority", "--all")
+    choices = [json.loads(line)["choice"] for line in done.lines]
+    assert [choice["rank"] for choice in choices] == [2, 1, 0, 0]
+    assert [choice["answer"] for choice in choices] == ["1", "0.50", "0.50", "7"]
+
+
+def test_command_names_the_attempt_that_cannot_be_judged(work: Workdir) -> None:
+    group = [attempt("1", 0.2), attempt("2", None), attempt("3", 0.1)]
+    work.write("in.jsonl", "".join(json.dumps(record) + "\n" for record in group))
+    done = work.run("step-rerank", "in.jsonl")
+    assert (done.status, done.out) == (3, b"")
+    assert done.err.startswith('step-rerank: in.jsonl:2: field "scores.prm.x[0]": no score')

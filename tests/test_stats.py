@@ -1,0 +1,81 @@
+"""Statistics against enumeration and defining equations, not against their own output."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import sqrt
+
+import pytest
+
+from stepkit.core.stats import probability_better, wilson
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 2), (3, 8), (7, 8), (1, 1000), (0, 4), (4, 4), (2.5, 6)])
+@pytest.mark.parametrize("z", [1.0, 1.96, 2.5758])
+def test_wilson_bounds_solve_their_equation(k: float, n: int, z: float) -> None:
+    """The bounds are the rates r at which k/n lies z standard errors of r away from r."""
+    low, high = wilson(k, n, z)
+    assert 0 <= low <= k / n <= high <= 1
+    for rate in (low, high):
+        if rate not in (0.0, 1.0):
+            assert abs(k / n - rate) == pytest.approx(z * sqrt(rate * (1 - rate) / n))
+
+
+def test_wilson_known_values() -> None:
+    # 0 of n: high = z^2 / (n + z^2), by hand
+    assert wilson(0, 10, 2.0) == (0.0, pytest.approx(4 / 14))
+    assert wilson(10, 10, 2.0) == (pytest.approx(10 / 14), 1.0)
+    # 1 of 2 at z = 2: centre (1/2 + 1) / 3 = 1/2, half 2 sqrt(1/8 + 1/4) / 3
+    assert wilson(1, 2, 2.0) == pytest.approx(
+        (0.5 - 2 * sqrt(0.375) / 3, 0.5 + 2 * sqrt(0.375) / 3)
+    )
+    assert wilson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("k", "n"), [(3, 2), (-1, 2), (1, 0)])
+def test_wilson_refuses_impossible_counts(k: float, n: int) -> None:
+    with pytest.raises(ValueError):
+        wilson(k, n)
+
+
+def enumerated(k_c: int, n_c: int, k_r: int, n_r: int) -> float:
+    """The same chance by counting interleavings.
+
+    Beta(1 + k, 1 + n - k) is the (k + 1)-th smallest of n + 1 uniform numbers, so the chance is the
+    share of orders of the n_c + 1 and n_r + 1 numbers in which c's (k_c + 1)-th comes after r's.
+    """
+    ours, theirs = n_c + 1, n_r + 1
+    better = total = 0
+    for places in combinations(range(ours + theirs), ours):
+        rest = [place for place in range(ours + theirs) if place not in places]
+        better += places[k_c] > rest[k_r]
+        total += 1
+    return better / total
+
+
+@pytest.mark.parametrize("n_c", [0, 1, 2, 4])
+@pytest.mark.parametrize("n_r", [0, 1, 3])
+def test_probability_better_against_enumeration(n_c: int, n_r: int) -> None:
+    for k_c in range(n_c + 1):
+        for k_r in range(n_r + 1):
+            chance = probability_better(k_c, n_c, k_r, n_r)
+            assert chance == pytest.approx(enumerated(k_c, n_c, k_r, n_r))
+            assert chance + probability_better(k_r, n_r, k_c, n_c) == pytest.approx(1.0)
+
+
+def test_probability_better_published_values() -> None:
+    assert probability_better(1, 2, 0, 2) == pytest.approx(0.8, abs=5e-4)
+    assert probability_better(2, 4, 1, 4) == pytest.approx(0.738, abs=5e-4)
+    assert probability_better(6, 8, 2, 8) == pytest.approx(0.972, abs=5e-4)
+    assert probability_better(10, 16, 5, 16) == pytest.approx(0.958, abs=5e-4)
+
+
+def test_probability_better_stays_a_probability_for_large_counts() -> None:
+    assert probability_better(500, 1000, 500, 1000) == pytest.approx(0.5)
+    assert 0.999 < probability_better(4000, 4000, 0, 4000) <= 1.0
+    assert 0 <= probability_better(0, 4000, 4000, 4000) < 1e-9
+
+
+def test_probability_better_refuses_impossible_counts() -> None:
+    with pytest.raises(ValueError):
+        probability_better(2, 1, 0, 1)
