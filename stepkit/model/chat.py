@@ -1,0 +1,191 @@
+"""What a prompt looks like to a model: the GGUF's chat template, or a plain format of the user's.
+
+The text of a problem or step is never parsed for special tokens: a solution that contains
+"<|im_end|>" is just that text. So a template is rendered with stand-ins for the contents; special
+tokens are recognised in the template's own text only, and the contents are put in after that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from stepkit.errors import DataError, UsageError
+from stepkit.seeds import digest
+
+Message = Mapping[str, str]
+Part = tuple[str, bool]
+"""Text, and whether special tokens may be recognised in it."""
+
+DEFAULT_FORMAT = "{problem}\n"
+
+
+class Vocabulary(Protocol):
+    """What this module needs of a model."""
+
+    @property
+    def bos(self) -> tuple[int, ...]: ...
+
+    def special_tokens(self) -> dict[str, int]: ...
+
+    def tokenize(self, text: str) -> tuple[int, ...]: ...
+
+
+class ChatTemplate:
+    """A Jinja chat template in a sandbox.
+
+    The current date is not offered to it (a prompt that changes every day cannot be reproduced):
+    templates that ask for it fall back on their own fixed date.
+
+    Raises UsageError when the template cannot be parsed.
+    """
+
+    def __init__(self, source: str, special: Mapping[str, str]) -> None:
+        from jinja2 import TemplateError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals["raise_exception"] = _raise
+        self._special = dict(special)
+        self._error: type[Exception] = TemplateError
+        try:
+            self._template = environment.from_string(source)
+        except TemplateError as error:
+            raise UsageError(f"the model's chat template: {error}; use --prompt") from None
+
+    def parts(self, messages: Sequence[Message], generate: bool = True) -> list[Part]:
+        """Render ``messages``; contents come as parts in which no special token is recognised.
+
+        Raises DataError when the template refuses the messages or rewrites their text in a way
+        other than stripping white space.
+        """
+        for strip in (False, True):
+            contents = [m["content"].strip() if strip else m["content"] for m in messages]
+            real = self._render(messages, contents, generate)
+            marks = [f"\ufdd0{index}\ufdd1" for index in range(len(messages))]
+            parts = _split(self._render(messages, marks, generate), marks, contents)
+            if "".join(text for text, _ in parts) == real:
+                return parts
+        raise DataError("the model's chat template changes the text of a message; use --prompt")
+
+    def _render(self, messages: Sequence[Message], contents: list[str], generate: bool) -> str:
+        filled = [
+            {**message, "content": content}
+            for message, content in zip(messages, contents, strict=True)
+        ]
+        try:
+            return self._template.render(
+                messages=filled, add_generation_prompt=generate, **self._special
+            )
+        except self._error as error:
+            raise DataError(f"the model's chat template: {error}") from None
+
+
+def _raise(message: str) -> Any:
+    from jinja2 import TemplateError
+
+    raise TemplateError(message)
+
+
+def _split(rendered: str, marks: list[str], contents: list[str]) -> list[Part]:
+    by_mark = dict(zip(marks, contents, strict=True))
+    pieces = re.split("(" + "|".join(map(re.escape, marks)) + ")", rendered)
+    return [(by_mark.get(piece, piece), piece not in by_mark) for piece in pieces if piece]
+
+
+def fill(form: str, **values: str) -> list[Part]:
+    """Put ``values`` into a format like "Problem: {problem}\\n"; other braces stay as they are."""
+    names = "|".join(map(re.escape, values))
+    pieces = re.split(r"(\{(?:" + names + r")\})", form)
+    return [
+        (values[piece[1:-1]], False) if piece[:1] == "{" and piece[1:-1] in values else (piece, True)
+        for piece in pieces
+        if piece
+    ]
+
+
+class Encoder:
+    """Parts to token ids; one per model, because it compiles the model's special tokens."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._special = vocabulary.special_tokens()
+        longest_first = sorted(self._special, key=len, reverse=True)
+        pattern = "|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(f"({pattern})") if pattern else None
+
+    def ids(self, parts: Sequence[Part]) -> tuple[int, ...]:
+        """Token ids of ``parts``, with the beginning-of-text token once if the model wants one."""
+        ids = self.plain(parts)
+        bos = self._vocabulary.bos
+        return ids if bos and ids[:1] == bos else bos + ids
+
+    def plain(self, parts: Sequence[Part]) -> tuple[int, ...]:
+        """Token ids of ``parts`` and nothing else.
+
+        Plain text between two special tokens is tokenised in one piece, wherever it came from, so
+        that tokens merge as they did when the model was trained.
+        """
+        ids: list[int] = []
+        plain = ""
+        for text, may_be_special in parts:
+            pieces = [text]
+            if may_be_special and self._pattern is not None:
+                pieces = self._pattern.split(text)
+            for place, piece in enumerate(pieces):
+                if place % 2 == 0:
+                    plain += piece
+                    continue
+                ids += self._vocabulary.tokenize(plain) if plain else ()
+                ids.append(self._special[piece])
+                plain = ""
+        ids += self._vocabulary.tokenize(plain) if plain else ()
+        return tuple(ids)
+
+
+class Prompter:
+    """Problems to prompts: by the model's chat template, or by a plain format.
+
+    Args:
+        template: the GGUF's chat template, or None.
+        form: the user's format with {problem} in it; it wins over the template.
+        system: text of a system message (chat templates only).
+        special: texts of special tokens that templates name (bos_token, eos_token).
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        template: str | None,
+        form: str | None,
+        system: str | None,
+        special: Mapping[str, str],
+    ) -> None:
+        self._encoder = encoder
+        self.system = system
+        self._form = form
+        self._chat: ChatTemplate | None = None
+        if form is None and template:
+            self._chat = ChatTemplate(template, special)
+        elif form is None:
+            self._form = DEFAULT_FORMAT
+        if self._form is not None and "{problem}" not in self._form:
+            raise UsageError("--prompt: the format needs {problem} in it")
+        if system is not None and self._chat is None:
+            raise UsageError("--system goes with a chat template; this prompt has none")
+        self.identity = f"chat:{digest('template', template)}" if self._chat else self._form
+        """What evidence carries of the layout: the format itself, or a chat template's hash."""
+
+    def prompt(self, problem: str, messages: Sequence[Message] | None = None) -> tuple[int, ...]:
+        """Token ids of the prompt. ``messages`` (a record's own chat) win over ``problem``."""
+        if self._chat is None:
+            assert self._form is not None
+            return self._encoder.ids(fill(self._form, problem=problem))
+        chat = list(messages or [{"role": "user", "content": problem}])
+        if self.system is not None and not any(m["role"] == "system" for m in chat):
+            chat.insert(0, {"role": "system", "content": self.system})
+        return self._encoder.ids(self._chat.parts(chat))

@@ -1,0 +1,127 @@
+"""What an engine is asked and what it answers; no engine is here.
+
+An engine takes requests in any number (``submit``) and works a little at a time (``step``), so
+that one loop can feed it many problems' requests and keep its batch full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stepkit.errors import StepkitError
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen from logits, in the order in which it is applied.
+
+    Temperature first, then top-k, top-p and min-p on the tempered distribution (the order of vLLM
+    and Transformers; llama.cpp's own chain applies temperature last). Temperature 0 takes the most
+    probable token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Continue ``prefix`` (token ids, beginning-of-text token included) until it ends.
+
+    ``key`` is the draw's identity: equal keys are one draw.
+    """
+
+    key: str
+    prefix: tuple[int, ...]
+    seed: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished draw.
+
+    Attributes:
+        text: what was drawn, without the stop string or end-of-text token that ended it.
+        finish: "stop" or "length".
+        tokens: tokens drawn, without the one that ended it.
+        ids: their ids when they detokenise to exactly ``text``, else None (a stop string ended
+            inside a token, or the bytes were no UTF-8).
+        logprob: sum of the log-probabilities of the tokens drawn, under the model itself
+            (temperature 1, no filter), in nats.
+    """
+
+    text: str
+    finish: str
+    tokens: int
+    ids: tuple[int, ...] | None
+    logprob: float
+
+
+@dataclass(frozen=True)
+class Read:
+    """Read the model's output at chosen positions of one sequence, without drawing.
+
+    Attributes:
+        positions: strictly increasing indices into ``ids``; the output *at* an index is the
+            prediction made after that token.
+        candidates: token ids whose logits are wanted at each position. When empty, the
+            log-probability of the token that follows each position is given (so no position may
+            be the last).
+    """
+
+    key: str
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    candidates: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Readout:
+    """``values[i]``: the candidates' logits at position i, or one log-probability in nats."""
+
+    values: tuple[tuple[float, ...], ...]
+
+
+Request = Draw | Read
+Result = Drawn | Readout
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A request with its result, or with the error that is this request's alone."""
+
+    request: Request
+    result: Result | StepkitError
+
+
+@dataclass
+class Counters:
+    """What an engine has done so far, for progress lines and ``-v``."""
+
+    drawn_tokens: int = 0
+    read_tokens: int = 0
+    reused_tokens: int = 0
+    decodes: int = field(default=0)
+
+
+class Engine(Protocol):
+    """Runs requests. ``step`` never waits when nothing is pending; it then returns []."""
+
+    counters: Counters
+
+    @property
+    def pending(self) -> int:
+        """Requests submitted and not yet returned."""
+        ...
+
+    def submit(self, request: Request) -> None: ...
+
+    def step(self) -> list[Finished]: ...
+
+    def close(self) -> None: ...

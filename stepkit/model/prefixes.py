@@ -1,0 +1,100 @@
+"""Traces to token ids: the prompt, the response, and every prefix of it.
+
+A prefix consists of the very tokens that were sampled when the trace was drawn here with the same
+vocabulary; otherwise the response is tokenised once and cut at the step's boundary, or, where a
+token straddles the cut, the text before the cut is tokenised by itself and checked to give back its
+bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from stepkit import schema
+from stepkit.errors import DataError
+from stepkit.model.chat import Prompter
+from stepkit.model.llama import Model
+from stepkit.seeds import digest
+
+Ids = tuple[int, ...]
+
+
+class Prefixes:
+    """Token prefixes of traces for one model and prompt layout."""
+
+    def __init__(self, model: Model, prompter: Prompter) -> None:
+        self.model = model
+        self.prompter = prompter
+        self.vocabulary = digest("vocabulary", b"\0".join(model.pieces))
+        """Identity of the token table; token ids in a record are believed only under an equal one."""
+
+    def prompt(self, record: dict[str, Any]) -> Ids:
+        """Token ids of the record's problem, laid out for this model. Raises DataError."""
+        return self.prompter.prompt(schema.problem_text(record), _messages(record))
+
+    def response(self, record: dict[str, Any]) -> Ids:
+        """Token ids that stand for exactly ``response``: those sampled, if they are known.
+
+        Raises DataError when the vocabulary cannot say the text.
+        """
+        text = schema.text(record, "response")
+        sample = record.get("sample")
+        if isinstance(sample, dict) and sample.get("vocabulary") == self.vocabulary:
+            ids = sample.get("ids")
+            if isinstance(ids, list) and all(self._is_token(token) for token in ids):
+                kept = tuple(ids)
+                if self.model.detokenize(kept) == _bytes(text):
+                    return kept
+        return self._exact(text)
+
+    def at_cuts(self, record: dict[str, Any], steps: Sequence[str]) -> list[Ids]:
+        """Prompt and prefix ids at every cut: before step 0, ..., after the last step.
+
+        Returns len(steps) + 1 entries. Raises DataError where the vocabulary cannot say a prefix.
+        """
+        prompt = self.prompt(record)
+        if not steps:
+            return [prompt]
+        ids = self.response(record)
+        boundary = {0: 0}  # bytes of the response -> tokens that end just there
+        for count, offset in enumerate(self.ends(ids), 1):
+            boundary.setdefault(offset, count)
+        prefixes = [prompt]
+        done = ""
+        for step in steps:
+            done += step
+            count = boundary.get(len(_bytes(done)), -1)
+            prefixes.append(prompt + (ids[:count] if count >= 0 else self._exact(done)))
+        return prefixes
+
+    def ends(self, ids: Ids) -> list[int]:
+        """Byte offset at which each token ends."""
+        pieces = self.model.pieces
+        return list(accumulate(len(pieces[token]) for token in ids))
+
+    def _is_token(self, value: object) -> bool:
+        return type(value) is int and 0 <= value < self.model.n_vocab
+
+    def _exact(self, text: str) -> Ids:
+        ids = self.model.tokenize_exact(text)
+        if ids is None:
+            raise DataError("the model's vocabulary does not give this text back", "response")
+        return ids
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _messages(record: dict[str, Any]) -> list[dict[str, str]] | None:
+    """The record's own chat up to its last user message; None when it states a plain problem."""
+    prompt = record.get("prompt")
+    if "problem" in record or not isinstance(prompt, list):
+        return None
+    last = max(index for index, message in enumerate(prompt) if message.get("role") == "user")
+    return [
+        {"role": str(message.get("role")), "content": str(message.get("content") or "")}
+        for message in prompt[: last + 1]
+    ]

@@ -1,0 +1,105 @@
+"""An engine that remembers: equal keys are one draw, sampled once, also across a crash.
+
+It stands before a real engine. What the journal knows is answered from there; a request that is
+already in flight, or was answered lately, is not asked twice; every new result goes to the journal
+at once. So a run is resumed by running it again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import Any, Protocol
+
+from stepkit.model.engine import Counters, Drawn, Engine, Finished, Readout, Request, Result
+
+
+class Memory(Protocol):
+    """What is needed of a journal."""
+
+    def get(self, key: str) -> Any | None: ...
+
+    def put(self, key: str, value: Any) -> None: ...
+
+
+REMEMBERED = 4096
+"""Results kept for requests that come again soon, as siblings' draws at the empty prefix do."""
+
+
+class RecordedEngine:
+    """An Engine (see engine.py) that asks ``engine`` only what it has not answered before."""
+
+    def __init__(self, engine: Engine, journal: Memory) -> None:
+        self._engine = engine
+        self._journal = journal
+        self._known: deque[Finished] = deque()
+        self._waiting: dict[str, list[Request]] = {}
+        self._recent: OrderedDict[str, Result] = OrderedDict()
+        self.counters: Counters = engine.counters
+
+    @property
+    def pending(self) -> int:
+        return len(self._known) + sum(len(requests) for requests in self._waiting.values())
+
+    def submit(self, request: Request) -> None:
+        result = self._recall(request.key)
+        if result is not None:
+            self._known.append(Finished(request, result))
+        elif request.key in self._waiting:
+            self._waiting[request.key].append(request)
+        else:
+            self._waiting[request.key] = [request]
+            self._engine.submit(request)
+
+    def step(self) -> list[Finished]:
+        finished = list(self._known)
+        self._known.clear()
+        if finished:
+            return finished
+        for done in self._engine.step():
+            if isinstance(done.result, (Drawn, Readout)):
+                self._journal.put(done.request.key, to_json(done.result))
+                self._remember(done.request.key, done.result)
+            for request in self._waiting.pop(done.request.key):
+                finished.append(Finished(request, done.result))
+        return finished
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _recall(self, key: str) -> Result | None:
+        if key in self._recent:
+            return self._recent[key]
+        value = self._journal.get(key)
+        return None if value is None else from_json(value)
+
+    def _remember(self, key: str, result: Result) -> None:
+        self._recent[key] = result
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
+
+
+def to_json(result: Result) -> dict[str, Any]:
+    """A result as the journal keeps it."""
+    if isinstance(result, Readout):
+        return {"values": result.values}
+    return {
+        "text": result.text,
+        "finish": result.finish,
+        "tokens": result.tokens,
+        "ids": result.ids,
+        "logprob": result.logprob,
+    }
+
+
+def from_json(value: dict[str, Any]) -> Result:
+    """The inverse of to_json."""
+    if "values" in value:
+        return Readout(tuple(tuple(row) for row in value["values"]))
+    ids = value["ids"]
+    return Drawn(
+        value["text"],
+        value["finish"],
+        value["tokens"],
+        None if ids is None else tuple(ids),
+        value["logprob"],
+    )

@@ -1,0 +1,50 @@
+"""A sampler: everything that decides a draw, with the identity that evidence carries."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepkit.model.engine import Draw, Sampling
+from stepkit.model.llama import model_name
+from stepkit.model.prefixes import Ids, Prefixes
+from stepkit.seeds import digest, draw_seed
+
+
+class Sampler:
+    """A model with a prompt layout, sampling parameters and a run seed.
+
+    Attributes:
+        id: hash of all that decides a draw.
+        identity: what ``tree.samplers`` holds: the id and all that it was made of.
+    """
+
+    def __init__(self, prefixes: Prefixes, sampling: Sampling, *, context: int, seed: int) -> None:
+        self.prefixes = prefixes
+        self.sampling = sampling
+        model, prompter = prefixes.model, prefixes.prompter
+        decisive: dict[str, Any] = {
+            "model": model.fingerprint,
+            "vocabulary": prefixes.vocabulary,
+            "prompt": prompter.identity,
+            "system": prompter.system,
+            "temperature": sampling.temperature,
+            "top_k": sampling.top_k,
+            "top_p": sampling.top_p,
+            "min_p": sampling.min_p,
+            "max_tokens": sampling.max_tokens,
+            "stop": list(sampling.stop),
+            "context": context,
+            "seed": seed,
+        }
+        self.id = digest("sampler", [[key, value] for key, value in decisive.items()])
+        self.identity = {"id": self.id, "name": model_name(model.path), **decisive}
+
+    def draw(self, prefix: Ids, purpose: str, number: int) -> Draw:
+        """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES."""
+        place = digest("prefix", prefix)
+        return Draw(
+            digest("draw", self.id, purpose, place, number, size=12),
+            prefix,
+            draw_seed(self.id, purpose, place, number),
+            self.sampling,
+        )

@@ -1,0 +1,130 @@
+"""Prompts: the template is followed to the byte, and text is never parsed for special tokens."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from stepkit.errors import DataError, UsageError
+from stepkit.model.chat import ChatTemplate, Encoder, Prompter, fill
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SPECIAL = {"<|im_start|>": 1001, "<|im_end|>": 1002, "<bos>": 1000}
+
+
+class Letters:
+    """A vocabulary of one token per character, and a few special tokens."""
+
+    def __init__(self, bos: tuple[int, ...] = ()) -> None:
+        self.bos = bos
+        self.asked: list[str] = []
+
+    def special_tokens(self) -> dict[str, int]:
+        return SPECIAL
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        self.asked.append(text)
+        return tuple(map(ord, text))
+
+
+def shown(ids: tuple[int, ...]) -> str:
+    names = {number: text for text, number in SPECIAL.items()}
+    return "".join(f"[{names[i]}]" if i in names else chr(i) for i in ids)
+
+
+def prompter(vocabulary: Letters, template: str | None = CHATML, **more: str) -> Prompter:
+    return Prompter(
+        Encoder(vocabulary),
+        template=template,
+        form=more.get("form"),
+        system=more.get("system"),
+        special={"bos_token": "<bos>", "eos_token": ""},
+    )
+
+
+def test_a_chat_template_is_followed() -> None:
+    ids = prompter(Letters(), system="Be brief.").prompt("2 + 2?")
+    assert shown(ids) == (
+        "[<|im_start|>]system\nBe brief.[<|im_end|>]\n"
+        "[<|im_start|>]user\n2 + 2?[<|im_end|>]\n[<|im_start|>]assistant\n"
+    )
+
+
+def test_special_tokens_in_a_problem_stay_text() -> None:
+    ids = prompter(Letters()).prompt("say <|im_end|>")
+    assert shown(ids).count("[<|im_end|>]") == 1
+    assert "say <|im_end|>" in shown(ids)
+
+
+def test_template_and_content_are_tokenised_in_one_piece() -> None:
+    vocabulary = Letters()
+    prompter(vocabulary).prompt("2 + 2?")
+    assert "user\n2 + 2?" in vocabulary.asked
+
+
+def test_bos_is_added_once() -> None:
+    with_bos = "<bos>" + CHATML
+    assert shown(prompter(Letters((1000,)), with_bos).prompt("x")).count("[<bos>]") == 1
+    assert shown(prompter(Letters((1000,)), CHATML).prompt("x")).startswith("[<bos>][<|im_start|>]")
+
+
+def test_a_template_that_strips_is_followed() -> None:
+    template = CHATML.replace("m.content", "m.content | trim")
+    assert "user\n2 + 2?[" in shown(prompter(Letters(), template).prompt("  2 + 2?\n"))
+
+
+def test_a_template_that_rewrites_text_is_refused() -> None:
+    with pytest.raises(DataError, match="changes the text"):
+        prompter(Letters(), CHATML.replace("m.content", "m.content | upper")).prompt("abc")
+
+
+def test_a_template_cannot_reach_out_of_its_sandbox() -> None:
+    evil = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
+    with pytest.raises(DataError, match="chat template"):
+        prompter(Letters(), evil).prompt("x")
+
+
+def test_a_template_may_refuse() -> None:
+    with pytest.raises(DataError, match="roles must alternate"):
+        prompter(Letters(), "{{ raise_exception('roles must alternate') }}").prompt("x")
+
+
+def test_a_broken_template_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="chat template"):
+        ChatTemplate("{% for %}", {})
+
+
+def test_the_date_is_not_offered() -> None:
+    template = (
+        "{% if strftime_now is defined %}{{ strftime_now('%d') }}{% else %}fixed{% endif %}"
+        "{% for m in messages %}{{ m.content }}{% endfor %}"
+    )
+    assert shown(prompter(Letters(), template).prompt("x")) == "fixedx"
+
+
+def test_a_plain_format() -> None:
+    ids = prompter(Letters(), form="Q {x}: {problem}\nA:").prompt("is {problem} 1?")
+    assert shown(ids) == "Q {x}: is {problem} 1?\nA:"
+
+
+def test_a_plain_format_may_name_special_tokens() -> None:
+    ids = prompter(Letters(), form="<|im_start|>{problem}").prompt("<|im_start|>")
+    assert shown(ids) == "[<|im_start|>]<|im_start|>"
+
+
+def test_a_format_without_a_problem_is_refused() -> None:
+    with pytest.raises(UsageError, match=re.escape("{problem}")):
+        prompter(Letters(), form="Q:")
+
+
+def test_a_system_text_needs_a_template() -> None:
+    with pytest.raises(UsageError, match="--system"):
+        prompter(Letters(), None, system="x")
+
+
+def test_fill_leaves_unknown_braces() -> None:
+    assert fill("{a}{b}{", a="1") == [("1", False), ("{b}{", True)]

@@ -1,0 +1,331 @@
+"""The in-process engine on real llama.cpp: what a draw gets, and that nothing else decides it."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import gguf
+import ggufs
+import numpy as np
+import pytest
+
+from stepkit.errors import DataError, FailedError, StepkitError, UsageError
+from stepkit.model import llama
+from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Result, Sampling
+from stepkit.model.llama import Context, Layout, Model
+from stepkit.model.sampling import choose, log_softmax_at, uniforms
+from stepkit.model.slots import SlotEngine
+from stepkit.model.turns import NoTurns
+
+KINDS = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same random Llama in several quantisations."""
+    folder = tmp_path_factory.mktemp("ggufs")
+    base = ggufs.write_llama(folder / "f32.gguf", width=256, hidden=512, context=1024, layers=2)
+    made = {"F32": base}
+    for kind in KINDS[1:]:
+        made[kind] = ggufs.quantized(base, folder / f"{kind}.gguf", kind)
+    return made
+
+
+@pytest.fixture(scope="module")
+def model(files: dict[str, Path]) -> Iterator[Model]:
+    loaded = Model(str(files["F32"]))
+    yield loaded
+    loaded.close()
+
+
+def run(
+    model: Model, requests: Sequence[Request], *, slots: int = 16, context: int = 512
+) -> dict[str, Result | StepkitError]:
+    """All results by key, from an engine of its own (one thread: others may be busy here)."""
+    engine = SlotEngine(Context(model, Layout(slots, context, 64, 1, 64)), NoTurns())
+    for request in requests:
+        engine.submit(request)
+    results = {}
+    while engine.pending:
+        for finished in engine.step():
+            results[finished.request.key] = finished.result
+    engine.close()
+    return results
+
+
+def drawn(model: Model, request: Draw, **more: int) -> Drawn:
+    result = run(model, [request], **more)[request.key]
+    assert isinstance(result, Drawn), result
+    return result
+
+
+def several_requests() -> list[Request]:
+    """Draws from prefixes of awkward lengths, some of which extend others, and reads of them."""
+    rng = random.Random(1)
+    lengths = [1, 2, 7, 8, 9, 63, 64, 65, 130]
+    prefixes = [tuple(rng.randrange(256) for _ in range(length)) for length in lengths]
+    prefixes += [(*prefixes[-1], 5), prefixes[-1] + tuple(range(40)), prefixes[2] + (1, 2, 3)]
+    sampling = Sampling(max_tokens=30)
+    requests: list[Request] = [
+        Draw(f"draw {i} {n}", prefix, 1000 * i + n, sampling)
+        for i, prefix in enumerate(prefixes)
+        for n in range(4)
+    ]
+    for i, prefix in enumerate(prefixes):
+        if len(prefix) > 1:
+            requests.append(Read(f"read {i}", prefix, (0, len(prefix) - 1), (7, 9)))
+            requests.append(Read(f"likelihood {i}", prefix, tuple(range(len(prefix) - 1))))
+    return requests
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_result_does_not_depend_on_who_shares_the_batch(
+    files: dict[str, Path], kind: str
+) -> None:
+    model = Model(str(files[kind]))
+    requests = several_requests()
+    together = run(model, requests, slots=16)
+    shuffled = requests[:]
+    random.Random(2).shuffle(shuffled)
+    assert run(model, shuffled, slots=9) == together
+    for request in requests[::7]:
+        assert run(model, [request], slots=8)[request.key] == together[request.key]
+    model.close()
+
+
+def forward(path: Path, ids: Sequence[int]) -> np.ndarray:
+    """[tokens, n_vocab] logits of a GGUF Llama, computed from its tensors in NumPy (float64).
+
+    Attention goes through 16-bit numbers, as llama.cpp's key-value cache has it.
+    """
+    reader = gguf.GGUFReader(str(path))
+    tensors = {t.name: np.asarray(t.data, np.float64).reshape(t.shape[::-1]) for t in reader.tensors}
+
+    def value(name: str) -> float:
+        return float(reader.fields[f"llama.{name}"].parts[-1][0])
+
+    heads, kv_heads = int(value("attention.head_count")), int(value("attention.head_count_kv"))
+    epsilon = value("attention.layer_norm_rms_epsilon")
+    base = value("rope.freq_base") if "llama.rope.freq_base" in reader.fields else 10000.0
+
+    def half(x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float16).astype(np.float64)
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon) * tensors[name + ".weight"]
+
+    def rotated(x: np.ndarray) -> np.ndarray:
+        # llama.cpp rotates neighbouring pairs (2i, 2i + 1) of each head
+        size = x.shape[-1]
+        angle = np.arange(len(ids))[:, None] * base ** (-np.arange(0, size, 2) / size)
+        cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
+        even, odd = x[..., ::2], x[..., 1::2]
+        return np.stack([even * cos - odd * sin, even * sin + odd * cos], -1).reshape(x.shape)
+
+    x = tensors["token_embd.weight"][list(ids)]
+    for layer in range(int(value("block_count"))):
+        block = f"blk.{layer}."
+        normed = norm(x, block + "attn_norm")
+
+        def project(name: str, count: int, source: np.ndarray, block: str = block) -> np.ndarray:
+            return (source @ tensors[block + name + ".weight"].T).reshape(len(ids), count, -1)
+
+        q = rotated(project("attn_q", heads, normed))
+        k = rotated(project("attn_k", kv_heads, normed)).repeat(heads // kv_heads, axis=1)
+        v = project("attn_v", kv_heads, normed).repeat(heads // kv_heads, axis=1)
+        q, k, v = half(q), half(k), half(v)
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(q.shape[-1])
+        scores[:, np.triu_indices(len(ids), 1)[0], np.triu_indices(len(ids), 1)[1]] = -np.inf
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        mixed = np.einsum("hqk,khd->qhd", half(weights), v).reshape(len(ids), -1)
+        x = x + mixed @ tensors[block + "attn_output.weight"].T
+        normed = norm(x, block + "ffn_norm")
+        gate = normed @ tensors[block + "ffn_gate.weight"].T
+        up = normed @ tensors[block + "ffn_up.weight"].T
+        x = x + (gate / (1 + np.exp(-gate)) * up) @ tensors[block + "ffn_down.weight"].T
+    output = tensors.get("output.weight", tensors["token_embd.weight"])
+    return norm(x, "output_norm") @ output.T
+
+
+def shipped(name: str) -> Path:
+    return Path(__file__).parent.parent / "samples" / "models" / name
+
+
+@pytest.mark.parametrize("name", ["random", "policy.gguf", "prm.gguf"])
+def test_logits_are_those_of_the_models_own_tensors(
+    files: dict[str, Path], name: str
+) -> None:
+    path = files["F32"] if name == "random" else shipped(name)
+    model = Model(str(path))
+    ids = model.tokenize("Problem: Ann has 12 and 30 nuts. How many?\nSolution:\n12 + 30 = 42.\n")
+    assert len(ids) > 20
+    positions, candidates = (3, 9, len(ids) - 1), tuple(range(0, model.n_vocab, 7))
+    readout = run(model, [Read("r", ids, positions, candidates)])["r"]
+    assert isinstance(readout, Readout)
+    expected = forward(path, ids)[list(positions)][:, list(candidates)]
+    assert np.abs(np.array(readout.values) - expected).max() < 1e-3
+    model.close()
+
+
+def test_a_draw_is_the_reference_loop(model: Model) -> None:
+    """Token by token by hand: full forward pass, softmax, inversion at the seed's uniforms."""
+    prefix, seed = model.tokenize("abc"), 42
+    sampling = Sampling(temperature=0.8, max_tokens=12)
+    result = drawn(model, Draw("d", prefix, seed, sampling))
+    ids, text, logprob = list(prefix), b"", 0.0
+    for count in range(result.tokens):
+        logits = forward(Path(model.path), ids)[-1:].astype(np.float32)
+        token = int(choose(logits, uniforms([seed], [count]), sampling)[0])
+        logprob += log_softmax_at(logits, np.array([token]))[0]
+        ids.append(token)
+        text += model.pieces[token]
+    assert result.text == text.decode(errors="replace") and result.finish == "length"
+    assert result.logprob == pytest.approx(logprob, abs=1e-3)
+
+
+def test_draws_follow_the_models_distribution(model: Model) -> None:
+    """First tokens of 4,000 draws against softmax of the forward pass, by chi-square.
+
+    Only ASCII bytes are told apart: another byte alone is no text, so its id is not given.
+    """
+    prefix = model.tokenize("abc")
+    requests = [Draw(str(n), prefix, 7919 * n, Sampling(max_tokens=1)) for n in range(4000)]
+    logits = forward(Path(model.path), prefix)[-1]
+    weights = np.exp(logits - logits.max())
+    expected = 4000 * weights / weights.sum()
+    counts = np.zeros(model.n_vocab)
+    for result in run(model, requests, slots=64).values():
+        assert isinstance(result, Drawn)
+        if result.ids:
+            counts[result.ids[0]] += 1
+    common = (expected >= 8) & (np.arange(model.n_vocab) < 128)
+    assert common.sum() > 50
+    statistic = ((counts - expected)[common] ** 2 / expected[common]).sum()
+    assert statistic < common.sum() + 4 * np.sqrt(2 * common.sum())
+
+
+def test_likelihood_is_the_log_softmax_of_the_forward_pass(model: Model) -> None:
+    ids = model.tokenize("12 + 30 = 42. and then some more text to go on with")
+    readout = run(model, [Read("r", ids, tuple(range(len(ids) - 1)))])["r"]
+    assert isinstance(readout, Readout)
+    logits = forward(Path(model.path), ids)[:-1]
+    expected = log_softmax_at(logits, np.array(ids[1:]))
+    assert [row[0] for row in readout.values] == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def text_of_draw(model: Model, seed: int = 3) -> str:
+    return drawn(model, Draw("d", model.tokenize("ab"), seed, Sampling(max_tokens=40))).text
+
+
+def test_a_stop_string_may_span_tokens_and_is_left_out(model: Model) -> None:
+    whole = text_of_draw(model)
+    pairs = (match.start() for match in re.finditer(r"(?=[ -~]{2})", whole))
+    at = next(n for n in pairs if n > 4 and whole.find(whole[n : n + 2]) == n)
+    sampling = Sampling(max_tokens=40, stop=("never!", whole[at : at + 2]))
+    result = drawn(model, Draw("d", model.tokenize("ab"), 3, sampling))
+    assert (result.text, result.finish) == (whole[:at], "stop")
+
+
+def test_a_draw_that_hits_the_limit_says_length(model: Model) -> None:
+    result = drawn(model, Draw("d", model.tokenize("ab"), 3, Sampling(max_tokens=5)))
+    assert (result.finish, result.tokens) == ("length", 5)
+
+
+def test_the_context_limits_a_draw_too(model: Model) -> None:
+    prefix = tuple(range(250))
+    result = drawn(model, Draw("d", prefix, 3, Sampling(max_tokens=500)), context=256)
+    assert result.finish in ("length", "stop") and result.tokens <= 6
+
+
+def test_a_prefix_longer_than_the_context_is_that_requests_error(model: Model) -> None:
+    long, short = Draw("long", (1,) * 300, 1, Sampling()), Draw("short", (1,), 1, Sampling())
+    results = run(model, [long, short], context=256)
+    assert isinstance(results["long"], DataError) and "--context" in str(results["long"])
+    assert isinstance(results["short"], Drawn)
+
+
+def test_ids_detokenise_to_the_text(model: Model) -> None:
+    for seed in range(20):
+        result = drawn(model, Draw("d", model.tokenize("ab"), seed, Sampling(max_tokens=9)))
+        if result.ids is not None:
+            assert model.detokenize(result.ids) == result.text.encode()
+
+
+def test_a_limit_inside_a_character_leaves_the_character_out(model: Model) -> None:
+    from stepkit.model.slots import Active, _drawn
+
+    request = Draw("d", (1,), 1, Sampling())
+    cut = Active(request, 1, 3, ids=[1, 2], text=bytearray("né€".encode()[:-1]))
+    result = _drawn(cut, "length", len(cut.text))
+    assert (result.text, result.ids) == ("né", None)
+
+
+def test_tokens_that_merge_are_cut_exactly(model: Model) -> None:
+    assert model.tokenize("a") + model.tokenize("bc") != model.tokenize("abc")
+    for text in ("", "abc", "a.\nb", " t", "né€🙂", "<|end|>", "\x00\n\n"):
+        ids = model.tokenize_exact(text)
+        assert ids is not None and model.detokenize(ids) == text.encode()
+    assert ggufs.END not in model.tokenize("<|end|>")
+
+
+def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"version https://git-lfs.example/spec/v1\n")
+    with pytest.raises(UsageError, match="not a GGUF file.*Git LFS pointer"):
+        Model(str(path))
+    with pytest.raises(UsageError, match="No such file"):
+        Model(str(tmp_path / "missing.gguf"))
+
+
+def test_a_truncated_gguf_gives_llama_cpps_reason(tmp_path: Path, files: dict[str, Path]) -> None:
+    path = tmp_path / "half.gguf"
+    path.write_bytes(files["F32"].read_bytes()[:300_000])
+    with pytest.raises(FailedError, match="half.gguf: llama.cpp cannot load it: .+"):
+        Model(str(path))
+
+
+@pytest.mark.parametrize("context", [1 << 20, 1 << 24])
+def test_no_memory_names_the_options(files: dict[str, Path], context: int) -> None:
+    # 256 sequences of a million tokens at 1 KiB a token are 256 GiB; of 16 million, past 32 bits
+    model = Model(str(files["F32"]))
+    with pytest.raises(FailedError, match="--slots or --context"):
+        Context(model, Layout(256, context, 64, 2, 64))
+
+
+@pytest.mark.parametrize("slots", [1, 7, 257])
+def test_slots_outside_the_bounds_are_refused(model: Model, slots: int) -> None:
+    with pytest.raises(UsageError, match="--slots"):
+        llama.choose_layout(
+            model, slots=slots, context=None, batch=None, threads=None, max_tokens=10
+        )
+
+
+def test_a_build_with_amx_does_without_extra_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STEPKIT_EXTRA_BUFFERS", raising=False)
+    assert not llama.use_extra_buffers("CPU : AVX2 = 1 | AMX_INT8 = 1 | OPENMP = 1 |")
+    assert llama.use_extra_buffers("CPU : AVX2 = 1 | OPENMP = 1 |")
+    monkeypatch.setenv("STEPKIT_EXTRA_BUFFERS", "1")
+    assert llama.use_extra_buffers("CPU : AMX_INT8 = 1 |")
+
+
+def test_nan_is_that_requests_error(tmp_path: Path) -> None:
+    path = ggufs.write_llama(tmp_path / "nan.gguf", scale=float("nan"))
+    model = Model(str(path))
+    results = run(
+        model, [Draw("d", (1, 2), 1, Sampling()), Read("r", tuple(range(12)), (3,), (1, 2))]
+    )
+    assert all(isinstance(result, DataError) for result in results.values()), results
+    model.close()
+
+
+def test_equal_contents_have_equal_fingerprints(tmp_path: Path, files: dict[str, Path]) -> None:
+    twin = tmp_path / "twin.gguf"
+    data = files["F32"].read_bytes()
+    twin.write_bytes(data)
+    assert llama.fingerprint(str(twin)) == llama.fingerprint(str(files["F32"]))
+    twin.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert llama.fingerprint(str(twin)) != llama.fingerprint(str(files["F32"]))
