@@ -1,0 +1,1 @@
+"""Ways to gather evidence: one scheduler and one short generator per published method."""

@@ -1,0 +1,52 @@
+"""Reading scores for the steps of a trace: one decode per trace, no draw."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from stepkit.model.engine import Read, Readout
+from stepkit.model.prefixes import Ids, Prefixes
+from stepkit.model.profiles import Reader
+from stepkit.seeds import digest
+
+Scores = tuple[list[float | None], float | None]
+"""One number or None per step, and one for the whole attempt or None."""
+
+
+def token_logit(
+    reader: Reader, problem: str, steps: Sequence[str]
+) -> Generator[list[Read], Sequence[Readout], Scores]:
+    """A token-logit PRM's score of every step: the positive candidate's share at its marker."""
+    ids, positions = reader.layout(problem, steps)
+    read = Read(
+        digest("read", ids, positions, reader.candidates, size=12),
+        ids,
+        tuple(positions),
+        reader.candidates,
+    )
+    (readout,) = yield [read]
+    return [reader.score(logits) for logits in readout.values], None
+
+
+def likelihood(
+    prefixes: Prefixes, prompt: Ids, response: Ids, steps: Sequence[str]
+) -> Generator[list[Read], Sequence[Readout], Scores]:
+    """Mean log-probability (nats per token) that the model itself gives to every step.
+
+    A token belongs to the step that holds its first byte; a step that holds none has no score.
+    """
+    if not response:
+        return [None] * len(steps), None
+    ids = prompt + response
+    positions = tuple(range(len(prompt) - 1, len(ids) - 1))
+    (readout,) = yield [Read(digest("read", ids, positions, size=12), ids, positions)]
+    logprobs = [value for (value,) in readout.values]
+    starts = [0, *prefixes.ends(response)[:-1]]
+    means: list[float | None] = []
+    begin = 0
+    for step in steps:
+        end = begin + len(step.encode("utf-8", "surrogatepass"))
+        own = [lp for start, lp in zip(starts, logprobs, strict=True) if begin <= start < end]
+        means.append(sum(own) / len(own) if own else None)
+        begin = end
+    return means, sum(logprobs) / len(logprobs)
