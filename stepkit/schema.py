@@ -1,6 +1,6 @@
 """The record: field names, what they must hold, and one-line complaints when they do not.
 
-One JSON object a line; the unit is a *trace*, one attempt at one problem (see man step-split, RECORD
+One JSON object a line; the unit is a *trace*, one attempt at one problem (man step-split, RECORD
 FORMAT). The checks here look only at the fields that stepkit reads; everything else is the user's
 and passes through untouched.
 """

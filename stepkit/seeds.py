@@ -12,7 +12,7 @@ from hashlib import blake2b
 def digest(*parts: object, size: int = 8) -> str:
     """Hash ``parts`` to ``2 * size`` hexadecimal digits.
 
-    Every part is written with its length and kind, so ("ab", "c") and ("a", "bc"), 1 and "1" differ.
+    Every part goes in with its length and kind: ("ab", "c") and ("a", "bc"), 1 and "1" differ.
     Accepts str, bytes, int, float, bool, None and (nested) lists and tuples of them.
     """
     state = blake2b(digest_size=size)

@@ -104,8 +104,6 @@ def quantized(source: Path, target: Path, kind: str) -> Path:
     parameters = llama_cpp.llama_model_quantize_default_params()
     parameters.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{kind}")
     parameters.nthread = 2
-    status = llama_cpp.llama_model_quantize(
-        str(source).encode(), str(target).encode(), parameters
-    )
+    status = llama_cpp.llama_model_quantize(str(source).encode(), str(target).encode(), parameters)
     assert status == 0, f"llama_model_quantize: {status}"
     return target

@@ -102,7 +102,9 @@ def forward(path: Path, ids: Sequence[int]) -> np.ndarray:
     Attention goes through 16-bit numbers, as llama.cpp's key-value cache has it.
     """
     reader = gguf.GGUFReader(str(path))
-    tensors = {t.name: np.asarray(t.data, np.float64).reshape(t.shape[::-1]) for t in reader.tensors}
+    tensors = {
+        t.name: np.asarray(t.data, np.float64).reshape(t.shape[::-1]) for t in reader.tensors
+    }
 
     def value(name: str) -> float:
         return float(reader.fields[f"llama.{name}"].parts[-1][0])
@@ -156,9 +158,7 @@ def shipped(name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", ["random", "policy.gguf", "prm.gguf"])
-def test_logits_are_those_of_the_models_own_tensors(
-    files: dict[str, Path], name: str
-) -> None:
+def test_logits_are_those_of_the_models_own_tensors(files: dict[str, Path], name: str) -> None:
     path = files["F32"] if name == "random" else shipped(name)
     model = Model(str(path))
     ids = model.tokenize("Problem: Ann has 12 and 30 nuts. How many?\nSolution:\n12 + 30 = 42.\n")
@@ -275,7 +275,7 @@ def test_tokens_that_merge_are_cut_exactly(model: Model) -> None:
 def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path) -> None:
     path = tmp_path / "x.gguf"
     path.write_bytes(b"version https://git-lfs.example/spec/v1\n")
-    with pytest.raises(UsageError, match="not a GGUF file.*Git LFS pointer"):
+    with pytest.raises(UsageError, match=r"not a GGUF file.*Git LFS pointer"):
         Model(str(path))
     with pytest.raises(UsageError, match="No such file"):
         Model(str(tmp_path / "missing.gguf"))
@@ -284,7 +284,7 @@ def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path) -> None:
 def test_a_truncated_gguf_gives_llama_cpps_reason(tmp_path: Path, files: dict[str, Path]) -> None:
     path = tmp_path / "half.gguf"
     path.write_bytes(files["F32"].read_bytes()[:300_000])
-    with pytest.raises(FailedError, match="half.gguf: llama.cpp cannot load it: .+"):
+    with pytest.raises(FailedError, match=r"half.gguf: llama.cpp cannot load it: .+"):
         Model(str(path))
 
 

@@ -101,7 +101,9 @@ def fill(form: str, **values: str) -> list[Part]:
     names = "|".join(map(re.escape, values))
     pieces = re.split(r"(\{(?:" + names + r")\})", form)
     return [
-        (values[piece[1:-1]], False) if piece[:1] == "{" and piece[1:-1] in values else (piece, True)
+        (values[piece[1:-1]], False)
+        if piece[:1] == "{" and piece[1:-1] in values
+        else (piece, True)
         for piece in pieces
         if piece
     ]

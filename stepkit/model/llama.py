@@ -211,7 +211,9 @@ class Model:
     def token_text(self, token: int) -> str:
         """The vocabulary's own text of a token id. Raises UsageError outside the vocabulary."""
         if not 0 <= token < self.n_vocab:
-            raise UsageError(f"token id {token} is outside the vocabulary (0 .. {self.n_vocab - 1})")
+            raise UsageError(
+                f"token id {token} is outside the vocabulary (0 .. {self.n_vocab - 1})"
+            )
         return self._lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
 
     def tokenize(self, text: str) -> tuple[int, ...]:
@@ -220,9 +222,7 @@ class Model:
         size = len(raw) + 8
         while True:
             buffer = (ctypes.c_int32 * size)()
-            count = self._lib.llama_tokenize(
-                self._vocab, raw, len(raw), buffer, size, False, False
-            )
+            count = self._lib.llama_tokenize(self._vocab, raw, len(raw), buffer, size, False, False)
             if count >= 0:
                 return tuple(buffer[:count])
             size = -count
@@ -332,17 +332,13 @@ class Context:
         self._abort = lib.llama_cpp.ggml_abort_callback(lambda _data: interrupts.requested() != 0)
         lib.llama_set_abort_callback(self._context, self._abort, ctypes.c_void_p(0))
         self._batch = lib.llama_batch_init(self.batch, 0, 1)
-        self._token = self._view(self._batch.token, numpy.int32)
-        self._position = self._view(self._batch.pos, numpy.int32)
-        self._wanted = self._view(self._batch.logits, numpy.int8)
-        self._view(self._batch.n_seq_id, numpy.int32)[:] = 1
+        view, size = numpy.ctypeslib.as_array, (self.batch,)
+        self._token = view(self._batch.token, shape=size)
+        self._position = view(self._batch.pos, shape=size)
+        self._wanted = view(self._batch.logits, shape=size)
+        view(self._batch.n_seq_id, shape=size)[:] = 1
         # seq_id is an array of pointers to one int each, allocated apart: reach every cell once
         self._sequence = [self._batch.seq_id[row] for row in range(self.batch)]
-
-    def _view(self, pointer: Any, kind: Any) -> Any:
-        address = ctypes.cast(pointer, ctypes.c_void_p).value
-        size = self.batch * self._numpy.dtype(kind).itemsize
-        return self._numpy.frombuffer((ctypes.c_char * size).from_address(address), dtype=kind)
 
     def close(self) -> None:
         if self._context:
@@ -397,12 +393,8 @@ class Context:
     def _rows(self, rows: int) -> Any:
         if rows == 0:
             return None
-        address = ctypes.cast(
-            self._lib.llama_get_logits(self._context), ctypes.c_void_p
-        ).value
-        size = rows * self.model.n_vocab
-        buffer = (ctypes.c_float * size).from_address(address)
-        return self._numpy.frombuffer(buffer, dtype=self._numpy.float32).reshape(rows, -1)
+        logits = self._lib.llama_get_logits(self._context)
+        return self._numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
 
 
 def _check_room(model: Model, layout: Layout) -> None:

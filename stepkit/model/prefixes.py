@@ -28,7 +28,7 @@ class Prefixes:
         self.model = model
         self.prompter = prompter
         self.vocabulary = digest("vocabulary", b"\0".join(model.pieces))
-        """Identity of the token table; token ids in a record are believed only under an equal one."""
+        """Identity of the token table; ids in a record are believed only under an equal one."""
 
     def prompt(self, record: dict[str, Any]) -> Ids:
         """Token ids of the record's problem, laid out for this model. Raises DataError."""

@@ -1,8 +1,8 @@
 """How a process reward model wants to be read: a profile, as data.
 
-A token-logit PRM is a causal model that was trained to predict one of two tokens at a marker that
-stands behind every step (Math-Shepherd, arXiv 2312.08935; RLHFlow; openr). Its profile may travel in
-the GGUF itself, as JSON under the metadata key ``stepkit.profile``.
+A token-logit PRM is a causal model that was trained to predict one of two tokens at a marker
+that stands behind every step (Math-Shepherd, arXiv 2312.08935; RLHFlow; openr). Its profile may
+travel in the GGUF itself, as JSON under the metadata key ``stepkit.profile``.
 """
 
 from __future__ import annotations

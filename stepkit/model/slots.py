@@ -8,10 +8,10 @@ CPU; measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
 * each sequence has a stream of its own and flash attention is off (llama.py);
 * prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
   each sequence: so both shapes are the same whoever is around;
-* no call has fewer than 8 rows, or fewer than 8 rows of logits: ggml multiplies narrow matrices (one
-  column, for K-quants fewer than 8) along another path that rounds otherwise. llama.cpp splits a
-  call at gaps between sequence numbers. So gaps and short calls are filled with tokens of idle
-  slots, which are forgotten at once.
+* no call has fewer than 8 rows, or fewer than 8 rows of logits: ggml multiplies narrow matrices
+  (one column, for K-quants fewer than 8) along another path that rounds otherwise. llama.cpp
+  splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens
+  of idle slots, which are forgotten at once.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from stepkit.core.tree import Tree, add, draws_at, sampler_index
+from stepkit import schema
+from stepkit.core.tree import Tree, add, copied, draws_at, from_steps, sampler_index
+from stepkit.errors import DataError
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT
@@ -86,3 +88,39 @@ def _keep(tree: Tree, node: int, by: int, number: int, attempt: Attempted) -> No
         tokens=attempt.drawn.tokens,
         logprob=attempt.drawn.logprob,
     )
+
+
+def chain_trace(
+    sampler: Sampler, data: dict[str, Any], k: int
+) -> Generator[list[Attempt | Judge], Sequence[Any], dict[str, Any]]:
+    """``chain`` on a record; returns the fields to set: its tree, and its verdict if it had none.
+
+    Raises DataError when the record lacks what is needed.
+    """
+    steps = schema.steps(data)
+    answer = schema.answer_of(data)
+    if answer is None:
+        raise DataError("missing: draws are graded against it", "answer")
+    given = schema.check_tree(data)
+    tree = from_steps(steps) if given is None else copied(given)
+    if [tree["text"][node] for node in tree.get("spine", [])] != steps:
+        raise DataError("its spine is not the trace's steps", "tree.spine")
+    if steps and "correct" in data:
+        last = tree["spine"][-1]
+        tree["finish"][last] = _finish(data)
+        tree["outcome"][last] = schema.correct_of(data)
+        tree["final"][last] = schema.optional_text(data, "final")
+    prefixes = sampler.prefixes.at_cuts(data, steps)
+    tree = yield from chain(sampler, tree, prefixes, steps, answer, k, _finish(data))
+    if not steps or "correct" in data:
+        return {"tree": tree}
+    last = tree["spine"][-1]
+    outcome = tree["outcome"][last]
+    verdict = None if outcome is None else outcome == 1
+    return {"tree": tree, "final": tree["final"][last], "correct": verdict}
+
+
+def _finish(data: dict[str, Any]) -> str:
+    sample = data.get("sample")
+    finish = sample.get("finish") if isinstance(sample, dict) else None
+    return finish if finish in ("stop", "length") else "stop"

@@ -2,8 +2,8 @@
 
 A strategy is a generator. It yields a list of things to ask and is sent their results *in the order
 asked*, once all are there: never in order of arrival, because short successes arrive first and a
-rule that looked at them would be biased. What it returns is its problem's result; a DataError that it
-raises is its problem's alone.
+rule that looked at them would be biased. What it returns is its problem's result; a DataError
+that it raises is its problem's alone.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ Answer = Attempted | Judged | Readout
 Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
 
 Ticket = TypeVar("Ticket")
+Ticket_co = TypeVar("Ticket_co", covariant=True)
 
 
 class Grading(Protocol):
@@ -75,7 +76,7 @@ class Grading(Protocol):
     def collect(self, wait: bool) -> list[tuple[Any, float | None]]: ...
 
 
-class Supply(Protocol[Ticket]):
+class Supply(Protocol[Ticket_co]):
     """Where strategies come from."""
 
     @property
@@ -83,7 +84,7 @@ class Supply(Protocol[Ticket]):
         """True once there is nothing more to take."""
         ...
 
-    def take(self, wait: bool) -> tuple[Ticket, Strategy] | None:
+    def take(self, wait: bool) -> tuple[Ticket_co, Strategy] | None:
         """The next problem, or None when there is none now (with ``wait``: none for a while)."""
         ...
 
@@ -110,6 +111,7 @@ class Scheduler(Generic[Ticket]):
 
     Attributes:
         asked, answered: counts of asks so far, for progress.
+        counters: the engine's.
     """
 
     def __init__(self, engine: Engine, grader: Grading) -> None:
@@ -122,6 +124,7 @@ class Scheduler(Generic[Ticket]):
         self._done: list[tuple[Ticket, Any]] = []
         self.asked = 0
         self.answered = 0
+        self.counters = engine.counters
 
     def run(self, supply: Supply[Ticket]) -> Iterator[tuple[Ticket, Any | StepkitError]]:
         """Yield (ticket, result or the error that is this problem's alone) as they finish."""
