@@ -103,7 +103,8 @@ SAMPLER: Any = NumberedSampler()
 
 def run(engine: Any, strategies: Sequence[Strategy]) -> list[Any]:
     """Results in the order of the strategies."""
-    results = dict(Scheduler(engine, ExactGrader()).run(Listed(strategies)))
+    scheduler: Scheduler[int] = Scheduler(engine, ExactGrader())
+    results = dict(scheduler.run(Listed(strategies)))
     return [results[number] for number in range(len(strategies))]
 
 

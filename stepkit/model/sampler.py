@@ -14,7 +14,8 @@ class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
     Attributes:
-        id: hash of all that decides a draw.
+        decisive: all that decides a draw, by the names that users know.
+        id: hash of it.
         identity: what ``tree.samplers`` holds: the id and all that it was made of.
     """
 
@@ -22,7 +23,7 @@ class Sampler:
         self.prefixes = prefixes
         self.sampling = sampling
         model, prompter = prefixes.model, prefixes.prompter
-        decisive: dict[str, Any] = {
+        self.decisive: dict[str, Any] = {
             "model": model.fingerprint,
             "vocabulary": prefixes.vocabulary,
             "prompt": prompter.identity,
@@ -36,8 +37,8 @@ class Sampler:
             "context": context,
             "seed": seed,
         }
-        self.id = digest("sampler", [[key, value] for key, value in decisive.items()])
-        self.identity = {"id": self.id, "name": model_name(model.path), **decisive}
+        self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
+        self.identity = {"id": self.id, "name": model_name(model.path), **self.decisive}
 
     def draw(self, prefix: Ids, purpose: str, number: int) -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES."""

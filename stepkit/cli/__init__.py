@@ -1,0 +1,1 @@
+"""The commands, one file each: options, one function, no logic of their own."""

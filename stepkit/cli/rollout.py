@@ -1,0 +1,186 @@
+"""step-rollout: traces or bare problems -> evidence, drawn from a local model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stepkit import options, run
+from stepkit.cli.escapes import TEXT
+from stepkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from stepkit.jsonl import Record
+    from stepkit.search.scheduler import Strategy
+
+
+@options.command("step-rollout")
+@options.uses_model("-m", "--model", help="The policy that draws, a GGUF file.")
+@click.option(
+    "--method",
+    type=click.Choice(["chain", "sample"]),
+    help="chain: draws from every prefix of a trace (default); sample: whole attempts.",
+)
+@click.option(
+    "-k",
+    "--draws",
+    metavar="K",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="Draws from each prefix, or attempts at each problem.",
+)
+@click.option(
+    "--at",
+    metavar="LABEL",
+    help="Draw attempts from the last good step: before the first error of labels.LABEL.",
+)
+@click.option(
+    "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
+)
+@click.option(
+    "-T",
+    "--temperature",
+    metavar="X",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Sampling temperature; 0 takes the most probable token.",
+)
+@click.option(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Sample among the N most probable tokens (default: all).",
+)
+@click.option(
+    "--top-p",
+    metavar="P",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Sample among the most probable tokens that make up P (default: 1, all).",
+)
+@click.option(
+    "--min-p",
+    metavar="P",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Leave out tokens below P times the most probable one (default: 0, none).",
+)
+@click.option(
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Most tokens in a draw; a draw that reaches it is cut off and undecided.",
+)
+@click.option(
+    "--stop",
+    metavar="TEXT",
+    type=TEXT,
+    multiple=True,
+    help="Text that ends a draw and is left out (repeatable; \\n is a line break).",
+)
+@click.option(
+    "--prompt",
+    metavar="FORMAT",
+    type=TEXT,
+    help="Raw prompt with {problem} in it, instead of the model's chat template.",
+)
+@click.option(
+    "--system", metavar="TEXT", type=TEXT, help="System message, for a model with a chat template."
+)
+@click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
+@options.grades
+@options.journalled
+@options.reads
+@options.writes
+def main(
+    streams: run.Streams,
+    model: options.ModelOptions,
+    method: str | None,
+    at: str | None,
+    draws: int,
+    seed: int,
+    prompt: str | None,
+    system: str | None,
+    dry_run: bool,
+    jobs: int,
+    **sampling: Any,
+) -> None:
+    """Draw from a local model and keep every draw as evidence.
+
+    \b
+    step-split traces.jsonl | step-rollout -m policy.gguf -k 8 -o evidence.jsonl
+    step-rollout problems.jsonl -m policy.gguf --method sample -k 16 | step-split
+
+    chain (the default) draws K remainders from every prefix of each trace and keeps
+    them in its tree; sample draws K whole attempts at each problem and writes one
+    trace for each. Every draw has its answer extracted and graded: right, wrong or
+    undecided (cut off, no answer, grader gave up).
+    """
+    if at is not None and method == "chain":
+        raise UsageError("--at draws whole attempts: it goes with --method sample")
+    if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
+        raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
+    from stepkit.cli.session import Work, predict, run_strategies
+    from stepkit.model.engine import Sampling
+    from stepkit.model.llama import Model
+    from stepkit.model.opening import describe, layout_for, prompter_for
+    from stepkit.model.prefixes import Prefixes
+    from stepkit.model.sampler import Sampler
+    from stepkit.search.chain import chain_trace
+    from stepkit.search.sample import sample_trace
+
+    assert model.model is not None
+    method = method or ("sample" if at else "chain")
+    policy = Model(model.model, gpu_layers=model.gpu_layers)
+    parameters = Sampling(**{**sampling, "stop": tuple(filter(None, sampling["stop"]))})
+    layout = layout_for(policy, model, parameters.max_tokens)
+    streams.note(describe(layout))
+    prefixes = Prefixes(policy, prompter_for(policy, prompt, system))
+    sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed)
+
+    def strategy(record: Record) -> Strategy:
+        if method == "chain":
+            return chain_trace(sampler, record.data, draws)
+        return sample_trace(sampler, record.data, draws, at)
+
+    write = _with_tree if method == "chain" else _attempts
+    work = Work(streams, policy, layout, strategy, write, jobs)
+    if dry_run:
+        predict(work, parameters.max_tokens)
+    else:
+        run_strategies(work, {"method": method, "at": at, **sampler.decisive})
+
+
+def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
+    """The trace itself with its evidence."""
+    from stepkit import schema
+
+    for key, value in fields.items():
+        record.set(key, value)
+    record.set(schema.VERSION_KEY, schema.VERSION)
+    return [record]
+
+
+def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
+    """A trace for each attempt: the input's line, with what belonged to another response gone."""
+    from stepkit import schema
+    from stepkit.search.sample import DERIVED
+
+    if attempts is None:
+        return [record]
+    traces = []
+    for fields in attempts:
+        trace = record.copy()
+        for key in DERIVED:
+            trace.drop(key)
+        for key, value in fields.items():
+            trace.set(key, value)
+        trace.set(schema.VERSION_KEY, schema.VERSION)
+        traces.append(trace)
+    return traces

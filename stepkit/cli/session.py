@@ -1,0 +1,106 @@
+"""What the commands that run a model share: strategies in, records out, in one session."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from stepkit import run
+from stepkit.errors import DataError
+from stepkit.grade import Grader
+from stepkit.jsonl import Record, encode
+from stepkit.model.llama import Layout, Model
+from stepkit.model.opening import open_engine
+from stepkit.model.recorded import Memory, RecordedEngine
+from stepkit.search.scheduler import Attempt, Scheduler, Strategy
+from stepkit.source import Source
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model command: a strategy for each record, and what its result writes."""
+
+    streams: run.Streams
+    model: Model
+    layout: Layout
+    strategy: Callable[[Record], Strategy]
+    write: Callable[[Record, Any], list[Record]]
+    jobs: int = 1
+
+
+def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
+    """Run them all, through the journal; ``deciding`` is what a resume must agree on."""
+
+    def session(
+        source: Source, journal: Memory
+    ) -> Generator[tuple[Record, run.Result], None, None]:
+        engine = RecordedEngine(open_engine(work.model, work.layout), journal)
+        try:
+            with Grader(work.jobs) as grader:
+                scheduler: Scheduler[Record] = Scheduler(engine, grader)
+                for record, result in scheduler.run(_Supply(source, work, scheduler)):
+                    yield record, _written(work, record, result)
+                if note := grader.note():
+                    work.streams.warn(note)
+        finally:
+            engine.close()
+
+    run.session(work.streams, session, deciding)
+
+
+def _written(work: Work, record: Record, result: Any) -> run.Result:
+    if isinstance(result, DataError):
+        return result
+    try:
+        return work.write(record, result)
+    except DataError as error:
+        return error
+
+
+class _Supply:
+    """Hands the scheduler a strategy per record, and shows how far it is."""
+
+    def __init__(self, source: Source, work: Work, scheduler: Scheduler[Record]) -> None:
+        self._source, self._work, self._scheduler = source, work, scheduler
+        self._start = time.monotonic()
+
+    @property
+    def ended(self) -> bool:
+        return self._source.ended
+
+    def take(self, wait: bool) -> tuple[Record, Strategy] | None:
+        self._show()
+        record = self._source.take(wait)
+        return None if record is None else (record, self._work.strategy(record))
+
+    def _show(self) -> None:
+        counters = self._scheduler.counters
+        tokens = counters.drawn_tokens or counters.read_tokens
+        rate = tokens / max(1e-9, time.monotonic() - self._start)
+        self._source.progress(
+            self._scheduler.answered, self._scheduler.asked, f"{rate:.0f} tokens/s"
+        )
+
+
+def predict(work: Work, max_tokens: int) -> None:
+    """Print what a run would ask, as one JSON object, without asking."""
+    totals = {"records": 0, "draws": 0, "prefixes": 0, "prefix_tokens": 0, "new_tokens_at_most": 0}
+
+    def count(record: Record) -> list[Record]:
+        asks = next(work.strategy(record), [])
+        attempts = [ask for ask in asks if isinstance(ask, Attempt)]
+        prefixes = {attempt.request.prefix for attempt in attempts}
+        totals["records"] += 1
+        totals["draws"] += len(attempts)
+        totals["prefixes"] += len(prefixes)
+        # the prefixes of a trace extend each other: only the longest is evaluated in full
+        totals["prefix_tokens"] += max(map(len, prefixes), default=0)
+        totals["new_tokens_at_most"] += len(attempts) * max_tokens
+        return []
+
+    run.blocks(work.streams, run.each(count))
+    click.echo(encode(totals).decode())

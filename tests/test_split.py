@@ -1,0 +1,218 @@
+"""step-split as people run it; what all commands have in common is tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from work import Workdir
+
+TEXT = "2 + 3 = 5.\n\nSo 5 + 1 = 6.\nAnswer: 6"
+LINES = ["2 + 3 = 5.\n\n", "So 5 + 1 = 6.\n", "Answer: 6"]
+TRACE = {"id": "a", "group": "g", "problem": "p", "answer": "6", "response": TEXT}
+
+
+def lines(*records: dict[str, Any]) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def split(work: Workdir, *args: str, input: str) -> list[dict[str, Any]]:
+    done = work.run("step-split", *args, input=input)
+    assert (done.status, done.err) == (0, "")
+    return [json.loads(line) for line in done.lines]
+
+
+def refused(work: Workdir, *args: str, input: str, status: int = 3) -> str:
+    done = work.run("step-split", *args, input=input)
+    assert (done.status, done.out, done.err.count("\n")) == (status, b"", 1)
+    return done.err.removeprefix("step-split: ").rstrip("\n")
+
+
+def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> None:
+    line = '{"x": 1.10, "n":18446744073709551617, "problem":"p","response":"a\\nb \\u00e9"}'
+    done = work.run("step-split", input=line + "\n")
+    assert done.out.decode().startswith(line[:-1])
+    record = json.loads(done.out)
+    assert record["steps"] == ["a\n", "b \u00e9"]
+    assert record["split"] == {"by": "lines"}
+    assert record["stepkit"] == 1
+    assert len(record["id"]) == len(record["group"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "steps", "rule"),
+    [
+        ("--by lines", LINES, {"by": "lines"}),
+        ("--by blank", [LINES[0], LINES[1] + LINES[2]], {"by": "blank"}),
+        ("--by marker", [TEXT], {"by": "marker"}),
+        ("--by sentence --min-chars 3", LINES, {"by": "sentence", "min_chars": 3}),
+        ("--max-steps 1", [TEXT], {"by": "lines", "max_steps": 1}),
+        (
+            "--by regex --pattern ^So --start",
+            [LINES[0], LINES[1] + LINES[2]],
+            {"by": "regex", "pattern": "^So", "start": True},
+        ),
+        (
+            "--by regex --pattern [.]\\s+",
+            LINES,
+            {"by": "regex", "pattern": "[.]\\s+"},
+        ),
+    ],
+)
+def test_rules(work: Workdir, options: str, steps: list[str], rule: dict[str, Any]) -> None:
+    (record,) = split(work, *options.split(), input=lines(TRACE))
+    assert record["steps"] == steps
+    assert record["split"] == rule
+
+
+@pytest.mark.parametrize("options", ["", "--grade", "--by sentence --min-chars 5"])
+def test_a_second_time_changes_no_byte(work: Workdir, options: str) -> None:
+    records: list[dict[str, Any]] = [
+        TRACE,
+        {"problem": "p", "completion": "It is \\boxed{6}.", "answer": 6},
+        {"problem": "p", "answer": "6"},
+        {"problem": "p", "answer": "6"},
+        {"problem": "p", "answer": "6", "response": ""},
+    ]
+    once = work.run("step-split", *options.split(), input=lines(*records))
+    twice = work.run("step-split", *options.split(), input=once.out)
+    assert once.out == twice.out
+    assert len(once.lines) == len(records)
+
+
+def test_a_bare_problem_passes_with_the_rule(work: Workdir) -> None:
+    done = work.run("step-split", input=lines({"id": "a", "group": "g", "problem": "p"}))
+    assert done.status == 0
+    assert json.loads(done.out) == {
+        "id": "a", "group": "g", "problem": "p", "split": {"by": "lines"}, "stepkit": 1,
+    }  # fmt: skip
+    assert done.err == (
+        "step-split: no record has a text to cut (response, completion, output, generation); "
+        "--field names it\n"
+    )
+
+
+def test_an_empty_response_has_no_steps(work: Workdir) -> None:
+    (record,) = split(work, input=lines({**TRACE, "response": ""}))
+    assert record["steps"] == []
+
+
+def test_equal_traces_get_unequal_ids_in_one_group(work: Workdir) -> None:
+    records = split(work, input=lines(*[{"problem": "p", "response": "r"}] * 3))
+    first = records[0]["id"]
+    assert [record["id"] for record in records] == [first, f"{first}/2", f"{first}/3"]
+    assert len({record["group"] for record in records}) == 1
+
+
+@pytest.mark.parametrize("key", ["completion", "output", "generation"])
+def test_the_text_may_be_in_another_field(work: Workdir, key: str) -> None:
+    (record,) = split(work, input=lines({"problem": "p", key: TEXT}))
+    assert record["response"] == record[key] == TEXT
+    assert record["steps"] == LINES
+
+
+def test_field_names_the_text(work: Workdir) -> None:
+    (record,) = split(work, "--field", "solution", input=lines({"problem": "p", "solution": TEXT}))
+    assert record["steps"] == LINES
+    message = refused(work, "--field", "solution", input=lines({**TRACE, "solution": "x"}))
+    assert message == (
+        '<stdin>:1: field "response": another text than "solution" is there; rename one'
+    )
+    assert "no field" in refused(work, "--field", "text", input=lines({"id": "a", "body": "x"}))
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({**TRACE, "response": ["x"]}, 'field "response": expected a string, got a list'),
+        ({"response": "x"}, 'no field "problem"; fields are response'),
+        ({**TRACE, "id": ["a"]}, 'field "id": expected a string, got a list'),
+        ({**TRACE, "group": 1}, 'field "group": expected a string, got a number'),
+        ({"id": "a", "problem": "p", "steps": ["x"]}, 'field "response": there are steps but'),
+        ({**TRACE, "stepkit": 99}, "newer"),
+    ],
+)
+def test_bad_records_are_named(work: Workdir, record: dict[str, Any], message: str) -> None:
+    assert message in refused(work, input=lines(record))
+
+
+@pytest.mark.parametrize("key", ["tree", "labels", "scores", "role"])
+def test_what_carries_evidence_is_cut_again_only_by_force(work: Workdir, key: str) -> None:
+    (cut,) = split(work, input=lines(TRACE))
+    carrying = lines({**cut, key: {"some": [1]}})
+    assert work.run("step-split", input=carrying).out.decode() == carrying
+    assert f'field "{key}": ' in refused(work, "--by", "blank", input=carrying)
+    done = work.run("step-split", "--by", "blank", "--force", input=carrying)
+    assert done.status == 0
+    assert done.err == f"step-split: dropped evidence for steps that changed: 1 {key}\n"
+    record = json.loads(done.out)
+    assert key not in record
+    assert record["split"] == {"by": "blank"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "final", "correct"),
+    [
+        ({}, "6", True),
+        ({"answer": 6}, "6", True),
+        ({"answer": "2 + 4 = 6\n#### 6.0"}, "6", True),
+        ({"answer": "7"}, "6", False),
+        ({"response": "It is $x+1$. The answer is $1+x$.", "answer": "x+1"}, "1+x", True),
+        ({"response": "No idea."}, None, None),
+        ({"answer": r"\foo"}, "6", None),
+        ({"sample": {"finish": "length"}}, None, None),
+        ({"sample": {"finish": "stop"}}, "6", True),
+        ({"answer": None, "solution": "5 + 1 = 6\nAnswer: 6"}, "6", True),
+    ],
+)
+def test_grade(
+    work: Workdir, changes: dict[str, Any], final: str | None, correct: bool | None
+) -> None:
+    done = work.run("step-split", "--grade", "-j", "2", input=lines({**TRACE, **changes}))
+    assert done.status == 0
+    record = json.loads(done.out)
+    assert (record["final"], record["correct"]) == (final, correct)
+
+
+def test_grade_says_what_it_could_not_decide(work: Workdir) -> None:
+    done = work.run("step-split", "--grade", input=lines({**TRACE, "answer": r"\foo"}))
+    assert done.err == "step-split: 1 undecided: the reference answer cannot be parsed\n"
+    assert work.run("step-split", "--grade", "-q", input=lines(TRACE)).err == ""
+
+
+def test_grade_needs_a_reference(work: Workdir) -> None:
+    record = {key: value for key, value in TRACE.items() if key != "answer"}
+    assert 'no field "answer"' in refused(work, "--grade", input=lines(record))
+    record["solution"] = "see above"
+    assert 'field "solution": no final answer' in refused(work, "--grade", input=lines(record))
+
+
+def test_a_verdict_under_evidence_is_changed_only_by_force(work: Workdir) -> None:
+    (graded,) = split(work, "--grade", input=lines(TRACE))
+    carrying = {**graded, "tree": {"some": [1]}}
+    assert work.run("step-split", "--grade", input=lines(carrying)).status == 0
+    carrying["answer"] = "7"
+    assert 'field "tree": ' in refused(work, "--grade", input=lines(carrying))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-j 2", "-j has no effect without --grade"),
+        ("--pattern x", "--pattern has no effect with --by lines; it is for --by regex"),
+        ("--by blank --start", "--start has no effect with --by blank; it is for --by regex"),
+        ("--by regex", "--by regex needs --pattern"),
+        ("--by regex --pattern (", "--pattern: no regular expression: missing )"),
+        ("--min-chars 0", "invalid value for '--min-chars'"),
+    ],
+)
+def test_options_without_effect_are_refused(work: Workdir, options: str, message: str) -> None:
+    assert refused(work, *options.split(), input=lines(TRACE), status=2).startswith(message)
+
+
+def test_a_bad_record_does_not_stop_the_others(work: Workdir) -> None:
+    bad = {**TRACE, "response": 1}
+    done = work.run("step-split", "--grade", "--on-error", "skip", input=lines(TRACE, bad, TRACE))
+    assert done.status == 1
+    assert [json.loads(line)["correct"] for line in done.lines] == [True, True]
