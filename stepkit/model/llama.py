@@ -29,6 +29,10 @@ _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of
 
 def _library() -> Any:
     """Import llama_cpp with its log going to our ring buffer instead of stderr."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # GNU's OpenMP spins for milliseconds where threads wait for each other; on a machine
+        # that does anything else beside, that is most of the time (read when it is loaded)
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import llama_cpp
 
     if not _callbacks:

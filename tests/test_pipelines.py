@@ -1,0 +1,87 @@
+"""The pipelines that the tool is for, run as they are written, on the shipped models."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+from work import ROOT, Workdir, clean_environment
+
+SAMPLES = ROOT / "samples"
+
+
+@pytest.fixture
+def shell(work: Workdir) -> Any:
+    """A function that runs a line of shell among small copies of the samples."""
+    lines = (SAMPLES / "problems.jsonl").read_text().splitlines(keepends=True)
+    work.write("problems.jsonl", "".join(lines[:5]))
+    traces = (SAMPLES / "traces.jsonl").read_text().splitlines(keepends=True)
+    work.write("traces.jsonl", "".join(traces[:12]))
+    for name in ("policy.gguf", "prm.gguf"):
+        (work.path / name).symlink_to(SAMPLES / "models" / name)
+
+    def run(line: str) -> list[dict[str, Any]]:
+        done = subprocess.run(
+            ["bash", "-c", f"set -o pipefail; {line}"],
+            cwd=work.path,
+            env=clean_environment(work.path),
+            capture_output=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert done.stderr == b""
+        return [json.loads(row) for row in done.stdout.splitlines()]
+
+    return run
+
+
+def test_sample_score_and_choose(shell: Any) -> None:
+    chosen = shell(
+        "cat problems.jsonl | step-rollout -m policy.gguf --method sample -k 16 | step-split"
+        " | step-score --prm prm.gguf | step-rerank"
+    )
+    assert len(chosen) == 5 and len({record["group"] for record in chosen}) == 5
+    assert all(record["choice"]["n"] == 16 for record in chosen)
+
+
+def test_evidence_labels_and_pairs(shell: Any, work: Workdir) -> None:
+    shell("cat traces.jsonl | step-split | step-rollout -m policy.gguf -k 8 -o ev.jsonl")
+    shell("step-label ev.jsonl | step-pairs --to trl-dpo -o dpo.jsonl")
+    pairs = [json.loads(line) for line in work.read("dpo.jsonl").splitlines()]
+    assert pairs
+    for pair in pairs:
+        assert pair["chosen"] != pair["rejected"] and pair["prompt"] and pair["gap"] > 0
+        assert pair["score_chosen"] > pair["score_rejected"]
+    piped = shell(
+        "cat traces.jsonl | step-split | step-rollout -m policy.gguf -k 8 | step-label"
+        " | step-pairs --to trl-dpo"
+    )
+    assert piped == pairs
+    first = shell("step-label ev.jsonl | step-pairs --rule first-error")
+    assert first and all(pair["rule"] == "first-error" for pair in first)
+
+
+def test_score_given_traces_and_choose(shell: Any) -> None:
+    chosen = shell("cat traces.jsonl | step-split | step-score --prm prm.gguf | step-rerank")
+    traces = (SAMPLES / "traces.jsonl").read_text().splitlines()[:12]
+    groups = {json.loads(line)["group"] for line in traces}
+    assert {record["group"] for record in chosen} == groups
+
+
+def test_one_round_of_refinement(shell: Any) -> None:
+    shell("step-split traces.jsonl -o t.jsonl")
+    redrawn = shell(
+        "step-score t.jsonl --prm prm.gguf | step-label --first below:0.5"
+        " | step-rollout -m policy.gguf --at first -k 4"
+    )
+    flagged = shell("step-score t.jsonl --prm prm.gguf | step-label --first below:0.5")
+    wrong = [record for record in flagged if record["labels"]["first"]["first"] >= 0]
+    assert wrong, "the PRM flags no step of any sample trace"
+    assert len(redrawn) == len(flagged) + 3 * len(wrong)
+    for record in redrawn:
+        if "origin" in record:
+            source = next(one for one in wrong if one["id"] == record["origin"]["id"])
+            kept = source["steps"][: record["origin"]["step"]]
+            assert record["response"].startswith("".join(kept))
