@@ -99,16 +99,13 @@ class Model:
     cannot be loaded.
     """
 
-    def __init__(
-        self, path: str, *, gpu_layers: int = 0, vocab_only: bool = False, option: str = "--model"
-    ) -> None:
+    def __init__(self, path: str, *, gpu_layers: int = 0, option: str = "--model") -> None:
         check_file(path, option)
         self._lib = lib = _library()
         self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
-        parameters.vocab_only = vocab_only
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         _log.clear()
         self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
@@ -119,8 +116,17 @@ class Model:
         self.trained_context = int(lib.llama_model_n_ctx_train(self._model))
         self._pieces: list[bytes] | None = None
         self.fingerprint = fingerprint(path)
-        if not vocab_only and lib.llama_model_has_encoder(self._model):
-            raise UsageError(f"{option} {path}: encoder-decoder models are not supported")
+        if kind := self._unsupported():
+            raise UsageError(f"{option} {path}: {kind} models are not supported")
+
+    def _unsupported(self) -> str:
+        """What kind of model this is, if sequences of it cannot be continued, cut and copied."""
+        lib, model = self._lib, self._model
+        if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
+            return "encoder"
+        if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
+            return "recurrent"
+        return "diffusion" if lib.llama_model_is_diffusion(model) else ""
 
     def close(self) -> None:
         if self._model:
@@ -153,7 +159,8 @@ class Model:
         """Bytes of key-value cache (16-bit) for one token of one sequence."""
         lib, model = self._lib, self._model
         heads = max(1, lib.llama_model_n_head(model))
-        per_head = lib.llama_model_n_embd(model) // heads
+        stated = self.metadata(f"{self.metadata('general.architecture')}.attention.key_length")
+        per_head = int(stated) if stated else lib.llama_model_n_embd(model) // heads
         return 4 * int(lib.llama_model_n_layer(model) * lib.llama_model_n_head_kv(model) * per_head)
 
     # -- vocabulary -------------------------------------------------------------------------
@@ -352,7 +359,8 @@ class Context:
 
     def forget(self, slot: int, start: int = 0) -> None:
         """Drop what ``slot`` holds from position ``start`` on."""
-        self._lib.llama_memory_seq_rm(self._memory, slot, start, -1)
+        if not self._lib.llama_memory_seq_rm(self._memory, slot, start, -1):
+            raise FailedError("llama.cpp cannot cut a sequence of this model")
 
     def copy(self, source: int, target: int) -> None:
         """Make ``target`` hold what ``source`` holds (whole sequences only: parts would abort)."""
