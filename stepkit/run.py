@@ -1,0 +1,244 @@
+"""The runner: what every command does between its options and its one function.
+
+A command is a map of one of three shapes. ``blocks`` hands it the records of one read, ``groups``
+the adjacent records of one group, ``session`` a source to take records from while a model works.
+The runner owns input, output, rejects, order and the counts; it does not know what a command means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from stepkit.errors import DataError
+
+# Everything else is imported where it is used: --help must start like a small tool.
+if TYPE_CHECKING:
+    from stepkit.journal import NullJournal
+    from stepkit.jsonl import Record
+    from stepkit.opened import Run
+    from stepkit.records import Item
+    from stepkit.source import Source
+
+STANDARD = "-"
+"""Standard input as a file, standard output as the output."""
+
+
+@dataclass
+class Tally:
+    """Counts of one run: input records, those rejected, output records."""
+
+    read: int = 0
+    rejected: int = 0
+    written: int = 0
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What the shared options gathered.
+
+    Attributes:
+        command: the command's name, with which messages begin.
+        files: inputs in order, ``-`` is standard input.
+        output: a file, or ``-`` for standard output.
+        on_error: ``fail``, ``skip`` or ``reject``.
+        rejects: file for rejected lines, with ``reject``.
+        limit: stop after this many records (groups, for a command that reads groups).
+        shard: (i, n): only the i-th of n parts, by a hash of the group; from 1.
+        regroup: sort on disk so that the records of a group are adjacent.
+        resume, journal: see journal.py.
+        window: at most this many records are taken and not yet written, in a session.
+        tally: the counts, as far as the run is.
+    """
+
+    command: str
+    files: tuple[str, ...] = (STANDARD,)
+    output: str = STANDARD
+    on_error: str = "fail"
+    rejects: str | None = None
+    limit: int | None = None
+    shard: tuple[int, int] | None = None
+    quiet: bool = False
+    verbose: bool = False
+    regroup: bool = False
+    resume: bool = False
+    journal: str | None = None
+    window: int = 64
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def tolerant(self) -> bool:
+        """True when a bad record does not end the run."""
+        return self.on_error != "fail"
+
+    def warn(self, text: str) -> None:
+        """Tell people something unusual, unless -q was given."""
+        if not self.quiet:
+            from stepkit.progress import say
+
+            say(self.command, text)
+
+    def note(self, text: str) -> None:
+        """Tell people a detail, when -v was given."""
+        if self.verbose:
+            from stepkit.progress import say
+
+            say(self.command, text)
+
+
+Result: TypeAlias = Union["list[Record]", DataError]
+"""What becomes of a record: the records to write in its place, or why it is rejected."""
+
+BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result]]"
+GroupFunction: TypeAlias = "Callable[[list[Record]], list[Record]]"
+SessionFunction: TypeAlias = (
+    "Callable[[Source, NullJournal], Generator[tuple[Record, Result], None, None]]"
+)
+
+
+def each(function: Callable[[Record], list[Record]]) -> BlockFunction:
+    """A block function of one that takes a record, returns records and may raise DataError."""
+
+    def block(records: list[Record]) -> list[Result]:
+        results: list[Result] = []
+        for record in records:
+            try:
+                results.append(function(record))
+            except DataError as error:
+                results.append(error)
+        return results
+
+    return block
+
+
+def blocks(streams: Streams, function: BlockFunction) -> Tally:
+    """Map the whole lines of one read at a time.
+
+    Args:
+        function: is given the records of a block (at least one) and returns, in their order, for
+            each the records to write in its place, or the DataError that rejects it.
+    """
+    from stepkit.opened import opened
+    from stepkit.records import Bad
+
+    with opened(streams) as run:
+        for block in run.items(streams.limit):
+            records = [item for item in block if not isinstance(item, Bad)]
+            results = function(records) if records else ()
+            if len(results) != len(records):
+                raise RuntimeError(f"{len(results)} results for {len(records)} records")
+            following = iter(results)
+            for item in block:
+                run.settle(item, item.error if type(item) is Bad else next(following))
+            run.flush()
+    return streams.tally
+
+
+def groups(streams: Streams, function: GroupFunction) -> Tally:
+    """Map the adjacent records of one group at a time.
+
+    Args:
+        function: is given the records of a group and returns the records to write. A DataError
+            that it raises rejects the whole group.
+
+    A record whose group was complete already is rejected: it names both lines.
+    """
+    from stepkit.opened import opened
+
+    with opened(streams) as run:
+        # A limit counts groups here: a group cut short would be another group.
+        blocks: Iterator[list[Item]] = run.items(None)
+        if streams.regroup:
+            from stepkit.regroup import regrouped
+
+            blocks = regrouped(blocks)
+        for count, group in enumerate(_adjacent(run, blocks), 1):
+            try:
+                result = function(group)
+            except DataError as error:
+                for record in group:
+                    run.settle(record, error)
+            else:
+                run.settle(group[0], result)
+                run.tally.read += len(group) - 1
+            if count == streams.limit:
+                break
+    return streams.tally
+
+
+def session(
+    streams: Streams, work: SessionFunction, deciding: dict[str, Any] | None = None
+) -> Tally:
+    """Let ``work`` take records and answer them in any order; write in input order.
+
+    Args:
+        work: a generator function of (source, journal) that yields, for every record that it
+            took from the source, (record, its results or the DataError that rejects it).
+        deciding: JSON values that decide bytes, by the name that a user knows them by; a resume
+            in which one differs is refused.
+    """
+    from contextlib import closing
+
+    from stepkit.opened import opened
+    from stepkit.source import Source
+
+    with opened(streams, {} if deciding is None else deciding) as run:
+
+        def settle_ready() -> None:
+            for item, result in source.ready():
+                run.settle(item, result)
+            run.flush()
+
+        source = Source(
+            run.items(streams.limit, shown=False),
+            streams.window,
+            streams.tolerant,
+            run.progress,
+            settle_ready,
+        )
+        try:
+            with closing(work(source, run.journal)) as answers:
+                for record, result in answers:
+                    source.answer(record, result)
+                    settle_ready()
+            settle_ready()
+            source.finish()
+        finally:
+            source.stop()
+    return streams.tally
+
+
+def _adjacent(run: Run, blocks: Iterator[list[Item]]) -> Iterator[list[Record]]:
+    """Yield the records of one group after another; settles what belongs to none."""
+    from stepkit import schema
+    from stepkit.records import Bad
+
+    seen: dict[int, str] = {}
+    group: list[Record] = []
+    name = ""
+    for block in blocks:
+        for item in block:
+            if isinstance(item, Bad):
+                run.settle(item, item.error)
+                continue
+            try:
+                found = schema.group_of(item.data)
+                if group and found == name:
+                    group.append(item)
+                    continue
+                if place := seen.get(hash(found)):
+                    raise DataError(
+                        f'group "{found}" was already at {place}: the records of a group must be '
+                        "adjacent; use --regroup"
+                    )
+            except DataError as error:
+                run.settle(item, error)
+                continue
+            if group:
+                yield group
+            name, group = found, [item]
+            seen[hash(found)] = item.place
+        run.flush()
+    if group:
+        yield group
