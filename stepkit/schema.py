@@ -184,10 +184,9 @@ def check_tree(record: Json) -> Json | None:
             raise DataError("missing", f"tree.{name}")
     parent = _expect(tree["parent"], list, "a list", "tree.parent")
     for name in TREE_COLUMNS:
-        column = tree.get(name)
-        if column is None:
+        if name not in tree:
             continue
-        _expect(column, list, "a list", f"tree.{name}")
+        column = _expect(tree[name], list, "a list", f"tree.{name}")
         if len(column) != len(parent):
             raise DataError(
                 f"{len(column)} entries, but tree.parent has {len(parent)}", f"tree.{name}"
@@ -200,6 +199,8 @@ def check_tree(record: Json) -> Json | None:
         tree["outcome"], "outcome", lambda v: v is None or is_number(v), "a number or null"
     )
     samplers = _expect(tree.get("samplers", []), list, "a list", "tree.samplers")
+    for index, sampler in enumerate(samplers):
+        _expect(sampler, dict, "an object", f"tree.samplers[{index}]")
     count = len(samplers)
     _check_entries(
         tree["by"],

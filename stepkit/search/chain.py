@@ -103,6 +103,7 @@ def chain_trace(
         raise DataError("missing: draws are graded against it", "answer")
     given = schema.check_tree(data)
     tree = from_steps(steps) if given is None else copied(given)
+    tree.setdefault("final", [None] * len(tree["parent"]))
     if [tree["text"][node] for node in tree.get("spine", [])] != steps:
         raise DataError("its spine is not the trace's steps", "tree.spine")
     if steps and "correct" in data:
