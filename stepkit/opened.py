@@ -19,8 +19,8 @@ from stepkit.interrupts import Interrupted, deferred
 from stepkit.jsonl import Record
 from stepkit.progress import Progress
 from stepkit.records import Item, items
-from stepkit.run import Result, Streams
 from stepkit.sink import STDOUT, Sink, refuse_inputs, write_all
+from stepkit.streams import Result, Streams
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import click
 
 from stepkit import __version__
 from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
-from stepkit.run import Streams
+from stepkit.streams import Streams
 
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
