@@ -51,9 +51,11 @@ def test_sample_writes_one_trace_a_draw(work: Workdir) -> None:
     assert {trace["group"] for trace in traces} == {"p9"}
     for number, trace in enumerate(traces):
         assert trace["sample"]["draw"] == number
+        assert trace["sample"]["sampler"]["temperature"] == 1.0
         assert trace["sample"]["finish"] in ("stop", "length")
         assert trace["stepkit"] == 1
     assert len({trace["response"] for trace in traces}) > 1
+    assert len({trace["sample"]["seed"] for trace in traces}) == 3
 
 
 def test_sample_takes_no_step_or_verdict_from_another_response(work: Workdir) -> None:

@@ -20,6 +20,7 @@ from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
 
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
+CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
 MIN_SEQUENCES = 8  # a call of fewer rows rounds differently, see slots.py
 MAGIC = b"GGUF"
 
@@ -440,6 +441,7 @@ def choose_layout(
         context = min(trained, max(4096, 2 * max_tokens))
     if context < 2:
         raise UsageError(f"--context {context}: expected at least 2 tokens")
+    context = -(-context // CONTEXT_UNIT) * CONTEXT_UNIT
     if slots is None:
         room = _memory_bytes() // 4 // max(1, model.cache_bytes_per_token * context)
         slots = max(MIN_SEQUENCES, min(32, room))

@@ -41,7 +41,7 @@ class Prefixes:
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
-        if isinstance(sample, dict) and sample.get("vocabulary") == self.vocabulary:
+        if isinstance(sample, dict) and self._drew(sample.get("sampler")):
             ids = sample.get("ids")
             if isinstance(ids, list) and all(self._is_token(token) for token in ids):
                 kept = tuple(ids)
@@ -73,6 +73,9 @@ class Prefixes:
         """Byte offset at which each token ends."""
         pieces = self.model.pieces
         return list(accumulate(len(pieces[token]) for token in ids))
+
+    def _drew(self, sampler: object) -> bool:
+        return isinstance(sampler, dict) and sampler.get("vocabulary") == self.vocabulary
 
     def _is_token(self, value: object) -> bool:
         return type(value) is int and 0 <= value < self.model.n_vocab

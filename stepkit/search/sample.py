@@ -52,7 +52,7 @@ def sample_trace(
             "id": f"{name}/{number}",
             "group": _group(data),
             "response": given + attempt.drawn.text,
-            "sample": _about(sampler, number, attempt, prefix[len(prompt) :]),
+            "sample": _about(sampler, number, attempt, prefix, prefix[len(prompt) :]),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **({} if step is None else {"origin": {"id": schema.id_of(data), "step": step}}),
@@ -83,15 +83,15 @@ def _name(data: Json, step: int | None) -> str:
     return _group(data) if step is None else f"{schema.id_of(data)}@{step}"
 
 
-def _about(sampler: Sampler, number: int, attempt: Attempted, given: Ids) -> Json:
+def _about(sampler: Sampler, number: int, attempt: Attempted, prefix: Ids, given: Ids) -> Json:
     drawn = attempt.drawn
     about: Json = {
-        "sampler": sampler.id,
+        "sampler": sampler.identity,
         "draw": number,
+        "seed": sampler.draw(prefix, "attempt", number).seed,
         "finish": drawn.finish,
         "tokens": drawn.tokens,
         "logprob": drawn.logprob,
-        "vocabulary": sampler.prefixes.vocabulary,
     }
     if drawn.ids is not None:
         about["ids"] = [*given, *drawn.ids]
