@@ -44,7 +44,7 @@ match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
 endef
 export PROGRESS
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(wildcard man/*.1)
 	@command -v $(PYTHON) >/dev/null || { echo "stepkit: missing: $(PYTHON)" >&2; exit 1; }
 	@$(PYTHON) -c "$$MISSING"
 	@printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ - -o /dev/null 2>/dev/null || \

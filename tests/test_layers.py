@@ -1,0 +1,182 @@
+"""The layers, read from the imports: a module imports from its own row or from rows above it.
+
+Imports count wherever they stand, also inside functions and for types only: knowing a name is
+knowing. Heavy ones are a question of when, too (see test_startup.py).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import deque
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from work import ROOT, commands
+
+ROWS = {
+    "ground": {"errors", "schema", "seeds", "interrupts"},
+    "pure": {"text", "core", "grade", "formats"},
+    "model": {"model"},
+    "search": {"search"},
+    "runner": {
+        "ending", "journal", "jsonl", "lines", "opened", "options", "progress", "records",
+        "regroup", "run", "sink", "source", "splice", "streams",
+    },
+    "cli": {"cli"},
+}  # fmt: skip
+
+MAY_IMPORT = {
+    "ground": {"ground"},
+    "pure": {"ground", "pure"},
+    "model": {"ground", "pure", "model"},
+    "search": {"ground", "pure", "model", "search"},
+    "runner": {"ground", "runner"},
+    "cli": set(ROWS),
+}
+
+KNOWS_NOT = {
+    # No files, no processes, no command line where functions are pure.
+    "text": {"click", "io", "os", "pathlib", "shutil", "subprocess", "sys", "tempfile"},
+    "core": {"click", "io", "pathlib", "shutil", "subprocess", "sys", "tempfile"},
+    "formats": {"click", "os", "subprocess", "sys", "tempfile"},
+    "grade": {"click"},
+    "model": {"click"},
+    "search": {"click", "io", "os", "pathlib", "shutil", "subprocess", "sys", "tempfile"},
+}
+
+SINGLE_IMPORTERS = {
+    "llama_cpp": "model/llama.py",
+    "numba": "core/jit.py",
+    "orjson": "jsonl.py",
+    "jinja2": "model/chat.py",
+    "tqdm": "progress.py",
+}
+
+HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
+
+PACKAGE = ROOT / "stepkit"
+MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+
+
+def part(module: str) -> str:
+    """The package or top-level module that a file belongs to."""
+    return module.split("/")[0].removesuffix(".py")
+
+
+def row(module: str) -> str:
+    """The row that a file belongs to."""
+    return next(name for name, parts in ROWS.items() if part(module) in parts)
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / module).read_text())
+
+
+def imported(nodes: Iterator[ast.AST], module: str) -> set[str]:
+    """Absolute dotted names of what ``nodes`` import; of ``from a import b``, both a and a.b."""
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"stepkit/{module}:{node.lineno}: a relative import"
+            assert node.module
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def own(names: set[str]) -> set[str]:
+    """The files of this package among imported names."""
+    files = set()
+    for name in names:
+        if name.startswith("stepkit."):
+            path = "/".join(name.split(".")[1:])
+            found = [file for file in (f"{path}.py", f"{path}/__init__.py") if file in MODULES]
+            files |= set(found)
+    return files
+
+
+def at_start(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes that run when a module is imported: no function bodies, no TYPE_CHECKING."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            yield from (n for other in child.orelse for n in [other, *at_start(other)])
+            continue
+        yield child
+        yield from at_start(child)
+
+
+def test_every_module_belongs_to_a_row() -> None:
+    known = set().union(*ROWS.values()) | {"__init__"}
+    assert {part(module) for module in MODULES} <= known
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m != "__init__.py"])
+def test_imports_only_from_its_own_row_or_rows_above(module: str) -> None:
+    used = own(imported(ast.walk(tree(module)), module))
+    wrong = sorted(other for other in used if row(other) not in MAY_IMPORT[row(module)])
+    assert not wrong, f"stepkit/{module} ({row(module)}) imports {', '.join(wrong)}"
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) in KNOWS_NOT])
+def test_knows_nothing_of_what_is_not_its_business(module: str) -> None:
+    names = {name.split(".")[0] for name in imported(ast.walk(tree(module)), module)}
+    assert not names & KNOWS_NOT[part(module)]
+    if part(module) not in ("grade", "model"):
+        opens = [node for node in ast.walk(tree(module)) if _calls(node, "open")]
+        assert not opens, f"stepkit/{module} opens a file"
+
+
+def _calls(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+
+
+@pytest.mark.parametrize("library", SINGLE_IMPORTERS)
+def test_single_importer(library: str) -> None:
+    importers = {
+        module
+        for module in MODULES
+        if library in {n.split(".")[0] for n in imported(ast.walk(tree(module)), module)}
+    }
+    assert importers == {SINGLE_IMPORTERS[library]}
+
+
+def test_jitted_loops_live_in_kernels() -> None:
+    """Only functions of a kernels.py are compiled, and they call nothing of their own kind: a
+    cached one would go on calling the old version of what it calls."""
+    for module in MODULES:
+        functions = [n for n in ast.walk(tree(module)) if isinstance(n, ast.FunctionDef)]
+        jitted = {f.name: f for f in functions if "jit" in map(ast.unparse, f.decorator_list)}
+        if Path(module).name != "kernels.py":
+            assert not jitted, f"stepkit/{module} compiles {', '.join(jitted)}"
+            continue
+        assert own(imported(ast.walk(tree(module)), module)) <= {"core/jit.py"}
+        for name, function in jitted.items():
+            called = {ast.unparse(n.func) for n in ast.walk(function) if isinstance(n, ast.Call)}
+            assert not called & {f.name for f in functions}, f"stepkit/{module}: {name}"
+
+
+def test_nobody_prints() -> None:
+    for module in MODULES:
+        found = [node for node in ast.walk(tree(module)) if _calls(node, "print")]
+        assert not found, f"stepkit/{module} prints"
+
+
+@pytest.mark.parametrize("command", commands())
+def test_nothing_heavy_is_imported_at_the_start(command: str) -> None:
+    """What --help imports, followed from module to module, holds no heavy library."""
+    first = f"cli/{command.removeprefix('step-')}.py"
+    waiting, seen = deque([first]), {first}
+    while waiting:
+        module = waiting.popleft()
+        names = imported(at_start(tree(module)), module)
+        heavy = {name.split(".")[0] for name in names} & HEAVY
+        assert not heavy, f"{command}: stepkit/{module} imports {', '.join(sorted(heavy))}"
+        for other in own(names) - seen:
+            seen.add(other)
+            waiting.append(other)
