@@ -266,7 +266,7 @@ def test_man_finds_the_page_in_the_environment(command: str, tmp_path: Path) -> 
 
 def test_wheel_holds_commands_and_man_pages(tmp_path: Path) -> None:
     try:
-        import hatchling  # type: ignore[import-not-found]  # noqa: F401
+        import hatchling  # noqa: F401
     except ImportError:
         missing("hatchling")
     import zipfile
