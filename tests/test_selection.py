@@ -83,25 +83,18 @@ def test_best_takes_the_highest_and_then_the_first() -> None:
 def test_majority_counts_equal_answers_in_different_forms() -> None:
     group = [attempt("7", 0.9), attempt("42", 0.2), attempt("$42$", 0.3), attempt(None, 1.0)]
     notes = choose(group, by="majority")
-    assert [note["rank"] for note in notes] == [2, 1, 0, 3]
+    assert [note["rank"] for note in notes] == [2, 0, 1, 3]
     assert [note["votes"] for note in notes] == [1, 2, 2, 0]
     assert [note["answer"] for note in notes] == ["7", "42", "42", None]
 
 
-def test_majority_ties_go_to_the_higher_sum_and_then_to_the_first() -> None:
-    assert ranks([attempt("a", 0.4), attempt("b", 0.6)], by="majority") == [1, 0]
-    assert ranks([attempt("a", 0.5), attempt("b", 0.5)], by="majority") == [0, 1]
+def test_majority_looks_at_no_score_and_ties_go_to_the_first() -> None:
+    assert ranks([attempt("a", 0.4), attempt("b", 0.6)], by="majority") == [0, 1]
     bare = [{k: v for k, v in attempt(f, 0.1).items() if k != "scores"} for f in "abab"]
     assert ranks(bare, by="majority") == [0, 2, 1, 3]
     assert "value" not in choose(bare, by="majority")[0]
-    two = [attempt(f, 0.1, scores={"a": {}, "b": {}}) for f in "ab"]
-    assert ranks(two, by="majority") == [0, 1]  # which score would it be?
-
-
-def test_majority_does_without_incomplete_scores() -> None:
-    group = [attempt("a", None), attempt("b", 0.9), attempt("a", 0.1)]
-    assert ranks(group, by="majority") == [0, 2, 1]
-    assert "value" not in choose(group, by="majority")[1]
+    broken = [attempt("a", None), attempt("b", 0.9), attempt("a", 0.1)]
+    assert ranks(broken, by="majority") == [0, 2, 1]
 
 
 def test_weighted_sums_the_aggregates() -> None:
@@ -130,10 +123,10 @@ def test_all_weights_zero_fall_back_to_the_first() -> None:
 
 def test_nobody_answered() -> None:
     group = [attempt(None, 0.2), attempt(None, 0.8)]
-    for by in ("majority", "weighted"):
+    for by, first in (("majority", 0), ("weighted", 1)):
         notes = choose(group, by=by)
-        assert [note["rank"] for note in notes] == [1, 0]
-        assert (notes[1]["votes"], notes[1]["answer"]) == (0, None)
+        assert notes[first]["rank"] == 0
+        assert (notes[first]["votes"], notes[first]["answer"]) == (0, None)
 
 
 def test_an_attempt_without_text_is_the_last() -> None:
@@ -225,7 +218,7 @@ def test_command_writes_one_of_each_group(work: Workdir) -> None:
     assert done.lines[1].startswith(lines[3][:-1].encode())
     done = work.run("step-rerank", "in.jsonl", "--by", "majority", "--all")
     choices = [json.loads(line)["choice"] for line in done.lines]
-    assert [choice["rank"] for choice in choices] == [2, 1, 0, 0]
+    assert [choice["rank"] for choice in choices] == [2, 0, 1, 0]
     assert [choice["answer"] for choice in choices] == ["1", "0.50", "0.50", "7"]
 
 

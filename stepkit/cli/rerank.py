@@ -8,7 +8,7 @@ import click
 
 from stepkit import schema
 from stepkit.core import selection
-from stepkit.errors import DataError
+from stepkit.errors import DataError, UsageError
 from stepkit.options import command, grouped, reads, writes
 from stepkit.run import Streams, groups
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 @click.option(
     "--aggregate",
     type=click.Choice(selection.AGGREGATES),
-    default="min",
-    show_default=True,
-    help="How the scores of the steps become one number.",
+    help="How the scores of the steps become one number (default: min).",
 )
 @click.option("--score", metavar="NAME", help="The score to use (default: the only one there).")
 @click.option("--all", "everyone", is_flag=True, help="Keep every attempt, with its rank.")
 @grouped
 @reads
 @writes
-def main(streams: Streams, by: str, aggregate: str, score: str | None, everyone: bool) -> None:
+def main(
+    streams: Streams, by: str, aggregate: str | None, score: str | None, everyone: bool
+) -> None:
     """Choose one of the attempts at each problem, by the scores of its steps or by vote.
 
     \b
@@ -44,7 +44,10 @@ def main(streams: Streams, by: str, aggregate: str, score: str | None, everyone:
       step-rerank --by weighted --aggregate product scored.jsonl
       step-rerank --by majority attempts.jsonl
     """
-    settings = selection.Settings(by, aggregate, score)
+    if by == "majority" and (aggregate or score):
+        option = "--aggregate" if aggregate else "--score"
+        raise UsageError(f"{option} has no effect with --by majority: it looks at no score")
+    settings = selection.Settings(by, aggregate or "min", score)
 
     def group(records: list[Record]) -> list[Record]:
         from stepkit.grade import same_answer

@@ -79,7 +79,7 @@ class Candidate(NamedTuple):
 
     final: str | None  # the extracted answer
     score: str  # name of the score; "" without one
-    aggregate: Aggregate | None  # None without scores (majority only)
+    aggregate: Aggregate | None  # None for majority, which is the baseline that scores must beat
 
 
 def aggregate(scores: Sequence[float], how: str) -> Aggregate:
@@ -126,7 +126,7 @@ def candidate(record: Json, settings: Settings) -> Candidate:
     """Read one attempt.
 
     Raises DataError naming what it lacks: an attempt, the score, a step's number, or a score that
-    is a probability where one is multiplied or summed. ``majority`` can do without scores.
+    is a probability where one is multiplied or summed. ``majority`` looks at no score.
     """
     if record.get("response") is None:
         raise DataError('no "response": a problem without an attempt cannot be chosen')
@@ -134,7 +134,7 @@ def candidate(record: Json, settings: Settings) -> Candidate:
     final = answer_of(record)
     if not steps:
         return Candidate(None, "", EMPTY)
-    if settings.by == "majority" and settings.score is None and _count(record) != 1:
+    if settings.by == "majority":
         return Candidate(final, "", None)
     name, entry = trace.named(record, "scores", settings.score, "--score NAME")
     field = f"scores.{name}"
@@ -146,8 +146,6 @@ def candidate(record: Json, settings: Settings) -> Candidate:
     numbers = []
     for step, x in enumerate(trace.step_numbers(entry, len(steps), field)):
         if x is None and own[step]:
-            if settings.by == "majority":
-                return Candidate(final, name, None)
             raise DataError("no score for this step: run step-score again", f"{field}.x[{step}]")
         if x is not None and own[step]:
             numbers.append(x)
@@ -162,11 +160,6 @@ def candidate(record: Json, settings: Settings) -> Candidate:
     if settings.by == "weighted" and not 0 <= value.value <= 1:
         raise DataError("a vote needs scores from 0 to 1", f"{field}.x")
     return Candidate(final, name, value)
-
-
-def _count(record: Json) -> int:
-    scores = record.get("scores")
-    return len(scores) if isinstance(scores, dict) else 0
 
 
 def answer_of(record: Json) -> str | None:
