@@ -98,18 +98,19 @@ $(DEMO)/table.txt: $(DEMO)/scored.jsonl $(DEMO)/majority.jsonl $(DEMO)/best.json
 
 check: lint test  ## everything that CI runs
 
-lint: $(READY)
+lint: $(READY)  ## ruff and mypy
 	ruff check stepkit tests samples
 	ruff format --check stepkit tests samples
 	mypy
 
-test: $(READY)
+test: $(READY)  ## the tests
 	python -m pytest
 
 golden: $(READY)  ## rewrite the golden cases; review them with git diff
 	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py
 
-models: $(READY)  ## train the shipped models again (two to three hours on 2 cores)
+models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
+	$(VENV)/bin/python -m pip install --quiet -e '.[train]'
 	$(MAKE) -C samples models
 
 clean:  ## remove what the demonstration made
