@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from stepkit.model.turns import Turns
@@ -44,6 +45,17 @@ def test_a_dead_engine_leaves_no_lock(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(tmp_path / "log"), "a"])
     with Turns(str(tmp_path)).one():
         pass
+
+
+def test_a_suspended_engine_does_not_stop_the_others(tmp_path: Path) -> None:
+    held, other = Turns(str(tmp_path)), Turns(str(tmp_path), patience=0.2)
+    with held.one():
+        with other.one():
+            pass
+        begin = time.monotonic()
+        with other.one():
+            pass
+        assert time.monotonic() - begin < 0.1  # it does not wait for it again
 
 
 def test_a_folder_that_cannot_be_written_means_no_turns() -> None:

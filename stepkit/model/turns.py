@@ -6,7 +6,8 @@ turns: a lock is held for one decode. Uncontended, that costs some microseconds.
 
 A single lock would not do: on a busy machine the engine that has just let go takes it again before
 the one that waits has woken up. So there are two, a door and a room; who waits for the room stands
-in the door, and who leaves the room has to come in by the door again.
+in the door, and who leaves the room has to come in by the door again. Nobody waits for ever: an
+engine that was suspended (Ctrl-Z) in the room must not stop every other one.
 """
 
 from __future__ import annotations
@@ -14,14 +15,21 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+PATIENCE = 60.0
+"""Seconds. Longer than a decode takes; after that the one who waits goes its own way."""
+PAUSE = 0.0005
+"""Seconds between two looks at a lock that is taken."""
 
 
 class Turns:
     """A lock shared by all CPU engines of this user; does nothing when it cannot be made."""
 
-    def __init__(self, folder: str | None = None) -> None:
+    def __init__(self, folder: str | None = None, patience: float = PATIENCE) -> None:
+        self._patience = patience
         folder = folder or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         self._files: list[int] = []
         try:
@@ -39,21 +47,39 @@ class Turns:
             yield
             return
         door, room = self._files
-        fcntl.flock(door, fcntl.LOCK_EX)
-        try:
-            fcntl.flock(room, fcntl.LOCK_EX)
-        finally:
-            fcntl.flock(door, fcntl.LOCK_UN)
-        try:
-            yield
-        finally:
-            fcntl.flock(room, fcntl.LOCK_UN)
+        end = time.monotonic() + self._patience
+        if _lock(door, end):
+            try:
+                entered = _lock(room, end)
+            finally:
+                fcntl.flock(door, fcntl.LOCK_UN)
+            if entered:
+                try:
+                    yield
+                finally:
+                    fcntl.flock(room, fcntl.LOCK_UN)
+                return
+        self.close()
+        yield
 
     def close(self) -> None:
         """Let go for good."""
         for file in self._files:
             os.close(file)
         self._files = []
+
+
+def _lock(file: int, end: float) -> bool:
+    """Take a lock; False when it is still taken at ``end`` (monotonic seconds)."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE)
+        else:
+            return True
 
 
 class NoTurns:
