@@ -147,8 +147,15 @@ def correct_of(record: Json) -> float | None:
 
 
 def answer_of(record: Json) -> str | None:
-    """The reference answer as text (a number counts as its text), or None when not known."""
+    """The reference answer as text (a number counts as its text), or None when not known.
+
+    Raises DataError for a number that a reader of JSON rounds: beyond 2**53, or of 17 digits.
+    """
     value = record.get("answer")
+    if isinstance(value, float):
+        digits = repr(value).partition("e")[0].strip("-0.").replace(".", "")
+        if abs(value) >= 2**53 or len(digits) >= 17:
+            raise DataError("too long for a JSON number: write it as a string", "answer")
     if is_number(value):
         return str(value)
     return optional_text(record, "answer")

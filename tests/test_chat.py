@@ -82,6 +82,17 @@ def test_a_template_that_rewrites_text_is_refused() -> None:
         prompter(Letters(), CHATML.replace("m.content", "m.content | upper")).prompt("abc")
 
 
+def test_a_template_that_drops_the_problem_is_refused() -> None:
+    for template in ("{{ messages[0]['content'][0]['text'] }}", "fixed"):
+        with pytest.raises(DataError, match="drops"):
+            prompter(Letters(), template).prompt("abc")
+
+
+def test_a_template_that_fails_is_an_error_of_the_record() -> None:
+    with pytest.raises(DataError, match="chat template"):
+        prompter(Letters(), "{{ messages[0].content + 1 }}").prompt("abc")
+
+
 def test_a_template_cannot_reach_out_of_its_sandbox() -> None:
     evil = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
     with pytest.raises(DataError, match="chat template"):

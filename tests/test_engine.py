@@ -81,6 +81,27 @@ def several_requests() -> list[Request]:
     return requests
 
 
+@pytest.mark.parametrize("kind", ["F32", "Q4_K_M", "Q6_K"])
+def test_short_prefixes_do_not_lean_on_longer_ones(files: dict[str, Path], kind: str) -> None:
+    """A prefix of fewer than 8 tokens came from a longer one's wide call, or not, by order."""
+    model = Model(str(files[kind]))
+    rng = random.Random(3)
+    long = tuple(rng.randrange(256) for _ in range(40))
+    sampling = Sampling(max_tokens=12)
+    requests: list[Request] = [
+        Draw(f"{length} {n}", long[:length], n, sampling)
+        for length in (1, 2, 3, 5, 7, 8, 9, 20, 40)
+        for n in range(3)
+    ]
+    alone: dict[str, Result | StepkitError] = {}
+    for request in requests:
+        alone |= run(model, [request], slots=8)
+    for seed in range(4):
+        random.Random(seed).shuffle(requests)
+        assert run(model, requests, slots=9 + seed) == alone
+    model.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_result_does_not_depend_on_who_shares_the_batch(
     files: dict[str, Path], kind: str
@@ -259,9 +280,23 @@ def test_a_limit_inside_a_character_leaves_the_character_out(model: Model) -> No
     from stepkit.model.slots import Active, _drawn
 
     request = Draw("d", (1,), 1, Sampling())
-    cut = Active(request, 1, 3, ids=[1, 2], text=bytearray("né€".encode()[:-1]))
-    result = _drawn(cut, "length", len(cut.text))
+    pieces = ["né".encode(), "€".encode()[:-1]]
+    cut = Active(request, 1, 3, ids=[0, 1], text=bytearray(b"".join(pieces)), logprobs=[-1, -2])
+    result = _drawn(cut, "length", len(cut.text), pieces)
     assert (result.text, result.ids) == ("né", None)
+
+
+def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
+    from stepkit.model.slots import Active, _drawn
+
+    pieces = [b"ab", b"c", b"\n\n"]
+    draw = Active(
+        Draw("d", (1,), 1, Sampling()), 1, 9,
+        ids=[0, 1, 2], text=bytearray(b"abc\n\n"), logprobs=[-1.0, -2.0, -4.0],
+    )  # fmt: skip
+    at_boundary, inside = _drawn(draw, "stop", 3, pieces), _drawn(draw, "stop", 1, pieces)
+    assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0)
+    assert inside == Drawn("a", "stop", 1, None, -1.0)
 
 
 def test_tokens_that_merge_are_cut_exactly(model: Model) -> None:

@@ -110,7 +110,7 @@ def test_order_and_window_and_slots_change_no_draw(work: Workdir, traces: bytes)
     plain = rollout(work, traces, "-k", "2")
     assert rollout(work, traces, "-k", "2", "--slots", "9", "--window", "1").out == plain.out
     backwards = b"".join(reversed(traces.splitlines(keepends=True)))
-    again = rollout(work, backwards, "-k", "2", "--batch", "64")
+    again = rollout(work, backwards, "-k", "2", "--batch", "64", "-t", "2")
     assert sorted(again.lines) == sorted(plain.lines)
 
 
@@ -206,6 +206,34 @@ def test_at_continues_from_the_last_good_step(work: Workdir, traces: bytes) -> N
     assert rollout(work, text, "--at", "first").out == text.encode() + b"\n"
 
 
+def test_a_redraw_is_not_the_attempt_that_it_replaces(work: Workdir, traces: bytes) -> None:
+    """Found in review: from step 0 the redraws were the original attempts again."""
+    lines = [json.loads(line) for line in traces.splitlines()[:4]]
+    for line in lines:
+        line["labels"] = {"first": {"first": 0}}
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    seeds = [line["sample"]["seed"] for line in lines]
+    redrawn = records(rollout(work, text, "--at", "first", "-k", "4"))
+    assert not {trace["sample"]["seed"] for trace in redrawn} & set(seeds)
+    assert len({trace["sample"]["seed"] for trace in redrawn}) == len(redrawn) == 16
+
+
+def test_a_problem_that_comes_again_gets_further_draws(work: Workdir) -> None:
+    once = records(rollout(work, problems(1), "--method", "sample", "-k", "4"))
+    twice = records(rollout(work, problems(1) * 2, "--method", "sample", "-k", "2"))
+    assert twice == once
+
+
+def test_new_draws_drop_the_labels_of_fewer(work: Workdir, traces: bytes) -> None:
+    few = rollout(work, traces.splitlines(keepends=True)[0], "-k", "2")
+    labelled = json.loads(work.run("step-label", input=few.out).out)
+    labelled["labels"]["gold"] = {"of": "validity", "by": "human", "x": [1]}
+    (more,) = records(rollout(work, json.dumps(labelled), "-k", "3"))
+    assert list(more["labels"]) == ["gold"]
+    (same,) = records(rollout(work, json.dumps(labelled), "-k", "2"))
+    assert same["labels"] == labelled["labels"]
+
+
 def test_stop_strings_end_a_draw(work: Workdir) -> None:
     for trace in records(
         rollout(work, problems(2), "--method", "sample", "-k", "2", "--stop", ".\n")
@@ -252,6 +280,13 @@ BAD = {
     "a problem longer than the context": (
         json.dumps({"problem": "7 " * 900, "answer": "1"}), "--context"),
     "no answer": ('{"problem":"p"}', "answer"),
+    "an answer that JSON numbers cannot hold": (
+        '{"problem":"p","answer":1208925819614629174706176}', "answer"),
+    "a message that is none": (
+        '{"prompt":["hi",{"role":"user","content":"p"}],"answer":"1"}', "prompt[0]"),
+    "a message of parts": (
+        '{"prompt":[{"role":"system","content":[]},{"role":"user","content":"p"}],"answer":"1"}',
+        "prompt[0].content"),
     "no problem": ('{"answer":"1"}', "problem"),
     "a response without steps": ('{"problem":"p","answer":"1","response":"x"}', "step-split"),
     "steps that do not join": (
@@ -290,6 +325,7 @@ def test_rejects_and_the_rest_is_used(work: Workdir) -> None:
         ((*BASE, "--dry-run", "-o", "x"), "--dry-run"),
         ((*BASE, "--prompt", "no place"), "{problem}"),
         ((*BASE, "--resume"), "--resume"),
+        ((*BASE, "-T", "nan"), "--temperature"),
         ((*BASE, "--method", "magic"), "magic"),
     ],
 )

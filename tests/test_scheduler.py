@@ -101,6 +101,10 @@ class NumberedSampler:
 SAMPLER: Any = NumberedSampler()
 
 
+def sampled(prefix: int, given: str, answer: str | None, k: int) -> Strategy:
+    return sample([SAMPLER.draw((prefix,), "attempt", n) for n in range(k)], given, answer)
+
+
 def run(engine: Any, strategies: Sequence[Strategy]) -> list[Any]:
     """Results in the order of the strategies."""
     scheduler: Scheduler[int] = Scheduler(engine, ExactGrader())
@@ -126,7 +130,7 @@ def test_results_come_in_the_order_asked() -> None:
         return Drawn(f"Answer: {request.seed}", "stop", 1, (1,), 0.0)
 
     for seed in range(5):
-        (drawn,) = run(CurveEngine(rule, seed), [sample(SAMPLER, (0,), "", "3", 9)])
+        (drawn,) = run(CurveEngine(rule, seed), [sampled(0, "", "3", 9)])
         assert [attempt.final for attempt in drawn] == [str(number) for number in range(9)]
         assert [attempt.outcome for attempt in drawn] == [float(n == 3) for n in range(9)]
 
@@ -154,16 +158,16 @@ def test_three_valued_outcomes() -> None:
         text, finish, _ = texts[request.seed]
         return Drawn(text, finish, 1, None, 0.0)
 
-    (drawn,) = run(CurveEngine(rule), [sample(SAMPLER, (0,), "", "42", 5)])
+    (drawn,) = run(CurveEngine(rule), [sampled(0, "", "42", 5)])
     assert [attempt.outcome for attempt in drawn] == [outcome for _, _, outcome in texts.values()]
-    (drawn,) = run(CurveEngine(rule), [sample(SAMPLER, (0,), "", None, 2)])
+    (drawn,) = run(CurveEngine(rule), [sampled(0, "", None, 2)])
     assert [attempt.outcome for attempt in drawn] == [None, None]
 
 
 def test_the_answer_is_looked_for_in_prefix_and_draw_together() -> None:
     (drawn,) = run(
         CurveEngine(lambda _: Drawn("2", "stop", 1, None, 0.0)),
-        [sample(SAMPLER, (0,), "so\nAnswer: 4", "42", 1)],
+        [sampled(0, "so\nAnswer: 4", "42", 1)],
     )
     assert drawn[0].final == "42" and drawn[0].outcome == 1.0
 
@@ -188,8 +192,8 @@ def test_an_error_is_its_problems_alone() -> None:
         raise DataError("missing", "answer")
         yield []
 
-    good, bad = sample(SAMPLER, (0,), "", "42", 4), sample(SAMPLER, (9,), "", "42", 4)
-    results = run(CurveEngine(rule), [good, bad, refuses(), sample(SAMPLER, (0,), "", "42", 1)])
+    good, bad = sampled(0, "", "42", 4), sampled(9, "", "42", 4)
+    results = run(CurveEngine(rule), [good, bad, refuses(), sampled(0, "", "42", 1)])
     assert [len(results[0]), len(results[3])] == [4, 1]
     assert str(results[1]) == "too long"
     assert str(results[2]) == 'field "answer": missing'
@@ -198,7 +202,7 @@ def test_an_error_is_its_problems_alone() -> None:
 def test_a_failing_model_ends_the_run() -> None:
     engine = CurveEngine(lambda _: FailedError("no memory"))
     with pytest.raises(FailedError):
-        run(engine, [sample(SAMPLER, (0,), "", "42", 4)])
+        run(engine, [sampled(0, "", "42", 4)])
 
 
 STEPS = ["a\n", "b\n", "c\n"]
@@ -297,7 +301,7 @@ def test_a_recorded_engine_is_answered_from_its_journal() -> None:
 
 def test_equal_keys_are_sampled_once() -> None:
     engine = CurveEngine(by_seed([0.5]))
-    twins = [sample(SAMPLER, (0,), "", "42", 3) for _ in range(4)]
+    twins = [sampled(0, "", "42", 3) for _ in range(4)]
     results = run(RecordedEngine(engine, Shelf()), twins)
     assert len(engine.seen) == 3 and all(result == results[0] for result in results)
 
@@ -305,7 +309,7 @@ def test_equal_keys_are_sampled_once() -> None:
 def test_errors_are_not_remembered() -> None:
     shelf = Shelf()
     engine = RecordedEngine(CurveEngine(lambda _: DataError("too long")), shelf)
-    run(engine, [sample(SAMPLER, (0,), "", "42", 2)])
+    run(engine, [sampled(0, "", "42", 2)])
     assert shelf == {}
 
 

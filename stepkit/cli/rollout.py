@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -122,10 +123,15 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
+    for name in ("temperature", "top_p", "min_p"):
+        if not isfinite(sampling[name]):
+            raise UsageError(f"--{name.replace('_', '-')}: expected a finite number")
     if at is not None and method == "chain":
         raise UsageError("--at draws whole attempts: it goes with --method sample")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
+    from collections import Counter
+
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
     from stepkit.model.llama import Model
@@ -144,17 +150,19 @@ def main(
     prefixes = Prefixes(policy, prompter_for(policy, prompt, system))
     sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed)
 
+    drawn: Counter[str] = Counter()
+
     def strategy(record: Record) -> Strategy:
         if method == "chain":
             return chain_trace(sampler, record.data, draws)
-        return sample_trace(sampler, record.data, draws, at)
+        return sample_trace(sampler, record.data, draws, at, drawn)
 
     write = _with_tree if method == "chain" else _attempts
     work = Work(streams, policy, layout, strategy, write, jobs)
     if dry_run:
         predict(work, parameters.max_tokens)
     else:
-        run_strategies(work, {"method": method, "at": at, **sampler.decisive})
+        run_strategies(work, {"method": method, "at": at, **sampler.decisive, **policy.build})
 
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
@@ -162,7 +170,10 @@ def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
     from stepkit import schema
 
     for key, value in fields.items():
-        record.set(key, value)
+        if key == "labels" and not value:
+            record.drop(key)
+        else:
+            record.set(key, value)
     record.set(schema.VERSION_KEY, schema.VERSION)
     return [record]
 

@@ -93,7 +93,7 @@ def main(
         return [_scored(record, key, about, result)]
 
     work = Work(streams, loaded, layout, strategy, write)
-    run_strategies(work, {"scorer": key, **about["meta"]})
+    run_strategies(work, {"scorer": key, **about["meta"], **loaded.build})
 
 
 def _token_logit(model: Any, given: dict[str, str | None]) -> tuple[Any, dict[str, Any]]:

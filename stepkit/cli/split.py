@@ -227,10 +227,10 @@ def _reference(data: dict[str, Any]) -> str:
     """The reference answer: ``answer`` (a number counts as its text), else that of ``solution``."""
     from stepkit.text.answers import extract
 
-    answer = data.get("answer")
-    if schema.is_number(answer):
-        return str(answer)
-    if answer is not None or data.get("solution") is None:
+    answer = schema.answer_of(data)
+    if answer is not None:
+        return answer
+    if data.get("solution") is None:
         return schema.text(data, "answer")
     found = extract(schema.text(data, "solution"))
     if found is None:

@@ -8,9 +8,8 @@
 Aggregates of the scores of an attempt's own steps: ``min``, ``product`` (computed in log space, so
 that a thousand steps do not vanish), ``mean``, ``last``, ``max``.
 
-Ties between answers go to the higher sum of aggregates, then to the one seen first; between
-attempts, to the one seen first. Attempts without an answer never form a class. Nothing here
-decides what is right.
+Ties, between answers and between attempts, go to the one seen first. Attempts without an answer
+never form a class. Nothing here decides what is right.
 """
 
 from __future__ import annotations

@@ -50,7 +50,6 @@ class ChatTemplate:
         )
         environment.globals["raise_exception"] = _raise
         self._special = dict(special)
-        self._error: type[Exception] = TemplateError
         try:
             self._template = environment.from_string(source)
         except TemplateError as error:
@@ -66,10 +65,15 @@ class ChatTemplate:
             contents = [m["content"].strip() if strip else m["content"] for m in messages]
             real = self._render(messages, contents, generate)
             marks = [f"\ufdd0{index}\ufdd1" for index in range(len(messages))]
-            parts = _split(self._render(messages, marks, generate), marks, contents)
+            rendered = self._render(messages, marks, generate)
+            if marks[-1] not in rendered:
+                break
+            parts = _split(rendered, marks, contents)
             if "".join(text for text, _ in parts) == real:
                 return parts
-        raise DataError("the model's chat template changes the text of a message; use --prompt")
+        raise DataError(
+            "the model's chat template drops or changes the text of a message; use --prompt"
+        )
 
     def _render(self, messages: Sequence[Message], contents: list[str], generate: bool) -> str:
         filled = [
@@ -80,7 +84,7 @@ class ChatTemplate:
             return self._template.render(
                 messages=filled, add_generation_prompt=generate, **self._special
             )
-        except self._error as error:
+        except Exception as error:  # a template is a program, and may fail like one
             raise DataError(f"the model's chat template: {error}") from None
 
 

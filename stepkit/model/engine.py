@@ -49,10 +49,10 @@ class Drawn:
     Attributes:
         text: what was drawn, without the stop string or end-of-text token that ended it.
         finish: "stop" or "length".
-        tokens: tokens drawn, without the one that ended it.
+        tokens: how many tokens hold ``text``; one that a stop string ended inside counts.
         ids: their ids when they detokenise to exactly ``text``, else None (a stop string ended
             inside a token, or the bytes were no UTF-8).
-        logprob: sum of the log-probabilities of the tokens drawn, under the model itself
+        logprob: sum of the log-probabilities of these tokens, under the model itself
             (temperature 1, no filter), in nats.
     """
 

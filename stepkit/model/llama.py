@@ -149,11 +149,21 @@ class Model:
             size = length + 1
 
     @property
+    def build(self) -> dict[str, object]:
+        """What decides rounding beside the model: the library, its buffers, where layers lie."""
+        return {
+            "llama-cpp-python": self._lib.__version__,
+            "extra_buffers": use_extra_buffers(system_information()),
+            "gpu_layers": self.gpu_layers,
+        }
+
+    @property
     def on_gpu(self) -> bool:
         """Whether all layers lie on a GPU, so that decoding leaves the processor alone."""
         layers = int(self._lib.llama_model_n_layer(self._model))
         offloads = bool(self._lib.llama_supports_gpu_offload())
-        return offloads and (self.gpu_layers < 0 or self.gpu_layers >= layers)
+        # the output counts as one layer more
+        return offloads and (self.gpu_layers < 0 or self.gpu_layers > layers)
 
     @property
     def cache_bytes_per_token(self) -> int:

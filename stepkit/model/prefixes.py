@@ -96,8 +96,20 @@ def _messages(record: dict[str, Any]) -> list[dict[str, str]] | None:
     prompt = record.get("prompt")
     if "problem" in record or not isinstance(prompt, list):
         return None
-    last = max(index for index, message in enumerate(prompt) if message.get("role") == "user")
-    return [
-        {"role": str(message.get("role")), "content": str(message.get("content") or "")}
-        for message in prompt[: last + 1]
-    ]
+    schema.problem_text(record)  # checks the last user message
+    last = max(
+        index
+        for index, message in enumerate(prompt)
+        if isinstance(message, dict) and message.get("role") == "user"
+    )
+    return [_message(message, f"prompt[{i}]") for i, message in enumerate(prompt[: last + 1])]
+
+
+def _message(message: Any, field: str) -> dict[str, str]:
+    if not isinstance(message, dict):
+        raise DataError(f"expected an object, got {schema.name_of(message)}", field)
+    for key in ("role", "content"):
+        if not isinstance(message.get(key), str):
+            got = schema.name_of(message.get(key))
+            raise DataError(f"expected a string, got {got}", f"{field}.{key}")
+    return {"role": message["role"], "content": message["content"]}

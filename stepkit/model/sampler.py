@@ -40,9 +40,13 @@ class Sampler:
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
         self.identity = {"id": self.id, "name": model_name(model.path), **self.decisive}
 
-    def draw(self, prefix: Ids, purpose: str, number: int) -> Draw:
-        """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES."""
-        place = digest("prefix", prefix)
+    def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
+        """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
+
+        ``origin`` tells draws apart that refine different texts with the same beginning: a redraw
+        must not be the very attempt that it is meant to replace.
+        """
+        place = digest("prefix", prefix, origin) if origin else digest("prefix", prefix)
         return Draw(
             digest("draw", self.id, purpose, place, number, size=12),
             prefix,

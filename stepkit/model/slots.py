@@ -17,7 +17,9 @@ CPU; measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +51,7 @@ class Active:
     limit: int
     ids: list[int] = field(default_factory=list)
     text: bytearray = field(default_factory=bytearray)
-    logprob: float = 0.0
+    logprobs: list[float] = field(default_factory=list)
 
 
 class SlotEngine:
@@ -157,8 +159,8 @@ class SlotEngine:
             self._context.forget(home, len(prefix))
             slot.held = prefix
             return home
-        rows = self._prefill(home, prefix, shared, [len(prefix) - 1])
-        self._first_rows[prefix] = rows[-1].copy()
+        (row,) = self._prefill(home, prefix, shared, [len(prefix) - 1], lambda _, row: row.copy())
+        self._first_rows[prefix] = row
         return home
 
     def _best_home(self, prefix: tuple[int, ...], free: list[int]) -> tuple[int, int]:
@@ -173,30 +175,39 @@ class SlotEngine:
         return home, shared[home]
 
     def _shared(self, held: tuple[int, ...], prefix: tuple[int, ...]) -> int:
-        """How much of ``prefix`` a slot can give: a sequence that entered in a short call, nothing
-        but itself."""
-        if len(held) < LEAST_ROWS:
+        """How much of ``prefix`` a slot can give: what enters in a short call, nothing but itself.
+
+        A short prefix is entered by a short call when it comes alone, so it must not be taken from
+        a longer one that a wide call entered.
+        """
+        if min(len(held), len(prefix)) < LEAST_ROWS:
             return len(held) if held == prefix else 0
         return _common(held, prefix)
 
     def _prefill(
-        self, place: int, ids: tuple[int, ...], shared: int, wanted: list[int]
+        self,
+        place: int,
+        ids: tuple[int, ...],
+        shared: int,
+        wanted: list[int],
+        take: Callable[[int, Any], Any],
     ) -> list[Any]:
         """Evaluate ``ids`` in slot ``place`` from where they leave what it holds.
 
-        Returns one row of logits per wanted position (increasing), valid until the next decode for
-        the last chunk and copied for earlier ones.
+        Returns what ``take`` makes of each wanted position (increasing) and its row of logits,
+        which is gone after the call: a long text has more rows than memory.
         """
         start = min(shared, wanted[0], max(0, len(ids) - LEAST_ROWS))
         self._context.forget(place, start)
         self._slots[place].held = ids[:start]
-        rows: list[Any] = []
+        taken: list[Any] = []
         self.counters.reused_tokens += start
         for first, last in self._chunks(start, len(ids), wanted):
             inside = [position for position in wanted if first <= position < last]
-            rows += self._prefill_chunk(place, ids, first, last, inside)
+            rows = self._prefill_chunk(place, ids, first, last, inside)
+            taken += [take(p, row) for p, row in zip(inside, rows, strict=True)]
         self._slots[place].held = ids
-        return rows
+        return taken
 
     def _chunks(self, start: int, end: int, wanted: list[int]) -> list[tuple[int, int]]:
         """Cut ``start .. end`` into calls of at most a batch, none shorter than LEAST_ROWS.
@@ -232,7 +243,7 @@ class SlotEngine:
         if logits is None:
             return []
         order = np.flatnonzero(wanted)
-        return [logits[int(np.searchsorted(order, p - first))].copy() for p in inside]
+        return [logits[int(np.searchsorted(order, p - first))] for p in inside]
 
     def _decode(self) -> list[Finished]:
         """One more token for every draw in flight."""
@@ -329,19 +340,19 @@ class SlotEngine:
     def _take(self, draw: Active, token: int, logprob: float) -> Drawn | None:
         """Append one token; return the finished draw when it ends here."""
         if token in self._ends:
-            return _drawn(draw, "stop", len(draw.text))
+            return _drawn(draw, "stop", len(draw.text), self._pieces)
         piece = self._pieces[token]
         before = len(draw.text)
         draw.ids.append(token)
         draw.text += piece
-        draw.logprob += logprob
+        draw.logprobs.append(logprob)
         for stop in draw.request.sampling.stop:
             mark = stop.encode()
             found = draw.text.find(mark, max(0, before - len(mark) + 1))
             if found >= 0:
-                return _drawn(draw, "stop", found)
+                return _drawn(draw, "stop", found, self._pieces)
         if len(draw.ids) >= draw.limit:
-            return _drawn(draw, "length", len(draw.text))
+            return _drawn(draw, "length", len(draw.text), self._pieces)
         return None
 
     # -- reads ------------------------------------------------------------------------------
@@ -355,8 +366,9 @@ class SlotEngine:
         home, shared = self._best_home(request.ids, free)
         wanted = list(request.positions)
         last = request.ids if request.candidates else request.ids[: wanted[-1] + 1]
-        rows = self._prefill(home, last, shared, wanted) if wanted else []
-        values = [self._value(request, p, row) for p, row in zip(wanted, rows, strict=True)]
+        values: list[tuple[float, ...]] = []
+        if wanted:
+            values = self._prefill(home, last, shared, wanted, partial(self._value, request))
         if any(not np.isfinite(number) for value in values for number in value):
             return Finished(request, DataError("the model's logits are not finite numbers"))
         return Finished(request, Readout(tuple(values)))
@@ -400,14 +412,18 @@ def _common(held: tuple[int, ...], ids: tuple[int, ...]) -> int:
     return count
 
 
-def _drawn(draw: Active, finish: str, length: int) -> Drawn:
+def _drawn(draw: Active, finish: str, length: int, pieces: Sequence[bytes]) -> Drawn:
     """The result of a draw whose text ends after ``length`` bytes."""
+    count, size = 0, 0
+    while count < len(draw.ids) and size < length:
+        size += len(pieces[draw.ids[count]])
+        count += 1
     raw = bytes(draw.text[:length])
-    ids: tuple[int, ...] | None = tuple(draw.ids) if length == len(draw.text) else None
+    ids: tuple[int, ...] | None = tuple(draw.ids[:count]) if size == length else None
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         # a limit may fall inside a character: its bytes are left out, other bad bytes are marked
         whole = raw[: error.start] if error.reason == "unexpected end of data" else raw
         text, ids = whole.decode("utf-8", "replace"), None
-    return Drawn(text, finish, len(draw.ids), ids, draw.logprob)
+    return Drawn(text, finish, count, ids, sum(draw.logprobs[:count]))

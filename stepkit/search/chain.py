@@ -93,7 +93,8 @@ def _keep(tree: Tree, node: int, by: int, number: int, attempt: Attempted) -> No
 def chain_trace(
     sampler: Sampler, data: dict[str, Any], k: int
 ) -> Generator[list[Attempt | Judge], Sequence[Any], dict[str, Any]]:
-    """``chain`` on a record; returns the fields to set: its tree, and its verdict if it had none.
+    """``chain`` on a record; returns the fields to set: its tree, its verdict if it had none, and
+    its labels without those that new draws put out of date.
 
     Raises DataError when the record lacks what is needed.
     """
@@ -112,13 +113,25 @@ def chain_trace(
         tree["outcome"][last] = schema.correct_of(data)
         tree["final"][last] = schema.optional_text(data, "final")
     prefixes = sampler.prefixes.at_cuts(data, steps)
+    size = len(tree["parent"])
     tree = yield from chain(sampler, tree, prefixes, steps, answer, k, _finish(data))
-    if not steps or "correct" in data:
-        return {"tree": tree}
-    last = tree["spine"][-1]
-    outcome = tree["outcome"][last]
-    verdict = None if outcome is None else outcome == 1
-    return {"tree": tree, "final": tree["final"][last], "correct": verdict}
+    fields: dict[str, Any] = {"tree": tree}
+    if steps and "correct" not in data:
+        last = tree["spine"][-1]
+        outcome = tree["outcome"][last]
+        fields["final"] = tree["final"][last]
+        fields["correct"] = None if outcome is None else outcome == 1
+    labels = data.get("labels")
+    if len(tree["parent"]) > size and isinstance(labels, dict):
+        kept = {name: label for name, label in labels.items() if not _from_draws(label)}
+        if len(kept) < len(labels):
+            fields["labels"] = kept
+    return fields
+
+
+def _from_draws(label: Any) -> bool:
+    """Whether a label was derived from draws, and so is out of date when there are more."""
+    return isinstance(label, dict) and label.get("by") == "sampler"
 
 
 def _finish(data: dict[str, Any]) -> str:

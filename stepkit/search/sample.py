@@ -7,32 +7,42 @@ StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator, Sequence
 from typing import Any
 
 from stepkit import schema
 from stepkit.errors import DataError
+from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.search.scheduler import Attempt, Attempted
+from stepkit.seeds import digest
 
-DERIVED = ("steps", "split", "role", "sample", "final", "correct", "tree", "labels", "scores")
+DERIVED = (
+    *("steps", "split", "role", "sample", "final", "correct"),
+    *("tree", "labels", "scores", "choice", "origin"),
+)
 """What belongs to a response and does not outlive it."""
 
 Json = dict[str, Any]
 
 
 def sample(
-    sampler: Sampler, prefix: Ids, given: str, answer: str | None, k: int
+    requests: Sequence[Draw], given: str, answer: str | None
 ) -> Generator[list[Attempt], Sequence[Attempted], Sequence[Attempted]]:
-    """Draw ``k`` attempts that begin with ``given``; returns them in draw order."""
-    return (yield [Attempt(sampler.draw(prefix, "attempt", n), given, answer) for n in range(k)])
+    """Draw attempts that begin with ``given``; returns them in the order of ``requests``."""
+    return (yield [Attempt(request, given, answer) for request in requests])
 
 
 def sample_trace(
-    sampler: Sampler, data: Json, k: int, at: str | None
+    sampler: Sampler, data: Json, k: int, at: str | None, drawn: Counter[str]
 ) -> Generator[list[Attempt], Sequence[Attempted], list[Json] | None]:
     """``sample`` on a record: from its problem, or before the first error of ``labels[at]``.
+
+    Args:
+        drawn: how many attempts this run has asked for so far, by what they begin with. A problem
+            that comes again gets further draws, never the same ones under the same names.
 
     Returns the fields of each attempt as a trace, or None where ``at`` flags no step. Raises
     DataError when the record lacks what is needed.
@@ -41,23 +51,28 @@ def sample_trace(
     if at is not None and step is None:
         return None
     prompt = sampler.prefixes.prompt(data)
-    prefix, given = prompt, ""
-    if step:
+    prefix, given, origin = prompt, "", ""
+    if step is not None:
         steps = schema.steps(data)
+        origin = digest("origin", data["response"], step)
         prefix, given = sampler.prefixes.at_cuts(data, steps)[step], "".join(steps[:step])
-    drawn = yield from sample(sampler, prefix, given, schema.answer_of(data), k)
+    beginning = digest("beginning", prefix, origin)
+    numbers = range(drawn[beginning], drawn[beginning] + k)
+    drawn[beginning] += k
+    requests = [sampler.draw(prefix, "attempt", number, origin) for number in numbers]
+    attempts = yield from sample(requests, given, schema.answer_of(data))
     name = _name(data, step)
     return [
         {
             "id": f"{name}/{number}",
             "group": _group(data),
             "response": given + attempt.drawn.text,
-            "sample": _about(sampler, number, attempt, prefix, prefix[len(prompt) :]),
+            "sample": _about(sampler, number, request, attempt, prefix[len(prompt) :]),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **({} if step is None else {"origin": {"id": schema.id_of(data), "step": step}}),
         }
-        for number, attempt in enumerate(drawn)
+        for number, request, attempt in zip(numbers, requests, attempts, strict=True)
     ]
 
 
@@ -83,12 +98,12 @@ def _name(data: Json, step: int | None) -> str:
     return _group(data) if step is None else f"{schema.id_of(data)}@{step}"
 
 
-def _about(sampler: Sampler, number: int, attempt: Attempted, prefix: Ids, given: Ids) -> Json:
+def _about(sampler: Sampler, number: int, request: Draw, attempt: Attempted, given: Ids) -> Json:
     drawn = attempt.drawn
     about: Json = {
         "sampler": sampler.identity,
         "draw": number,
-        "seed": sampler.draw(prefix, "attempt", number).seed,
+        "seed": request.seed,
         "finish": drawn.finish,
         "tokens": drawn.tokens,
         "logprob": drawn.logprob,
