@@ -295,8 +295,8 @@ def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
         ids=[0, 1, 2], text=bytearray(b"abc\n\n"), logprobs=[-1.0, -2.0, -4.0],
     )  # fmt: skip
     at_boundary, inside = _drawn(draw, "stop", 3, pieces), _drawn(draw, "stop", 1, pieces)
-    assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0)
-    assert inside == Drawn("a", "stop", 1, None, -1.0)
+    assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
+    assert inside == Drawn("a", "stop", 1, None, -1.0, (-1.0,))
 
 
 def test_tokens_that_merge_are_cut_exactly(model: Model) -> None:

@@ -29,6 +29,10 @@ class Sampling:
     stop: tuple[str, ...] = ()
 
 
+LOGPROB_DIGITS = 4
+"""Decimals of a token's log-probability as it is kept: what a cut or a confidence needs."""
+
+
 @dataclass(frozen=True)
 class Draw:
     """Continue ``prefix`` (token ids, beginning-of-text token included) until it ends.
@@ -54,6 +58,7 @@ class Drawn:
             inside a token, or the bytes were no UTF-8).
         logprob: sum of the log-probabilities of these tokens, under the model itself
             (temperature 1, no filter), in nats.
+        logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS.
     """
 
     text: str
@@ -61,6 +66,7 @@ class Drawn:
     tokens: int
     ids: tuple[int, ...] | None
     logprob: float
+    logprobs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "tokens": result.tokens,
         "ids": result.ids,
         "logprob": result.logprob,
+        "logprobs": result.logprobs,
     }
 
 
@@ -102,4 +103,5 @@ def from_json(value: dict[str, Any]) -> Result:
         value["tokens"],
         None if ids is None else tuple(ids),
         value["logprob"],
+        tuple(value["logprobs"]),
     )

@@ -25,7 +25,16 @@ from typing import Any
 import numpy as np
 
 from stepkit.errors import DataError, StepkitError
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Read, Readout, Request
+from stepkit.model.engine import (
+    LOGPROB_DIGITS,
+    Counters,
+    Draw,
+    Drawn,
+    Finished,
+    Read,
+    Readout,
+    Request,
+)
 from stepkit.model.llama import Context
 from stepkit.model.sampling import choose, log_softmax_at, uniforms
 from stepkit.model.turns import NoTurns, Turns
@@ -426,4 +435,6 @@ def _drawn(draw: Active, finish: str, length: int, pieces: Sequence[bytes]) -> D
         # a limit may fall inside a character: its bytes are left out, other bad bytes are marked
         whole = raw[: error.start] if error.reason == "unexpected end of data" else raw
         text, ids = whole.decode("utf-8", "replace"), None
-    return Drawn(text, finish, count, ids, sum(draw.logprobs[:count]))
+    logprobs = draw.logprobs[:count]
+    kept = tuple(round(one, LOGPROB_DIGITS) for one in logprobs)
+    return Drawn(text, finish, count, ids, sum(logprobs), kept)
