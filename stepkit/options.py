@@ -38,6 +38,9 @@ class ModelOptions:
         slots: sequences decoded together.
         context: tokens per sequence.
         batch: tokens evaluated together when a prefix is entered.
+        fast: the layout may be one in which a draw depends on what else is in flight.
+        main_gpu: the GPU that holds the model, or where several hold parts, small tensors.
+        tensor_split: parts of the model on each GPU.
     """
 
     model: str | None
@@ -46,6 +49,9 @@ class ModelOptions:
     slots: int | None = None
     context: int | None = None
     batch: int | None = None
+    fast: bool = False
+    main_gpu: int | None = None
+    tensor_split: tuple[float, ...] = ()
 
 
 class Command(click.Command):
@@ -185,7 +191,7 @@ def journalled(function: F) -> F:
 def uses_model(
     *names: str, required: bool = True, help: str = "The model, a GGUF file."
 ) -> Callable[[F], F]:
-    """-m/--model (or ``names``), -ngl, -t, --slots, -c, --batch: gathered as ``model``."""
+    """-m/--model (or ``names``) and how it is run: gathered as ``model``."""
     names = names or ("-m", "--model")
 
     def decorate(function: F) -> F:
@@ -203,6 +209,18 @@ def uses_model(
                 help="Layers on the GPU; -1 is all.",
             ),
             click.option(
+                "--main-gpu",
+                metavar="N",
+                type=click.IntRange(min=0),
+                help="The one GPU to use, of several.",
+            ),
+            click.option(
+                "--tensor-split",
+                metavar="A,B,...",
+                callback=_parts,
+                help="Shares of the model on each GPU, as in 3,1.",
+            ),
+            click.option(
                 "-t",
                 "--threads",
                 metavar="N",
@@ -212,7 +230,7 @@ def uses_model(
             click.option(
                 "--slots",
                 metavar="N",
-                type=click.IntRange(8, 256),
+                type=click.IntRange(8, 255),
                 help="Sequences decoded together (default: by what fits).",
             ),
             click.option(
@@ -227,6 +245,11 @@ def uses_model(
                 metavar="N",
                 type=count,
                 help="Tokens evaluated together (default: by what fits).",
+            ),
+            click.option(
+                "--fast",
+                is_flag=True,
+                help="Faster, but draws depend a little on what else is drawn.",
             ),
         )
 
@@ -268,7 +291,10 @@ _STREAMS = (
     "journal",
     "window",
 )
-_MODEL = ("gpu_layers", "threads", "slots", "context", "batch")
+_MODEL = (
+    *("gpu_layers", "main_gpu", "tensor_split"),
+    *("threads", "slots", "context", "batch", "fast"),
+)
 
 
 def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
@@ -278,6 +304,10 @@ def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
         if "gpu_layers" in values:
             chosen = {key: values.pop(key) for key in _MODEL}
             chosen["threads"] = chosen["threads"] or cores()
+            for placed in ("main_gpu", "tensor_split"):
+                if chosen[placed] not in (None, ()) and not chosen["gpu_layers"]:
+                    option = placed.replace("_", "-")
+                    raise UsageError(f"--{option} has no effect without --gpu-layers")
             values["model"] = ModelOptions(values.pop("gguf"), **chosen)
         gathered = {key: values.pop(key) for key in _STREAMS if key in values}
         streams = _streams(name, gathered)
@@ -326,6 +356,18 @@ def _shard(context: click.Context, option: click.Parameter, value: str | None) -
     if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
         return int(part), int(parts)
     raise click.BadParameter("expected I/N with I from 1 to N, as in 1/4", context, option)
+
+
+def _parts(context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    try:
+        parts = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        parts = (-1.0,)
+    if not all(0 <= part < float("inf") for part in parts) or not sum(parts):
+        raise click.BadParameter("expected numbers, as in 3,1", context, option)
+    return parts
 
 
 def _gguf(context: click.Context, option: click.Parameter, value: str | None) -> str | None:

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
-from stepkit.model import llama
+from stepkit.model import drawing, llama
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Result, Sampling
-from stepkit.model.llama import Context, Layout, Model
-from stepkit.model.sampling import choose, log_softmax_at, uniforms
+from stepkit.model.layout import Layout
+from stepkit.model.layout import choose as choose_layout
+from stepkit.model.llama import Context, Model
+from stepkit.model.sampling import Chooser, log_softmax_at, uniforms
 from stepkit.model.slots import SlotEngine
 from stepkit.model.turns import NoTurns
+from stepkit.options import ModelOptions
 
 KINDS = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")
 
@@ -41,17 +44,23 @@ def model(files: dict[str, Path]) -> Iterator[Model]:
     loaded.close()
 
 
+def layout(slots: int, context: int, shelves: int = 4, **more: bool) -> Layout:
+    """One thread: others may be busy here."""
+    most = max(64, slots + shelves)
+    return Layout(slots, shelves, context, batch=most, outputs=most, threads=1, **more)
+
+
 def run(
-    model: Model, requests: Sequence[Request], *, slots: int = 16, context: int = 512
+    model: Model,
+    requests: Sequence[Request],
+    *,
+    slots: int = 16,
+    context: int = 512,
+    shelves: int = 4,
 ) -> dict[str, Result | StepkitError]:
-    """All results by key, from an engine of its own (one thread: others may be busy here)."""
-    engine = SlotEngine(Context(model, Layout(slots, context, 64, 1, 64)), NoTurns())
-    for request in requests:
-        engine.submit(request)
-    results = {}
-    while engine.pending:
-        for finished in engine.step():
-            results[finished.request.key] = finished.result
+    """All results by key, from an engine of its own."""
+    engine = engine_on(model, layout(slots, context, shelves))
+    results = finish(engine, requests)
     engine.close()
     return results
 
@@ -68,9 +77,14 @@ def several_requests() -> list[Request]:
     lengths = [1, 2, 7, 8, 9, 63, 64, 65, 130]
     prefixes = [tuple(rng.randrange(256) for _ in range(length)) for length in lengths]
     prefixes += [(*prefixes[-1], 5), prefixes[-1] + tuple(range(40)), prefixes[2] + (1, 2, 3)]
-    sampling = Sampling(max_tokens=30)
+    ways = [
+        Sampling(max_tokens=30),
+        Sampling(max_tokens=20, top_p=0.9, repetition_penalty=1.5, stop=("e",)),
+        Sampling(max_tokens=25, grammar='root ::= ("a" | "b" | "xyz")+'),
+        Sampling(max_tokens=30, logit_bias=((97, 2.0), (98, -np.inf)), temperature=0.7),
+    ]
     requests: list[Request] = [
-        Draw(f"draw {i} {n}", prefix, 1000 * i + n, sampling)
+        Draw(f"draw {i} {n}", prefix, 1000 * i + n, ways[n if i % 3 else 0])
         for i, prefix in enumerate(prefixes)
         for n in range(4)
     ]
@@ -200,8 +214,8 @@ def test_a_draw_is_the_reference_loop(model: Model) -> None:
     ids, text, logprob = list(prefix), b"", 0.0
     for count in range(result.tokens):
         logits = forward(Path(model.path), ids)[-1:].astype(np.float32)
-        token = int(choose(logits, uniforms([seed], [count]), sampling)[0])
-        logprob += log_softmax_at(logits, np.array([token]))[0]
+        tokens, logprobs = Chooser(logits.shape[1])(logits, uniforms([seed], [count]), sampling)
+        token, logprob = int(tokens[0]), logprob + logprobs[0]
         ids.append(token)
         text += model.pieces[token]
     assert result.text == text.decode(errors="replace") and result.finish == "length"
@@ -227,6 +241,154 @@ def test_draws_follow_the_models_distribution(model: Model) -> None:
     assert common.sum() > 50
     statistic = ((counts - expected)[common] ** 2 / expected[common]).sum()
     assert statistic < common.sum() + 4 * np.sqrt(2 * common.sum())
+
+
+def engine_on(model: Model, sizes: Layout) -> SlotEngine:
+    return SlotEngine(Context(model, sizes), NoTurns())
+
+
+def finish(engine: SlotEngine, requests: Sequence[Request]) -> dict[str, Result | StepkitError]:
+    for request in requests:
+        engine.submit(request)
+    results = {}
+    while engine.pending:
+        for finished in engine.step():
+            results[finished.request.key] = finished.result
+    return results
+
+
+@pytest.mark.parametrize("slots", [8, 16])
+def test_nested_prefixes_are_evaluated_once(model: Model, slots: int) -> None:
+    """Eight draws from each of ten prefixes, each the beginning of the next, of three traces."""
+    rng = random.Random(4)
+    engine = engine_on(model, layout(slots, 512, shelves=4))
+    head = tuple(rng.randrange(256) for _ in range(60))
+    requests: list[Request] = []
+    distinct = len(head)
+    for trace in range(3):
+        prefix = head
+        for step in range(10):
+            more = tuple(rng.randrange(256) for _ in range(12))
+            prefix, distinct = prefix + more, distinct + len(more)
+            for number in range(8):
+                key = f"{trace} {step} {number}"
+                requests.append(Draw(key, prefix, len(requests), Sampling(max_tokens=5)))
+    finish(engine, requests)
+    assert engine.counters.read_tokens == distinct
+    engine.close()
+
+
+def test_prefixes_come_back_from_a_shelf(model: Model) -> None:
+    """What draws overwrote in the slots is still on a shelf, until others pushed it out."""
+    rng = random.Random(5)
+    one, *others = (tuple(rng.randrange(256) for _ in range(50)) for _ in range(6))
+    engine = engine_on(model, layout(8, 512, shelves=4))
+    how = Sampling(max_tokens=2)
+
+    def cost(name: str, prefix: tuple[int, ...]) -> int:
+        before = engine.counters.read_tokens
+        finish(engine, [Draw(f"{name} {n}", prefix, n, how) for n in range(9)])
+        return engine.counters.read_tokens - before
+
+    assert cost("first", one) == 50
+    assert [cost(f"other {n}", other) for n, other in enumerate(others[:3])] == [50, 50, 50]
+    assert cost("again", one) == 0
+    longer = one + others[0]
+    assert cost("longer", longer) == 50
+    for n, other in enumerate(others):
+        cost(f"push {n}", other)
+    assert cost("lost", longer) == 100
+    engine.close()
+
+
+@pytest.mark.parametrize("unified", [False, True])
+def test_the_fast_layout_draws_from_the_model(model: Model, unified: bool) -> None:
+    """Greedy draws of an exact engine and a fast one agree where logits are far apart."""
+    prefixes = [model.tokenize(f"{n} apples and some more text") for n in range(12)]
+    how = Sampling(temperature=0.0, max_tokens=3)
+    requests = [Draw(f"{n}", prefix, n, how) for n, prefix in enumerate(prefixes)]
+    fast = engine_on(model, layout(8, 512, exact=False, unified=unified))
+    results = finish(fast, requests)
+    fast.close()
+    same = 0
+    for request in requests:
+        exact, quick = run(model, [request])[request.key], results[request.key]
+        assert isinstance(exact, Drawn) and isinstance(quick, Drawn)
+        same += exact.text == quick.text
+        assert quick.logprob == pytest.approx(exact.logprob, abs=0.05)
+    assert same >= 11
+
+
+def test_the_fast_layout_goes_on_from_its_own_draws(model: Model) -> None:
+    prefix = tuple(model.tokenize("a prompt that is long enough to be worth keeping, and longer"))
+    how = Sampling(max_tokens=40, logit_bias=tuple((t, -np.inf) for t in range(128, 264)))
+    for exact, least, most in ((True, 40, 48), (False, 0, 2)):
+        engine = engine_on(model, layout(8, 512, exact=exact))
+        first = finish(engine, [Draw("one", prefix, 1, how)])["one"]
+        assert isinstance(first, Drawn) and first.ids and len(first.ids) == 40
+        before = engine.counters.read_tokens
+        finish(engine, [Draw("two", prefix + first.ids, 2, how)])
+        assert least <= engine.counters.read_tokens - before <= most
+        engine.close()
+
+
+def test_a_grammar_is_followed_and_the_distribution_kept(model: Model) -> None:
+    """First tokens under a grammar are the model's own, restricted and normalised."""
+    prefix = model.tokenize("abc")
+    grammar = 'root ::= [a-h] [0-9]+ "."'
+    how = Sampling(max_tokens=12, grammar=grammar)
+    requests = [Draw(str(n), prefix, 7919 * n, how) for n in range(2000)]
+    logits = forward(Path(model.path), prefix)[-1]
+    counts = dict.fromkeys("abcdefgh", 0)
+    for result in run(model, requests, slots=64).values():
+        assert isinstance(result, Drawn)
+        assert re.fullmatch(r"[a-h][0-9]+\.?", result.text)
+        assert result.finish == "length" or result.text.endswith(".")
+        counts[result.text[0]] += 1
+    # "ab" and "abc" are tokens too, but no digit may be left out after the first letter
+    weights = np.array([np.exp(logits[ord(letter)]) for letter in counts])
+    expected = 2000 * weights / weights.sum()
+    statistic = ((np.array(list(counts.values())) - expected) ** 2 / expected).sum()
+    assert statistic < 7 + 4 * np.sqrt(14)
+
+
+def test_biases_and_the_penalty_change_logits_as_written(model: Model) -> None:
+    """Greedy draws against the forward pass with the formulas applied by hand."""
+    prefix, bytes_of_no_text = model.tokenize("abcab"), range(128, 256)
+    bans = ((101, -np.inf), (120, 3.0), *((token, -np.inf) for token in bytes_of_no_text))
+    how = Sampling(temperature=0.0, max_tokens=8, logit_bias=bans, repetition_penalty=1.8)
+    result = drawn(model, Draw("d", prefix, 1, how))
+    ids, logprob, drawn_ids = list(prefix), 0.0, []
+    for _ in range(result.tokens):
+        own = forward(Path(model.path), ids)[-1]
+        logits = own.copy()
+        logits[101], logits[120], logits[bytes_of_no_text] = -np.inf, logits[120] + 3.0, -np.inf
+        for token in set(ids):
+            logits[token] = logits[token] / 1.8 if logits[token] > 0 else logits[token] * 1.8
+        token = int(logits.argmax())
+        logprob += own[token] - np.log(np.exp(own - own.max()).sum()) - own.max()
+        ids.append(token)
+        drawn_ids.append(token)
+    assert result.text.encode() == model.detokenize(tuple(drawn_ids))
+    assert result.logprob == pytest.approx(logprob, abs=1e-2)
+
+
+def test_no_token_left_is_that_requests_error(model: Model) -> None:
+    nothing = Sampling(logit_bias=tuple((token, -np.inf) for token in range(model.n_vocab)))
+    digits = tuple((token, -np.inf) for token in range(48, 58))
+    stuck = Sampling(grammar="root ::= [0-9]+", logit_bias=digits)
+    prefix = model.tokenize("abcdefgh")
+    results = run(
+        model,
+        [
+            Draw("nothing", prefix, 1, nothing),
+            Draw("stuck", prefix, 1, stuck),
+            Draw("fine", prefix, 1, Sampling(max_tokens=3)),
+        ],
+    )
+    for key in ("nothing", "stuck"):
+        assert isinstance(results[key], DataError) and "no token" in str(results[key])
+    assert isinstance(results["fine"], Drawn)
 
 
 def test_likelihood_is_the_log_softmax_of_the_forward_pass(model: Model) -> None:
@@ -277,24 +439,16 @@ def test_ids_detokenise_to_the_text(model: Model) -> None:
 
 
 def test_a_limit_inside_a_character_leaves_the_character_out(model: Model) -> None:
-    from stepkit.model.slots import Active, _drawn
-
-    request = Draw("d", (1,), 1, Sampling())
     pieces = ["né".encode(), "€".encode()[:-1]]
-    cut = Active(request, 1, 3, ids=[0, 1], text=bytearray(b"".join(pieces)), logprobs=[-1, -2])
-    result = _drawn(cut, "length", len(cut.text), pieces)
+    result = drawing.drawn("length", b"".join(pieces), (0, 1), [-1, -2], pieces)
     assert (result.text, result.ids) == ("né", None)
 
 
 def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
-    from stepkit.model.slots import Active, _drawn
-
     pieces = [b"ab", b"c", b"\n\n"]
-    draw = Active(
-        Draw("d", (1,), 1, Sampling()), 1, 9,
-        ids=[0, 1, 2], text=bytearray(b"abc\n\n"), logprobs=[-1.0, -2.0, -4.0],
-    )  # fmt: skip
-    at_boundary, inside = _drawn(draw, "stop", 3, pieces), _drawn(draw, "stop", 1, pieces)
+    ids, logprobs = (0, 1, 2), [-1.0, -2.0, -4.0]
+    at_boundary = drawing.drawn("stop", b"abc", ids, logprobs, pieces)
+    inside = drawing.drawn("stop", b"a", ids, logprobs, pieces)
     assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
     assert inside == Drawn("a", "stop", 1, None, -1.0, (-1.0,))
 
@@ -328,15 +482,13 @@ def test_no_memory_names_the_options(files: dict[str, Path], context: int) -> No
     # 256 sequences of a million tokens at 1 KiB a token are 256 GiB; of 16 million, past 32 bits
     model = Model(str(files["F32"]))
     with pytest.raises(FailedError, match="--slots or --context"):
-        Context(model, Layout(256, context, 64, 2, 64))
+        Context(model, layout(250, context))
 
 
-@pytest.mark.parametrize("slots", [1, 7, 257])
+@pytest.mark.parametrize("slots", [1, 7, 256])
 def test_slots_outside_the_bounds_are_refused(model: Model, slots: int) -> None:
     with pytest.raises(UsageError, match="--slots"):
-        llama.choose_layout(
-            model, slots=slots, context=None, batch=None, threads=None, max_tokens=10
-        )
+        choose_layout(model, ModelOptions(None, slots=slots), 10)
 
 
 def test_a_build_with_amx_does_without_extra_buffers(monkeypatch: pytest.MonkeyPatch) -> None:

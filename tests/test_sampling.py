@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepkit.core.jit import jit
+from stepkit.model import kernels, sampling
 from stepkit.model.engine import Sampling
-from stepkit.model.sampling import choose, log_softmax_at, uniforms
+from stepkit.model.kernels import BLOCK
+from stepkit.model.sampling import Chooser, log_softmax_at, uniforms
 
 LOGITS = np.array([[2.0, 1.0, 0.5, 0.0, -1.0, -3.0]], np.float32)
+
+
+def choose(logits: np.ndarray, chances: np.ndarray, sampling: Sampling) -> np.ndarray:
+    return Chooser(logits.shape[1])(logits, chances, sampling)[0]
 
 
 def distribution(sampling: Sampling, logits: np.ndarray = LOGITS, points: int = 20_000) -> list:
@@ -91,6 +100,96 @@ def test_a_row_does_not_depend_on_its_mates(
 def test_logprob_is_the_models_own() -> None:
     logprob = log_softmax_at(LOGITS, np.array([2]))[0]
     assert logprob == pytest.approx(np.log(softmax(list(LOGITS[0]))[2]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "how", [Sampling(), Sampling(0.5, 2, 0.6, 0.2), Sampling(3.0), Sampling(0.0)]
+)
+def test_chosen_logprobs_know_no_temperature_and_no_filter(how: Sampling) -> None:
+    tokens, logprobs = Chooser(LOGITS.shape[1])(LOGITS, np.array([0.7]), how)
+    own = np.log(softmax(list(LOGITS[0])))
+    assert logprobs == pytest.approx(own[tokens], abs=1e-6)
+    steered = LOGITS[:, ::-1].copy()
+    tokens, logprobs = Chooser(LOGITS.shape[1])(steered, np.array([0.7]), how, LOGITS)
+    assert logprobs == pytest.approx(own[tokens], abs=1e-6)
+
+
+def test_exp_is_exp() -> None:
+    """Within 2 units in the last place, from 1 down to where weights count as nothing."""
+    logits = np.linspace(-100.0, 0.0, 200_001, dtype=np.float32)[None, :]
+    weights = np.empty((1, -(-logits.size // BLOCK) * BLOCK), np.float32)
+    sampling._weigh(logits, logits.max(axis=1), 1.0, weights)
+    expected = np.exp(logits.astype(np.float64))
+    inside = logits > -87.0
+    ulps = np.abs(weights[:, : logits.size] - expected)[inside] / np.spacing(
+        expected[inside].astype(np.float32)
+    )
+    assert ulps.max() <= 2.0
+    assert not weights[:, : logits.size][logits < -87.0].any()
+
+
+@pytest.fixture(scope="module")
+def compiled() -> dict[str, jit]:
+    """The kernels, compiled whatever there is to do."""
+    pairs: dict[str, tuple[Any, Any]] = {
+        "_weighed": (kernels.weigh, sampling._weigh_with_numpy),
+        "_added": (kernels.add_up, sampling._add_up_with_numpy),
+        "_kept_k": (kernels.keep_top_k, sampling._keep_top_k_with_numpy),
+        "_kept_p": (kernels.keep_top_p, sampling._keep_top_p_with_numpy),
+        "_picked": (kernels.pick, sampling._pick_with_numpy),
+    }
+    return {name: jit(kernel, twin, 1) for name, (kernel, twin) in pairs.items()}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from([2, 3, 255, 256, 257, 600, 5000]),
+    st.integers(1, 4),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.1, 2.0, 30.0]),
+    st.sampled_from(["as drawn", "ties", "half banned", "all equal"]),
+    st.sampled_from([0.0, 0.3, 1.0, 1.7]),
+    st.sampled_from([0, 1, 5, 300]),
+    st.sampled_from([1.0, 0.999, 0.5, 1e-6]),
+    st.sampled_from([0.0, 0.05, 1.0]),
+)
+def test_kernels_and_numpy_give_the_same_bits(
+    compiled: dict[str, jit], vocabulary: int, rows: int, seed: int, spread: float, shape: str,
+    temperature: float, top_k: int, top_p: float, min_p: float,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, spread, (rows, vocabulary)).astype(np.float32)
+    if shape == "ties":
+        logits = np.round(logits)
+    elif shape == "half banned":
+        logits[:, 1::2] = -np.inf
+    elif shape == "all equal":
+        logits[:] = 7.0
+    chances = rng.random(rows)
+    chances[0] = rng.choice([0.0, np.nextafter(1.0, 0.0), chances[0]])
+    how = Sampling(temperature, top_k, top_p, min_p)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STEPKIT_NO_JIT", "1")
+        plain = Chooser(vocabulary)(logits, chances, how)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("STEPKIT_NO_JIT", raising=False)
+        for name, kernel in compiled.items():
+            patch.setattr(sampling, name, kernel)
+        fast = Chooser(vocabulary)(logits, chances, how)
+    assert plain[0].tolist() == fast[0].tolist()
+    assert plain[1].tobytes() == fast[1].tobytes()
+    assert np.isfinite(logits[np.arange(rows), fast[0]]).all()
+
+
+def test_threads_do_not_change_what_is_chosen() -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 3, (64, 50_000)).astype(np.float32)
+    chances = rng.random(64)
+    many = Chooser(50_000, threads=3)
+    tokens, logprobs = many(logits, chances, Sampling(top_p=0.9))
+    many.close()
+    alone = Chooser(50_000)(logits, chances, Sampling(top_p=0.9))
+    assert (tokens == alone[0]).all() and (logprobs == alone[1]).all()
 
 
 def test_uniforms_are_splitmix64() -> None:

@@ -71,6 +71,26 @@ if TYPE_CHECKING:
     help="Leave out tokens below P times the most probable one (default: 0, none).",
 )
 @click.option(
+    "--repetition-penalty",
+    metavar="X",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    help="Divide the logits of tokens that were there before by X (default: 1, off).",
+)
+@click.option(
+    "--logit-bias",
+    metavar="TOKEN=X",
+    type=TEXT,
+    multiple=True,
+    help="Add X to a token's logit; -inf bans it (repeatable; token by text or id).",
+)
+@click.option(
+    "--grammar",
+    metavar="FILE",
+    type=click.File(),
+    help="Draw only what follows this GBNF grammar.",
+)
+@click.option(
     "--max-tokens",
     metavar="N",
     type=click.IntRange(min=1),
@@ -123,7 +143,7 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
-    for name in ("temperature", "top_p", "min_p"):
+    for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
         if not isfinite(sampling[name]):
             raise UsageError(f"--{name.replace('_', '-')}: expected a finite number")
     if at is not None and method == "chain":
@@ -134,8 +154,7 @@ def main(
 
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
-    from stepkit.model.llama import Model
-    from stepkit.model.opening import describe, layout_for, prompter_for
+    from stepkit.model.opening import biases, grammar, layout_for, open_model, prompter_for
     from stepkit.model.prefixes import Prefixes
     from stepkit.model.sampler import Sampler
     from stepkit.search.chain import chain_trace
@@ -143,12 +162,15 @@ def main(
 
     assert model.model is not None
     method = method or ("sample" if at else "chain")
-    policy = Model(model.model, gpu_layers=model.gpu_layers)
-    parameters = Sampling(**{**sampling, "stop": tuple(filter(None, sampling["stop"]))})
+    policy = open_model(model.model, model)
+    sampling["stop"] = tuple(filter(None, sampling["stop"]))
+    sampling["logit_bias"] = biases(policy, sampling["logit_bias"])
+    sampling["grammar"] = grammar(policy, sampling["grammar"])
+    parameters = Sampling(**sampling)
     layout = layout_for(policy, model, parameters.max_tokens)
-    streams.note(describe(layout))
+    streams.note(str(layout))
     prefixes = Prefixes(policy, prompter_for(policy, prompt, system))
-    sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed)
+    sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed, exact=layout.exact)
 
     drawn: Counter[str] = Counter()
 

@@ -74,19 +74,21 @@ def main(
     if policy is None and system is not None:
         raise UsageError("--system goes with -m")
     from stepkit.cli.session import Work, run_strategies
-    from stepkit.model.llama import Model, model_name
-    from stepkit.model.opening import describe, layout_for
+    from stepkit.model.llama import model_name
+    from stepkit.model.opening import layout_for, open_model
 
     path = policy or model.model
     assert path is not None
-    loaded = Model(path, gpu_layers=model.gpu_layers, option="--model" if policy else "--prm")
+    loaded = open_model(path, model, "--model" if policy else "--prm")
     layout = layout_for(loaded, model, 0)
-    streams.note(describe(layout))
+    streams.note(str(layout))
     if policy is not None:
         strategy, about = _likelihood(loaded, prompt, system)
     else:
         strategy, about = _token_logit(loaded, {**profile, "prompt": prompt})
     about["meta"] = {"model": loaded.fingerprint, "name": model_name(path), **about["meta"]}
+    if model.fast:
+        about["meta"]["layout"] = "fast"
     key = name or ("logprob" if policy else "prm")
 
     def write(record: Record, result: Any) -> list[Record]:

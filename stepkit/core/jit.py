@@ -24,27 +24,40 @@ REPAID = 1_000_000
 Kernel = Callable[..., None]
 
 
-def jit(kernel: Kernel) -> Kernel:
-    """Wrap ``kernel(*arguments)`` as ``call(work, *arguments)``, ``work`` = elements it visits.
+class jit:
+    """Wraps ``kernel(*arguments)`` as ``call(work, *arguments)``, ``work`` = elements it visits.
 
-    Arguments are ``array.array`` (typed, changed in place) or plain numbers. The environment
-    variable STEPKIT_NO_JIT keeps everything in plain Python.
+    Arguments are typed arrays (changed in place) or plain numbers. The environment variable
+    STEPKIT_NO_JIT keeps everything uncompiled.
+
+    Args:
+        plain: what runs instead of the kernel until then, with the same results bit for bit;
+            None is the kernel itself, in plain Python.
+        repaid: elements visited uncompiled after which compiling is worth it; None is REPAID.
+
+    Attributes:
+        visited: elements so far.
     """
-    compiled: Kernel | None = None
-    visited = 0
 
-    @functools.wraps(kernel)
-    def call(work: int, *arguments: Any) -> None:
-        nonlocal compiled, visited
-        visited += work
-        if compiled is None:
-            if visited < REPAID or os.environ.get("STEPKIT_NO_JIT"):
-                kernel(*arguments)
+    def __init__(
+        self, kernel: Kernel, plain: Kernel | None = None, repaid: int | None = None
+    ) -> None:
+        functools.update_wrapper(self, kernel)
+        self._kernel = kernel
+        self._plain = plain or kernel
+        self._repaid = repaid
+        self._compiled: Kernel | None = None
+        self.visited = 0
+
+    def __call__(self, work: int, *arguments: Any) -> None:
+        self.visited += work
+        if self._compiled is None:
+            early = self.visited < (self._repaid or REPAID)
+            if early or os.environ.get("STEPKIT_NO_JIT"):
+                self._plain(*arguments)
                 return
-            compiled = _compile(kernel)
-        compiled(*_views(arguments))
-
-    return call
+            self._compiled = _compile(self._kernel)
+        self._compiled(*_views(arguments))
 
 
 def _compile(kernel: Kernel) -> Kernel:

@@ -16,9 +16,17 @@ from stepkit.errors import StepkitError
 class Sampling:
     """How tokens are chosen from logits, in the order in which it is applied.
 
-    Temperature first, then top-k, top-p and min-p on the tempered distribution (the order of vLLM
-    and Transformers; llama.cpp's own chain applies temperature last). Temperature 0 takes the most
-    probable token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 are off.
+    Logit biases, the repetition penalty and the grammar change or exclude logits; then temperature,
+    then top-k, top-p and min-p on the tempered distribution (the order of vLLM and Transformers;
+    llama.cpp's own chain applies temperature last). Temperature 0 takes the most probable token.
+    ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 are off.
+
+    Attributes:
+        logit_bias: (token id, what is added to its logit) pairs; -inf bans a token.
+        repetition_penalty: what the logits of tokens of the prefix and the draw are divided by,
+            or multiplied by when they are negative (Keskar et al., CTRL, arXiv:1909.05858,
+            section 4.1, as Transformers and vLLM have it).
+        grammar: a GBNF grammar whose ``root`` the draw must follow, or "".
     """
 
     temperature: float = 1.0
@@ -27,6 +35,19 @@ class Sampling:
     min_p: float = 0.0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    repetition_penalty: float = 1.0
+    grammar: str = ""
+
+    @property
+    def steers(self) -> bool:
+        """Whether logits are changed before anything else."""
+        return bool(self.logit_bias) or self.repetition_penalty != 1.0
+
+    @property
+    def filters(self) -> bool:
+        """Whether any token of the tempered distribution may be left out."""
+        return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
 
 
 LOGPROB_DIGITS = 4

@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
+from stepkit.model.layout import Layout, check_room
 
-MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
-CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
-MIN_SEQUENCES = 8  # a call of fewer rows rounds differently, see slots.py
 MAGIC = b"GGUF"
 
 _log: deque[str] = deque(maxlen=50)
@@ -100,13 +100,22 @@ class Model:
     cannot be loaded.
     """
 
-    def __init__(self, path: str, *, gpu_layers: int = 0, option: str = "--model") -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        gpu_layers: int = 0,
+        main_gpu: int | None = None,
+        tensor_split: tuple[float, ...] = (),
+        option: str = "--model",
+    ) -> None:
         check_file(path, option)
         self._lib = lib = _library()
         self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
+        _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         _log.clear()
         self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
@@ -116,6 +125,7 @@ class Model:
         self.n_vocab = int(lib.llama_vocab_n_tokens(self._vocab))
         self.trained_context = int(lib.llama_model_n_ctx_train(self._model))
         self._pieces: list[bytes] | None = None
+        self._special: dict[str, int] | None = None
         self.fingerprint = fingerprint(path)
         if kind := self._unsupported():
             raise UsageError(f"{option} {path}: {kind} models are not supported")
@@ -238,6 +248,19 @@ class Model:
             )
         return self._lib.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace")
 
+    def token(self, said: str, option: str) -> int:
+        """The id of a token given by its text, or by its number. Raises UsageError."""
+        if self._special is None:
+            self._special = self.special_tokens()
+        if said in self._special:
+            return self._special[said]
+        if said.isdecimal() and int(said) < self.n_vocab:
+            return int(said)
+        ids = self.tokenize_exact(said) or ()
+        if len(ids) != 1:
+            raise UsageError(f'{option}: "{said}" is not one token of this model ({len(ids)})')
+        return ids[0]
+
     def tokenize(self, text: str) -> tuple[int, ...]:
         """Token ids of plain text: no beginning-of-text token, special tokens never parsed."""
         raw = text.encode("utf-8", "surrogatepass")
@@ -272,6 +295,30 @@ class Model:
         return b"".join(pieces[token] for token in ids)
 
 
+def _place(
+    lib: Any, parameters: Any, layers: int, main_gpu: int | None, split: tuple[float, ...]
+) -> None:
+    """Say on which GPUs the layers lie. Raises UsageError for what this llama.cpp cannot do."""
+    if layers == 0:
+        return
+    if not lib.llama_supports_gpu_offload():
+        raise UsageError(
+            "--gpu-layers: this llama.cpp was built without GPU support; build it again, as with "
+            'CMAKE_ARGS="-DGGML_CUDA=on" pip install --force-reinstall --no-cache-dir '
+            "llama-cpp-python"
+        )
+    most = int(lib.llama_max_devices())
+    if len(split) > most:
+        raise UsageError(f"--tensor-split: {len(split)} parts, but at most {most} devices")
+    if main_gpu is not None:
+        parameters.main_gpu = main_gpu
+        if not split:
+            parameters.split_mode = lib.LLAMA_SPLIT_MODE_NONE
+    if split:
+        # zero for the devices that are not named; llama.cpp reads it while loading
+        parameters.tensor_split = (ctypes.c_float * most)(*split)
+
+
 def system_information() -> str:
     """llama.cpp's line about the processor features it was built for."""
     return str(_library().llama_print_system_info().decode("utf-8", "replace"))
@@ -297,74 +344,101 @@ def _reason() -> str:
     return (telling or lines or ["no reason given"])[0]
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Sizes of a context; all decided before the first decode.
+class Grammar:
+    """Which tokens a GBNF grammar lets a text go on with; one per draw.
 
-    Attributes:
-        slots: sequences that can be in flight.
-        context: tokens per sequence.
-        batch: most tokens in one decode.
-        threads: CPU threads.
-        outputs: most rows of logits in one decode.
+    Raises UsageError with llama.cpp's reason when the grammar is none.
     """
 
-    slots: int
-    context: int
-    batch: int
-    threads: int
-    outputs: int
+    def __init__(self, model: Model, text: str) -> None:
+        self._lib, self._model = model._lib, model
+        with _captured_stderr() as said:
+            self._state = self._lib.llama_sampler_init_grammar(model._vocab, text.encode(), b"root")
+        if not self._state:
+            reason = said[0].strip().splitlines() or ["no reason given"]
+            raise UsageError(f"--grammar: {reason[0]}")
+
+    def copy(self) -> Grammar:
+        """The same grammar in the same state."""
+        other = object.__new__(Grammar)
+        other._lib, other._model = self._lib, self._model
+        other._state = self._lib.llama_sampler_clone(self._state)
+        return other
+
+    def allowed(self, tokens: Any) -> Any:
+        """[n] bool: which of ``tokens`` [n] may come next."""
+        import numpy
+
+        lib = self._lib
+        data = numpy.zeros(len(tokens), [("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        data["id"] = tokens
+        pointer = ctypes.cast(data.ctypes.data, ctypes.POINTER(lib.llama_token_data))
+        array = lib.llama_token_data_array(pointer, len(tokens), -1, False)
+        lib.llama_sampler_apply(self._state, ctypes.byref(array))
+        return numpy.isfinite(data["logit"])
+
+    def accept(self, token: int) -> None:
+        """Go on by a token, which must be allowed (llama.cpp would abort)."""
+        self._lib.llama_sampler_accept(self._state, token)
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None):
+            self._lib.llama_sampler_free(self._state)
+            self._state = None
+
+
+@contextmanager
+def _captured_stderr() -> Iterator[list[str]]:
+    """What C code writes to standard error; filled in at the end."""
+    said: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        kept = os.dup(2)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield said
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            said.append(file.read().decode("utf-8", "replace"))
 
 
 class Context:
-    """Key-value memory for ``layout.slots`` sequences, one stream each, and the decode call.
+    """Key-value memory for ``layout.sequences`` sequences, and the decode call.
 
-    The exact layout: one stream per sequence and no flash attention, so that a row's result does
-    not depend on what else is in the batch (as long as no call has a single row; see slots.py).
+    In the exact layout every sequence has a stream of its own and flash attention is off, so that
+    a row's result does not depend on what else is in the batch (see slots.py).
     """
 
     def __init__(self, model: Model, layout: Layout) -> None:
-        import numpy
-
-        self._numpy = numpy
         self._lib = lib = model._lib
         self.model = model
-        _check_room(model, layout)
+        self.layout = layout
+        check_room(model, layout)
         parameters = lib.llama_context_default_params()
-        parameters.n_seq_max = layout.slots
-        parameters.n_ctx = layout.slots * layout.context
+        parameters.n_seq_max = layout.sequences
+        parameters.n_ctx = layout.sequences * layout.context
         parameters.n_batch = parameters.n_ubatch = layout.batch
         parameters.n_outputs_max = layout.outputs
         parameters.n_threads = parameters.n_threads_batch = layout.threads
-        parameters.kv_unified = False
-        parameters.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        parameters.kv_unified = layout.unified
+        parameters.flash_attn_type = _flash_attention(lib, model, layout)
         parameters.no_perf = True
         _log.clear()
         self._context = lib.llama_init_from_model(model._model, parameters)
         if not self._context:
             raise FailedError(
-                f"no memory for {layout.slots} sequences of {layout.context} tokens "
+                f"no memory for {layout.sequences} sequences of {layout.context} tokens "
                 f"({_reason()}); lower --slots or --context"
             )
         self._memory = lib.llama_get_memory(self._context)
-        self.context = int(lib.llama_n_ctx_seq(self._context))
-        self.batch = min(layout.batch, int(lib.llama_n_batch(self._context)))
-        self.slots = layout.slots
-        self.outputs = layout.outputs
+        self.context = min(layout.context, int(lib.llama_n_ctx_seq(self._context)))
         self._abort = lib.llama_cpp.ggml_abort_callback(lambda _data: interrupts.requested() != 0)
         lib.llama_set_abort_callback(self._context, self._abort, ctypes.c_void_p(0))
-        self._batch = lib.llama_batch_init(self.batch, 0, 1)
-        view, size = numpy.ctypeslib.as_array, (self.batch,)
-        self._token = view(self._batch.token, shape=size)
-        self._position = view(self._batch.pos, shape=size)
-        self._wanted = view(self._batch.logits, shape=size)
-        view(self._batch.n_seq_id, shape=size)[:] = 1
-        # seq_id is an array of pointers to one int each, allocated apart: reach every cell once
-        self._sequence = [self._batch.seq_id[row] for row in range(self.batch)]
+        self._batch = Batch(lib, layout.batch)
 
     def close(self) -> None:
         if self._context:
-            self._lib.llama_batch_free(self._batch)
             self._lib.llama_free(self._context)
             self._context = None
 
@@ -373,10 +447,13 @@ class Context:
         if not self._lib.llama_memory_seq_rm(self._memory, slot, start, -1):
             raise FailedError("llama.cpp cannot cut a sequence of this model")
 
-    def copy(self, source: int, target: int) -> None:
-        """Make ``target`` hold what ``source`` holds (whole sequences only: parts would abort)."""
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Make ``target`` hold the first ``length`` tokens of what ``source`` holds."""
         self.forget(target)
-        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        # with a cache for each sequence, only whole ones can be copied: a part would abort
+        end = length if self.layout.unified else -1
+        self._lib.llama_memory_seq_cp(self._memory, source, target, 0 if end > 0 else -1, end)
+        self.forget(target, length)
 
     def decode(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Any:
         """Run one batch.
@@ -384,28 +461,21 @@ class Context:
         Args:
             tokens, positions, slots: [n] integers; positions of a slot follow on from what it
                 holds.
-            wanted: [n] booleans, rows whose logits are wanted.
+            wanted: [n] 0 or 1, rows whose logits are wanted.
 
         Returns:
-            [number wanted, n_vocab] float32 logits in batch order: a view that the next decode
-            overwrites.
+            [number wanted, n_vocab] float32 logits in batch order, a view that the next decode
+            overwrites; None when none are wanted.
 
         Raises:
             FailedError: llama.cpp could not run the batch.
             Interrupted: a signal arrived; the decode was given up.
         """
-        count = len(tokens)
-        rows = int(self._numpy.count_nonzero(wanted))
-        if count > self.batch or rows > self.outputs:
-            raise FailedError(f"internal: batch of {count} tokens with {rows} outputs")
-        self._token[:count] = tokens
-        self._position[:count] = positions
-        self._wanted[:count] = wanted
-        for row, slot in enumerate(slots):
-            self._sequence[row][0] = slot
-        self._batch.n_tokens = count
+        rows = self._batch.fill(tokens, positions, slots, wanted)
+        if rows > self.layout.outputs:
+            raise FailedError(f"internal: a batch with {rows} rows of logits")
         with interrupts.deferred():
-            status = self._lib.llama_decode(self._context, self._batch)
+            status = self._lib.llama_decode(self._context, self._batch.struct)
             if status == 0:
                 return self._rows(rows)
         if status == 2:
@@ -416,62 +486,60 @@ class Context:
     def _rows(self, rows: int) -> Any:
         if rows == 0:
             return None
+        import numpy
+
         logits = self._lib.llama_get_logits(self._context)
-        return self._numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
+        return numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
 
 
-def _check_room(model: Model, layout: Layout) -> None:
-    """Raise FailedError for a cache that cannot be had: llama.cpp would abort the process."""
-    tokens = layout.slots * layout.context
-    needed = tokens * model.cache_bytes_per_token
-    if tokens >= 1 << 31 or (not model.on_gpu and needed > _memory_bytes()):
-        raise FailedError(
-            f"no memory for {layout.slots} sequences of {layout.context} tokens "
-            f"({needed / 2**30:.1f} GiB of key-value cache); lower --slots or --context"
-        )
+class Batch:
+    """llama.cpp's batch over NumPy's memory: every field is filled by one assignment.
 
-
-def choose_layout(
-    model: Model,
-    *,
-    slots: int | None,
-    context: int | None,
-    batch: int | None,
-    threads: int | None,
-    max_tokens: int,
-) -> Layout:
-    """Sizes from the model and the options, never from the work left (it is not known).
-
-    The context is the model's own, at most 4,096 and at least twice the tokens to draw; the slots
-    are 32, fewer when their cache would take more than a quarter of the machine's memory.
-    Raises UsageError when an option cannot be met.
+    Attributes:
+        struct: what llama_decode takes.
     """
-    trained = model.trained_context or 4096
-    if context is None:
-        context = min(trained, max(4096, 2 * max_tokens))
-    if context < 2:
-        raise UsageError(f"--context {context}: expected at least 2 tokens")
-    context = -(-context // CONTEXT_UNIT) * CONTEXT_UNIT
-    if slots is None:
-        room = _memory_bytes() // 4 // max(1, model.cache_bytes_per_token * context)
-        slots = max(MIN_SEQUENCES, min(32, room))
-    if not MIN_SEQUENCES <= slots <= MAX_SEQUENCES:
-        raise UsageError(f"--slots {slots}: expected {MIN_SEQUENCES} to {MAX_SEQUENCES}")
-    # 64 outputs bound the logits buffer (64 x 152k x 4 B = 39 MB) when every position is read
-    outputs = max(64, slots)
-    batch = max(2 * MIN_SEQUENCES, slots, batch if batch is not None else 512)
-    return Layout(slots, context, batch, threads or available_cores(), min(outputs, batch))
+
+    def __init__(self, lib: Any, size: int) -> None:
+        import numpy
+
+        self._count_nonzero = numpy.count_nonzero
+        self._token = numpy.zeros(size, numpy.int32)
+        self._position = numpy.zeros(size, numpy.int32)
+        self._sequence = numpy.zeros(size, numpy.int32)
+        self._wanted = numpy.zeros(size, numpy.int8)
+        self._ones = numpy.ones(size, numpy.int32)
+        # each token has a list of sequences, here of one: pointers into ``_sequence``
+        first = self._sequence.ctypes.data
+        self._lists = first + 4 * numpy.arange(size, dtype=numpy.uintp)
+        self.struct = batch = lib.llama_batch()
+        for name, array in (
+            ("token", self._token),
+            ("pos", self._position),
+            ("n_seq_id", self._ones),
+            ("seq_id", self._lists),
+            ("logits", self._wanted),
+        ):
+            kind = dict(lib.llama_batch._fields_)[name]
+            setattr(batch, name, ctypes.cast(array.ctypes.data, kind))
+
+    def fill(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> int:
+        """Lay one batch out; returns how many rows are wanted."""
+        count = len(tokens)
+        if count > len(self._token):
+            raise FailedError(f"internal: a batch of {count} tokens")
+        self._token[:count] = tokens
+        self._position[:count] = positions
+        self._sequence[:count] = slots
+        self._wanted[:count] = wanted
+        self.struct.n_tokens = count
+        return int(self._count_nonzero(self._wanted[:count]))
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _flash_attention(lib: Any, model: Model, layout: Layout) -> int:
+    """Off, where results must be exact and where it is slower (measured): on processors."""
+    if layout.exact or not model.on_gpu:
+        return int(lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)
+    return int(lib.LLAMA_FLASH_ATTN_TYPE_AUTO)
 
 
 def model_name(path: str) -> str:

@@ -84,26 +84,13 @@ class Reader:
     def __init__(self, model: Model, profile: Profile) -> None:
         self.profile = profile
         self._encoder = Encoder(model)
-        self._model = model
-        self._by_text = {text: token for text, token in model.special_tokens().items()}
-        self._marker = self._token(profile.marker, "marker")
+        self._marker = model.token(profile.marker, "--marker")
         self.candidates = (
-            self._token(profile.positive, "positive"),
-            self._token(profile.negative, "negative"),
+            model.token(profile.positive, "--positive"),
+            model.token(profile.negative, "--negative"),
         )
         if self.candidates[0] == self.candidates[1]:
             raise UsageError("--positive and --negative are the same token")
-
-    def _token(self, said: str, name: str) -> int:
-        """The id of a token given by its text, or by its number."""
-        if said in self._by_text:
-            return self._by_text[said]
-        if said.isdecimal() and int(said) < self._model.n_vocab:
-            return int(said)
-        ids = self._model.tokenize_exact(said) or ()
-        if len(ids) != 1:
-            raise UsageError(f'--{name}: "{said}" is not one token of this model ({len(ids)})')
-        return ids[0]
 
     def layout(self, problem: str, steps: Sequence[str]) -> tuple[tuple[int, ...], list[int]]:
         """Token ids of the whole input and the positions of the markers, one per step.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 from stepkit.model.engine import Draw, Sampling
@@ -19,7 +20,15 @@ class Sampler:
         identity: what ``tree.samplers`` holds: the id and all that it was made of.
     """
 
-    def __init__(self, prefixes: Prefixes, sampling: Sampling, *, context: int, seed: int) -> None:
+    def __init__(
+        self,
+        prefixes: Prefixes,
+        sampling: Sampling,
+        *,
+        context: int,
+        seed: int,
+        exact: bool = True,
+    ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
         model, prompter = prefixes.model, prefixes.prompter
@@ -37,6 +46,17 @@ class Sampler:
             "context": context,
             "seed": seed,
         }
+        if sampling.repetition_penalty != 1.0:
+            self.decisive["repetition_penalty"] = sampling.repetition_penalty
+        if sampling.logit_bias:
+            # null for minus infinity, which JSON cannot say
+            self.decisive["logit_bias"] = [
+                [token, bias if isfinite(bias) else None] for token, bias in sampling.logit_bias
+            ]
+        if sampling.grammar:
+            self.decisive["grammar"] = sampling.grammar
+        if not exact:
+            self.decisive["layout"] = "fast"
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
         self.identity = {"id": self.id, "name": model_name(model.path), **self.decisive}
 
