@@ -37,15 +37,16 @@ def write_llama(
     seed: int = 0,
     scale: float = 1.0,
 ) -> Path:
-    """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary."""
+    """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
+    words that no text is tokenised to."""
     rng = np.random.default_rng(seed)
     tokens = [*byte_letters(), *MARKS, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
     for mark in range(END, END + len(MARKS)):
         kinds[mark] = gguf.TokenType.CONTROL
     while len(tokens) < vocabulary:
-        tokens.append(f"<|unused{len(tokens)}|>")
-        kinds.append(gguf.TokenType.UNUSED)
+        tokens.append(f"Ġ{len(tokens)}")
+        kinds.append(gguf.TokenType.NORMAL)
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(context)
     writer.add_embedding_length(width)

@@ -301,13 +301,12 @@ def test_prefixes_come_back_from_a_shelf(model: Model) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("unified", [False, True])
-def test_the_fast_layout_draws_from_the_model(model: Model, unified: bool) -> None:
+def test_the_fast_layout_draws_from_the_model(model: Model) -> None:
     """Greedy draws of an exact engine and a fast one agree where logits are far apart."""
     prefixes = [model.tokenize(f"{n} apples and some more text") for n in range(12)]
     how = Sampling(temperature=0.0, max_tokens=3)
     requests = [Draw(f"{n}", prefix, n, how) for n, prefix in enumerate(prefixes)]
-    fast = engine_on(model, layout(8, 512, exact=False, unified=unified))
+    fast = engine_on(model, layout(8, 512, exact=False))
     results = finish(fast, requests)
     fast.close()
     same = 0

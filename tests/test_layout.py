@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import pytest
@@ -61,11 +62,8 @@ def test_a_batch_holds_a_token_of_every_sequence() -> None:
         assert small.batch >= small.outputs >= small.sequences
 
 
-@pytest.mark.parametrize(("tokens", "unified"), [(0, False), (64, True), (65, False)])
-def test_the_fast_layout_shares_a_cache_for_short_draws(tokens: int, unified: bool) -> None:
-    fast = chosen(tokens=tokens, fast=True)
-    assert (fast.exact, fast.unified) == (False, unified)
-    assert not chosen(tokens=tokens).unified
+def test_fast_is_not_exact_and_changes_no_size() -> None:
+    assert chosen(fast=True) == dataclasses.replace(chosen(), exact=False)
 
 
 def test_impossible_sizes_are_refused() -> None:
@@ -77,6 +75,5 @@ def test_impossible_sizes_are_refused() -> None:
 
 def test_it_is_printed_in_words() -> None:
     assert str(chosen()) == (
-        "layout: exact, slots 32, shelves 16, context 4096, batch 512, outputs 64, threads 2, "
-        "a cache for each sequence"
+        "layout: exact, slots 32, shelves 16, context 4096, batch 512, outputs 64, threads 2"
     )

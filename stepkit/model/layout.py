@@ -16,8 +16,6 @@ CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
 MIN_SLOTS = 8  # a call of fewer rows rounds differently, see slots.py
 SLOTS = 32
 """More draws beside each other are hardly faster on a processor: attention is each draw's own."""
-SHORT_DRAW = 64
-"""Tokens up to which draws that share one cache are the faster layout (measured, tests/bench)."""
 OUTPUTS = 64
 """Rows of logits of one call: 64 x 152k x 4 B = 39 MB when every position is read."""
 
@@ -61,8 +59,11 @@ class Layout:
             the batch (llama.cpp would abort).
         threads: CPU threads.
         exact: a draw does not depend on what else is in flight (slots.py says how).
-        unified: the sequences share one cache, and in it the cells of a common prefix. Each draw's
-            attention runs over all cells then, as one matrix product: faster for short draws.
+
+    Every sequence has a cache of its own. In a cache for all, whose common prefixes are common
+    cells, short draws of one prefix are up to a quarter faster, but draws of different prompts a
+    third slower, because each row's attention runs over all cells (measured with llama.cpp's
+    batched bench, 0.3 B, 32 sequences).
     """
 
     slots: int
@@ -72,7 +73,6 @@ class Layout:
     outputs: int
     threads: int
     exact: bool = True
-    unified: bool = False
 
     @property
     def sequences(self) -> int:
@@ -81,9 +81,7 @@ class Layout:
 
     def __str__(self) -> str:
         sizes = [f"{name} {value}" for name, value in asdict(self).items() if type(value) is int]
-        kind = "exact" if self.exact else "fast"
-        cache = "one cache for all" if self.unified else "a cache for each sequence"
-        return f"layout: {kind}, {', '.join(sizes)}, {cache}"
+        return f"layout: {'exact' if self.exact else 'fast'}, {', '.join(sizes)}"
 
 
 def choose(model: Facts, options: Options, max_tokens: int) -> Layout:
@@ -106,9 +104,7 @@ def choose(model: Facts, options: Options, max_tokens: int) -> Layout:
     shelves = min(max(1, min(slots // 2, room - slots)), MAX_SEQUENCES - slots)
     outputs = max(OUTPUTS, slots + shelves)
     batch = max(outputs, 512 if options.batch is None else options.batch)
-    unified = options.fast and 0 < max_tokens <= SHORT_DRAW
-    exact = not options.fast
-    return Layout(slots, shelves, context, batch, outputs, options.threads, exact, unified)
+    return Layout(slots, shelves, context, batch, outputs, options.threads, not options.fast)
 
 
 def check_room(model: Facts, layout: Layout) -> None:

@@ -421,7 +421,7 @@ class Context:
         parameters.n_batch = parameters.n_ubatch = layout.batch
         parameters.n_outputs_max = layout.outputs
         parameters.n_threads = parameters.n_threads_batch = layout.threads
-        parameters.kv_unified = layout.unified
+        parameters.kv_unified = False
         parameters.flash_attn_type = _flash_attention(lib, model, layout)
         parameters.no_perf = True
         _log.clear()
@@ -450,9 +450,8 @@ class Context:
     def copy(self, source: int, target: int, length: int) -> None:
         """Make ``target`` hold the first ``length`` tokens of what ``source`` holds."""
         self.forget(target)
-        # with a cache for each sequence, only whole ones can be copied: a part would abort
-        end = length if self.layout.unified else -1
-        self._lib.llama_memory_seq_cp(self._memory, source, target, 0 if end > 0 else -1, end)
+        # only whole sequences can be copied: a part would abort
+        self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self.forget(target, length)
 
     def decode(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Any:

@@ -31,8 +31,8 @@ EXP = np.array(
 the coefficients of r^7 .. r^2 for |r| <= ln 2 / 2. Within 2 units in the last place; below the
 lowest argument, where numbers would be subnormal, it is 0."""
 
-REPAID = 25_000_000
-"""Logits after which compiling repays its half second: NumPy spends some 20 ns on each."""
+REPAID = 10_000_000
+"""Logits after which compiling repays its half second: NumPy spends some 40 ns on each."""
 CHUNK = 1 << 18
 """Weights that are worked on together: they stay in the processor's cache."""
 WORTH_A_THREAD = 1 << 20

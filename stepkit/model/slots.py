@@ -53,8 +53,8 @@ class SlotEngine:
         self._layout = context.layout
         self._turns = turns
         self._least = LEAST_ROWS if self._layout.exact else 1
-        # a copy moves a whole sequence's cells, used or not, unless all share one cache
-        self._copying = 0 if self._layout.unified else self._layout.context // COPIED
+        # a copy moves a whole sequence's cells, used or not
+        self._copying = self._layout.context // COPIED
         self._trie = PrefixTrie(self._layout.sequences)
         self._shelves = OrderedDict.fromkeys(range(self._layout.slots, self._layout.sequences))
         self._drawing = Drawing(
@@ -298,10 +298,8 @@ class SlotEngine:
     def _close_gaps(self) -> None:
         """Move the highest draws down while more than half of a call would be gaps.
 
-        Gaps are filled or, in the fast layout with a cache for each sequence, split the call.
+        Gaps are filled or, in the fast layout, split the call.
         """
-        if self._layout.unified:
-            return
         while True:
             places = np.flatnonzero(self._drawing.active)
             span = places[-1] - places[0] + 1 if len(places) else 0
@@ -324,15 +322,9 @@ class SlotEngine:
         """What a slot holds when its draw has ended."""
         if self._layout.exact or not isinstance(request, Draw):
             return
-        if self._layout.unified:
-            # cells that nobody needs would be in everybody's attention
-            self._context.forget(place)
-            self._trie.put(place, ())
-        else:
-            drawn = self._drawing.ids_of(place)
-            # the last token drawn was never evaluated
-            held = (request.prefix + drawn)[: int(self._drawing.position[place])]
-            self._trie.put(place, held)
+        # the last token drawn was never evaluated
+        held = request.prefix + self._drawing.ids_of(place)
+        self._trie.put(place, held[: int(self._drawing.position[place])])
 
     # -- reads ------------------------------------------------------------------------------
 
