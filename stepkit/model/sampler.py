@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from stepkit.model.engine import Draw, Sampling
-from stepkit.model.llama import model_name
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.seeds import digest, draw_seed
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model it is.
+
+    Attributes:
+        name: what people call it: a file's name, or what a server calls it.
+        model: a GGUF file's fingerprint; of a server, which shows no more, the name again.
+        server: the kind of server, or None in process. Not which one: another machine that
+            serves the same model is the same sampler.
+    """
+
+    name: str
+    model: str
+    server: str | None = None
 
 
 class Sampler:
@@ -19,12 +35,21 @@ class Sampler:
         identity: what ``tree.samplers`` holds: the id and all that it was made of.
     """
 
-    def __init__(self, prefixes: Prefixes, sampling: Sampling, *, context: int, seed: int) -> None:
+    def __init__(
+        self,
+        prefixes: Prefixes,
+        sampling: Sampling,
+        *,
+        model: Identity,
+        context: int | None,
+        seed: int,
+    ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
-        model, prompter = prefixes.model, prefixes.prompter
+        prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
-            "model": model.fingerprint,
+            "model": model.model,
+            **({"server": model.server} if model.server else {}),
             "vocabulary": prefixes.vocabulary,
             "prompt": prompter.identity,
             "system": prompter.system,
@@ -38,7 +63,7 @@ class Sampler:
             "seed": seed,
         }
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
-        self.identity = {"id": self.id, "name": model_name(model.path), **self.decisive}
+        self.identity = {"id": self.id, "name": model.name, **self.decisive}
 
     def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
