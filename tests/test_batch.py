@@ -10,6 +10,12 @@ import pytest
 from servers import Json, completion
 from work import Done, Workdir
 
+from stepkit.grade import Grader
+from stepkit.model.batch import BatchRequests, BatchResults, MissingError
+from stepkit.model.engine import Draw, Sampling
+from stepkit.model.recorded import RecordedEngine
+from stepkit.search.scheduler import Attempt, Scheduler, Strategy
+
 FORM = ("--prompt", "{problem}\\n", "--served", "toy-1")
 TRACE = {"id": "t", "problem": "How?", "answer": "4", "response": "a\nb\n", "steps": ["a\n", "b\n"]}
 
@@ -97,6 +103,57 @@ def test_equal_draws_are_asked_for_once(work: Workdir) -> None:
     done = rollout(work, "in", "-k", "3", "--to-batch", "-")
     keys = [json.loads(line)["custom_id"] for line in done.lines]
     assert done.status == 0 and len(keys) == len(set(keys)) == 2 * 3  # two prefixes, shared
+
+
+class Memory(dict[str, object]):
+    """A journal in memory."""
+
+    def put(self, key: str, value: object) -> None:
+        self[key] = value
+
+
+class Supply:
+    """One strategy."""
+
+    ended = False
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def take(self, wait: bool) -> tuple[str, Strategy] | None:
+        self.ended = True
+        return "it", self._strategy
+
+
+def twice() -> Strategy:
+    """Draws again only when it has seen what it drew."""
+    sampling = Sampling(max_tokens=9)
+    prompt = tuple(b"How?")
+    (one,) = yield [Attempt(Draw("a", prompt, 1, sampling), "", None)]
+    key = f"b{one.drawn.tokens}"
+    (two,) = yield [Attempt(Draw(key, prompt, 2, sampling), "", None)]
+    return one.drawn.text, two.drawn.text
+
+
+def test_a_strategy_that_looks_at_its_draws_takes_rounds(work: Workdir) -> None:
+    journal, rounds = Memory(), []
+    while True:
+        lines: list[bytes] = []
+        engine = RecordedEngine(BatchRequests(lines.append, "toy-1"), journal)
+        with Grader(1) as grader:
+            ((_, result),) = Scheduler[str](engine, grader).run(Supply(twice()))
+        if not lines:
+            break
+        assert isinstance(result, MissingError)
+        asked = [json.loads(line) for line in lines]
+        rounds.append([row["custom_id"] for row in asked])
+        path = work.write("got", served(asked))
+        answers = RecordedEngine(BatchResults(str(path)), journal)
+        with Grader(1) as grader:
+            list(Scheduler[str](answers, grader).run(Supply(twice())))
+    assert rounds == [["a"], ["b7"]]
+    assert isinstance(result, tuple)
+    assert [text.split("\n")[0] for text in result] == ["So it is", "So it is"]
 
 
 def test_results_of_something_else_are_told(work: Workdir) -> None:

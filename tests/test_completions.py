@@ -161,6 +161,14 @@ def test_openais_key_is_for_openai_only() -> None:
         assert key_for(url, only) is None
 
 
+def test_a_key_that_cannot_be_sent_is_not_shown() -> None:
+    assert key_for("http://box", {"STEPKIT_API_KEY": " sk-1\n"}) == "sk-1"
+    for key in ("sk\n1", "schlüssel", "a\x7fb"):
+        with pytest.raises(UsageError) as raised:
+            key_for("http://box", {"STEPKIT_API_KEY": key})
+        assert key not in str(raised.value)
+
+
 def test_urls() -> None:
     assert base_url("http://box:8000") == base_url("http://box:8000/") == "http://box:8000/v1"
     assert base_url("https://box/v1/") == "https://box/v1"

@@ -201,6 +201,16 @@ def test_retry_after_is_honoured(work: Workdir) -> None:
     assert pauses[0] >= 1.99 and pauses[1] >= 1.99
 
 
+def test_a_long_wait_is_told(work: Workdir) -> None:
+    reply = Reply(429, b'{"error": "quota"}', {"Retry-After": "3600"})
+    with Fake(lambda number, body: reply) as one, Fake() as two:
+        urls = ("--server", one.url, "--server", two.url)
+        done = sample(work, problems(2), *urls, "-k", "4")
+        assert len(records(done)) == 8
+    told = f"{one.url}/v1: asks to wait 3600 s: HTTP 429: quota"
+    assert done.err == f"step-rollout: {told}\n"
+
+
 PAGE = b"<html><head><title>502 Bad\nGateway</title></head><body><h1>nginx</h1></body></html>"
 
 

@@ -12,7 +12,9 @@ from stepkit.cli.escapes import TEXT
 from stepkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from stepkit.cli.batches import Requests, Results
     from stepkit.jsonl import Record
+    from stepkit.model.opening import Backend, Form
     from stepkit.search.scheduler import Strategy
 
 
@@ -162,7 +164,7 @@ def main(
 
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
-    from stepkit.model.opening import Form, local_backend
+    from stepkit.model.opening import Form
     from stepkit.model.sampler import Sampler
     from stepkit.search.chain import chain_trace
     from stepkit.search.sample import sample_trace
@@ -171,17 +173,7 @@ def main(
     parameters = Sampling(**{**sampling, "stop": tuple(filter(None, sampling["stop"]))})
     form = Form(prompt, system, template)
     batch = _batch(to_batch, from_batch, server.served)
-    if batch is not None:
-        from stepkit.model.serving import batch_backend
-
-        backend = batch_backend(server.served or "", model.model, form, batch.engine)
-    elif server.urls:
-        from stepkit.model.serving import server_backend
-
-        backend = server_backend(server, model.model, form, streams.warn)
-    else:
-        assert model.model is not None
-        backend = local_backend(model.model, model, form, parameters.max_tokens)
+    backend = _backend(streams, model, server, form, batch, parameters.max_tokens)
     streams.note(backend.about)
     sampler = Sampler(
         backend.prefixes, parameters, model=backend.identity, context=backend.context, seed=seed
@@ -205,13 +197,36 @@ def main(
         run_strategies(work, deciding)
 
 
-def _batch(to_batch: str | None, from_batch: str | None, served: str | None) -> Any:
-    """The batch file that takes the place of a model, or None."""
+def _batch(
+    to_batch: str | None, from_batch: str | None, served: str | None
+) -> Requests | Results | None:
+    """The batch file that takes the place of a model, if one does."""
     from stepkit.cli.batches import Requests, Results
 
     if to_batch is not None:
         return Requests(to_batch, served or "")
     return None if from_batch is None else Results(from_batch)
+
+
+def _backend(
+    streams: run.Streams,
+    model: options.ModelOptions,
+    server: options.ServerOptions,
+    form: Form,
+    batch: Requests | Results | None,
+    max_tokens: int,
+) -> Backend:
+    """Where the draws come from."""
+    if batch is None and not server.urls:
+        from stepkit.model.opening import local_backend
+
+        assert model.model is not None
+        return local_backend(model.model, model, form, max_tokens)
+    from stepkit.model.serving import batch_backend, server_backend
+
+    if batch is None:
+        return server_backend(server, model.model, form, streams.warn)
+    return batch_backend(server.served or "", model.model, form, batch.engine)
 
 
 def _check_source(

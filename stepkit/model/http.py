@@ -83,7 +83,6 @@ class Client:
         await self._client.aclose()
 
     async def _ask(self, method: str, url: str, body: Json | None) -> Json:
-        httpx = self._httpx
         key = key_for(url, os.environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
@@ -91,7 +90,7 @@ class Client:
             response = await asyncio.wait_for(asking, self._timeout)
         except asyncio.TimeoutError:
             raise TryAgain(f"no answer within {self._timeout:g} s") from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
+        except self._httpx.HTTPError as error:
             raise TryAgain(_cause(error)) from None
         if response.status_code == 200:
             return _object(response.content)
@@ -179,13 +178,18 @@ def retry_after(header: str | None, now: float) -> float:
 def key_for(url: str, environment: Mapping[str, str]) -> str | None:
     """The API key for a server, from the environment only.
 
-    OPENAI_API_KEY is for OpenAI: many have it set, and no other server is to see it.
+    OPENAI_API_KEY is for OpenAI: many have it set, and no other server is to see it. Raises
+    UsageError, which does not show it, for a key that cannot be sent.
     """
-    if key := environment.get("STEPKIT_API_KEY"):
-        return key
     parts = urlsplit(url)
+    names = ["STEPKIT_API_KEY"]
     if parts.scheme == "https" and parts.hostname == OPENAI:
-        return environment.get("OPENAI_API_KEY") or None
+        names.append("OPENAI_API_KEY")
+    for name in names:
+        if key := environment.get(name, "").strip():
+            if not key.isascii() or not key.isprintable():
+                raise UsageError(f"{name}: not a key: it has characters that cannot be sent")
+            return key
     return None
 
 

@@ -31,6 +31,8 @@ from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request, Resul
 from stepkit.model.http import Client, Refused, TryAgain, Unusable
 
 TURN = 0.1
+LONG_WAIT = 30.0
+"""Seconds that a server may ask to wait before it is told."""
 
 T = TypeVar("T")
 
@@ -178,6 +180,8 @@ class ServerEngine:
     def _failed(self, server: Server, error: TryAgain | BadAnswer, started: float) -> None:
         wait = error.wait if isinstance(error, TryAgain) else 0.0
         now = time.monotonic()
+        if wait >= LONG_WAIT and server.rests_until < now + wait - 1.0:
+            self._warn(f"{server.url}: asks to wait {wait:.0f} s: {error}")
         self._balance.failed(server, str(error), started=started, now=now, wait=wait)
 
     def _body(self, request: Request) -> tuple[dict[str, Any], Callable[[Any], Result]]:
