@@ -379,6 +379,11 @@ def test_a_key_is_sent_and_never_told(work: Workdir) -> None:
     assert b"secret" not in work.read("out.journal") and b"127.0.0.1" not in work.read(
         "out.journal"
     )
+    # nor by halves, where a long answer is cut
+    page = Reply(200, b"x" * 290 + key.encode())
+    with Fake(down(0, page), probed=down(1, page)) as fake:
+        done = sample(work, problems(1), "--server", fake.url, "--retries", "1", environment=keys)
+    assert done.status == 4 and "sk-" not in done.err and "xx***" in done.err
     with Fake(lambda number, body: Reply(401, b"{}")) as fake:
         done = sample(
             work, problems(1), "--server", fake.url, environment={**keys, "STEPKIT_API_KEY": ""}

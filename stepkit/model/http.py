@@ -11,7 +11,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,23 +54,23 @@ class Unusable(Trouble):
 
 
 class Client:
-    """A pool of connections. All calls belong to one event loop.
+    """Sends requests and keeps connections open. All calls belong to one event loop.
 
     Args:
         timeout: seconds until the answer must be there in full.
-        connections: how many are kept open.
     """
 
-    def __init__(self, timeout: float, connections: int) -> None:
+    # An httpx client looks through all its connections for every request, and through all of them
+    # again for each: at 128 in flight that was 10 ms a request. So each one in flight has its own.
+
+    def __init__(self, timeout: float) -> None:
         import httpx
 
         self._httpx = httpx
         self._timeout = timeout
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(None, connect=CONNECT),
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=connections),
-            headers={"User-Agent": "stepkit"},
-        )
+        self._free: list[Any] = []
+        self._all: list[Any] = []
+        self._certificates = httpx.create_ssl_context()
 
     async def get(self, url: str) -> Json:
         """The JSON object at ``url``. Raises Trouble."""
@@ -80,21 +81,43 @@ class Client:
         return await self._ask("POST", url, body)
 
     async def close(self) -> None:
-        await self._client.aclose()
+        for client in self._all:
+            await client.aclose()
+
+    @contextmanager
+    def _one(self) -> Iterator[Any]:
+        """A client that nobody else uses meanwhile."""
+        if not self._free:
+            client = self._httpx.AsyncClient(
+                timeout=self._httpx.Timeout(None, connect=CONNECT),
+                verify=self._certificates,
+                headers={"User-Agent": "stepkit"},
+            )
+            self._all.append(client)
+            self._free.append(client)
+        client = self._free.pop()
+        try:
+            yield client
+        finally:
+            self._free.append(client)
 
     async def _ask(self, method: str, url: str, body: Json | None) -> Json:
         key = key_for(url, os.environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            asking = self._client.request(method, url, json=body, headers=headers)
-            response = await asyncio.wait_for(asking, self._timeout)
+            with self._one() as client:
+                asking = client.request(method, url, json=body, headers=headers)
+                response = await asyncio.wait_for(asking, self._timeout)
         except asyncio.TimeoutError:
             raise TryAgain(f"no answer within {self._timeout:g} s") from None
         except self._httpx.HTTPError as error:
             raise TryAgain(_cause(error)) from None
+        content = response.content
+        if key:  # whatever the server says, or is said of it, does not hold the key
+            content = content.replace(key.encode(), b"***")
         if response.status_code == 200:
-            return _object(response.content)
-        raise _trouble(response, key)
+            return _object(content)
+        raise _trouble(response.status_code, response.headers, content, bool(key))
 
 
 def _object(content: bytes) -> Json:
@@ -109,21 +132,18 @@ def _object(content: bytes) -> Json:
     return value
 
 
-def _trouble(response: Any, key: str | None) -> Trouble:
-    """What an HTTP status other than 200 means."""
-    status = int(response.status_code)
-    said = said_in(response.content)
+def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool) -> Trouble:
+    """What an HTTP status other than 200 means; ``key``: one was sent."""
+    said = said_in(content)
     what = f"HTTP {status}{': ' if said else ''}{said}"
-    if key:
-        what = what.replace(key, "***")
     if status in (400, 413, 422):
         return Refused(what)
     if status in (408, 425, 429) or status >= 500:
-        return TryAgain(what, status, retry_after(response.headers.get("Retry-After"), time.time()))
+        return TryAgain(what, status, retry_after(headers.get("Retry-After"), time.time()))
     if status in (401, 403) and not key:
         what += " (the key is taken from STEPKIT_API_KEY)"
     if 300 <= status < 400:
-        what = f"HTTP {status}: it redirects to {response.headers.get('Location')}: give that URL"
+        what = f"HTTP {status}: it redirects elsewhere: give the URL that answers"
     return Unusable(what)
 
 

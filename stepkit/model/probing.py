@@ -95,7 +95,7 @@ def connected(
     """
 
     async def ask() -> list[Found | BaseException]:
-        client = Client(options.timeout, len(urls))
+        client = Client(options.timeout)
         try:
             asked = [_inquire(client, url, options, probe) for url in urls]
             return await asyncio.gather(*asked, return_exceptions=True)

@@ -73,7 +73,7 @@ class ServerEngine:
         self._balance = Balance(servers, service.retries, random.random)
         self._warn = warn
         self._loop = asyncio.new_event_loop()
-        self._client = Client(service.timeout, service.concurrency)
+        self._client = Client(service.timeout)
         self._waiting: deque[Request] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._finished: list[Finished] = []
@@ -171,7 +171,7 @@ class ServerEngine:
             finally:
                 self._change()
             self._note_dropped()
-            if failures >= self._service.retries:
+            if failures >= self._service.retries and self._balance.alive:
                 raise DataError(f"no answer to it in {failures} attempts: {server.why}")
 
     async def _post(self, server: Server, body: dict[str, Any]) -> dict[str, Any]:

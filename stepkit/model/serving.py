@@ -85,7 +85,7 @@ def text_prompter(model: Model | None, form: Form) -> Prompter:
     template = None if form.prompt is not None else template_for(model, form)
     if form.prompt is None and template is None and model is None:
         raise UsageError(
-            "--server is sent whole prompts: say how a problem is laid out by --template FILE, "
+            "a server is sent whole prompts: say how a problem is laid out by --template FILE, "
             "--prompt FORMAT or the model's GGUF file (-m)"
         )
     special = {"bos_token": template.bos_token, "eos_token": template.eos_token} if template else {}
