@@ -589,16 +589,16 @@ def _read_behind_bos(trace: Json) -> list[float]:
     """The mean log-probability of each step, read here with the token put first."""
     from stepkit.model.chat import Encoder, fill
     from stepkit.model.engine import Read, Readout
-    from stepkit.model.llama import Model, choose_layout
-    from stepkit.model.opening import open_engine
+    from stepkit.model.llama import Model
+    from stepkit.model.opening import layout_for, open_engine
+    from stepkit.options import ModelOptions
 
     model = Model(str(POLICY))
     form = fill("Problem: {problem}\nSolution:\n", problem=trace["problem"])
     bos = model.special_tokens()[model.bos_text]
     prompt = (bos, *Encoder(model).plain(form))
     ids = prompt + model.tokenize(trace["response"])
-    layout = choose_layout(model, slots=8, context=512, batch=None, threads=1, max_tokens=0)
-    engine = open_engine(model, layout)
+    engine = open_engine(model, layout_for(model, ModelOptions(None, slots=8, context=512), 0))
     engine.submit(Read("r", ids, tuple(range(len(prompt) - 1, len(ids) - 1))))
     finished = engine.step()
     while not finished:
