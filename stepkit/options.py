@@ -54,6 +54,25 @@ class ModelOptions:
     tensor_split: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class ServerOptions:
+    """How servers are asked.
+
+    Attributes:
+        urls: their URLs; none when the model runs in this process.
+        served: the model to ask for, or None for the only one.
+        concurrency: requests in flight, over all servers.
+        timeout: seconds for an answer.
+        retries: failures in a row after which a server is given up.
+    """
+
+    urls: tuple[str, ...] = ()
+    served: str | None = None
+    concurrency: int = 32
+    timeout: float = 600.0
+    retries: int = 8
+
+
 class Command(click.Command):
     """A command whose every ending is the right exit status (see ending.py)."""
 
@@ -256,6 +275,41 @@ def uses_model(
     return decorate
 
 
+def uses_servers(function: F) -> F:
+    """--server, --served, --concurrency, --timeout, --retries: gathered as ``server``."""
+    return _stack(
+        function,
+        click.option(
+            "--server",
+            "urls",
+            metavar="URL",
+            multiple=True,
+            help="Ask an OpenAI-compatible server (repeatable) instead of running the model here.",
+        ),
+        click.option(
+            "--served", metavar="NAME", help="The model to ask for, where a server has several."
+        ),
+        click.option(
+            "--concurrency",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Requests in flight over all servers (default: 32).",
+        ),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            help="How long to wait for an answer (default: 600).",
+        ),
+        click.option(
+            "--retries",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Failures in a row after which a server is given up (default: 8).",
+        ),
+    )
+
+
 def model_file(*names: str, **settings: Any) -> Callable[[F], F]:
     """An option that names a GGUF file, checked before any input is read."""
     return click.option(*names, metavar="FILE", callback=_gguf, type=click.Path(), **settings)
@@ -295,12 +349,15 @@ _MODEL = (
     *("gpu_layers", "main_gpu", "tensor_split"),
     *("threads", "slots", "context", "batch", "fast"),
 )
+_SERVER = ("served", "concurrency", "timeout", "retries")
 
 
 def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
     """Wrap a command function: the shared options become ``streams`` and ``model``."""
 
     def call(**values: Any) -> None:
+        if "urls" in values:
+            values["server"] = _servers(values)
         if "gpu_layers" in values:
             chosen = {key: values.pop(key) for key in _MODEL}
             chosen["threads"] = chosen["threads"] or cores()
@@ -317,6 +374,23 @@ def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
     call.__doc__ = function.__doc__
     call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     return call
+
+
+def _servers(values: dict[str, Any]) -> ServerOptions:
+    """Take the server options out of ``values``; what has no effect with or without is refused."""
+    urls = values.pop("urls")
+    chosen = {key: values.pop(key) for key in _SERVER}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    # batch files are answered by a server too, and need to know which model it serves
+    alone = {"served"} if values.get("to_batch") or values.get("from_batch") else set()
+    if not urls and (idle := [key for key in given if key not in alone]):
+        raise UsageError(f"--{idle[0]} goes with --server")
+    if urls or alone:
+        context = click.get_current_context()
+        for key in _MODEL:
+            if context.get_parameter_source(key) is click.core.ParameterSource.COMMANDLINE:
+                raise UsageError(f"--{key.replace('_', '-')} is for a model that runs here")
+    return ServerOptions(urls, **given)
 
 
 def _streams(name: str, given: dict[str, Any]) -> Streams:

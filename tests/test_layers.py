@@ -47,6 +47,7 @@ KNOWS_NOT = {
 }
 
 SINGLE_IMPORTERS = {
+    "httpx": "model/http.py",
     "llama_cpp": "model/llama.py",
     "numba": "core/jit.py",
     "orjson": "jsonl.py",

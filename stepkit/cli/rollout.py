@@ -12,12 +12,15 @@ from stepkit.cli.escapes import TEXT
 from stepkit.errors import UsageError
 
 if TYPE_CHECKING:
+    from stepkit.cli.batches import Requests, Results
     from stepkit.jsonl import Record
+    from stepkit.model.opening import Backend, Form
     from stepkit.search.scheduler import Strategy
 
 
 @options.command("step-rollout")
-@options.uses_model("-m", "--model", help="The policy that draws, a GGUF file.")
+@options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
+@options.uses_servers
 @click.option(
     "--method",
     type=click.Choice(["chain", "sample"]),
@@ -114,6 +117,24 @@ if TYPE_CHECKING:
 @click.option(
     "--system", metavar="TEXT", type=TEXT, help="System message, for a model with a chat template."
 )
+@click.option(
+    "--template",
+    metavar="FILE",
+    type=click.Path(),
+    help="Chat template: Jinja, or a tokenizer_config.json (default: the model's own).",
+)
+@click.option(
+    "--to-batch",
+    metavar="FILE",
+    type=click.Path(),
+    help="Write the draws that the journal lacks as batch requests, instead of making them.",
+)
+@click.option(
+    "--from-batch",
+    metavar="FILE",
+    type=click.Path(),
+    help="Take the draws from the results of such requests.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
 @options.journalled
@@ -122,17 +143,21 @@ if TYPE_CHECKING:
 def main(
     streams: run.Streams,
     model: options.ModelOptions,
+    server: options.ServerOptions,
     method: str | None,
     at: str | None,
     draws: int,
     seed: int,
     prompt: str | None,
     system: str | None,
+    template: str | None,
+    to_batch: str | None,
+    from_batch: str | None,
     dry_run: bool,
     jobs: int,
     **sampling: Any,
 ) -> None:
-    """Draw from a local model and keep every draw as evidence.
+    """Draw from a model and keep every draw as evidence.
 
     \b
     step-split traces.jsonl | step-rollout -m policy.gguf -k 8 -o evidence.jsonl
@@ -150,27 +175,34 @@ def main(
         raise UsageError("--at draws whole attempts: it goes with --method sample")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
+    if dry_run and (to_batch or from_batch):
+        raise UsageError("--dry-run makes no draws: leave out --to-batch and --from-batch")
+    _check_source(streams, model, server, to_batch, from_batch)
+    if prompt is not None and template is not None:
+        raise UsageError("--prompt and --template exclude each other")
     from collections import Counter
 
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
-    from stepkit.model.opening import biases, grammar, layout_for, open_model, prompter_for
-    from stepkit.model.prefixes import Prefixes
+    from stepkit.model.opening import Form, steering
     from stepkit.model.sampler import Sampler
     from stepkit.search.chain import chain_trace
     from stepkit.search.sample import sample_trace
 
-    assert model.model is not None
     method = method or ("sample" if at else "chain")
-    policy = open_model(model.model, model)
+    form = Form(prompt, system, template)
+    batch = _batch(to_batch, from_batch, server.served)
+    backend = _backend(streams, model, server, form, batch, sampling["max_tokens"])
+    streams.note(backend.about)
     sampling["stop"] = tuple(filter(None, sampling["stop"]))
-    sampling["logit_bias"] = biases(policy, sampling["logit_bias"])
-    sampling["grammar"] = grammar(policy, sampling["grammar"])
-    parameters = Sampling(**sampling)
-    layout = layout_for(policy, model, parameters.max_tokens)
-    streams.note(str(layout))
-    prefixes = Prefixes(policy, prompter_for(policy, prompt, system))
-    sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed, exact=layout.exact)
+    sampler = Sampler(
+        backend.prefixes,
+        Sampling(**{**sampling, **steering(backend.model, sampling)}),
+        model=backend.identity,
+        context=backend.context,
+        seed=seed,
+        exact=backend.exact,
+    )
 
     drawn: Counter[str] = Counter()
 
@@ -180,11 +212,68 @@ def main(
         return sample_trace(sampler, record.data, draws, at, drawn)
 
     write = _with_tree if method == "chain" else _attempts
-    work = Work(streams, policy, layout, strategy, write, jobs)
+    work = Work(streams, backend.open, strategy, write, jobs)
+    deciding = {"method": method, "at": at, **sampler.decisive, **backend.build}
     if dry_run:
-        predict(work, parameters.max_tokens)
+        predict(work, sampler.sampling.max_tokens, backend.unit)
+    elif batch is not None:
+        batch.run(work, deciding)
     else:
-        run_strategies(work, {"method": method, "at": at, **sampler.decisive, **policy.build})
+        run_strategies(work, deciding)
+
+
+def _batch(
+    to_batch: str | None, from_batch: str | None, served: str | None
+) -> Requests | Results | None:
+    """The batch file that takes the place of a model, if one does."""
+    from stepkit.cli.batches import Requests, Results
+
+    if to_batch is not None:
+        return Requests(to_batch, served or "")
+    return None if from_batch is None else Results(from_batch)
+
+
+def _backend(
+    streams: run.Streams,
+    model: options.ModelOptions,
+    server: options.ServerOptions,
+    form: Form,
+    batch: Requests | Results | None,
+    max_tokens: int,
+) -> Backend:
+    """Where the draws come from."""
+    if batch is None and not server.urls:
+        from stepkit.model.opening import local_backend
+
+        assert model.model is not None
+        return local_backend(model.model, model, form, max_tokens)
+    from stepkit.model.serving import batch_backend, server_backend
+
+    if batch is None:
+        return server_backend(server, model.model, form, streams.warn)
+    return batch_backend(server.served or "", model.model, form, batch.engine)
+
+
+def _check_source(
+    streams: run.Streams,
+    model: options.ModelOptions,
+    server: options.ServerOptions,
+    to_batch: str | None,
+    from_batch: str | None,
+) -> None:
+    """Refuse what does not say, in one way, where the draws come from. Raises UsageError."""
+    if to_batch is not None and from_batch is not None:
+        raise UsageError("--to-batch and --from-batch are two steps: give one of them")
+    if to_batch is None and from_batch is None:
+        if model.model is None and not server.urls:
+            raise UsageError("give -m FILE, a model to run here, or --server URL")
+        return
+    if server.urls:
+        raise UsageError("batch files are used instead of --server")
+    if server.served is None:
+        raise UsageError("batch files need --served NAME, the model that is asked")
+    if from_batch is not None and streams.output == run.STANDARD:
+        raise UsageError("--from-batch needs -o FILE, beside which its draws are kept")
 
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,7 @@ from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
+    from stepkit.model.engine import Engine
     from stepkit.search.scheduler import Strategy
 
 PROFILE = ("marker", "positive", "negative", "step")
@@ -23,9 +26,8 @@ PROFILE = ("marker", "positive", "negative", "step")
 @options.model_file(
     "-m", "--model", "policy", help="Any model: score by its own mean log-probability."
 )
-@click.option(
-    "--name", metavar="NAME", help='Name of the scores (default: "prm", or "logprob" with -m).'
-)
+@options.uses_servers
+@click.option("--name", metavar="NAME", help='Name of the scores (default: "prm", else "logprob").')
 @click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id).")
 @click.option("--positive", metavar="TOKEN", help="The token that says a step is good.")
 @click.option("--negative", metavar="TOKEN", help="The token that says a step is bad.")
@@ -42,7 +44,13 @@ PROFILE = ("marker", "positive", "negative", "step")
     "--system",
     metavar="TEXT",
     type=TEXT,
-    help="System message, for -m with a chat template.",
+    help="System message, for -m or --server with a chat template.",
+)
+@click.option(
+    "--template",
+    metavar="FILE",
+    type=click.Path(),
+    help="Chat template: Jinja, or a tokenizer_config.json (default: the model's own).",
 )
 @options.journalled
 @options.reads
@@ -51,9 +59,11 @@ def main(
     streams: run.Streams,
     model: options.ModelOptions,
     policy: str | None,
+    server: options.ServerOptions,
     name: str | None,
     prompt: str | None,
     system: str | None,
+    template: str | None,
     **profile: str | None,
 ) -> None:
     """Score every step of a trace in one pass.
@@ -64,47 +74,62 @@ def main(
 
     With --prm, a step's score is the probability of the positive token against the
     negative one at the marker behind the step. How to lay a trace out is read from
-    the PRM file's own profile, or from the options. With -m, it is the mean
-    log-probability that the model gives to the step's tokens.
+    the PRM file's own profile, or from the options. With -m or --server, it is the
+    mean log-probability that the model gives to the step's tokens.
     """
-    if (model.model is None) == (policy is None):
-        raise UsageError("give either --prm FILE or -m FILE")
-    if policy is not None and (given := [key for key in PROFILE if profile[key] is not None]):
+    likely = policy is not None or bool(server.urls)
+    if (model.model is not None) == likely:
+        raise UsageError("give either --prm FILE, or -m FILE or --server URL")
+    if likely and (given := [key for key in PROFILE if profile[key] is not None]):
         raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
-    if policy is None and system is not None:
-        raise UsageError("--system goes with -m")
+    form = {"prompt": prompt, "system": system, "template": template}
+    for key in () if likely else ("system", "template"):
+        if form[key] is not None:
+            raise UsageError(f"--{key} goes with -m or --server")
+    if prompt is not None and template is not None:
+        raise UsageError("--prompt and --template exclude each other")
     from stepkit.cli.session import Work, run_strategies
-    from stepkit.model.llama import model_name
-    from stepkit.model.opening import layout_for, open_model
 
-    path = policy or model.model
-    assert path is not None
-    loaded = open_model(path, model, "--model" if policy else "--prm")
-    layout = layout_for(loaded, model, 0)
-    streams.note(str(layout))
-    if policy is not None:
-        strategy, about = _likelihood(loaded, prompt, system)
+    if likely:
+        scoring = _likelihood(policy, model, server, form, streams)
     else:
-        strategy, about = _token_logit(loaded, {**profile, "prompt": prompt})
-    about["meta"] = {"model": loaded.fingerprint, "name": model_name(path), **about["meta"]}
-    if model.fast:
-        about["meta"]["layout"] = "fast"
-    key = name or ("logprob" if policy else "prm")
+        scoring = _token_logit(model, {**profile, "prompt": prompt}, streams)
+    key = name or ("logprob" if likely else "prm")
 
     def write(record: Record, result: Any) -> list[Record]:
-        return [_scored(record, key, about, result)]
+        return [_scored(record, key, scoring.about, result)]
 
-    work = Work(streams, loaded, layout, strategy, write)
-    run_strategies(work, {"scorer": key, **about["meta"], **loaded.build})
+    work = Work(streams, scoring.open, scoring.strategy, write)
+    run_strategies(work, {"scorer": key, **scoring.about["meta"], **scoring.build})
 
 
-def _token_logit(model: Any, given: dict[str, str | None]) -> tuple[Any, dict[str, Any]]:
+@dataclass(frozen=True)
+class _Scoring:
+    """The engine that is read, what decides its rounding, a strategy, and what its scores are."""
+
+    open: Callable[[], Engine]
+    build: dict[str, object]
+    strategy: Callable[[Record], Strategy]
+    about: dict[str, Any]
+
+
+def _token_logit(
+    options: options.ModelOptions, given: dict[str, str | None], streams: run.Streams
+) -> _Scoring:
     from dataclasses import asdict
+    from functools import partial
 
     from stepkit import schema
+    from stepkit.model.layout import choose
+    from stepkit.model.llama import model_name
+    from stepkit.model.opening import open_engine, open_model
     from stepkit.model.profiles import Reader, profile_of
     from stepkit.search.score import token_logit
 
+    assert options.model is not None
+    model = open_model(options.model, options, "--prm")
+    layout = choose(model, options, 0)
+    streams.note(str(layout))
     profile = profile_of(model, given)
     reader = Reader(model, profile)
 
@@ -112,23 +137,52 @@ def _token_logit(model: Any, given: dict[str, str | None]) -> tuple[Any, dict[st
         steps = _steps(record)
         return (yield from token_logit(reader, schema.problem_text(record.data), steps))
 
-    return strategy, {"of": profile.of, "by": "scorer", "meta": {"profile": asdict(profile)}}
+    meta = {
+        "model": model.fingerprint,
+        "name": model_name(options.model),
+        "profile": asdict(profile),
+        **({} if layout.exact else {"layout": "fast"}),
+    }
+    about = {"of": profile.of, "by": "scorer", "meta": meta}
+    return _Scoring(partial(open_engine, model, layout), model.build, strategy, about)
 
 
-def _likelihood(model: Any, form: str | None, system: str | None) -> tuple[Any, dict[str, Any]]:
-    from stepkit.model.opening import prompter_for
-    from stepkit.model.prefixes import Prefixes
+def _likelihood(
+    policy: str | None,
+    options: options.ModelOptions,
+    server: options.ServerOptions,
+    form: dict[str, str | None],
+    streams: run.Streams,
+) -> _Scoring:
+    from stepkit.model.opening import Form, local_backend
     from stepkit.search.score import likelihood
 
-    prefixes = Prefixes(model, prompter_for(model, form, system))
+    if server.urls:
+        from stepkit.model.serving import server_backend
+
+        backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
+    else:
+        assert policy is not None
+        backend = local_backend(policy, options, Form(**form), 0)
+    streams.note(backend.about)
+    prefixes, identity = backend.prefixes, backend.identity
 
     def strategy(record: Record) -> Strategy:
         steps = _steps(record)
         prompt, response = prefixes.prompt(record.data), prefixes.response(record.data)
         return (yield from likelihood(prefixes, prompt, response, steps))
 
-    meta = {"prompt": prefixes.prompter.identity, "system": system, "unit": "nats per token"}
-    return strategy, {"of": "confidence", "by": "scorer", "meta": meta}
+    meta = {
+        "model": identity.model,
+        "name": identity.name,
+        **({"server": identity.server} if identity.server else {}),
+        "prompt": prefixes.prompter.identity,
+        "system": prefixes.prompter.system,
+        "unit": "nats per token",
+        **({} if backend.exact else {"layout": "fast"}),
+    }
+    about = {"of": "confidence", "by": "scorer", "meta": meta}
+    return _Scoring(backend.open, backend.build, strategy, about)
 
 
 def _steps(record: Record) -> list[str]:

@@ -13,8 +13,7 @@ from stepkit import run
 from stepkit.errors import DataError
 from stepkit.grade import Grader
 from stepkit.jsonl import Record, encode
-from stepkit.model.llama import Layout, Model
-from stepkit.model.opening import open_engine
+from stepkit.model.engine import Engine
 from stepkit.model.recorded import Memory, RecordedEngine
 from stepkit.search.scheduler import Attempt, Scheduler, Strategy
 from stepkit.source import Source
@@ -22,11 +21,11 @@ from stepkit.source import Source
 
 @dataclass(frozen=True)
 class Work:
-    """A model command: a strategy for each record, and what its result writes."""
+    """A model command: the engine to open, a strategy for each record, and what its result
+    writes."""
 
     streams: run.Streams
-    model: Model
-    layout: Layout
+    open: Callable[[], Engine]
     strategy: Callable[[Record], Strategy]
     write: Callable[[Record, Any], list[Record]]
     jobs: int = 1
@@ -38,21 +37,30 @@ def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
     def session(
         source: Source, journal: Memory
     ) -> Generator[tuple[Record, run.Result], None, None]:
-        engine = RecordedEngine(open_engine(work.model, work.layout), journal)
-        try:
-            with Grader(work.jobs) as grader:
-                scheduler: Scheduler[Record] = Scheduler(engine, grader)
-                for record, result in scheduler.run(_Supply(source, work, scheduler)):
-                    yield record, _written(work, record, result)
-                if note := grader.note():
-                    work.streams.warn(note)
-        finally:
-            engine.close()
+        for record, result in results(work, source, journal):
+            yield record, written(work, record, result)
 
     run.session(work.streams, session, deciding)
 
 
-def _written(work: Work, record: Record, result: Any) -> run.Result:
+def results(
+    work: Work, source: Source, journal: Memory
+) -> Generator[tuple[Record, Any], None, None]:
+    """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
+    or with the DataError that is its own."""
+    engine = RecordedEngine(work.open(), journal)
+    try:
+        with Grader(work.jobs) as grader:
+            scheduler: Scheduler[Record] = Scheduler(engine, grader)
+            yield from scheduler.run(_Supply(source, work, scheduler))
+            if note := grader.note():
+                work.streams.warn(note)
+    finally:
+        engine.close()
+
+
+def written(work: Work, record: Record, result: Any) -> run.Result:
+    """The records that a strategy's result writes, or the error that rejects the record."""
     if isinstance(result, DataError):
         return result
     try:
@@ -86,9 +94,14 @@ class _Supply:
         )
 
 
-def predict(work: Work, max_tokens: int) -> None:
-    """Print what a run would ask, as one JSON object, without asking."""
-    totals = {"records": 0, "draws": 0, "prefixes": 0, "prefix_tokens": 0, "new_tokens_at_most": 0}
+def predict(work: Work, max_tokens: int, unit: str = "tokens") -> None:
+    """Print what a run would ask, as one JSON object, without asking.
+
+    Args:
+        unit: what a prefix is made of.
+    """
+    length = f"prefix_{unit}"
+    totals = {"records": 0, "draws": 0, "prefixes": 0, length: 0, "new_tokens_at_most": 0}
 
     def count(record: Record) -> list[Record]:
         asks = next(work.strategy(record), [])
@@ -98,7 +111,7 @@ def predict(work: Work, max_tokens: int) -> None:
         totals["draws"] += len(attempts)
         totals["prefixes"] += len(prefixes)
         # the prefixes of a trace extend each other: only the longest is evaluated in full
-        totals["prefix_tokens"] += max(map(len, prefixes), default=0)
+        totals[length] += max(map(len, prefixes), default=0)
         totals["new_tokens_at_most"] += len(attempts) * max_tokens
         return []
 

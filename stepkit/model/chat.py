@@ -7,8 +7,11 @@ tokens are recognised in the template's own text only, and the contents are put 
 
 from __future__ import annotations
 
+import json
+import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from stepkit.errors import DataError, UsageError
@@ -30,6 +33,43 @@ class Vocabulary(Protocol):
     def special_tokens(self) -> dict[str, int]: ...
 
     def tokenize(self, text: str) -> tuple[int, ...]: ...
+
+
+@dataclass(frozen=True)
+class Template:
+    """A chat template's source, and the special tokens that it may name, as far as known."""
+
+    source: str
+    bos_token: str = ""
+    eos_token: str = ""
+
+
+def read_template(path: str) -> Template:
+    """A template from a Jinja file, or from a model's ``tokenizer_config.json``.
+
+    Its bos_token is left out: who is sent text puts that first by itself. Raises UsageError.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise UsageError(f"--template {path}: {os.strerror(error.errno or 0).lower()}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--template {path}: not UTF-8") from None
+    try:
+        config = json.loads(text)
+    except ValueError:
+        return Template(text)
+    source = config.get("chat_template") if isinstance(config, dict) else None
+    if isinstance(source, list):  # several by name
+        named = {row.get("name"): row.get("template") for row in source if isinstance(row, dict)}
+        source = named.get("default")
+    if not isinstance(source, str):
+        raise UsageError(f'--template {path}: JSON without a "chat_template"')
+    eos = config.get("eos_token")
+    if isinstance(eos, dict):
+        eos = eos.get("content")
+    return Template(source, eos_token=eos if isinstance(eos, str) else "")
 
 
 class ChatTemplate:

@@ -78,15 +78,16 @@ class Drawn:
         ids: their ids when they detokenise to exactly ``text``, else None (a stop string ended
             inside a token, or the bytes were no UTF-8).
         logprob: sum of the log-probabilities of these tokens, under the model itself
-            (temperature 1, no filter), in nats.
-        logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS.
+            (temperature 1, no filter), in nats; None when the engine does not know.
+        logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when it
+            does not know.
     """
 
     text: str
     finish: str
     tokens: int
     ids: tuple[int, ...] | None
-    logprob: float
+    logprob: float | None
     logprobs: tuple[float, ...] = ()
 
 
@@ -110,7 +111,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Readout:
-    """``values[i]``: the candidates' logits at position i, or one log-probability in nats."""
+    """``values[i]``: the candidates' logits at position i, or one log-probability in nats.
+
+    Over the bytes of a text (see served.py) it is empty where no token begins behind position i.
+    """
 
     values: tuple[tuple[float, ...], ...]
 

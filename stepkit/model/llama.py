@@ -108,6 +108,7 @@ class Model:
         main_gpu: int | None = None,
         tensor_split: tuple[float, ...] = (),
         option: str = "--model",
+        vocabulary_only: bool = False,
     ) -> None:
         check_file(path, option)
         self._lib = lib = _library()
@@ -115,6 +116,7 @@ class Model:
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
+        parameters.vocab_only = vocabulary_only
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         _log.clear()

@@ -2,19 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from math import inf, nan
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from stepkit.errors import UsageError
 from stepkit.model import layout
-from stepkit.model.chat import Encoder, Prompter
+from stepkit.model.chat import Encoder, Prompter, Template, read_template
+from stepkit.model.engine import Engine
 from stepkit.model.layout import Layout
-from stepkit.model.llama import Context, Grammar, Model
+from stepkit.model.llama import Context, Grammar, Model, model_name
+from stepkit.model.prefixes import Prefixes
+from stepkit.model.sampler import Identity
 from stepkit.model.slots import SlotEngine
 from stepkit.model.turns import NoTurns, Turns
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the user wants problems laid out; None leaves it to the model.
+
+    Attributes:
+        prompt: a plain format with {problem} in it.
+        system: text of a system message.
+        template: a file with a chat template.
+    """
+
+    prompt: str | None = None
+    system: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A model that can be asked, wherever it runs.
+
+    Attributes:
+        identity: which model it is.
+        prefixes: prompts and prefixes as it takes them.
+        context: tokens per sequence, or None when that is a server's business.
+        build: what decides rounding beside the model.
+        about: how it runs, in a line, for -v.
+        open: makes the engine.
+        unit: what its prefixes are made of.
+        model: the model itself, where it runs in this process.
+        exact: a result does not depend on what else is in flight.
+    """
+
+    identity: Identity
+    prefixes: Prefixes
+    context: int | None
+    build: dict[str, object]
+    about: str
+    open: Callable[[], Engine]
+    unit: str = "tokens"
+    model: Model | None = None
+    exact: bool = True
 
 
 class Options(layout.Options, Protocol):
@@ -39,26 +86,67 @@ def open_model(path: str, options: Options, option: str = "--model") -> Model:
     )
 
 
-def layout_for(model: Model, options: Options, max_tokens: int) -> Layout:
-    """Sizes of the context for these options. Raises UsageError when they cannot be met."""
-    return layout.choose(model, options, max_tokens)
-
-
 def open_engine(model: Model, sizes: Layout) -> SlotEngine:
     """An engine on ``model``; engines that use the processor take turns with others of the user."""
     turns = NoTurns() if model.on_gpu else Turns()
     return SlotEngine(Context(model, sizes), turns)
 
 
-def prompter_for(model: Model, form: str | None, system: str | None) -> Prompter:
-    """How problems are laid out: by ``form``, else the model's chat template, else plainly."""
+def local_backend(path: str, options: Options, form: Form, max_tokens: int) -> Backend:
+    """A GGUF file, to be run in this process."""
+    model = open_model(path, options)
+    sizes = layout.choose(model, options, max_tokens)
+    return Backend(
+        Identity(model_name(path), model.fingerprint),
+        Prefixes(model, prompter_for(model, form)),
+        sizes.context,
+        model.build,
+        str(sizes),
+        partial(open_engine, model, sizes),
+        model=model,
+        exact=sizes.exact,
+    )
+
+
+def prompter_for(model: Model, form: Form) -> Prompter:
+    """How problems are laid out: as the user says, else by the model's chat template, else
+    plainly."""
+    template = template_for(model, form)
     return Prompter(
         Encoder(model),
-        template=model.metadata(CHAT_TEMPLATE),
-        form=form,
-        system=system,
+        template=template.source if template else None,
+        form=form.prompt,
+        system=form.system,
         special={"bos_token": model.bos_text, "eos_token": model.eos_text},
     )
+
+
+def template_for(model: Model | None, form: Form) -> Template | None:
+    """The chat template of the user's file, else the model's own with its special tokens."""
+    if form.template is not None:
+        return read_template(form.template)
+    source = None if model is None else model.metadata(CHAT_TEMPLATE)
+    if model is None or not source:
+        return None
+    # who is sent text puts the beginning-of-text token first by itself, if the model wants one
+    return Template(source, "" if model.bos else model.bos_text, model.eos_text)
+
+
+def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
+
+    Raises UsageError for what it cannot do; a server can do none of them, nor the penalty.
+    """
+    if model is None:
+        for name in ("logit_bias", "grammar", "repetition_penalty"):
+            if given[name] not in ((), None, 1.0):
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} is for a model that runs here")
+        return {"logit_bias": (), "grammar": ""}
+    return {
+        "logit_bias": biases(model, given["logit_bias"]),
+        "grammar": grammar(model, given["grammar"]),
+    }
 
 
 def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:

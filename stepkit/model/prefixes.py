@@ -10,21 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Protocol
 
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.chat import Prompter
-from stepkit.model.llama import Model
 from stepkit.seeds import digest
 
 Ids = tuple[int, ...]
 
 
+class Vocabulary(Protocol):
+    """What this module needs of a model; for one that is sent text, see served.py."""
+
+    @property
+    def n_vocab(self) -> int: ...
+    @property
+    def pieces(self) -> list[bytes]: ...
+
+    def tokenize_exact(self, text: str) -> Ids | None: ...
+
+    def detokenize(self, ids: Ids) -> bytes: ...
+
+
 class Prefixes:
     """Token prefixes of traces for one model and prompt layout."""
 
-    def __init__(self, model: Model, prompter: Prompter) -> None:
+    def __init__(self, model: Vocabulary, prompter: Prompter) -> None:
         self.model = model
         self.prompter = prompter
         self.vocabulary = digest("vocabulary", b"\0".join(model.pieces))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
 from stepkit.model.engine import Draw, Sampling
-from stepkit.model.llama import model_name
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.seeds import digest, draw_seed
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model it is.
+
+    Attributes:
+        name: what people call it: a file's name, or what a server calls it.
+        model: a GGUF file's fingerprint; of a server, which shows no more, the name again.
+        server: the kind of server, or None in process. Not which one: another machine that
+            serves the same model is the same sampler.
+    """
+
+    name: str
+    model: str
+    server: str | None = None
 
 
 class Sampler:
@@ -25,15 +41,17 @@ class Sampler:
         prefixes: Prefixes,
         sampling: Sampling,
         *,
-        context: int,
+        model: Identity,
+        context: int | None,
         seed: int,
         exact: bool = True,
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
-        model, prompter = prefixes.model, prefixes.prompter
+        prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
-            "model": model.fingerprint,
+            "model": model.model,
+            **({"server": model.server} if model.server else {}),
             "vocabulary": prefixes.vocabulary,
             "prompt": prompter.identity,
             "system": prompter.system,
@@ -58,7 +76,7 @@ class Sampler:
         if not exact:
             self.decisive["layout"] = "fast"
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
-        self.identity = {"id": self.id, "name": model_name(model.path), **self.decisive}
+        self.identity = {"id": self.id, "name": model.name, **self.decisive}
 
     def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.

@@ -34,19 +34,22 @@ def likelihood(
     """Mean log-probability (nats per token) that the model itself gives to every step.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
+    Over the bytes of a text (see Readout) only those count with which a token begins.
     """
     if not response:
         return [None] * len(steps), None
     ids = prompt + response
     positions = tuple(range(len(prompt) - 1, len(ids) - 1))
     (readout,) = yield [Read(digest("read", ids, positions, size=12), ids, positions)]
-    logprobs = [value for (value,) in readout.values]
     starts = [0, *prefixes.ends(response)[:-1]]
+    begun = [(at, row[0]) for at, row in zip(starts, readout.values, strict=True) if row]
+    if not begun:
+        return [None] * len(steps), None
     means: list[float | None] = []
     begin = 0
     for step in steps:
         end = begin + len(step.encode("utf-8", "surrogatepass"))
-        own = [lp for start, lp in zip(starts, logprobs, strict=True) if begin <= start < end]
+        own = [logprob for start, logprob in begun if begin <= start < end]
         means.append(sum(own) / len(own) if own else None)
         begin = end
-    return means, sum(logprobs) / len(logprobs)
+    return means, sum(logprob for _, logprob in begun) / len(begun)

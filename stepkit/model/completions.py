@@ -1,0 +1,233 @@
+"""The completions protocol (OpenAI's ``/v1/completions``): requests out, answers in; no network.
+
+Servers agree on the form and differ in the rest. Everything that shapes the distribution is said
+outright, because their defaults differ: llama-cpp-python takes top-k 40 and a repetition penalty,
+vLLM and SGLang what the model's own ``generation_config.json`` recommends.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stepkit.model.engine import LOGPROB_DIGITS, Draw, Drawn, Readout, Sampling
+
+Json = dict[str, Any]
+Piece = tuple[bytes, "float | None"]
+"""The bytes of a token and its log-probability."""
+
+KINDS = {"llamacpp": "llama.cpp", "me": "llama-cpp-python", "vllm": "vLLM", "sglang": "SGLang"}
+"""Who owns the models that a server lists -> which server that is."""
+
+OTHER = "other"
+
+SEEDS = 2**31 - 1
+"""Seeds are sent in 1 .. SEEDS: every server takes these, and for some 0 means none."""
+
+
+PROBE = "What is 12 + 30?\n"
+
+ECHO_TOLERANCE = 0.25
+"""Nats. Reading and drawing round differently; a shift by one token is far more."""
+
+
+class BadAnswer(Exception):
+    """An answer that is not what the protocol says. ``str()`` is one line."""
+
+
+def draw_request(
+    draw: Draw, prompt: str | list[int], model: str, kind: str, logprobs: bool
+) -> Json:
+    """The body that asks for ``draw``.
+
+    Args:
+        prompt: the prefix as the server is to get it.
+        model: what the server calls the model.
+        kind: one of KINDS' values, or OTHER.
+        logprobs: whether to ask for the tokens' log-probabilities.
+    """
+    sampling = draw.sampling
+    body = {
+        "model": model,
+        "prompt": prompt,
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": draw.seed % SEEDS + 1,
+        **_filters(sampling, kind),
+    }
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if logprobs:
+        body["logprobs"] = 1
+    return body
+
+
+def _filters(sampling: Sampling, kind: str) -> Json:
+    """What is no part of OpenAI's protocol, as each server spells it."""
+    if kind == OTHER:
+        # what is off is left out: a server that does not know it may refuse the whole request
+        given = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        return {name: value for name, value in given.items() if value}
+    filters = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+    if kind in ("vLLM", "SGLang"):
+        return {**filters, "top_k": sampling.top_k or -1, "repetition_penalty": 1.0}
+    filters["repeat_penalty"] = 1.0
+    if kind == "llama.cpp":
+        return {**filters, "samplers": ["temperature", "top_k", "top_p", "min_p"]}
+    return filters
+
+
+def check_request(model: str, max_tokens: int = 1, prompt: str | list[int] = PROBE) -> Json:
+    """The body of a small request that any server can answer."""
+    return {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0.0}
+
+
+def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:
+    """The body that asks for the log-probabilities of the prompt's own tokens."""
+    return {
+        "model": model,
+        "prompt": prompt,
+        "max_tokens": max_tokens,  # not 0, which some take for no limit
+        "temperature": 0.0,
+        "echo": True,
+        "logprobs": 1,
+    }
+
+
+def drawn(answer: Mapping[str, Any]) -> Drawn:
+    """The draw that an answer holds. Raises BadAnswer.
+
+    Without log-probabilities, or where they cannot be matched with the text (its characters are
+    split over tokens), ``logprob`` is None, and ``tokens`` is what the server counts, which with
+    some includes the token that ended it.
+    """
+    choice = _choice(answer)
+    text, finish = choice.get("text"), choice.get("finish_reason")
+    if not isinstance(text, str):
+        raise BadAnswer("the answer has no text")
+    if finish not in ("stop", "length"):
+        raise BadAnswer(f"the draw ended by {finish!r}")
+    held = _holding(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
+    values = [value for _, value in held or () if value is not None and math.isfinite(value)]
+    if held is None or len(values) < len(held):
+        return Drawn(text, finish, _counted(answer), None, None)
+    rounded = tuple(round(value, LOGPROB_DIGITS) for value in values)
+    return Drawn(text, finish, len(held), None, sum(values), rounded)
+
+
+def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise BadAnswer("the answer has no choices")
+    return choices[0]
+
+
+def _counted(answer: Mapping[str, Any]) -> int:
+    usage = answer.get("usage")
+    count = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    if type(count) is not int:
+        raise BadAnswer("the answer does not say how many tokens were drawn")
+    return count
+
+
+def pieces(choice: Mapping[str, Any]) -> list[Piece] | None:
+    """The tokens of an answer, in OpenAI's form or in llama.cpp's; None when it gives none."""
+    given = choice.get("logprobs")
+    if not isinstance(given, dict):
+        return None
+    try:
+        if isinstance(given.get("content"), list):
+            return [(_bytes(row), row["logprob"]) for row in given["content"]]
+        texts = [text.encode("utf-8", "surrogatepass") for text in given["tokens"]]
+        return list(zip(texts, given["token_logprobs"], strict=True))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadAnswer("the answer's log-probabilities have an unknown form") from None
+
+
+def _bytes(row: Mapping[str, Any]) -> bytes:
+    if isinstance(row.get("bytes"), list):
+        return bytes(row["bytes"])
+    return str(row["token"]).encode("utf-8", "surrogatepass")
+
+
+def _holding(text: bytes, tokens: list[Piece] | None, finish: str) -> list[Piece] | None:
+    """The tokens that hold ``text``, without one that only ended it; None when unknown."""
+    if tokens is None:
+        return None
+    joined = b""
+    for count in range(len(tokens) + 1):
+        if len(joined) >= len(text):
+            if joined.startswith(text):
+                return tokens[:count]
+            break
+        joined += tokens[count][0] if count < len(tokens) else b""
+    return tokens if finish == "length" else None
+
+
+def spans(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
+    """The tokens of an answer that echoes ``text``, by the byte of it at which they begin.
+
+    Tokens in front of the text (the beginning-of-text token's own name) have negative places.
+    Raises BadAnswer when the tokens do not join to the text.
+    """
+    tokens = pieces(_choice(answer))
+    if tokens is None:
+        raise BadAnswer("the answer has no log-probabilities")
+    at = b"".join(piece for piece, _ in tokens).find(text)
+    if not 0 <= at <= sum(len(piece) for piece, _ in tokens[:2]):
+        raise BadAnswer("the server's tokens do not join to the text")
+    found: dict[int, Piece] = {}
+    start = -at
+    for piece, value in tokens:
+        if piece:
+            found[start] = (piece, value)
+        start += len(piece)
+    return found
+
+
+def readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[int]) -> Readout:
+    """Log-probabilities of the tokens of an echoed prompt.
+
+    Args:
+        text: the prompt.
+        positions: as in Read, over the bytes of ``text``.
+
+    Returns:
+        At each position the log-probability of the token that begins with the next byte; empty
+        where none does, or it is unknown. Raises BadAnswer.
+    """
+    found = spans(answer, text)
+    rows = []
+    for position in positions:
+        _, value = found.get(position + 1, (b"", None))
+        rows.append(() if value is None or not math.isfinite(value) else (float(value),))
+    return Readout(tuple(rows))
+
+
+def echoes(drawn_answer: Mapping[str, Any], echoed: Mapping[str, Any], prompt: str) -> bool:
+    """Whether a server gives the same log-probabilities to tokens that it drew and that it reads.
+
+    Some echo no prompt, and llama-cpp-python shifts the numbers by one token where a vocabulary
+    has no beginning-of-text token: a mean over them would look like a result.
+
+    Args:
+        drawn_answer: to a draw from ``prompt``.
+        echoed: to an echo_request for ``prompt`` and that draw.
+    """
+    start = len(prompt.encode())
+    choice = _choice(drawn_answer)
+    try:
+        found = spans(echoed, (prompt + choice["text"]).encode())
+    except BadAnswer:
+        return False
+    compared = 0
+    for piece, value in pieces(choice) or ():
+        read, again = found.get(start, (b"", None))
+        start += len(piece)
+        if piece and read == piece and value is not None and again is not None:
+            compared += 1
+            if abs(value - again) > ECHO_TOLERANCE:
+                return False
+    return compared > 0

@@ -1,0 +1,48 @@
+"""A model behind a server, as prompts and prefixes see it: its vocabulary is text.
+
+A completions endpoint takes a text, so a prefix there is the text itself; written as its bytes it
+fits where token ids do, and all that lays out, cuts and hashes prefixes works as it is. What the
+server makes of the text is its own matter: it puts the beginning-of-text token first, and
+recognises special tokens wherever it finds them, also in the text of a problem.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+
+class Utf8:
+    """The vocabulary of plain text: a token is a byte of UTF-8, and none of them is special."""
+
+    bos: tuple[int, ...] = ()
+    n_vocab = 256
+
+    def __init__(self) -> None:
+        self.pieces = [bytes([value]) for value in range(self.n_vocab)]
+
+    def special_tokens(self) -> dict[str, int]:
+        """None: they are for the server to find."""
+        return {}
+
+    def tokenize(self, text: str) -> tuple[int, ...]:
+        """The bytes of ``text``."""
+        return tuple(text.encode("utf-8", "surrogatepass"))
+
+    def tokenize_exact(self, text: str) -> tuple[int, ...] | None:
+        """The bytes of ``text``, which always join to it."""
+        return self.tokenize(text)
+
+    def detokenize(self, ids: tuple[int, ...]) -> bytes:
+        """The bytes themselves."""
+        return bytes(ids)
+
+
+def name_of(served: str) -> str:
+    """What evidence carries of a served model's name: of a path, its last part only.
+
+    llama.cpp's servers call a model by the file it was loaded from; where that lies differs from
+    machine to machine and is nobody's business.
+    """
+    if served.startswith(("/", "./", "../")) or served.endswith(".gguf"):
+        return PurePosixPath(served).name
+    return served
