@@ -417,6 +417,12 @@ def test_ctrl_c_while_a_server_is_silent(work: Workdir, stage: str) -> None:
         (("--server", "http://u:hush@x"), "the key is in STEPKIT_API_KEY"),
         (("--server", "http://x", "-t", "2", *FORM), "--threads is for a model that runs here"),
         (("--server", "http://x", "-c", "99", *FORM), "--context is for a model that runs here"),
+        (("--server", "http://x", "--fast", *FORM), "--fast is for a model that runs here"),
+        (
+            ("--server", "http://x", "--repetition-penalty", "2", *FORM),
+            "--repetition-penalty is for a model that runs here",
+        ),
+        (("--server", "http://x", "--logit-bias", "5=1", *FORM), "--logit-bias is for"),
         (("-m", str(POLICY), "--timeout", "2"), "--timeout goes with --server"),
         (("-m", str(POLICY), "--served", "x"), "--served goes with --server"),
         (("--server", "http://x"), "say how a problem is laid out by --template FILE"),

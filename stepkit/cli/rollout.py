@@ -178,6 +178,8 @@ def main(
     if dry_run and (to_batch or from_batch):
         raise UsageError("--dry-run makes no draws: leave out --to-batch and --from-batch")
     _check_source(streams, model, server, to_batch, from_batch)
+    if server.urls or to_batch or from_batch:
+        _refuse_steering(sampling)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
     from collections import Counter
@@ -220,6 +222,13 @@ def main(
         batch.run(work, deciding)
     else:
         run_strategies(work, deciding)
+
+
+def _refuse_steering(sampling: dict[str, Any]) -> None:
+    """Raise UsageError for what servers do not agree on."""
+    for name, off in (("repetition_penalty", 1.0), ("logit_bias", ()), ("grammar", None)):
+        if sampling[name] != off:
+            raise UsageError(f"--{name.replace('_', '-')} is for a model that runs here")
 
 
 def _batch(

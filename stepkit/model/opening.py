@@ -135,13 +135,9 @@ def template_for(model: Model | None, form: Form) -> Template | None:
 def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
 
-    Raises UsageError for what it cannot do; a server can do none of them, nor the penalty.
+    Raises UsageError for what cannot be done.
     """
     if model is None:
-        for name in ("logit_bias", "grammar", "repetition_penalty"):
-            if given[name] not in ((), None, 1.0):
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} is for a model that runs here")
         return {"logit_bias": (), "grammar": ""}
     return {
         "logit_bias": biases(model, given["logit_bias"]),
