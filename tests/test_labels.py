@@ -39,14 +39,16 @@ def trace(
     return {"problem": "p", "response": response, "steps": steps, "tree": tree, **more}
 
 
-def one(record: Json, **settings: Any) -> Json:
-    (result,) = labels.label([record], Settings(**settings))
+def one(record: Json, *names: str, **settings: Any) -> Json:
+    wanted = labels.parse_all(names) if names else None
+    (result,) = labels.label([record], Settings(wanted, **settings))
     assert isinstance(result, dict), result
     return result
 
 
-def error(record: Json, **settings: Any) -> str:
-    (result,) = labels.label([record], Settings(**settings))
+def error(record: Json, *names: str, **settings: Any) -> str:
+    wanted = labels.parse_all(names) if names else None
+    (result,) = labels.label([record], Settings(wanted, **settings))
     assert isinstance(result, DataError), result
     return str(result)
 
@@ -73,7 +75,7 @@ def test_value_counts_the_draws_at_each_prefix() -> None:
 
 
 def test_soft_is_value_without_the_interval() -> None:
-    made = one(trace(["a", "b"], {0: [1], 1: [0, 1]}), names=("soft", "value"))
+    made = one(trace(["a", "b"], {0: [1], 1: [0, 1]}), "soft", "value")
     assert list(made) == ["soft", "value"]
     assert made["soft"]["x"] == made["value"]["x"] == [0.5, 1.0]
     assert "low" not in made["soft"] and "low" not in made["soft"]["root"]
@@ -81,8 +83,8 @@ def test_soft_is_value_without_the_interval() -> None:
 
 def test_the_interval_widens_with_z() -> None:
     record = trace(["a", "b"], {0: [1], 1: [0]})
-    assert one(record, z=2.0)["value"]["high"][0] == pytest.approx(4 / 5)
-    assert one(record, z=1.0)["value"]["high"][0] == pytest.approx(1 / 2)
+    assert one(record, "value:z=2")["value"]["high"][0] == pytest.approx(4 / 5)
+    assert one(record, "value:z=1")["value"]["high"][0] == pytest.approx(1 / 2)
 
 
 def test_undecided_draws_stand_apart_or_count_as_wrong() -> None:
@@ -293,7 +295,7 @@ def test_what_is_missing_is_named() -> None:
     bare = {"problem": "p", "response": "ab", "steps": ["a", "b"]}
     assert "step-rollout" in error(bare)
     assert "step-rollout" in error(scored())
-    assert "step-rollout" in error(scored(), names=("value",), first=rule)
+    assert "step-rollout" in error(scored(), "value", first=rule)
     assert 'field "scores.x"' in error(scored(), first=rule, score="x")
     two = scored(scores={"a": {"x": [1, 1]}, "b": {"x": [1, 1]}})
     assert "a, b" in error(two, first=rule) and "--from" in error(two, first=rule)
@@ -357,9 +359,7 @@ def test_command_replaces_its_own_labels_in_place(work: Workdir) -> None:
     [
         (["--from", "prm"], "--from has no effect"),
         (["--from", "prm", "--first", "zero"], "--from has no effect"),
-        (["--label", "hard", "--z", "2"], "--z has no effect"),
         (["--first", "drop"], "no rule"),
-        (["--z", "0"], "--z"),
         (["--label", "mean"], "mean"),
     ],
 )

@@ -58,3 +58,65 @@ def count_draws(
             else:
                 k[above] += outcome[node]
                 n[above] += 1
+
+
+@jit
+def back_up(
+    parent: Ints,  # [n_nodes] int64; a parent comes before its children, -1 at roots
+    ended: Ints,  # [n_nodes] int8; 1: an attempt that counts ended here
+    outcome: Floats,  # [n_nodes] float64; NaN: undecided
+    k: Floats,  # [n_nodes] float64, in: 0; out: sum of the outcomes of the leaves below
+    n: Ints,  # [n_nodes] int64, in: 0; out: decided leaves below
+    undecided: Ints,  # [n_nodes] int64, in: 0; out: leaves below without a verdict
+    mean: Floats,  # [n_nodes] float64, in: 0; out: mean of the children's means
+    highest: Floats,  # [n_nodes] float64, in: 0; out: highest outcome of the leaves below
+    valued: Ints,  # [n_nodes] int64, in: 0; out: children with a value (a leaf: 1); 0: no value
+) -> None:
+    """Carry outcomes from the leaves to the roots in one backward loop; leaves count themselves."""
+    for down in range(len(parent)):
+        node = len(parent) - 1 - down
+        if ended[node] == 1:
+            if outcome[node] != outcome[node]:
+                undecided[node] += 1
+            else:
+                k[node] += outcome[node]
+                n[node] += 1
+                mean[node] += outcome[node]
+                if valued[node] == 0 or outcome[node] > highest[node]:
+                    highest[node] = outcome[node]
+                valued[node] += 1
+        if valued[node] > 1:
+            mean[node] /= valued[node]
+        above = parent[node]
+        if above < 0:
+            continue
+        undecided[above] += undecided[node]
+        if valued[node] > 0:
+            k[above] += k[node]
+            n[above] += n[node]
+            mean[above] += mean[node]
+            if valued[above] == 0 or highest[node] > highest[above]:
+                highest[above] = highest[node]
+            valued[above] += 1
+
+
+@jit
+def replay(
+    leaves: Ints,  # [n_visits] int64; the node that each simulation reached, in order
+    parent: Ints,  # [n_nodes] int64; -1 at roots
+    outcome: Floats,  # [n_nodes] float64; NaN: undecided
+    k: Floats,  # [n_nodes] float64, in: 0; out: sum of the outcomes backed up through a node
+    n: Ints,  # [n_nodes] int64, in: 0; out: simulations with a verdict through a node
+    undecided: Ints,  # [n_nodes] int64, in: 0; out: simulations without one
+) -> None:
+    """Back every simulation up from its leaf to the root, as the search did."""
+    for visit in range(len(leaves)):
+        leaf = leaves[visit]
+        node = leaf
+        while node >= 0:
+            if outcome[leaf] != outcome[leaf]:
+                undecided[node] += 1
+            else:
+                k[node] += outcome[leaf]
+                n[node] += 1
+            node = parent[node]

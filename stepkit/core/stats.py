@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import exp, lgamma, log, sqrt
+from math import comb, exp, lgamma, log, sqrt
+from typing import NamedTuple
 
 Z_95 = 1.96
 """Two-sided 95 % of a normal distribution, as people write it."""
@@ -56,3 +57,45 @@ def probability_better(k_c: int, n_c: int, k_r: int, n_r: int) -> float:
 
 def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def best_of(k: int, n: int, draws: int) -> float:
+    """Chance that the best of ``draws`` is right, estimated without bias from k right of n.
+
+    ``1 - C(n - k, K) / C(n, K)``: the share of the K-subsets of the draws made that hold a right
+    one, and so unbiased for ``1 - (1 - p)^K`` (Chen et al., arXiv:2107.03374, eq. 1). Putting k/n
+    for p into the latter is biased downwards (Jensen).
+
+    Raises ValueError unless 0 <= k <= n and 1 <= draws <= n: no unbiased estimate exists beyond.
+    """
+    if not (0 <= k <= n and 1 <= draws <= n):
+        raise ValueError(f"best of {draws} from {k} of {n}")
+    return 1 - comb(n - k, draws) / comb(n, draws)
+
+
+class Rate(NamedTuple):
+    """An estimated rate and the variance of the estimate."""
+
+    mean: float
+    variance: float
+
+    @classmethod
+    def counted(cls, k: float, n: int) -> Rate:
+        """Agresti and Caffo's (2000): one success and one failure are added to the counts.
+
+        Unlike the plain variance p(1-p)/n this one is not 0 at 0 of n or n of n, so that two of two
+        against none of two are no certainty. Nothing drawn (n = 0) is 1/2, widely.
+        """
+        mean = (k + 1) / (n + 2)
+        return cls(mean, mean * (1 - mean) / (n + 2))
+
+
+def drop_score(before: Rate, after: Rate, margin: float = 0.0) -> float:
+    """By how many standard errors ``after`` lies more than ``margin`` below ``before``.
+
+    Raises ValueError when both are certain.
+    """
+    variance = before.variance + after.variance
+    if variance <= 0:
+        raise ValueError("two rates without variance need no test")
+    return (before.mean - after.mean - margin) / sqrt(variance)

@@ -1,0 +1,113 @@
+"""Labels as pure functions of the evidence in ``tree``, of scores, and of one another.
+
+Let V_t be the value after step t: the share of right outcomes among the decided draws made at that
+very prefix by one sampler, V_-1 the same at the root, and V of the last step its own verdict. What
+can be made of that is in table.py, a row each; the functions are in values.py (what a state is
+worth), progress.py (what a step did), distance.py, first.py and posterior.py (the first error) and
+agreement.py.
+
+A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
+but the value of the state they leave behind is what the next step's progress is measured against.
+Draws that were stopped by a rule that looked at them: see stops.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepkit.core import trace
+from stepkit.core.labels import firsts
+from stepkit.core.labels.evidence import DRAWS, UNDECIDED, Field
+from stepkit.core.labels.first import FirstRule, first_error
+from stepkit.core.labels.source import Source
+from stepkit.core.labels.table import DEFAULT, Wanted, listing, parse_all
+from stepkit.errors import DataError
+from stepkit.schema import steps
+
+__all__ = ["UNDECIDED", "FirstRule", "Settings", "first_error", "label", "listing", "parse_all"]
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to label and how.
+
+    Attributes:
+        labels: what to write, in this order; None is table.DEFAULT, or nothing for a record without
+            a tree when ``first`` can be had from a score.
+        first: writes ``labels.first`` too.
+        score: the score that ``below:T`` reads; None is the values, or without a tree the only
+            score.
+        sampler: whose draws count, by id or index; None is the only one.
+        undecided: "apart" leaves draws without a verdict out of n; "wrong" counts them as wrong.
+        pool: the records are one group, whose identical prefixes are pooled where a label asks for
+            a backup that pools.
+    """
+
+    labels: tuple[Wanted, ...] | None = None
+    first: FirstRule | None = None
+    score: str | None = None
+    sampler: str | None = None
+    undecided: str = "apart"
+    pool: bool = False
+
+
+def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]:
+    """New entries of ``labels`` for each record (not merged with those it has), or its error.
+
+    All trees of the block are counted by one kernel call per sampler.
+    """
+    errors: dict[int, DataError] = {}
+    places: dict[int, int] = {}
+    for index, record in enumerate(records):
+        try:
+            count = steps(record)
+            if record.get("tree") is not None:
+                trace.spine_tree(record, count)
+                places[index] = len(places)
+        except DataError as error:
+            errors[index] = error
+    block = Field([records[index] for index in places], settings.undecided, settings.pool)
+    results: list[Json | DataError] = []
+    for index, record in enumerate(records):
+        try:
+            if index in errors:
+                raise errors[index]
+            traces = block if index in places else None
+            results.append(_made(Source(record, traces, places.get(index, 0)), settings))
+        except DataError as error:
+            results.append(error)
+    return results
+
+
+def _made(source: Source, settings: Settings) -> Json:
+    rule = settings.first
+    scored = rule is not None and rule.kind == "below" and _has_score(source, settings)
+    wanted = settings.labels
+    if wanted is None:
+        wanted = () if scored and source.traces is None else _DEFAULT
+    for one in wanted:
+        source.sampler, source.backup = one.sampler or settings.sampler, one.backup
+        source.meta = {}
+        entry = one.row.make(source, **one.parameters)
+        source.new[one.name] = {**entry, "meta": source.meta | one.meta | entry.get("meta", {})}
+    if rule is not None and scored:
+        source.new["first"] = firsts.of_score(rule, source.record, settings.score)
+    elif rule is not None:
+        source.sampler, source.backup = settings.sampler, DRAWS
+        entry = firsts.of_draws(rule, source.evidence())
+        source.new["first"] = {**entry, "meta": entry["meta"] | source.meta}
+    return source.new
+
+
+def _has_score(source: Source, settings: Settings) -> bool:
+    """Is a first error by ``below`` to be had from a score, not from the values?"""
+    if settings.score is not None:
+        return True
+    return source.traces is None and source.record.get("scores") is not None
+
+
+_DEFAULT = parse_all(DEFAULT)

@@ -1,0 +1,87 @@
+"""The first wrong step, by rules that look at values or scores one after the other.
+
+A value after step t is that of state t + 1; state 0 is the root. Steps that are not the model's
+cannot be wrong and are stepped over. For a first error with its probability see posterior.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import NamedTuple
+
+from stepkit.errors import UsageError
+
+
+class FirstRule(NamedTuple):
+    """When a step counts as the first error; see first_error."""
+
+    kind: str  # "zero", "drop", "below" or "posterior"
+    threshold: float
+    text: str  # as given
+
+    @classmethod
+    def parse(cls, text: str) -> FirstRule:
+        """Read ``zero``, ``drop:RHO``, ``below:T`` or ``posterior[:P]``. Raises UsageError."""
+        kind, colon, number = text.partition(":")
+        if not colon and kind in ("zero", "posterior"):
+            return cls(kind, 0.0, text)
+        try:
+            threshold = float(number)
+        except ValueError:
+            threshold = float("nan")
+        allowed = {
+            "drop": 0 < threshold <= 1,
+            "below": isfinite(threshold),
+            "posterior": 0 < threshold <= 1,
+        }
+        if allowed.get(kind):
+            return cls(kind, threshold, text)
+        raise UsageError(
+            f'"{text}" is no rule for the first error; rules are zero, drop:RHO with 0 < RHO <= 1, '
+            "below:T, posterior, posterior:P with 0 < P <= 1"
+        )
+
+
+def first_zero(values: Sequence[float | None], assistant: Sequence[bool]) -> int | None:
+    """first_error by the rule ``zero``."""
+    return first_error(FirstRule("zero", 0.0, "zero"), values, assistant)
+
+
+def first_error(
+    rule: FirstRule, values: Sequence[float | None], assistant: Sequence[bool]
+) -> int | None:
+    """Index of the first wrong step, -1 when there is none, None when the evidence cannot tell.
+
+    Args:
+        values: [n_steps + 1] value per state, the root first.
+        assistant: [n_steps] steps that can be wrong; the others are stepped over.
+
+    Rules:
+        zero: the first step with value 0, provided that the state before it had a value above 0:
+            where the sampler never got there anyway, a 0 accuses nobody (OmegaPRM,
+            arXiv:2406.06592, without that proviso). A sampler that recovers from errors makes this
+            late, and more draws make it later.
+        drop: the first step with value < RHO * V_root (unknown when that is 0 or null).
+        below: the first step with value < T.
+
+    An unknown value before the first hit makes the answer unknown.
+    """
+    limit = rule.threshold
+    if rule.kind == "drop":
+        root = values[0] or 0.0
+        if root <= 0:
+            return None
+        limit *= root
+    for step, mine in enumerate(assistant):
+        value = values[step + 1]
+        if not mine:
+            continue
+        if value is None:
+            return None
+        if rule.kind == "zero":
+            if value <= 0:
+                return step if values[step] else None
+        elif value < limit:
+            return step
+    return -1
