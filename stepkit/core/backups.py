@@ -92,7 +92,7 @@ def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> Backup:
         visits.extend(start + leaf for leaf in checked_visits(tree))
     k = array("d", bytes(8 * size))
     n, undecided = array("q", bytes(8 * size)), array("q", bytes(8 * size))
-    kernels.replay(len(visits), visits, forest.parent, forest.outcome, k, n, undecided)
+    kernels.replay(size + len(visits), visits, forest.parent, forest.outcome, k, n, undecided)
     value = array("d", [total / count if count else 0.0 for total, count in zip(k, n, strict=True)])
     return Backup(k, n, undecided, value)
 

@@ -72,31 +72,41 @@ def back_up(
     highest: Floats,  # [n_nodes] float64, in: 0; out: highest outcome of the leaves below
     valued: Ints,  # [n_nodes] int64, in: 0; out: children with a value (a leaf: 1); 0: no value
 ) -> None:
-    """Carry outcomes from the leaves to the roots in one backward loop; leaves count themselves."""
-    for down in range(len(parent)):
-        node = len(parent) - 1 - down
-        if ended[node] == 1:
-            if outcome[node] != outcome[node]:
-                undecided[node] += 1
-            else:
-                k[node] += outcome[node]
-                n[node] += 1
-                mean[node] += outcome[node]
-                if valued[node] == 0 or outcome[node] > highest[node]:
-                    highest[node] = outcome[node]
-                valued[node] += 1
-        if valued[node] > 1:
-            mean[node] /= valued[node]
+    """Carry outcomes from the leaves to the roots in one backward loop; leaves count themselves.
+
+    A node's numbers are complete when the loop reaches it, since its children come after it. They
+    are held in locals and chosen by value, not by jumping: jumps here cannot be predicted.
+    """
+    for node in range(len(parent) - 1, -1, -1):
+        x = outcome[node]
+        known = ended[node] == 1 and x == x
+        below = valued[node]
+        top = highest[node]
+        if known and (below == 0 or x > top):
+            top = x
+        total = k[node] + (x if known else 0.0)
+        mid = mean[node] + (x if known else 0.0)
+        decided = n[node] + (1 if known else 0)
+        open_ends = undecided[node] + (1 if ended[node] == 1 and x != x else 0)
+        below += 1 if known else 0
+        if below > 1:
+            mid /= below
+        k[node] = total
+        n[node] = decided
+        undecided[node] = open_ends
+        mean[node] = mid
+        highest[node] = top
+        valued[node] = below
         above = parent[node]
         if above < 0:
             continue
-        undecided[above] += undecided[node]
-        if valued[node] > 0:
-            k[above] += k[node]
-            n[above] += n[node]
-            mean[above] += mean[node]
-            if valued[above] == 0 or highest[node] > highest[above]:
-                highest[above] = highest[node]
+        undecided[above] += open_ends
+        if below > 0:
+            k[above] += total
+            n[above] += decided
+            mean[above] += mid
+            if valued[above] == 0 or top > highest[above]:
+                highest[above] = top
             valued[above] += 1
 
 
@@ -109,14 +119,17 @@ def replay(
     n: Ints,  # [n_nodes] int64, in: 0; out: simulations with a verdict through a node
     undecided: Ints,  # [n_nodes] int64, in: 0; out: simulations without one
 ) -> None:
-    """Back every simulation up from its leaf to the root, as the search did."""
+    """Back every simulation up from its leaf to the root: sums do not ask in which order."""
     for visit in range(len(leaves)):
         leaf = leaves[visit]
-        node = leaf
-        while node >= 0:
-            if outcome[leaf] != outcome[leaf]:
-                undecided[node] += 1
-            else:
-                k[node] += outcome[leaf]
-                n[node] += 1
-            node = parent[node]
+        if outcome[leaf] != outcome[leaf]:
+            undecided[leaf] += 1
+        else:
+            k[leaf] += outcome[leaf]
+            n[leaf] += 1
+    for node in range(len(parent) - 1, -1, -1):
+        above = parent[node]
+        if above >= 0:
+            k[above] += k[node]
+            n[above] += n[node]
+            undecided[above] += undecided[node]
