@@ -153,7 +153,8 @@ def test_replay_is_the_running_mean_of_a_search() -> None:
         ended = {"finish": "stop", "outcome": outcome} if outcome is not None else {"finish": ""}
         trees.add(tree, node, "x", whole=False, by=by, draw=len(tree["parent"]), **ended)
     tree["visits"] = [2, 3, 2, 4, 2]
-    value, count = defaultdict(float), defaultdict(int)
+    value: dict[int, float] = defaultdict(float)
+    count: dict[int, int] = defaultdict(int)
     for leaf in tree["visits"]:
         node, gain = leaf, tree["outcome"][leaf]
         while node >= 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any, NamedTuple
 
 from stepkit import schema
@@ -279,7 +280,7 @@ class Field:
         for prefix in pooling.prefixes(steps):
             state = states[prefix]
             decided = state.decided
-            k.append(sum(decided))
+            k.append(fsum(decided))
             n.append(len(decided))
             undecided.append(len(state.draws) - len(decided))
             mean = k[-1] / n[-1] if decided else None

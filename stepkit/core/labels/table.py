@@ -111,8 +111,8 @@ def _credit(function: Callable[[Evidence, float, float], Json]) -> Callable[...,
 
 
 def _effective(source: Source, alpha: float, k: int, prover: str) -> Json:
-    other = source.evidence(prover or None)
-    return progress.effective(source.evidence(), other, alpha, k)
+    policy = source.evidence()
+    return progress.effective(policy, source.evidence(prover or None), alpha, k)
 
 
 def _weighted(source: Source, reward: str) -> Json:
