@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import comb, exp, lgamma, log, sqrt
 from typing import NamedTuple
 
@@ -71,6 +72,39 @@ def best_of(k: int, n: int, draws: int) -> float:
     if not (0 <= k <= n and 1 <= draws <= n):
         raise ValueError(f"best of {draws} from {k} of {n}")
     return 1 - comb(n - k, draws) / comb(n, draws)
+
+
+def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | None:
+    """The rate, without bias, when ``stops(k, n)`` ended the drawing at k right of n.
+
+    k/n is biased then: who stops at the first success stops on one. The share of all orders of
+    draws that lead to (k, n), and not to a stop before, which begin with a success, is unbiased:
+    it is the chance that the first draw was right, given where it ended (Girshick, Mosteller and
+    Savage, "Unbiased estimates for certain binomial sampling problems", 1946, theorem 3.1). With a
+    fixed n it is k/n; with a stop at the c-th success (c - 1)/(n - 1) (Haldane 1945); with a stop
+    at the first one it is 1 after one draw, else 0: nothing better is unbiased.
+
+    Args:
+        stops: asked at every number of draws from 1 up, with whole counts.
+
+    Returns None where (k, n) cannot be reached, or drawing would have gone on: something else than
+    this rule decided.
+    """
+    if not 0 <= k <= n or n == 0 or not stops(k, n):
+        return None
+    # paths[k] = (orders that lead to k right of the draws so far, those that begin with a success)
+    paths = {0: (1, 0), 1: (1, 1)}
+    for drawn in range(1, n):
+        onward: dict[int, tuple[int, int]] = {}
+        for right, (every, lucky) in paths.items():
+            if stops(right, drawn) or right > k or drawn - right > n - k:
+                continue
+            for following in (right, right + 1):
+                a, b = onward.get(following, (0, 0))
+                onward[following] = (a + every, b + lucky)
+        paths = onward
+    every, lucky = paths.get(k, (0, 0))
+    return lucky / every if every else None
 
 
 class Rate(NamedTuple):
