@@ -360,7 +360,13 @@ def test_command_replaces_its_own_labels_in_place(work: Workdir) -> None:
         (["--from", "prm"], "--from has no effect"),
         (["--from", "prm", "--first", "zero"], "--from has no effect"),
         (["--first", "drop"], "no rule"),
-        (["--label", "mean"], "mean"),
+        (["--label", "mean"], 'no label "mean"'),
+        (["--label", "value:z=-1"], "--label value:z=-1: z=-1: expected a number from 0"),
+        (["--label", "soft", "--label", "soft:backup=max"], "asked for twice"),
+        (["--pool"], "--pool has no effect"),
+        (["--regroup"], "--regroup has no effect"),
+        (["--label", "soft:as=first", "--first", "zero"], "labels.first"),
+        (["--merge", "0"], "--merge"),
     ],
 )
 def test_command_refuses_what_would_do_nothing(
@@ -377,3 +383,34 @@ def test_command_names_the_line(work: Workdir) -> None:
     done = work.run("step-label", "in.jsonl")
     assert done.status == 3 and len(done.lines) == 1
     assert done.err.startswith('step-label: in.jsonl:3: no "tree": run step-rollout')
+
+
+def test_command_lists_the_labels(work: Workdir) -> None:
+    done = work.run("step-label", "--list")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.decode() == labels.listing() + "\n"
+
+
+def test_command_pools_groups(work: Workdir) -> None:
+    records = []
+    for number, steps in enumerate([["a\n", "b"], ["a\n", "c\n", "d"], ["x"]]):
+        record = trace(steps, {1: [1.0, 0.0]} if number < 2 else {}, 0.0, id=str(number))
+        record |= {"split": {"by": "lines"}, "group": "g" if number < 2 else "h"}
+        record["tree"]["draw"] = [d + 2 * number if d >= 0 else d for d in record["tree"]["draw"]]
+        records.append(record)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    label = ["--label", "soft:backup=pooled"]
+    apart = [json.loads(line) for line in work.run("step-label", *label, input=lines).lines]
+    assert [one["labels"]["soft"]["n"] for one in apart] == [[2, 1], [2, 0, 1], [1]]
+    done = work.run("step-label", "--pool", *label, input=lines)
+    assert (done.status, done.err) == (0, "")
+    pooled = [json.loads(line) for line in done.lines]
+    assert [one["labels"]["soft"]["n"] for one in pooled] == [[4, 1], [4, 0, 1], [1]]
+    mixed = "".join(json.dumps(records[index]) + "\n" for index in (0, 2, 1))
+    assert "--regroup" in work.run("step-label", "--pool", *label, input=mixed).err
+    sorted_again = work.run("step-label", "--pool", "--regroup", *label, input=mixed)
+    assert sorted(sorted_again.lines) == sorted(done.lines)
+    records[1]["tree"]["spine"] = []
+    bad = "".join(json.dumps(record) + "\n" for record in records)
+    failed = work.run("step-label", "--pool", *label, input=bad)
+    assert failed.status == 3 and failed.err.startswith("step-label: <stdin>:2: ")

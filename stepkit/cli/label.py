@@ -97,6 +97,8 @@ def main(
     if score is not None and (rule is None or rule.kind != "below"):
         raise UsageError("--from has no effect without --first below:T")
     wanted = labels.parse_all(names) if names else None
+    if rule is not None and any(one.name == "first" for one in wanted or ()):
+        raise UsageError("labels.first is what --first writes; choose another as=NAME")
     if pool and not any(one.pools for one in wanted or ()):
         raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
     if streams.regroup and not pool:
