@@ -14,9 +14,10 @@ from test_labels import error, one, trace
 
 from stepkit.core import labels
 from stepkit.core import tree as trees
+from stepkit.core.labels import stops
 from stepkit.core.labels.first import FirstRule
 from stepkit.core.labels.table import ROWS
-from stepkit.core.stats import Rate, best_of, drop_score
+from stepkit.core.stats import Rate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
 
 Json = dict[str, Any]
@@ -467,3 +468,126 @@ def test_random_labels_never_impute(monkeypatch: pytest.MonkeyPatch) -> None:
                 decided = [o for o in draws[state] if o is not None]
                 if name in ("value", "soft", "hard", "threshold", "ternary", "entropy", "relative"):
                     assert x is None or decided, name
+
+
+# ---- draws that a rule stopped --------------------------------------------------------------
+
+
+def stopped(rule: str, *counts: tuple[int, int], verdict: float = 1.0) -> Json:
+    """A trace whose draws at each state were stopped by ``rule``."""
+    record = trace([f"{i}\n" for i in range(len(counts))], shares(*counts), verdict)
+    for state in range(len(counts)):
+        record["tree"]["rule"][state] = rule
+    return record
+
+
+def test_values_are_corrected_for_a_stop_at_the_first_success() -> None:
+    record = stopped("first-success:most=8", (1, 1), (1, 4), (0, 8), (1, 2), verdict=0.0)
+    value = made("value", record)
+    assert value["root"]["x"] == 1.0
+    assert value["x"] == [0.0, 0.0, 0.0, 0.0]
+    assert value["k"] == [1, 0, 1, 0] and value["n"] == [4, 8, 2, 1]  # the counts stay
+    assert value["low"] == [None, None, None, 0.0]
+    assert made("soft", record)["x"] == value["x"]
+    assert made("hard", record)["x"] == [1, 0, 1, 0] and made("hard", record)["first"] == 1
+    assert made("sorm", record)["x"] == [1, 1, 1, 0]
+    zero = one(record, first=FirstRule.parse("zero"))["first"]
+    assert zero["first"] == 1
+    best = made("best-of:k=2", record)
+    assert best["x"] == [None, None, None, 0.0] and best["why"][0].startswith("stopped by first-")
+    assert made("pivotal", record)["x"] == [None] * 4
+    assert made("entropy", record)["x"] == [0.0, 0.0, 0.0, 0.0]
+    for rule in ("drop:0.5", "below:0.5"):
+        assert "zero or posterior" in error(record, first=FirstRule.parse(rule))
+
+
+def test_the_posterior_does_not_care_what_stopped_the_draws() -> None:
+    counts = [(1, 1), (1, 1), (0, 8), (0, 8)]
+    fixed = one(stopped("fixed", *counts, verdict=0.0), first=FirstRule.parse("posterior"))
+    other = one(
+        stopped("first-success:most=8", *counts, verdict=0.0), "hard",
+        first=FirstRule.parse("posterior"),
+    )  # fmt: skip
+    assert fixed["first"] == other["first"] and fixed["first"]["first"] == 1
+
+
+@pytest.mark.parametrize("rule", ["", "fixed", "fixed:k=4", "budget:draws"])
+def test_rules_that_did_not_look_change_nothing(rule: str) -> None:
+    counts = [(1, 4), (2, 4)]
+    assert one(stopped(rule, *counts)) == one(trace(["0\n", "1\n"], shares(*counts)))
+
+
+def test_values_from_an_unknown_rule_or_impossible_counts_are_refused() -> None:
+    unknown = stopped("oracle:p=0.5", (1, 4), (2, 4))
+    assert 'unknown rule "oracle:p=0.5"' in error(unknown, "value")
+    assert made("hard", unknown)["x"] == [1, 1]
+    beyond = stopped("first-success:most=8", (2, 4), (1, 1))
+    assert '2 of 4 draws is not where "first-success:most=8" stops' in error(beyond, "soft")
+    for rule in ("first-success", "first-success:most=x", "wilson:half=0.1"):
+        assert "unknown rule" in error(stopped(rule, (1, 1), (1, 1)), "progress")
+    beyond["split"] = {"by": "lines"}
+    assert "cannot be pooled" in error(beyond, "soft:backup=pooled")
+    number = stopped("fixed", (1, 1), (1, 1))
+    number["tree"]["rule"][0] = 8
+    assert 'field "tree.rule"' in error(number, "hard")
+
+
+def test_a_stopped_value_is_right_on_average() -> None:
+    """Wilson half-width 0.2, from 4 to 20 draws, at p = 0.15: k/n is biased, the value is not."""
+    rng = random.Random(5)
+    rule = "wilson:half=0.2,z=1.96,least=4,most=20"
+    plain, corrected, runs = 0.0, [], 3000
+    for _ in range(runs):
+        k = n = 0
+        while True:
+            k, n = k + (rng.random() < 0.15), n + 1
+            low, high = wilson(k, n)
+            if n == 20 or (n >= 4 and (high - low) / 2 <= 0.2):
+                break
+        corrected.append(stops.unbiased(rule, float(k), n))
+        plain += k / n / runs
+    mean = sum(corrected) / runs
+    spread = (sum((x - mean) ** 2 for x in corrected) / runs) ** 0.5
+    assert mean == pytest.approx(0.15, abs=4 * spread / runs**0.5)
+    assert abs(plain - 0.15) > 4 * spread / runs**0.5
+
+
+# ---- what published labellers got wrong -----------------------------------------------------
+
+
+def test_states_behind_an_early_stop_are_null_and_not_zero() -> None:
+    """VisualPRM and Cliff-token fill the rest of a trace with 0 after the first 0."""
+    record = trace(list("abcd"), shares((2, 2), (0, 2)), None)
+    for row in ROWS:
+        if row.name not in ("consensus", "weighted"):
+            assert made(row.name, record)["x"][2:] == [None, None], row.name
+    assert made("value", record)["n"] == [2, 0, 0, 0]
+
+
+def test_ten_draws_that_agree_still_have_an_interval() -> None:
+    """VinePPO's Wald interval has no width at 0 and 1, and stops there."""
+    for k in (0, 10):
+        label = made("value", trace(["a", "b"], shares((5, 10), (k, 10))))
+        assert label["high"][0] - label["low"][0] > 0.2
+
+
+def test_values_that_come_back_do_not_move_the_first_zero() -> None:
+    """A zero followed by a success is where the rule says; only the posterior sees the rest."""
+    record = trace(list("abcd"), shares((6, 8), (0, 8), (6, 8), (7, 8)), 1.0)
+    assert made("hard", record)["first"] == 0
+    entry = one(record, first=FirstRule.parse("posterior"))["first"]
+    assert entry["first"] == -1 and entry["total"] > 0.9
+
+
+@pytest.mark.parametrize("first", ["1", 1.0, True, 3, -2])
+def test_an_index_is_a_number_from_0_to_the_last_step(first: object) -> None:
+    record = trace(list("abc"), shares((1, 1), (1, 1), (1, 1)), 1.0)
+    record["labels"] = {"gold": {"of": "validity", "by": "human", "first": first}}
+    assert "expected a step (0 .. 2)" in error(record, "hard", "consensus:of=hard+gold")
+
+
+def test_a_truncated_draw_is_never_wrong_by_itself() -> None:
+    record = trace(["a", "b"], {0: [1.0], 1: [None, None, 1.0]}, 1.0)
+    assert made("soft", record)["x"][0] == 1.0 and made("soft", record)["undecided"][0] == 2
+    assert made("best-of:k=1", record)["x"][0] == 1.0
+    assert made("best-of:k=3", record)["x"][0] is None

@@ -19,7 +19,8 @@ from typing import Any
 
 from stepkit.core import trace
 from stepkit.core.labels import firsts
-from stepkit.core.labels.evidence import DRAWS, UNDECIDED, Field
+from stepkit.core.labels.block import Block
+from stepkit.core.labels.evidence import DRAWS, UNDECIDED
 from stepkit.core.labels.first import FirstRule, first_error
 from stepkit.core.labels.source import Source
 from stepkit.core.labels.table import DEFAULT, Wanted, listing, parse_all
@@ -70,7 +71,7 @@ def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]
                 places[index] = len(places)
         except DataError as error:
             errors[index] = error
-    block = Field([records[index] for index in places], settings.undecided, settings.pool)
+    block = Block([records[index] for index in places], settings.undecided, settings.pool)
     results: list[Json | DataError] = []
     for index, record in enumerate(records):
         try:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepkit.core.labels.evidence import DRAWS, Evidence, Field
+from stepkit.core.labels.block import Block
+from stepkit.core.labels.evidence import DRAWS, Evidence
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
@@ -25,7 +26,7 @@ class Source:
     """
 
     record: Json
-    traces: Field | None
+    traces: Block | None
     index: int = 0
     sampler: str | None = None
     backup: str = DRAWS

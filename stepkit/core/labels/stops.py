@@ -1,12 +1,81 @@
-"""What a rule that stopped the drawing does to k / n, and what can be done about it."""
+"""What a rule that stopped the drawing does to k / n, and what can be done about it.
+
+``tree.rule`` says at a node drawn from why drawing stopped: ``NAME[:PARAMETER=VALUE,...]``. A rule
+that looked at the draws makes k / n biased. What that means for a label:
+
+* labels of the value: the unbiased rate for that very rule (stats.unbiased_rate); refused for a
+  rule that is not known here, and for counts that the rule cannot have left;
+* ``hard``, ``sorm`` and the first error by ``zero`` ask whether any draw came out right: exact
+  under a stop at the first success, which changes nothing but the cost;
+* the posterior over the first error sees the draws through their likelihood, to which no rule
+  matters;
+* intervals, tests, ``best-of``, pooling and the first error by ``drop`` and ``below`` have no such
+  correction: null or refused.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
+
+from stepkit.core import stats
+from stepkit.errors import DataError
+
+Stops = Callable[[int, int], bool]
+
+BLIND = ("", "fixed", "budget")
+"""Names of rules that did not look at outcomes."""
+
 
 def looking(rule: object) -> str:
-    """The rule as it is written in ``tree.rule`` when it looked at the draws, else ""."""
-    return ""
+    """``rule`` as it stands in ``tree.rule`` if it looked at the draws, else "".
+
+    Raises DataError for anything but a text.
+    """
+    if rule is None:
+        return ""
+    if not isinstance(rule, str):
+        raise DataError("expected a text", "tree.rule")
+    return "" if rule.partition(":")[0] in BLIND else rule
 
 
 def unbiased(rule: str, k: float, n: int) -> float:
-    return k / n
+    """The value of a state whose draws ``rule`` stopped at k right of n. Raises DataError."""
+    rate = _rate(rule, int(k), n) if k.is_integer() else None
+    if rate is None:
+        raise DataError(
+            f'{k:g} of {n} draws is not where "{rule}" stops, so their share cannot be corrected; '
+            "hard labels and --first posterior still can be made",
+            "tree.rule",
+        )
+    return rate
+
+
+@lru_cache(maxsize=4096)
+def _rate(rule: str, k: int, n: int) -> float | None:
+    return stats.unbiased_rate(k, n, _stops(rule))
+
+
+def _stops(rule: str) -> Stops:
+    """Where ``rule`` stops, as a function of the decided draws so far. Raises DataError."""
+    name, _, rest = rule.partition(":")
+    try:
+        given = {key: float(value) for key, _, value in (p.partition("=") for p in rest.split(","))}
+        most = given["most"]
+        if name == "first-success":
+            return lambda k, n: k > 0 or n >= most
+        if name == "wilson":
+            half, least, z = given["half"], given["least"], given["z"]
+            return lambda k, n: n >= most or (n >= least and _half_width(k, n, z) <= half)
+    except (KeyError, ValueError):
+        pass
+    raise DataError(
+        f'unknown rule "{rule}": it is not known how it changes a value; hard labels and '
+        "--first posterior still can be made",
+        "tree.rule",
+    )
+
+
+def _half_width(k: int, n: int, z: float) -> float:
+    low, high = stats.wilson(k, n, z)
+    return (high - low) / 2
