@@ -365,6 +365,7 @@ def test_command_replaces_its_own_labels_in_place(work: Workdir) -> None:
         (["--label", "soft", "--label", "soft:backup=max"], "asked for twice"),
         (["--pool"], "--pool has no effect"),
         (["--regroup"], "--regroup has no effect"),
+        (["--nodes", "--label", "gae"], "--nodes has no effect"),
         (["--label", "soft:as=first", "--first", "zero"], "labels.first"),
         (["--merge", "0"], "--merge"),
     ],
@@ -414,3 +415,17 @@ def test_command_pools_groups(work: Workdir) -> None:
     bad = "".join(json.dumps(record) + "\n" for record in records)
     failed = work.run("step-label", "--pool", *label, input=bad)
     assert failed.status == 3 and failed.err.startswith("step-label: <stdin>:2: ")
+
+
+def test_command_labels_nodes_and_keeps_the_tree(work: Workdir) -> None:
+    record = trace(["a", "b"], {0: [1], 1: [0, None]})
+    text = json.dumps(record)
+    line = text.replace('"spine"', '"mine": [1.10], "labels": {"old": {}}, "spine"') + "\n"
+    done = work.run("step-label", "--nodes", "--label", "soft", "--label", "gae", input=line)
+    assert (done.status, done.err) == (0, "")
+    made = json.loads(done.lines[0])
+    assert list(made["labels"]) == ["soft", "gae"]
+    assert list(made["tree"]["labels"]) == ["old", "soft"]
+    assert made["tree"]["labels"]["soft"]["x"] == [1.0, 0.0, 1.0, 1.0, 0.0, None]
+    assert b'"mine": [1.10]' in done.lines[0]
+    assert work.run("step-label", "--nodes", "--label", "soft", input=done.out).out == done.out

@@ -591,3 +591,54 @@ def test_a_truncated_draw_is_never_wrong_by_itself() -> None:
     assert made("soft", record)["x"][0] == 1.0 and made("soft", record)["undecided"][0] == 2
     assert made("best-of:k=1", record)["x"][0] == 1.0
     assert made("best-of:k=3", record)["x"][0] is None
+
+
+# ---- every node of a tree -------------------------------------------------------------------
+
+
+def nodes(text: str, record: Json, **settings: Any) -> Json:
+    wanted = labels.parse_all([text])
+    (result,) = labels.label_nodes([record], labels.Settings(wanted, **settings))
+    assert isinstance(result, dict), result
+    return result[wanted[0].name]
+
+
+def test_every_node_has_its_value_and_its_progress() -> None:
+    record = searched()  # root: a (b), z wrong; a: b, x, z wrong; x: right, wrong, wrong
+    value = nodes("value:backup=leaves", record)
+    assert value["x"] == [0.2, 0.25, 1.0, pytest.approx(1 / 3), 1.0, 0.0, 0.0, 0.0, 0.0]
+    assert value["n"] == [5, 4, 1, 3, 1, 1, 1, 1, 1] and "root" not in value
+    assert value["meta"]["backup"] == "leaves"
+    progress = nodes("progress:backup=leaves", record)["x"]
+    parents = record["tree"]["parent"]
+    assert progress[0] is None
+    for node in range(1, 9):
+        assert progress[node] == pytest.approx(value["x"][node] - value["x"][parents[node]])
+    assert nodes("soft", record)["x"] == [None, None, 1.0, None, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_nodes_of_a_chain_agree_with_the_trace() -> None:
+    record = trace(["a", "b", "c"], shares((1, 4), (3, 4), (0, 4)), 0.0)
+    for text in ("value", "hard", "ternary", "best-of:k=2", "entropy", "progress", "pivotal"):
+        own, every = made(text, record), nodes(text, record)
+        for name, column in own.items():
+            if isinstance(column, list):
+                assert every[name][1:4] == column, (text, name)
+                assert len(every[name]) == len(record["tree"]["parent"])
+        assert "first" not in every
+    undecided = trace(["a", "b"], {0: [None]}, 1.0)
+    assert nodes("soft", undecided)["undecided"] == [1, 0, 0, 1]
+    assert nodes("soft", undecided, undecided="wrong")["x"] == [0.0, None, 1.0, 0.0]
+
+
+def test_a_backup_of_visits_needs_visits() -> None:
+    record = searched()
+    good = labels.parse_all(["soft:backup=visits"])
+    bad = searched()
+    bad["tree"]["visits"] = [99]
+    none = searched()
+    del none["tree"]["visits"]
+    results = labels.label([record, bad, none], labels.Settings(good))
+    assert isinstance(results[0], dict)
+    assert 'field "tree.visits": expected' in str(results[1])
+    assert 'field "tree.visits": missing' in str(results[2])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -14,6 +15,8 @@ from stepkit.run import Result, Streams, blocks, groups
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
+
+Made: TypeAlias = schema.Json | DataError
 
 
 def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -67,6 +70,11 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
     help="Let backup=pooled and backup=later draw on all traces of a group.",
 )
 @click.option(
+    "--nodes",
+    is_flag=True,
+    help="Label every node of the tree, too, in tree.labels.",
+)
+@click.option(
     "--merge",
     metavar="N",
     type=click.IntRange(min=1),
@@ -83,6 +91,7 @@ def main(
     sampler: str | None,
     undecided: str,
     pool: bool,
+    nodes: bool,
     merge: int | None,
 ) -> None:
     """Turn the evidence in a trace's tree into labels of its steps.
@@ -103,11 +112,16 @@ def main(
         raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
+    if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
+        raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
     settings = labels.Settings(wanted, rule, score, sampler, undecided, pool)
 
     def block(records: list[Record]) -> list[Result]:
-        results = labels.label([record.data for record in records], settings)
-        return [_labelled(*pair, merge or 0) for pair in zip(records, results, strict=True)]
+        data = [record.data for record in records]
+        results: Sequence[Made] = labels.label(data, settings)
+        of_nodes: Sequence[Made] = labels.label_nodes(data, settings) if nodes else [{}] * len(data)
+        made = zip(records, results, of_nodes, strict=True)
+        return [_labelled(*one, merge or 0) for one in made]
 
     def group(records: list[Record]) -> list[Record]:
         made: list[Record] = []
@@ -123,12 +137,19 @@ def main(
         blocks(streams, block)
 
 
-def _labelled(record: Record, result: schema.Json | DataError, merge: int) -> Result:
+def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Result:
     if isinstance(result, DataError):
         return result
+    if isinstance(of_nodes, DataError):
+        return of_nodes
     try:
         twins = [_merged(record, result, step) for step in _to_merge(record, merge)]
         record.merge("labels", result)
+        if of_nodes:
+            old = record.data["tree"].get("labels") or {}
+            if not isinstance(old, dict):
+                raise DataError("expected an object", "tree.labels")
+            record.merge("tree", {"labels": old | of_nodes})
     except DataError as error:
         return error
     if schema.VERSION_KEY not in record.data:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from stepkit.core import kernels
@@ -84,12 +85,13 @@ def back_up(forest: Forest, ended: array[int]) -> dict[str, Backup]:
 def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> Backup:
     """``visits`` of every node: N and Q as the search had them, whoever drew.
 
-    Raises DataError for visits that are no nodes; a tree without ``visits`` has none.
+    A tree whose visits are missing or no nodes has none; ``checked_visits`` says so.
     """
     size = forest.offsets[-1]
     visits = array("q")
     for start, tree in zip(forest.offsets, trees, strict=False):
-        visits.extend(start + leaf for leaf in checked_visits(tree))
+        with suppress(DataError):
+            visits.extend([start + leaf for leaf in checked_visits(tree)])
     k = array("d", bytes(8 * size))
     n, undecided = array("q", bytes(8 * size)), array("q", bytes(8 * size))
     kernels.replay(size + len(visits), visits, forest.parent, forest.outcome, k, n, undecided)

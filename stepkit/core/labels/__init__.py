@@ -13,7 +13,7 @@ Draws that were stopped by a rule that looked at them: see stops.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,16 @@ from stepkit.core.labels.table import DEFAULT, Wanted, listing, parse_all
 from stepkit.errors import DataError
 from stepkit.schema import steps
 
-__all__ = ["UNDECIDED", "FirstRule", "Settings", "first_error", "label", "listing", "parse_all"]
+__all__ = [
+    "UNDECIDED",
+    "FirstRule",
+    "Settings",
+    "first_error",
+    "label",
+    "label_nodes",
+    "listing",
+    "parse_all",
+]
 
 Json = dict[str, Any]
 
@@ -61,13 +70,28 @@ def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]
 
     All trees of the block are counted by one kernel call per sampler.
     """
+    return _each(records, settings, _made)
+
+
+def label_nodes(records: Sequence[Json], settings: Settings) -> list[Json | DataError]:
+    """New entries of ``tree.labels`` for each record, or its error: columns [n_nodes].
+
+    Those of the labels asked for that a node of a tree has by itself (table.OF_NODES), the root's
+    numbers first. A node that ended, a step or a whole remainder, has its own outcome for a value.
+    """
+    return _each(records, settings, _made_for_nodes)
+
+
+def _each(
+    records: Sequence[Json], settings: Settings, make: Callable[[Source, Settings], Json]
+) -> list[Json | DataError]:
     errors: dict[int, DataError] = {}
     places: dict[int, int] = {}
     for index, record in enumerate(records):
         try:
-            count = steps(record)
+            own = steps(record)
             if record.get("tree") is not None:
-                trace.spine_tree(record, count)
+                trace.spine_tree(record, own)
                 places[index] = len(places)
         except DataError as error:
             errors[index] = error
@@ -78,7 +102,7 @@ def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]
             if index in errors:
                 raise errors[index]
             traces = block if index in places else None
-            results.append(_made(Source(record, traces, places.get(index, 0)), settings))
+            results.append(make(Source(record, traces, places.get(index, 0)), settings))
         except DataError as error:
             results.append(error)
     return results
@@ -91,10 +115,7 @@ def _made(source: Source, settings: Settings) -> Json:
     if wanted is None:
         wanted = () if scored and source.traces is None else _DEFAULT
     for one in wanted:
-        source.sampler, source.backup = one.sampler or settings.sampler, one.backup
-        source.meta = {}
-        entry = one.row.make(source, **one.parameters)
-        source.new[one.name] = {**entry, "meta": source.meta | one.meta | entry.get("meta", {})}
+        source.new[one.name] = _entry(source, one, settings)
     if rule is not None and scored:
         source.new["first"] = firsts.of_score(rule, source.record, settings.score)
     elif rule is not None:
@@ -102,6 +123,28 @@ def _made(source: Source, settings: Settings) -> Json:
         entry = firsts.of_draws(rule, source.evidence())
         source.new["first"] = {**entry, "meta": entry["meta"] | source.meta}
     return source.new
+
+
+def _entry(source: Source, wanted: Wanted, settings: Settings) -> Json:
+    source.sampler, source.backup = wanted.sampler or settings.sampler, wanted.backup
+    source.meta = {}
+    entry = wanted.row.make(source, **wanted.parameters)
+    return {**entry, "meta": source.meta | wanted.meta | entry.get("meta", {})}
+
+
+def _made_for_nodes(source: Source, settings: Settings) -> Json:
+    source.nodes = True
+    found: Json = {}
+    for one in settings.labels or _DEFAULT:
+        if one.for_nodes:
+            entry = _entry(source, one, settings)
+            root = entry.pop("root", {})
+            entry.pop("first", None)
+            found[one.name] = {
+                name: [root.get(name), *column] if isinstance(column, list) else column
+                for name, column in entry.items()
+            }
+    return found
 
 
 def _has_score(source: Source, settings: Settings) -> bool:

@@ -20,8 +20,15 @@ from stepkit.errors import DataError
 Json = dict[str, Any]
 
 
+class _End(NamedTuple):
+    """How an attempt ended: its outcome, or whether that is undecided; neither when it failed."""
+
+    outcome: float | None
+    undecided: bool
+
+
 class _Columns(NamedTuple):
-    """Evidence at every state of a trace, before the verdict takes the last one's place."""
+    """Evidence at every state, before verdicts take the place of draws where attempts ended."""
 
     k: list[float]
     n: list[int]
@@ -29,13 +36,13 @@ class _Columns(NamedTuple):
     carried: list[float | None] | None
     stopped: list[str]
 
-    def end(self, outcome: float | None, finish: str) -> None:
-        """Give the last state the verdict in place of draws, of which there can be none."""
-        self.k[-1], self.n[-1] = outcome or 0.0, int(outcome is not None)
-        self.undecided[-1] = int(outcome is None and finish != "error")
-        self.stopped[-1] = ""
+    def settle(self, state: int, end: _End) -> None:
+        """Give a state the verdict in place of draws, of which there can be none."""
+        self.k[state], self.n[state] = end.outcome or 0.0, int(end.outcome is not None)
+        self.undecided[state] = int(end.undecided)
+        self.stopped[state] = ""
         if self.carried is not None:
-            self.carried[-1] = outcome
+            self.carried[state] = end.outcome
 
 
 class _Counted(NamedTuple):
@@ -67,52 +74,67 @@ class Block:
         self._counted: dict[str | None, _Counted] = {}
         self._backups: dict[tuple[str | None, str], backups.Backup] = {}
         self._pools: dict[tuple[str, int], dict[str, pooling.State]] = {}
-        self._evidence: dict[tuple[int, str | None, str], Evidence] = {}
+        self._evidence: dict[tuple[int, str | None, str, bool], Evidence] = {}
 
-    def evidence(self, index: int, wanted: str | None, backup: str) -> Evidence:
+    def evidence(self, index: int, wanted: str | None, backup: str, nodes: bool) -> Evidence:
         """The evidence of trace ``index``.
 
         Args:
             wanted: the sampler, by id or index; None is the only one.
             backup: one of BACKUPS.
+            nodes: of all nodes of its tree, not of the trace's own states; not for pooled ones.
 
         Raises DataError when the sampler is not there or not the only one.
         """
-        key = (index, wanted, backup)
+        key = (index, wanted, backup, nodes)
         if key not in self._evidence:
-            self._evidence[key] = self._gathered(index, wanted, backup)
+            self._evidence[key] = self._gathered(*key)
         return self._evidence[key]
 
-    def _gathered(self, index: int, wanted: str | None, backup: str) -> Evidence:
+    def _gathered(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> Evidence:
         counted = self._count(wanted)
         sampler = counted.ids[index]
         if isinstance(sampler, DataError):
             raise sampler
         record, tree = self.records[index], self.trees[index]
-        states = [schema.ROOT, *tree.get("spine", [])]
-        outcome, finish = trace.verdict(record, tree) if len(states) > 1 else (None, "")
+        spine = tree.get("spine", [])
+        nodes = list(range(len(tree["parent"]))) if all_nodes else [schema.ROOT, *spine]
+        ends = {node: self._end(index, node) for node in nodes if tree["finish"][node]}
+        if spine:
+            ends[spine[-1]] = self._verdict(*trace.verdict(record, tree))
 
         def outcomes(state: int) -> list[float]:
-            if 0 < state == len(states) - 1:
-                found = [outcome] if finish != "error" else []
-            else:
-                found = [draw.outcome for draw in self._draws(index, counted, states[state], "")]
-            if self.undecided == "wrong":
-                return [x or 0.0 for x in found]
+            end = ends.get(nodes[state])
+            draws = self._draws(index, counted, nodes[state], "")
+            found = [draw.outcome for draw in draws] if end is None else [end.outcome]
             return [x for x in found if x is not None]
 
         if backup in pooling.NAMES:
             columns = self._pooled(index, wanted, backup)
         elif backup in backups.NAMES:
-            columns = self._backed_up(index, wanted, backup, states)
+            columns = self._backed_up(index, wanted, backup, nodes)
         else:
-            columns = self._drawn(index, counted, states)
-        if len(states) > 1:
-            if outcome is None and finish != "error" and self.undecided == "wrong":
-                outcome = 0.0
-            columns.end(outcome, finish)
-        assistant = trace.assistant_steps(record, len(states) - 1)
-        return Evidence(*columns, assistant, outcomes, sampler, backup)
+            columns = self._drawn(index, counted, nodes)
+        for state, node in enumerate(nodes):
+            if node in ends:
+                columns.settle(state, ends[node])
+        if all_nodes:
+            before, assistant = tree["parent"], [True] * (len(nodes) - 1)
+        else:
+            before = list(range(-1, len(nodes) - 1))
+            assistant = trace.assistant_steps(record, len(nodes) - 1)
+        settled = [node in ends for node in nodes]
+        return Evidence(*columns, before, settled, assistant, outcomes, sampler, backup)
+
+    def _end(self, index: int, node: int) -> _End:
+        tree = self.trees[index]
+        return self._verdict(tree["outcome"][node], tree["finish"][node])
+
+    def _verdict(self, outcome: float | None, finish: str) -> _End:
+        failed = finish == "error"
+        if outcome is None and not failed and self.undecided == "wrong":
+            outcome = 0.0
+        return _End(None if outcome is None else float(outcome), outcome is None and not failed)
 
     def right_texts(self, index: int, wanted: str | None, state: int) -> list[str]:
         """The texts of the right draws made at a state of trace ``index``."""
@@ -153,6 +175,8 @@ class Block:
         self, index: int, wanted: str | None, name: str, states: Sequence[int]
     ) -> _Columns:
         """Values carried up from below."""
+        if name == "visits" and not backups.checked_visits(self.trees[index]):
+            raise DataError("missing: only a tree search leaves visits", "tree.visits")
         backup = self._backup(wanted, name)
         start = self.forest.offsets[index]
         n = [backup.n[start + node] for node in states]

@@ -54,7 +54,7 @@ def _distances(evidence: Evidence, lengths: Callable[[int], Sequence[int]]) -> l
     onward: int | None = None
     for state in reversed(range(len(evidence.n))):
         ways = [] if onward is None else [onward + 1]
-        if state == evidence.ended:
+        if evidence.settled[state]:
             ways += [0] if (evidence.values[state] or 0) > 0 else []
         else:
             ways += lengths(state)

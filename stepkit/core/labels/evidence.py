@@ -1,7 +1,7 @@
-"""What a trace has as evidence: the counts and the value at every state.
+"""What a trace, or a whole tree, has as evidence: the counts and the value at every state.
 
-State 0 is the root (the empty prefix), state t + 1 the prefix that ends with step t. The last state
-ended, so its value is the trace's own verdict.
+Of a trace, state 0 is the root (the empty prefix) and state t + 1 the prefix that ends with step t;
+of a tree, states are its nodes. A state that ended has its verdict for a value, and no draws.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from stepkit.core import backups, pooling, stats
 from stepkit.core.labels import stops
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 DRAWS = "draws"
 COUNTED = (DRAWS, "pooled")
@@ -32,7 +33,9 @@ class Evidence:
         k, n, undecided: [n_states] sum of the outcomes, decided draws, draws without a verdict.
         carried: [n_states] the values of a backup that are no share of draws; else None.
         stopped: [n_states] the rule that looked at the draws and stopped them, "" for none.
-        assistant: [n_steps] is the step the model's own?
+        before: [n_states] the state that a state was reached from, -1 for the root.
+        settled: [n_states] did the attempt end there?
+        assistant: [n_steps] is the step to each state but the root the model's own?
         outcomes: state -> the decided outcomes drawn there, in file order (backup ``draws``).
         sampler: id of the sampler that was counted; "" when nothing was drawn.
         backup: one of BACKUPS.
@@ -43,15 +46,17 @@ class Evidence:
     undecided: list[int]
     carried: list[float | None] | None
     stopped: list[str]
+    before: list[int]
+    settled: list[bool]
     assistant: list[bool]
     outcomes: Callable[[int], list[float]]
     sampler: str
     backup: str = DRAWS
 
-    @property
-    def ended(self) -> int:
-        """The state whose value is the verdict and no estimate; -1 for a bare problem."""
-        return len(self.n) - 1 if len(self.n) > 1 else -1
+    def moves(self, states: Sequence[T]) -> list[tuple[T, T]]:
+        """For each step what ``states`` holds for the state before it and for the one after it."""
+        moves = zip(self.before, states, strict=True)
+        return [(states[before], after) for before, after in moves][1:]
 
     @cached_property
     def values(self) -> list[float | None]:
@@ -87,16 +92,16 @@ class Evidence:
         return int(k), n
 
     def interval(self, state: int, z: float) -> tuple[float | None, float | None]:
-        """Wilson's interval; the state that ended has one without a width.
+        """Wilson's interval; a state that ended has one without a width.
 
         (None, None) without evidence, for outcomes that are no rate (outside 0 .. 1), for backups
         that are no share of draws, and where a rule that looked at the draws stopped them.
         """
         k, n = self.k[state], self.n[state]
         known = self.backup in COUNTED and not self.stopped[state]
-        if not n or not 0 <= k <= n or not (known or state == self.ended):
+        if not n or not 0 <= k <= n or not (known or self.settled[state]):
             return None, None
-        return (k / n, k / n) if state == self.ended else stats.wilson(k, n, z)
+        return (k / n, k / n) if self.settled[state] else stats.wilson(k, n, z)
 
     def masked(self, states: Sequence[Any]) -> list[Any]:
         """Per step, from per state: null at steps that are not the model's."""

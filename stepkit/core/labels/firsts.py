@@ -41,9 +41,9 @@ def _posterior(rule: FirstRule, evidence: Evidence) -> Json:
     """The most probable first error, with the probability of every step (core/changepoint.py)."""
     counts = [evidence.whole_counts(state) for state in range(len(evidence.n))]
     right = None
-    if evidence.ended >= 0:
+    if evidence.settled[-1]:
         counts.pop()
-        verdict = evidence.values[evidence.ended]
+        verdict = evidence.shares[-1]
         right = None if verdict is None else verdict > 0
     found = changepoint.posterior(counts, evidence.assistant, right)
     mode = found.mode

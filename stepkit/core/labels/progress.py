@@ -7,7 +7,6 @@ it was made from, whoever made the step before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from stepkit.core import advantages, stats
@@ -17,11 +16,11 @@ from stepkit.core.labels.values import best_of_values
 Json = dict[str, Any]
 
 
-def differences(values: Sequence[float | None]) -> list[float | None]:
+def differences(evidence: Evidence, values: Sequence[float | None]) -> list[float | None]:
     """[n_steps] V_t - V_{t-1}, None where either is unknown."""
     return [
         None if after is None or before is None else after - before
-        for before, after in pairwise(values)
+        for before, after in evidence.moves(values)
     ]
 
 
@@ -32,7 +31,7 @@ def progress(evidence: Evidence, k: int) -> Json:
     draws of one (values.best_of_values).
     """
     values = evidence.values if k == 1 else best_of_values(evidence, k)[0]
-    return evidence.steps("progress", differences(values))
+    return evidence.steps("progress", differences(evidence, values))
 
 
 def effective(evidence: Evidence, prover: Evidence, alpha: float, k: int) -> Json:
@@ -44,7 +43,7 @@ def effective(evidence: Evidence, prover: Evidence, alpha: float, k: int) -> Jso
     values = prover.values if k == 1 else best_of_values(prover, k)[0]
     x = [
         None if q is None or a is None else q + alpha * a
-        for q, a in zip(evidence.values[1:], differences(values), strict=True)
+        for q, a in zip(evidence.values[1:], differences(prover, values), strict=True)
     ]
     return evidence.steps("progress", x)
 
@@ -56,7 +55,7 @@ def relative(evidence: Evidence, least: float) -> Json:
     """
     ratios = [
         None if before is None or after is None or before <= 0 else after / before
-        for before, after in pairwise(evidence.values)
+        for before, after in evidence.moves(evidence.values)
     ]
     x = [None if ratio is None else int(ratio >= least) for ratio in ratios]
     return evidence.steps("progress", x, ratio=ratios)
@@ -68,7 +67,7 @@ def look_ahead(evidence: Evidence, gamma: float, window: int) -> Json:
     Where V_t = V_{t-1}, the first change within ``window`` steps ahead is credited, times
     gamma^distance; 0 when there is none. An unknown value on the way makes it unknown.
     """
-    changes = differences(evidence.values)
+    changes = differences(evidence, evidence.values)
     x: list[float | None] = []
     for step in range(len(changes)):
         credit: float | None = 0.0
@@ -98,7 +97,7 @@ def pivotal(evidence: Evidence, margin: float, z: float) -> Json:
     x: list[int | None] = []
     scores: list[float | None] = []
     rates = [_rate(evidence, state) for state in range(len(evidence.n))]
-    for before, after in pairwise(rates):
+    for before, after in evidence.moves(rates):
         if before is None or after is None:
             x.append(None)
             scores.append(None)
@@ -120,7 +119,7 @@ def _rate(evidence: Evidence, state: int) -> stats.Rate | None:
     k, n = evidence.whole_counts(state)
     if not n or evidence.stopped[state]:
         return None
-    return stats.Rate(k, 0.0) if state == evidence.ended else stats.Rate.counted(k, n)
+    return stats.Rate(k, 0.0) if evidence.settled[state] else stats.Rate.counted(k, n)
 
 
 def gae(evidence: Evidence, gamma: float, lam: float) -> Json:

@@ -23,6 +23,7 @@ class Source:
         sampler, backup: of the label that is being made.
         new: the labels made so far, in the order they were asked for.
         meta: what decided the evidence that the label took.
+        nodes: is it made for all nodes of the tree, not for the record's own steps?
     """
 
     record: Json
@@ -32,12 +33,14 @@ class Source:
     backup: str = DRAWS
     new: dict[str, Json] = field(default_factory=dict)
     meta: Json = field(default_factory=dict)
+    nodes: bool = False
 
     def evidence(self, sampler: str | None = None) -> Evidence:
         """The evidence under the label's sampler, or another. Raises DataError without a tree."""
         if self.traces is None:
             raise DataError('no "tree": run step-rollout --method chain first')
-        found = self.traces.evidence(self.index, sampler or self.sampler, self.backup)
+        whose = sampler or self.sampler
+        found = self.traces.evidence(self.index, whose, self.backup, self.nodes)
         self.meta.setdefault("sampler", found.sampler)
         self.meta.setdefault("undecided", self.traces.undecided)
         return found

@@ -85,6 +85,11 @@ class Wanted(NamedTuple):
         return self.backup in pooling.NAMES
 
     @property
+    def for_nodes(self) -> bool:
+        """Can it be written for every node of a tree?"""
+        return self.row.name in OF_NODES and not self.pools
+
+    @property
     def meta(self) -> Json:
         """What of this decides the numbers, for the entry's ``meta``."""
         label = {} if self.name == self.row.name else {"label": self.row.name}
@@ -187,6 +192,9 @@ ROWS = (
 )  # fmt: skip
 
 DEFAULT = ("value", "hard", "progress")
+OF_NODES = ("value", "soft", "hard", "threshold", "ternary", "best-of", "entropy", "progress",
+            "effective", "relative", "pivotal")  # fmt: skip
+"""Labels that look at a state, or at it and the one before: every node of a tree has them."""
 COMMON = ("as", "sampler", "backup")
 
 

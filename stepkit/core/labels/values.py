@@ -107,7 +107,7 @@ def best_of_values(evidence: Evidence, k: int) -> tuple[list[float | None], list
     for state in range(len(evidence.n)):
         right, n = evidence.whole_counts(state)
         reason = None
-        if state == evidence.ended:
+        if evidence.settled[state]:
             x.append(evidence.values[state])  # it ended: there is nothing to draw
         elif evidence.stopped[state]:
             x.append(None)
