@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from work import Workdir
 from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import FirstRule, Settings, first_error
+from stepkit.core.labels.block import Block
 from stepkit.errors import DataError, UsageError
 
 Json = dict[str, Any]
@@ -429,3 +431,20 @@ def test_command_labels_nodes_and_keeps_the_tree(work: Workdir) -> None:
     assert made["tree"]["labels"]["soft"]["x"] == [1.0, 0.0, 1.0, 1.0, 0.0, None]
     assert b'"mine": [1.10]' in done.lines[0]
     assert work.run("step-label", "--nodes", "--label", "soft", input=done.out).out == done.out
+
+
+@pytest.mark.parametrize("rule", [None, "posterior", "drop:0.5"])
+def test_nothing_holds_a_block_when_it_is_done(rule: str | None) -> None:
+    """Cached evidence and the tracebacks of errors did, in circles: memory grew with the input."""
+    good = trace(["a", "b"], {0: [1], 1: [0]})
+    bad = trace(["a", "b"], {0: [1]}, role=["assistant"])
+    lost = trace(["a", "b"], {0: [0.5]}, samplers=[])
+    first = None if rule is None else FirstRule.parse(rule)
+    gc.collect()
+    gc.disable()
+    try:
+        results = labels.label([good, bad, lost], Settings(first=first))
+        held = [one for one in gc.get_objects() if isinstance(one, Block)]
+    finally:
+        gc.enable()
+    assert len(results) == 3 and not held

@@ -94,17 +94,19 @@ def _each(
                 trace.spine_tree(record, own)
                 places[index] = len(places)
         except DataError as error:
-            errors[index] = error
+            errors[index] = error.with_traceback(None)
     block = Block([records[index] for index in places], settings.undecided, settings.pool)
     results: list[Json | DataError] = []
     for index, record in enumerate(records):
+        if index in errors:
+            results.append(errors[index])
+            continue
+        traces = block if index in places else None
         try:
-            if index in errors:
-                raise errors[index]
-            traces = block if index in places else None
             results.append(make(Source(record, traces, places.get(index, 0)), settings))
         except DataError as error:
-            results.append(error)
+            # With its traceback it would hold the whole block, in a circle that is freed late.
+            results.append(error.with_traceback(None))
     return results
 
 

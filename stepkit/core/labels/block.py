@@ -74,24 +74,17 @@ class Block:
         self._counted: dict[str | None, _Counted] = {}
         self._backups: dict[tuple[str | None, str], backups.Backup] = {}
         self._pools: dict[tuple[str, int], dict[str, pooling.State]] = {}
-        self._evidence: dict[tuple[int, str | None, str, bool], Evidence] = {}
 
-    def evidence(self, index: int, wanted: str | None, backup: str, nodes: bool) -> Evidence:
+    def evidence(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> Evidence:
         """The evidence of trace ``index``.
 
         Args:
             wanted: the sampler, by id or index; None is the only one.
             backup: one of BACKUPS.
-            nodes: of all nodes of its tree, not of the trace's own states; not for pooled ones.
+            all_nodes: of all nodes of its tree, not of the trace's own states; not for pooled ones.
 
         Raises DataError when the sampler is not there or not the only one.
         """
-        key = (index, wanted, backup, nodes)
-        if key not in self._evidence:
-            self._evidence[key] = self._gathered(*key)
-        return self._evidence[key]
-
-    def _gathered(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> Evidence:
         counted = self._count(wanted)
         sampler = counted.ids[index]
         if isinstance(sampler, DataError):
@@ -153,7 +146,7 @@ class Block:
                     ids.append(name)
                 except DataError as error:
                     by.append(schema.UNDRAWN)
-                    ids.append(error)
+                    ids.append(error.with_traceback(None))
             self._counted[wanted] = _Counted(trees.count(self.forest, by), by, ids)
         return self._counted[wanted]
 

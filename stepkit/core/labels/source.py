@@ -23,6 +23,7 @@ class Source:
         sampler, backup: of the label that is being made.
         new: the labels made so far, in the order they were asked for.
         meta: what decided the evidence that the label took.
+        known: the evidence asked for so far, by sampler and backup.
         nodes: is it made for all nodes of the tree, not for the record's own steps?
     """
 
@@ -34,13 +35,17 @@ class Source:
     new: dict[str, Json] = field(default_factory=dict)
     meta: Json = field(default_factory=dict)
     nodes: bool = False
+    known: dict[tuple[str | None, str], Evidence] = field(default_factory=dict)
 
     def evidence(self, sampler: str | None = None) -> Evidence:
         """The evidence under the label's sampler, or another. Raises DataError without a tree."""
         if self.traces is None:
             raise DataError('no "tree": run step-rollout --method chain first')
-        whose = sampler or self.sampler
-        found = self.traces.evidence(self.index, whose, self.backup, self.nodes)
+        key = (sampler or self.sampler, self.backup)
+        found = self.known.get(key)
+        if found is None:
+            # Kept here and not with the block, to which it refers: a circle is never freed.
+            found = self.known[key] = self.traces.evidence(self.index, *key, self.nodes)
         self.meta.setdefault("sampler", found.sampler)
         self.meta.setdefault("undecided", self.traces.undecided)
         return found
