@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from stepkit.core.tree import from_steps
 from stepkit.errors import DataError, FailedError, StepkitError
 from stepkit.model.engine import Counters, Draw, Drawn, Finished, Read, Readout, Request, Sampling
 from stepkit.model.recorded import RecordedEngine, from_json, to_json
-from stepkit.search.chain import chain
+from stepkit.search.chain import start
+from stepkit.search.methods import Setup
 from stepkit.search.sample import flagged_step, sample
 from stepkit.search.scheduler import Attempt, Judge, Judged, Scheduler, Strategy
 from stepkit.search.score import likelihood, token_logit
@@ -93,6 +93,10 @@ class NumberedSampler:
 
     id = "s"
     identity: dict[str, Any] = {"id": "s", "name": "test"}  # noqa: RUF012
+    prefixes = SimpleNamespace(
+        at_cuts=lambda data, steps: [(t,) for t in range(len(steps) + 1)],
+        ends=lambda ids: list(range(1, len(ids) + 1)),
+    )
 
     def draw(self, prefix: tuple[int, ...], purpose: str, number: int) -> Draw:
         return Draw(f"{purpose} {prefix} {number}", prefix, number, Sampling())
@@ -206,13 +210,17 @@ def test_a_failing_model_ends_the_run() -> None:
 
 
 STEPS = ["a\n", "b\n", "c\n"]
-PREFIXES = [(0,), (1,), (2,), (3,)]
 
 
-def grown(engine: Any, k: int, tree: Any = None) -> Any:
-    tree = from_steps(STEPS) if tree is None else tree
-    (result,) = run(engine, [chain(SAMPLER, tree, PREFIXES, STEPS, "42", k)])
-    return result
+def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -> Any:
+    """The tree of ``steps`` with k draws from each prefix; ``tree`` holds some of them."""
+    data: dict[str, Any] = {"problem": "p", "answer": "42"}
+    if steps:
+        data |= {"response": "".join(steps), "steps": list(steps)}
+    if tree is not None:
+        data["tree"] = tree
+    (fields,) = run(engine, [start(Setup(SAMPLER, {"draws": k}), data)])
+    return fields["tree"]
 
 
 def outcomes_at(tree: Any, node: int) -> list[Any]:
@@ -265,22 +273,18 @@ def test_a_draw_that_ended_in_an_error_is_drawn_again() -> None:
 
 def test_chain_judges_the_trace_itself() -> None:
     steps = ["so ", "Answer: 42"]
-    (tree,) = run(
-        CurveEngine(by_seed([0.0, 0.0])),
-        [chain(SAMPLER, from_steps(steps), PREFIXES[:3], steps, "42", 1)],
-    )
+    tree = grown(CurveEngine(by_seed([0.0, 0.0])), 1, steps=steps)
     assert (tree["outcome"][2], tree["final"][2]) == (1.0, "42")
-    (tree,) = run(
-        CurveEngine(by_seed([0.0, 0.0])),
-        [chain(SAMPLER, from_steps(steps), PREFIXES[:3], steps, "42", 1, finish="length")],
-    )
-    assert (tree["outcome"][2], tree["finish"][2]) == (None, "length")
+    data: dict[str, Any] = {"problem": "p", "answer": "42", "response": "so Answer: 42"}
+    data["steps"] = steps
+    data["sample"] = {"finish": "length"}
+    (fields,) = run(CurveEngine(by_seed([0.0, 0.0])), [start(Setup(SAMPLER, {"draws": 1}), data)])
+    assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
+    assert fields["correct"] is None
 
 
 def test_a_bare_problem_is_drawn_from_at_its_root() -> None:
-    (tree,) = run(
-        CurveEngine(by_seed([1.0])), [chain(SAMPLER, from_steps([]), [(0,)], [], "42", 4)]
-    )
+    tree = grown(CurveEngine(by_seed([1.0])), 4, steps=[])
     assert outcomes_at(tree, 0) == [1.0] * 4 and tree["spine"] == []
 
 

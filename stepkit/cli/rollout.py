@@ -9,7 +9,9 @@ import click
 
 from stepkit import options, run
 from stepkit.cli.escapes import TEXT
+from stepkit.cli.methods import chosen, deciding, of_methods
 from stepkit.errors import UsageError
+from stepkit.search.methods import METHODS, Setup, loaded
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
@@ -18,25 +20,7 @@ if TYPE_CHECKING:
 
 @options.command("step-rollout")
 @options.uses_model("-m", "--model", help="The policy that draws, a GGUF file.")
-@click.option(
-    "--method",
-    type=click.Choice(["chain", "sample"]),
-    help="chain: draws from every prefix of a trace (default); sample: whole attempts.",
-)
-@click.option(
-    "-k",
-    "--draws",
-    metavar="K",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Draws from each prefix, or attempts at each problem.",
-)
-@click.option(
-    "--at",
-    metavar="LABEL",
-    help="Draw attempts from the last good step: before the first error of labels.LABEL.",
-)
+@of_methods
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
 )
@@ -94,6 +78,7 @@ if TYPE_CHECKING:
 @click.option(
     "--system", metavar="TEXT", type=TEXT, help="System message, for a model with a chat template."
 )
+@click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
 @options.journalled
@@ -103,11 +88,10 @@ def main(
     streams: run.Streams,
     model: options.ModelOptions,
     method: str | None,
-    at: str | None,
-    draws: int,
     seed: int,
     prompt: str | None,
     system: str | None,
+    keep_tokens: bool,
     dry_run: bool,
     jobs: int,
     **sampling: Any,
@@ -123,46 +107,39 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
-    for name in ("temperature", "top_p", "min_p"):
-        if not isfinite(sampling[name]):
-            raise UsageError(f"--{name.replace('_', '-')}: expected a finite number")
-    if at is not None and method == "chain":
-        raise UsageError("--at draws whole attempts: it goes with --method sample")
+    name, chosen_options = chosen(method, sampling)
+    for option in ("temperature", "top_p", "min_p"):
+        if not isfinite(sampling[option]):
+            raise UsageError(f"--{option.replace('_', '-')}: expected a finite number")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
-    from collections import Counter
-
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
     from stepkit.model.llama import Model
     from stepkit.model.opening import describe, layout_for, prompter_for
     from stepkit.model.prefixes import Prefixes
     from stepkit.model.sampler import Sampler
-    from stepkit.search.chain import chain_trace
-    from stepkit.search.sample import sample_trace
 
     assert model.model is not None
-    method = method or ("sample" if at else "chain")
     policy = Model(model.model, gpu_layers=model.gpu_layers)
     parameters = Sampling(**{**sampling, "stop": tuple(filter(None, sampling["stop"]))})
     layout = layout_for(policy, model, parameters.max_tokens)
     streams.note(describe(layout))
     prefixes = Prefixes(policy, prompter_for(policy, prompt, system))
     sampler = Sampler(prefixes, parameters, context=layout.context, seed=seed)
-
-    drawn: Counter[str] = Counter()
+    setup = Setup(sampler, chosen_options, tokens=keep_tokens)
+    start = loaded(name)
 
     def strategy(record: Record) -> Strategy:
-        if method == "chain":
-            return chain_trace(sampler, record.data, draws)
-        return sample_trace(sampler, record.data, draws, at, drawn)
+        return start(setup, record.data)
 
-    write = _with_tree if method == "chain" else _attempts
+    write = _with_tree if METHODS[name].writes == "tree" else _attempts
     work = Work(streams, policy, layout, strategy, write, jobs)
     if dry_run:
         predict(work, parameters.max_tokens)
     else:
-        run_strategies(work, {"method": method, "at": at, **sampler.decisive, **policy.build})
+        decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
+        run_strategies(work, {**decides, **sampler.decisive, **policy.build})
 
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:

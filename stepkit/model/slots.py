@@ -360,6 +360,9 @@ class SlotEngine:
             found = draw.text.find(mark, max(0, before - len(mark) + 1))
             if found >= 0:
                 return _drawn(draw, "stop", found, self._pieces)
+        until = draw.request.until
+        if until is not None and until(draw.text.decode("utf-8", "ignore")):
+            return _drawn(draw, "until", len(draw.text), self._pieces)
         if len(draw.ids) >= draw.limit:
             return _drawn(draw, "length", len(draw.text), self._pieces)
         return None
