@@ -527,9 +527,14 @@ def test_values_from_an_unknown_rule_or_impossible_counts_are_refused() -> None:
         assert "unknown rule" in error(stopped(rule, (1, 1), (1, 1)), "progress")
     beyond["split"] = {"by": "lines"}
     assert "cannot be pooled" in error(beyond, "soft:backup=pooled")
-    number = stopped("fixed", (1, 1), (1, 1))
-    number["tree"]["rule"][0] = 8
-    assert 'field "tree.rule"' in error(number, "hard")
+
+
+def test_a_rule_is_that_of_its_sampler() -> None:
+    record = two_provers()
+    trees.set_rule(record["tree"], 0, 1, "first-success:most=4")
+    trees.set_rule(record["tree"], 0, 0, "fixed:k=2")
+    assert made("soft:sampler=aa", record)["root"]["x"] == 0.5
+    assert made("soft:sampler=weak", record)["root"]["x"] == 0.0  # a success after more than one
 
 
 def test_a_stopped_value_is_right_on_average() -> None:

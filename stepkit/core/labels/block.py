@@ -160,8 +160,8 @@ class Block:
         if self.undecided == "wrong":
             n = [n + rest for n, rest in zip(n, undecided, strict=True)]
             undecided = [0] * len(n)
-        rules = self.trees[index].get("rule")
-        stopped = [stops.looking(rules[node]) if rules else "" for node in states]
+        tree, by = self.trees[index], counted.by[index]
+        stopped = [stops.looking(trees.rule_at(tree, node, by)) for node in states]
         return _Columns(k, n, undecided, None, stopped)
 
     def _backed_up(
@@ -232,11 +232,11 @@ class Block:
             raise DataError("another problem than the first of its group has", "problem")
         steps = schema.steps(record)
         nodes = [schema.ROOT, *tree.get("spine", [])]
-        rules = tree.get("rule")
+        by = counted.by[index]
         draws: list[pooling.Draw] = []
         for node, prefix in zip(nodes, pooling.prefixes(steps), strict=False):
             here = self._draws(index, counted, node, prefix)
-            if here and rules and (rule := stops.looking(rules[node])):
+            if here and (rule := stops.looking(trees.rule_at(tree, node, by))):
                 raise DataError(
                     f"draws that were stopped by what they showed ({rule}) cannot be pooled",
                     f"tree.rule[{node}]",

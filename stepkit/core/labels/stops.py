@@ -1,7 +1,7 @@
 """What a rule that stopped the drawing does to k / n, and what can be done about it.
 
-``tree.rule`` says at a node drawn from why drawing stopped: ``NAME[:PARAMETER=VALUE,...]``. A rule
-that looked at the draws makes k / n biased. What that means for a label:
+``tree.rule`` says at a node drawn from why a sampler stopped: ``NAME[:PARAMETER=VALUE,...]``. A
+rule that looked at the draws makes k / n biased. What that means for a label:
 
 * labels of the value: the unbiased rate for that very rule (stats.unbiased_rate); refused for a
   rule that is not known here, and for counts that the rule cannot have left;
@@ -27,15 +27,8 @@ BLIND = ("", "fixed", "budget")
 """Names of rules that did not look at outcomes."""
 
 
-def looking(rule: object) -> str:
-    """``rule`` as it stands in ``tree.rule`` if it looked at the draws, else "".
-
-    Raises DataError for anything but a text.
-    """
-    if rule is None:
-        return ""
-    if not isinstance(rule, str):
-        raise DataError("expected a text", "tree.rule")
+def looking(rule: str) -> str:
+    """``rule`` (tree.rule_at) if it looked at the draws, else ""."""
     return "" if rule.partition(":")[0] in BLIND else rule
 
 
