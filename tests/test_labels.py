@@ -223,6 +223,10 @@ def test_several_samplers_must_be_chosen_between() -> None:
         ([0.5, None, 0.0, 0.0], None),  # the undecided step may be the first
         ([0.5, 0.5, 0.0, None], 1),
         ([0.5, 0.5, 0.5, None], None),
+        ([None, None, 0.5, 0.0], 2),  # as a bisection leaves it
+        ([0.5, None, 0.5, None], None),
+        ([0.5, None, 0.0, 0.5], None),  # what comes after the hit vouches for nothing
+        ([0.5, None, None, 1.0], -1),
         ([0.5], -1),
     ],
 )
@@ -238,6 +242,8 @@ def test_first_zero(values: list[float | None], first: int | None) -> None:
         ([0.0, 0.0, 0.0, 0.0], None),
         ([None, 0.5, 0.0, 0.0], None),
         ([1.0, None, 0.0, 0.0], None),
+        ([1.0, None, 0.6, 0.0], 2),
+        ([1.0, None, 0.4, 0.6], None),
     ],
 )
 def test_first_drop(values: list[float | None], first: int | None) -> None:

@@ -65,7 +65,9 @@ def first_error(
         drop: the first step with value < RHO * V_root (unknown when that is 0 or null).
         below: the first step with value < T.
 
-    An unknown value before the first hit makes the answer unknown.
+    An unknown value before the first hit makes the answer unknown, unless a known one in between is
+    no hit (not for ``below``): a bisection leaves most values unknown. With ``zero`` that is exact,
+    since what leads to a state with a chance has one; with ``drop`` it is what bisection assumes.
     """
     limit = rule.threshold
     if rule.kind == "drop":
@@ -73,15 +75,18 @@ def first_error(
         if root <= 0:
             return None
         limit *= root
+    unknown = False
     for step, mine in enumerate(assistant):
         value = values[step + 1]
         if not mine:
             continue
         if value is None:
-            return None
-        if rule.kind == "zero":
-            if value <= 0:
-                return step if values[step] else None
-        elif value < limit:
-            return step
-    return -1
+            if rule.kind == "below":
+                return None
+            unknown = True
+        elif value <= 0 if rule.kind == "zero" else value < limit:
+            accused = not unknown and (rule.kind != "zero" or values[step])
+            return step if accused else None
+        else:
+            unknown = False
+    return None if unknown else -1
