@@ -10,6 +10,7 @@ import click
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 from stepkit.search.methods import DEFAULT, METHODS, users_of
+from stepkit.search.questions import MOST, parsed
 
 F = TypeVar("F", bound=Callable[..., Any])
 COUNT = click.IntRange(min=1)
@@ -29,6 +30,14 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "metavar": "LABEL",
             "help": "Draw attempts from the last good step: before the first error of "
             "labels.LABEL.",
+        },
+    ),
+    "until": (
+        ("--until",),
+        {
+            "metavar": "RULE",
+            "help": "Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
+            "progress, with parameters as in wilson:half=0.1; at most K draws.",
         },
     ),
     "by": (
@@ -63,6 +72,21 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "type": click.FloatRange(min=0),
             "help": "Weight of what was visited less.",
         },
+    ),
+    "select": (
+        ("--select",),
+        {
+            "type": click.Choice(["uct", "puct"]),
+            "help": "What a tree search goes down by (default: uct).",
+        },
+    ),
+    "points": (
+        ("--points",),
+        {"metavar": "N", "type": COUNT, "help": "Forks in each attempt (default: 2)."},
+    ),
+    "rounds": (
+        ("--rounds",),
+        {"metavar": "N", "type": COUNT, "help": "Rounds of forks (default: 1)."},
     ),
     "most_draws": (
         ("--most-draws",),
@@ -115,7 +139,20 @@ def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, An
                 f"it goes with --method {users}"
             )
     read = {option: READ.get(option, _same)(value) for option, value in values.items()}
+    if "until" in read:
+        read = _asking(name, read)
     return name, {**own, **read}
+
+
+def _asking(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options when there is a question, which may say itself how many draws it needs."""
+    question = given["until"]["name"]
+    if question not in METHODS[method].until:
+        can = ", ".join(METHODS[method].until)
+        raise UsageError(f"--until {question} is no question for --method {method}; it has {can}")
+    if question == "hard" and "draws" in given:
+        raise UsageError("--until hard says itself how many draws it needs: leave out -k")
+    return {"draws": MOST[question], **given} if question in MOST else given
 
 
 def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,5 +203,5 @@ def widths_of(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-READ: Mapping[str, Callable[[Any], Any]] = {"by": rule_of, "width": widths_of}
+READ: Mapping[str, Callable[[Any], Any]] = {"until": parsed, "by": rule_of, "width": widths_of}
 """Options whose text is read further."""

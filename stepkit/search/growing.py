@@ -12,8 +12,9 @@ remainder, whatever the rule.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
 from stepkit.search.scheduler import Attempt, Attempted, Judge
 from stepkit.seeds import digest
-from stepkit.text.segment import Rule, first_step, split
+from stepkit.text.segment import Rule, Tokens, first_step, split
 
 Json = dict[str, Any]
 Asking = Generator[Sequence[Attempt | Judge], Sequence[Any], Any]
@@ -156,9 +157,24 @@ class Growth:
                 self.tokens += self.tree["tokens"][node] if "tokens" in self.tree else 0
         return nodes
 
-    def holds(self, place: Place) -> bool:
-        """Whether the tree has this draw."""
-        return place in self._held
+    def at(self, place: Place) -> int | None:
+        """The node drawn at ``place``, or None when the tree does not have it."""
+        return self._held.get(place)
+
+    def counted(self, node: int) -> tuple[int, int]:
+        """Right of decided whole remainders drawn at ``node``."""
+        draws = trees.draws_at(self.tree, node, self.by)
+        found = [self.tree["outcome"][draw] for draw in draws if self.tree["whole"][draw]]
+        decided = [outcome for outcome in found if outcome is not None]
+        return sum(outcome == 1 for outcome in decided), len(decided)
+
+    def note(self, node: int, rule: str) -> None:
+        """Note why drawing stopped at ``node`` (see trees.set_rule)."""
+        trees.set_rule(self.tree, node, self.by, rule)
+
+    def noted(self, node: int) -> str:
+        """The rule that drawing at ``node`` followed, or ""."""
+        return trees.rule_at(self.tree, node, self.by)
 
     def _ask(self, place: Place) -> Attempt:
         return Attempt(self._request(place), self.given(place.node), self.answer)
@@ -170,8 +186,11 @@ class Growth:
         rule = self._rule(place.node)
         origin = digest("rule", sorted(rule.items()))
         request = self._sampler.draw(prefix, "step", place.number, origin)
-        if rule.get("max_steps") == 1:
+        if rule.get("max_steps") == 1 or rule["by"] == "confidence":
             return request
+        if rule["by"] == "tokens":
+            most = min(rule["size"], request.sampling.max_tokens)
+            return replace(request, sampling=replace(request.sampling, max_tokens=most))
         return replace(request, until=lambda text: len(split(text, rule)) > 1)
 
     def _rule(self, node: int) -> Rule:
@@ -184,7 +203,10 @@ class Growth:
         drawn, outcome, final = answer.drawn, answer.outcome, answer.final
         finish = drawn.finish
         if not place.whole:
-            step = first_step(drawn.text, self._rule(place.node))
+            rule = self._rule(place.node)
+            step = self._first_step(drawn, rule)
+            if finish == "length" and drawn.tokens >= self._size(rule):
+                finish = ""  # as many tokens as a step has
             if step != drawn.text:
                 drawn, finish, outcome, final = self._cut_off(drawn, step), "", None, None
         if finish == "until":
@@ -210,6 +232,22 @@ class Growth:
         self.new += 1
         return node
 
+    @staticmethod
+    def _size(rule: Rule) -> int:
+        """How many tokens end a step, where the rule says so and cuts at all."""
+        by_size = rule["by"] == "tokens" and rule.get("max_steps") != 1
+        return rule["size"] if by_size else sys.maxsize
+
+    def _first_step(self, drawn: Drawn, rule: Rule) -> str:
+        """The step that a draw begins with; by tokens the draw itself has the length of one."""
+        if rule["by"] not in ("tokens", "confidence"):
+            return first_step(drawn.text, rule)
+        if rule["by"] == "tokens" or drawn.ids is None:
+            return drawn.text
+        ends = self._sampler.prefixes.ends(drawn.ids)
+        sizes = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+        return first_step(drawn.text, rule, tokens=Tokens(sizes, drawn.logprobs))
+
     def _cut_off(self, drawn: Drawn, text: str) -> Drawn:
         """``drawn`` as if it had ended after ``text``, its beginning."""
         size = len(text.encode("utf-8", "surrogatepass"))
@@ -221,6 +259,12 @@ class Growth:
         logprob = sum(logprobs) if len(logprobs) == count else drawn.logprob
         ids = drawn.ids[:count] if ends[count] == size else None
         return Drawn(text, drawn.finish, count, ids, logprob, logprobs)
+
+    def within(self, draws: int | None, tokens: int | None) -> Callable[..., bool]:
+        """Whether this record still has some of its budget: room for ``count`` further draws (one,
+        when it is not said), and fewer tokens than given."""
+        most, length = draws or sys.maxsize, tokens or sys.maxsize
+        return lambda count=1: self.draws + count <= most and self.tokens < length
 
     # -- steps cut from draws ---------------------------------------------------------------
 
@@ -261,6 +305,10 @@ class Growth:
                 self._prefixes[held] = self.prefix(parent) + ids[:count]
             nodes.append(held)
         return nodes
+
+    def token_ends(self, node: int) -> list[int]:
+        """Bytes of the text of ``node`` at which its tokens end; [] where they are not known."""
+        return self._sampler.prefixes.ends(self._drawn_ids(node) or ())
 
     def _drawn_ids(self, node: int) -> Ids | None:
         parent = self.tree["parent"][node]

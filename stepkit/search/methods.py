@@ -31,22 +31,63 @@ class Method:
         about: what it does, in a line.
         options: the options that it uses, by the names in Setup.options, and their defaults.
         writes: "tree" or "attempts".
+        until: the questions that ``--until`` can put to it.
     """
 
     about: str
     options: Mapping[str, Any]
     writes: str = "tree"
+    until: tuple[str, ...] = ()
 
 
 METHODS: Mapping[str, Method] = {
     "chain": Method(
         "K remainders from every prefix of a trace (Math-Shepherd)",
-        {"draws": 8},
+        {"draws": 8, "until": None},
+        until=("first-success", "hard", "wilson", "drop", "progress"),
+    ),
+    "bisect": Method(
+        "first error of a wrong trace by halving, with at most K remainders from a prefix",
+        {"draws": 8, "until": {"name": "first-success"}},
+        until=("first-success", "hard", "drop"),
+    ),
+    "omega": Method(
+        "first errors of many attempts at a problem, by halving and search (OmegaPRM)",
+        {
+            **{"draws": 8, "searches": 20, "exploration": 0.125, "by": None, "max_steps": None},
+            **{"most_draws": None, "most_tokens": None},
+        },
     ),
     "sample": Method(
         "K whole attempts at each problem",
         {"draws": 8, "at": None},
         "attempts",
+    ),
+    "mcts": Method(
+        "tree search over steps, by UCT or PUCT",
+        {
+            **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
+            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+        },
+    ),
+    "best-first": Method(
+        "expand the step whose K completions are right most often (Tree-PLV)",
+        {
+            **{"draws": 8, "width": (3,), "searches": 8},
+            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+        },
+    ),
+    "branch": Method(
+        "K attempts forked at their least probable tokens (TreeRL), or a fixed shape (SPO)",
+        {"draws": 6, "width": (2,), "points": 2, "rounds": 1, "by": None, "max_steps": None},
+    ),
+    "truncate": Method(
+        "K next steps from every prefix of a trace (SLATE)",
+        {"draws": 8, "at": None, "by": None, "max_steps": None},
+    ),
+    "subthought": Method(
+        "K endings from every turn of a thinking trace, and the answer of most",
+        {"draws": 1},
     ),
 }
 

@@ -44,6 +44,8 @@ def begun(setup: Setup, data: Json, *, ids: bool = False) -> Growth:
         tree["outcome"][last] = schema.correct_of(data)
         tree["final"][last] = schema.optional_text(data, "final")
     rule = setup.options.get("by") or data.get("split")
+    if setup.options.get("max_steps"):
+        rule = {**(rule or {"by": "lines"}), "max_steps": setup.options["max_steps"]}
     if rule is not None:
         check(rule)
     prefixes = setup.sampler.prefixes.at_cuts(data, steps)
