@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from array import array
 from collections import defaultdict
 from math import fsum
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from work import ROOT
 
 from stepkit.core import backups, jit
 from stepkit.core import tree as trees
@@ -178,3 +183,24 @@ def test_a_tree_without_draws_has_no_values() -> None:
     forest = trees.plant([tree])
     found = backups.back_up(forest, backups.leaves([tree], [-1], 2))
     assert all(backup.n == array("q", [0, 0]) for backup in found.values())
+
+
+BOUNDS = """
+from stepkit.core import backups, jit, tree
+one = tree.from_steps(["a", "b"]) | {"visits": [3, 2, 3]}
+tree.sampler_index(one, {"id": "s"})
+for node, draw, outcome in [(0, 0, 1.0), (1, 0, None)]:
+    tree.add(one, node, "x", whole=True, finish="stop", outcome=outcome, by=0, draw=draw)
+jit.REPAID = 0
+forest = tree.plant([one])
+found = backups.back_up(forest, backups.leaves([one], [0], 5))
+print(found["leaves"].n.tolist(), backups.replay(forest, [one]).n.tolist())
+"""
+
+
+def test_compiled_backups_stay_within_bounds(tmp_path: Path) -> None:
+    checked = {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", BOUNDS], env=os.environ | checked, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == ("[1, 0, 0, 1, 0] [2, 0, 0, 2, 0]\n", "")

@@ -15,7 +15,7 @@ from test_labels import error, one, trace
 from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import stops
-from stepkit.core.labels.first import FirstRule
+from stepkit.core.labels.first import FirstRule, first_tested
 from stepkit.core.labels.table import ROWS
 from stepkit.core.stats import Rate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
@@ -498,7 +498,7 @@ def test_values_are_corrected_for_a_stop_at_the_first_success() -> None:
     assert made("pivotal", record)["x"] == [None] * 4
     assert made("entropy", record)["x"] == [0.0, 0.0, 0.0, 0.0]
     for rule in ("drop:0.5", "below:0.5"):
-        assert "zero or posterior" in error(record, first=FirstRule.parse(rule))
+        assert "tested, zero or posterior" in error(record, first=FirstRule.parse(rule))
 
 
 def test_the_posterior_does_not_care_what_stopped_the_draws() -> None:
@@ -519,12 +519,12 @@ def test_rules_that_did_not_look_change_nothing(rule: str) -> None:
 
 def test_values_from_an_unknown_rule_or_impossible_counts_are_refused() -> None:
     unknown = stopped("oracle:p=0.5", (1, 4), (2, 4))
-    assert 'unknown rule "oracle:p=0.5"' in error(unknown, "value")
+    assert 'what "oracle:p=0.5" does to a value cannot be corrected' in error(unknown, "value")
     assert made("hard", unknown)["x"] == [1, 1]
     beyond = stopped("first-success:most=8", (2, 4), (1, 1))
     assert '2 of 4 draws is not where "first-success:most=8" stops' in error(beyond, "soft")
     for rule in ("first-success", "first-success:most=x", "wilson:half=0.1"):
-        assert "unknown rule" in error(stopped(rule, (1, 1), (1, 1)), "progress")
+        assert "cannot be corrected" in error(stopped(rule, (1, 1), (1, 1)), "progress")
     beyond["split"] = {"by": "lines"}
     assert "cannot be pooled" in error(beyond, "soft:backup=pooled")
 
@@ -647,3 +647,38 @@ def test_a_backup_of_visits_needs_visits() -> None:
     assert isinstance(results[0], dict)
     assert 'field "tree.visits": expected' in str(results[1])
     assert 'field "tree.visits": missing' in str(results[2])
+
+
+@pytest.mark.parametrize(
+    ("lost", "right", "first"),
+    [
+        ([False, None, False, True, None], False, 2),  # as a bisection leaves it
+        ([False, None, None, None, None], False, None),  # the state before the end was not tested
+        ([False, None, None, False, None], False, 3),  # the end is lost by itself
+        ([False, None, None, True, None], False, None),  # lost, but before it nothing is known
+        ([False, True, False, True, None], False, 0),  # the first of several
+        ([None, True, None, None, None], False, None),  # what is lost may have been so before
+        ([True, True, None, None, None], False, None),  # it never got there
+        ([False, None, None, None, None], True, -1),
+        ([False, None, None, None, None], None, None),
+    ],
+)
+def test_the_first_error_that_was_tested(
+    lost: list[bool | None], right: bool | None, first: int | None
+) -> None:
+    assert first_tested(lost, right, [True] * 4) == first
+
+
+def test_what_the_tests_of_a_search_decided() -> None:
+    rule = "first-success:most=8"
+    counts = [(1, 2), (0, 0), (1, 5), (0, 8), (0, 0)]
+    record = stopped(rule, *counts, verdict=0.0)
+    entry = one(record, "hard", first=FirstRule.parse("tested"))
+    assert entry["first"]["first"] == entry["hard"]["first"] == 2
+    assert entry["first"]["meta"]["untested"] == 1
+    sprt = "sprt:low=0.1,high=0.5,error=0.05,most=40"
+    drop = stopped(sprt, (5, 8), (6, 8), (0, 6), (0, 0), verdict=0.0)
+    drop["tree"]["rule"][0] = "fixed:k=8"  # the root is measured, not tested
+    assert one(drop, "hard", first=FirstRule.parse("tested"))["first"]["first"] == 1
+    untested = trace(["a", "b"], shares((1, 2), (0, 2)), 0.0)
+    assert one(untested, first=FirstRule.parse("tested"))["first"]["first"] is None

@@ -19,7 +19,8 @@ Json = dict[str, Any]
 def labelled(verdict: float = 0.0) -> tuple[Json, Json]:
     draws: dict[int, list[float | None]] = {0: [1, 1, 0, 0], 1: [1, 1, 1, 0], 2: [1, 0], 3: [0, 0]}
     record = trace(["a\n", "b\n", "c\n", "d"], draws, verdict, id="t", split={"by": "lines"})
-    return record, one(record, "value", "hard", "progress", "pivotal", "sorm")
+    names = ("value", "hard", "progress", "pivotal", "scan", "sorm")
+    return record, one(record, *names)
 
 
 def test_a_merged_step_leads_where_its_second_half_led() -> None:

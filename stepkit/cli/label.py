@@ -44,7 +44,8 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
 @click.option(
     "--first",
     metavar="RULE",
-    help="Also write labels.first, the first wrong step: zero, drop:RHO, below:T, posterior[:P].",
+    help="Also write labels.first, the first wrong step, by zero, drop:RHO, below:T, tested or "
+    "posterior[:P].",
 )
 @click.option(
     "--from",

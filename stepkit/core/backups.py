@@ -2,9 +2,9 @@
 
 What the tree methods take for the value of a node, under the name it is asked for:
 
-* ``leaves``  right out of decided attempts below (OmegaPRM's tree export; SPO, arXiv:2505.23564).
+* ``leaves``  right out of decided attempts below (TreeRL, arXiv:2506.11902).
 * ``mean``    mean of the children's values, so that each child weighs the same however many
-  attempts it has (SPO-tree, eq. 5; TreeRL, arXiv:2506.11902).
+  attempts it has (SPO-tree, arXiv:2505.23564).
 * ``max``     the best outcome below: what a searcher who takes the best child would reach
   (RewardFlow, arXiv:2603.18859, with gamma 1).
 * ``visits``  Q of a tree search: the mean outcome of the simulations that went through the node,

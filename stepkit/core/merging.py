@@ -22,6 +22,9 @@ Json = dict[str, Any]
 DERIVED = ("tree", "scores", "split", "choice")
 """Fields of a trace that say nothing about its merged twin."""
 
+WHOLE_TRACE = ("scan",)
+"""Labels of states that depend on how far the first error is."""
+
 
 def chosen(record: Json, most: int) -> list[int]:
     """Up to ``most`` steps to merge with the one that follows, ascending.
@@ -62,7 +65,7 @@ def _entry(name: str, label: Json, step: int, count: int) -> Json | None:
     if label.get("meta", {}).get("rule"):
         return {key: value for key, value in found.items() if key != "x"}
     kind = label["meta"].get("label", name)
-    if label["of"] != "value" and kind != "progress":
+    if kind in WHOLE_TRACE or (label["of"] != "value" and kind != "progress"):
         return None
     for column, numbers in label.items():
         if isinstance(numbers, list) and len(numbers) == count:

@@ -3,8 +3,8 @@
 Let V_t be the value after step t: the share of right outcomes among the decided draws made at that
 very prefix by one sampler, V_-1 the same at the root, and V of the last step its own verdict. What
 can be made of that is in table.py, a row each; the functions are in values.py (what a state is
-worth), progress.py (what a step did), distance.py, first.py and posterior.py (the first error) and
-agreement.py.
+worth), progress.py (what a step did), distance.py, agreement.py, first.py and firsts.py (the first
+error).
 
 A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
 but the value of the state they leave behind is what the next step's progress is measured against.

@@ -1,7 +1,8 @@
 """The first wrong step, by rules that look at values or scores one after the other.
 
 A value after step t is that of state t + 1; state 0 is the root. Steps that are not the model's
-cannot be wrong and are stepped over. For a first error with its probability see posterior.py.
+cannot be wrong and are stepped over. For a first error with its probability see
+core/changepoint.py.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ from stepkit.errors import UsageError
 class FirstRule(NamedTuple):
     """When a step counts as the first error; see first_error."""
 
-    kind: str  # "zero", "drop", "below" or "posterior"
+    kind: str  # "zero", "drop", "below", "tested" or "posterior"
     threshold: float
     text: str  # as given
 
     @classmethod
     def parse(cls, text: str) -> FirstRule:
-        """Read ``zero``, ``drop:RHO``, ``below:T`` or ``posterior[:P]``. Raises UsageError."""
+        """Read ``zero``, ``drop:RHO``, ``below:T``, ``tested`` or ``posterior[:P]``.
+
+        Raises UsageError.
+        """
         kind, colon, number = text.partition(":")
-        if not colon and kind in ("zero", "posterior"):
+        if not colon and kind in ("zero", "tested", "posterior"):
             return cls(kind, 0.0, text)
         try:
             threshold = float(number)
@@ -39,7 +43,7 @@ class FirstRule(NamedTuple):
             return cls(kind, threshold, text)
         raise UsageError(
             f'"{text}" is no rule for the first error; rules are zero, drop:RHO with 0 < RHO <= 1, '
-            "below:T, posterior, posterior:P with 0 < P <= 1"
+            "below:T, tested, posterior, posterior:P with 0 < P <= 1"
         )
 
 
@@ -90,3 +94,27 @@ def first_error(
         else:
             unknown = False
     return None if unknown else -1
+
+
+def first_tested(
+    lost: Sequence[bool | None], right: bool | None, assistant: Sequence[bool]
+) -> int | None:
+    """The first error that a search tested for: -1 for none, None when its tests do not tell.
+
+    It is the step from a state that was found alive to one that was found lost, when no state
+    before was found lost. States before it that were not tested count as alive: that is what a
+    search by bisection assumes.
+
+    Args:
+        lost: [n_steps + 1] what the test at a state said, None where there was none.
+        right: how the attempt ended, None when undecided: the last state is alive or lost by that.
+        assistant: [n_steps] steps that can be wrong.
+    """
+    states = list(lost)
+    if assistant and right is not None:
+        states[-1] = not right
+    if True not in states:
+        return -1 if right else None
+    state = states.index(True)
+    found = state > 0 and states[state - 1] is False and assistant[state - 1]
+    return state - 1 if found else None

@@ -1,10 +1,10 @@
 """What a rule that stopped the drawing does to k / n, and what can be done about it.
 
 ``tree.rule`` says at a node drawn from why a sampler stopped: ``NAME[:PARAMETER=VALUE,...]``. A
-rule that looked at the draws makes k / n biased. What that means for a label:
+rule that looked at the draws (stopping.py) makes k / n biased. What that means for a label:
 
 * labels of the value: the unbiased rate for that very rule (stats.unbiased_rate); refused for a
-  rule that is not known here, and for counts that the rule cannot have left;
+  rule that is no function of the counts, and for counts that the rule cannot have left;
 * ``hard``, ``sorm`` and the first error by ``zero`` ask whether any draw came out right: exact
   under a stop at the first success, which changes nothing but the cost;
 * the posterior over the first error sees the draws through their likelihood, to which no rule
@@ -15,13 +15,10 @@ rule that looked at the draws makes k / n biased. What that means for a label:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 
-from stepkit.core import stats
+from stepkit.core import stats, stopping
 from stepkit.errors import DataError
-
-Stops = Callable[[int, int], bool]
 
 BLIND = ("", "fixed", "budget")
 """Names of rules that did not look at outcomes."""
@@ -46,29 +43,22 @@ def unbiased(rule: str, k: float, n: int) -> float:
 
 @lru_cache(maxsize=4096)
 def _rate(rule: str, k: int, n: int) -> float | None:
-    return stats.unbiased_rate(k, n, _stops(rule))
-
-
-def _stops(rule: str) -> Stops:
-    """Where ``rule`` stops, as a function of the decided draws so far. Raises DataError."""
-    name, _, rest = rule.partition(":")
     try:
-        given = {key: float(value) for key, _, value in (p.partition("=") for p in rest.split(","))}
-        most = given["most"]
-        if name == "first-success":
-            return lambda k, n: k > 0 or n >= most
-        if name == "wilson":
-            half, least, z = given["half"], given["least"], given["z"]
-            return lambda k, n: n >= most or (n >= least and _half_width(k, n, z) <= half)
-    except (KeyError, ValueError):
-        pass
-    raise DataError(
-        f'unknown rule "{rule}": it is not known how it changes a value; hard labels and '
-        "--first posterior still can be made",
-        "tree.rule",
-    )
+        return stats.unbiased_rate(k, n, stopping.stops(rule))
+    except ValueError:
+        raise DataError(
+            f'what "{rule}" does to a value cannot be corrected; hard labels and '
+            "--first posterior still can be made",
+            "tree.rule",
+        ) from None
 
 
-def _half_width(k: int, n: int, z: float) -> float:
-    low, high = stats.wilson(k, n, z)
-    return (high - low) / 2
+def lost(rule: str, k: float, n: int) -> bool | None:
+    """What the test ``rule``, which stopped at k right of n, says: is the state lost?
+
+    None where nothing was tested, or the test did not come to an end.
+    """
+    try:
+        return stopping.lost(rule, int(k), n) if rule and n else None
+    except ValueError:
+        return None

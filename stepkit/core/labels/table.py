@@ -94,7 +94,8 @@ class Wanted(NamedTuple):
         """What of this decides the numbers, for the entry's ``meta``."""
         label = {} if self.name == self.row.name else {"label": self.row.name}
         backup = {} if self.backup == DRAWS else {"backup": self.backup}
-        return {**label, **backup, **self.parameters}
+        given = {name: value for name, value in self.parameters.items() if value != ""}
+        return {**label, **backup, **given}
 
 
 def _of(function: Callable[..., Json]) -> Callable[..., Json]:
