@@ -192,7 +192,7 @@ def test_what_is_no_rule_of_counts_is_refused(rule: str) -> None:
 
 
 def test_a_rule_goes_on_where_the_same_one_stopped() -> None:
-    longer = stopping.longer("first-success:most=8", 2)
+    longer = stopping.amended("first-success:most=8", most=16)
     assert longer == "first-success:most=16"
     assert stopping.continues(longer, "first-success:most=8")
     assert not stopping.continues("wilson:half=0.1,z=1.96,most=9", "wilson:half=0.2,z=1.96,most=9")

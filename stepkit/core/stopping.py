@@ -129,10 +129,15 @@ def leans(rule: str, k: int, n: int) -> bool:
     return k == 0 if name == "first-success" else evidence(given, k, n) > 0
 
 
-def longer(rule: str, times: int) -> str:
-    """The same rule with so many times as many draws at most."""
+def amended(rule: str, **changes: float) -> str:
+    """The rule with other values of some parameters."""
     name, given = parsed(rule)
-    return text_of(name, **{**given, "most": times * given["most"]})
+    return text_of(name, **{**given, **changes})
+
+
+def times(number: int, rule: str) -> str:
+    """The rule with so many times as many draws at most."""
+    return amended(rule, most=number * parsed(rule)[1]["most"])
 
 
 def continues(rule: str, old: str) -> bool:

@@ -33,6 +33,9 @@ from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
 from stepkit.search.traces import begun, ended, judged
 
+AGAIN = 2
+"""A prefix that looked lost though the next one is not gets this many times as many draws."""
+
 
 def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see methods.py)."""
@@ -108,7 +111,7 @@ class Search:
 
     def _is_lost(self, state: int, again: bool = False) -> Asking:
         if state not in self._lost or again:
-            rule = stopping.longer(self._rule, 2) if again else self._rule
+            rule = stopping.times(AGAIN, self._rule) if again else self._rule
             node = self._nodes[state]
             lanes = yield from follow(self._growth, {node: rule})
             self._lost[state] = lanes[node].leans

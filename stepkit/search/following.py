@@ -78,9 +78,9 @@ class Lane:
             return "mixed"
         least = stopping.parsed(old)[1].get("least", 0) if old else self._blind
         if least:
-            rule += f",least={least:g}"
+            rule = stopping.amended(rule, least=least)
         if self.n < self._most and not self._stops(self.k, self.n):
-            rule += f",asked={self._most},most={self.n}"
+            rule = stopping.amended(rule, asked=self._most, most=self.n)
         return rule if self.n else ""
 
 

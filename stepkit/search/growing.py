@@ -12,7 +12,6 @@ remainder, whatever the rule.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
@@ -30,6 +29,10 @@ from stepkit.text.segment import Rule, Tokens, first_step, split
 
 Json = dict[str, Any]
 Asking = Generator[Sequence[Attempt | Judge], Sequence[Any], Any]
+
+
+NO_LIMIT = 2**62
+"""More draws or tokens than there are."""
 
 
 class Place(NamedTuple):
@@ -236,7 +239,7 @@ class Growth:
     def _size(rule: Rule) -> int:
         """How many tokens end a step, where the rule says so and cuts at all."""
         by_size = rule["by"] == "tokens" and rule.get("max_steps") != 1
-        return rule["size"] if by_size else sys.maxsize
+        return rule["size"] if by_size else NO_LIMIT
 
     def _first_step(self, drawn: Drawn, rule: Rule) -> str:
         """The step that a draw begins with; by tokens the draw itself has the length of one."""
@@ -263,7 +266,7 @@ class Growth:
     def within(self, draws: int | None, tokens: int | None) -> Callable[..., bool]:
         """Whether this record still has some of its budget: room for ``count`` further draws (one,
         when it is not said), and fewer tokens than given."""
-        most, length = draws or sys.maxsize, tokens or sys.maxsize
+        most, length = draws or NO_LIMIT, tokens or NO_LIMIT
         return lambda count=1: self.draws + count <= most and self.tokens < length
 
     # -- steps cut from draws ---------------------------------------------------------------
