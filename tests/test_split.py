@@ -281,8 +281,8 @@ def test_bad_tokens_are_named(work: Workdir, sample: dict[str, Any], message: st
 
 def test_the_quantile_is_of_all_tokens_of_all_files(work: Workdir) -> None:
     """AdaptiveStep: one threshold for the data set; 3 of the 14 tokens are the lowest fifth."""
-    sure = {**DRAWN, "id": "b", "sample": {"token_bytes": SIZES, "token_logprob": [-0.1] * 7}}
-    sure["sample"]["token_logprob"][3] = -1.6
+    logprobs = [-0.1, -0.1, -0.1, -1.6, -0.1, -0.1, -0.1]
+    sure = {**DRAWN, "id": "b", "sample": {"token_bytes": SIZES, "token_logprob": logprobs}}
     work.write("1.jsonl", lines(DRAWN))
     work.write("2.jsonl", "no record\n" + lines(sure, {"id": "c", "problem": "p"}))
     done = work.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +79,11 @@ if TYPE_CHECKING:
 @click.option(
     "--system", metavar="TEXT", type=TEXT, help="System message, for a model with a chat template."
 )
+@click.option(
+    "--emit",
+    type=click.Choice(["tree", "traces"]),
+    help="Write each record with its tree (default), or a trace for each attempt in the tree.",
+)
 @click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
@@ -91,6 +97,7 @@ def main(
     seed: int,
     prompt: str | None,
     system: str | None,
+    emit: str | None,
     keep_tokens: bool,
     dry_run: bool,
     jobs: int,
@@ -111,6 +118,8 @@ def main(
     for option in ("temperature", "top_p", "min_p"):
         if not isfinite(sampling[option]):
             raise UsageError(f"--{option.replace('_', '-')}: expected a finite number")
+    if emit and METHODS[name].writes == "attempts":
+        raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
     from stepkit.cli.session import Work, predict, run_strategies
@@ -133,13 +142,31 @@ def main(
     def strategy(record: Record) -> Strategy:
         return start(setup, record.data)
 
-    write = _with_tree if METHODS[name].writes == "tree" else _attempts
+    write = _writer(name, emit, chosen_options.get("by"))
     work = Work(streams, policy, layout, strategy, write, jobs)
     if dry_run:
         predict(work, parameters.max_tokens)
     else:
         decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
         run_strategies(work, {**decides, **sampler.decisive, **policy.build})
+
+
+def _writer(
+    method: str, emit: str | None, rule: dict[str, Any] | None
+) -> Callable[[Record, Any], list[Record]]:
+    """What becomes of a record and what its strategy returned."""
+    if METHODS[method].writes == "attempts":
+        return _attempts
+    if emit != "traces":
+        return _with_tree
+
+    def write(record: Record, fields: dict[str, Any]) -> list[Record]:
+        from stepkit.cli.leaves import leaf_records
+
+        (whole,) = _with_tree(record, fields)
+        return leaf_records(whole, rule or record.data.get("split") or {"by": "lines"})
+
+    return write
 
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:

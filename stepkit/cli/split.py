@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from stepkit import schema
 from stepkit.cli.cutting import cuts, rule_of
+from stepkit.cli.leaves import leaf_records
 from stepkit.cli.splitter import Splitter, Text, caught
 from stepkit.errors import DataError, UsageError
 from stepkit.options import command, grades, reads, writes
 from stepkit.run import Streams, blocks, each
-
-if TYPE_CHECKING:
-    from stepkit.jsonl import Record
 
 BY_TOKEN = ("tokens", "confidence")
 """Rules that need to know the tokens of the text."""
@@ -79,7 +76,10 @@ def main(
     if leaves:
         _refuse_with_leaves(grade=grade, force=force, field=field, thinking=thinking, score=score)
         always = _was_given("by")
-        blocks(streams, each(lambda record: _leaf_traces(record, rule, always)))
+        blocks(
+            streams,
+            each(lambda one: leaf_records(one, rule if always else one.data.get("split", rule))),
+        )
         return
     _split(streams, Splitter(rule, Text(field, thinking, score), force), jobs if grade else None)
 
@@ -106,27 +106,6 @@ def _refuse_with_leaves(**given: Any) -> None:
     for name, value in given.items():
         if value:
             raise UsageError(f"--{name} has no effect with --leaves: the attempts are in the tree")
-
-
-def _leaf_traces(record: Record, rule: dict[str, Any], always: bool) -> list[Record]:
-    """A trace for each attempt in the record's tree.
-
-    Whole remainders are cut by the record's own rule, where it has one, unless ``always``.
-    """
-    from stepkit.core.leaves import leaf_traces
-    from stepkit.search.sample import DERIVED
-    from stepkit.text.segment import split
-
-    given = rule if always else record.data.get("split", rule)
-    traces = []
-    for fields in leaf_traces(record.data, lambda text, before: split(text, given)):
-        trace = record.copy()
-        for key in DERIVED:
-            trace.drop(key)
-        for key, value in (fields | {"split": given, schema.VERSION_KEY: schema.VERSION}).items():
-            trace.set(key, value)
-        traces.append(trace)
-    return traces
 
 
 def _was_given(option: str) -> bool:

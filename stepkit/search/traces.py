@@ -84,6 +84,13 @@ def ended(growth: Growth, data: Json) -> Json:
     return fields
 
 
+def grown(growth: Growth, data: Json) -> Json:
+    """``ended`` for a method that grows steps: with the rule they were cut by, where the record has
+    none, so that others cut alike."""
+    rule = {} if data.get("split") else {"split": growth.rule}
+    return {**ended(growth, data), **rule}
+
+
 def _from_draws(label: Any) -> bool:
     """Whether a label was derived from draws, and so is out of date when there are more."""
     return isinstance(label, dict) and label.get("by") == "sampler"
