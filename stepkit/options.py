@@ -125,7 +125,7 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], Comma
 
 def reads(function: F) -> F:
     """FILE..., --limit, --shard, --on-error, --rejects."""
-    return _stack(
+    return stack(
         function,
         click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path()),
         click.option(
@@ -156,7 +156,7 @@ def reads(function: F) -> F:
 
 def writes(function: F) -> F:
     """-o, -q, -v."""
-    return _stack(
+    return stack(
         function,
         click.option(
             "-o",
@@ -173,7 +173,7 @@ def writes(function: F) -> F:
 
 def grouped(function: F) -> F:
     """--regroup."""
-    return _stack(
+    return stack(
         function,
         click.option(
             "--regroup",
@@ -185,7 +185,7 @@ def grouped(function: F) -> F:
 
 def journalled(function: F) -> F:
     """--resume, --journal, --window."""
-    return _stack(
+    return stack(
         function,
         click.option(
             "--resume", is_flag=True, help="Go on from the journal of an interrupted run."
@@ -215,7 +215,7 @@ def uses_model(
 
     def decorate(function: F) -> F:
         count = click.IntRange(min=1)
-        return _stack(
+        return stack(
             function,
             model_file(*names, "gguf", required=required, help=help),
             click.option(
@@ -277,7 +277,7 @@ def uses_model(
 
 def uses_servers(function: F) -> F:
     """--server, --served, --concurrency, --timeout, --retries: gathered as ``server``."""
-    return _stack(
+    return stack(
         function,
         click.option(
             "--server",
@@ -317,7 +317,7 @@ def model_file(*names: str, **settings: Any) -> Callable[[F], F]:
 
 def grades(function: F) -> F:
     """-j/--jobs, given to the command as ``jobs``."""
-    return _stack(
+    return stack(
         function,
         click.option(
             "-j",
@@ -478,7 +478,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _stack(function: F, *decorators: Callable[[Any], Any]) -> F:
+def stack(function: F, *decorators: Callable[[Any], Any]) -> F:
     """Apply the decorators so that the options stand in --help as they stand here."""
     for decorator in reversed(decorators):
         function = decorator(function)

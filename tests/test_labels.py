@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from work import Workdir
 from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import FirstRule, Settings, first_error
+from stepkit.core.labels.block import Block
 from stepkit.errors import DataError, UsageError
 
 Json = dict[str, Any]
@@ -39,14 +41,16 @@ def trace(
     return {"problem": "p", "response": response, "steps": steps, "tree": tree, **more}
 
 
-def one(record: Json, **settings: Any) -> Json:
-    (result,) = labels.label([record], Settings(**settings))
+def one(record: Json, *names: str, **settings: Any) -> Json:
+    wanted = labels.parse_all(names) if names else None
+    (result,) = labels.label([record], Settings(wanted, **settings))
     assert isinstance(result, dict), result
     return result
 
 
-def error(record: Json, **settings: Any) -> str:
-    (result,) = labels.label([record], Settings(**settings))
+def error(record: Json, *names: str, **settings: Any) -> str:
+    wanted = labels.parse_all(names) if names else None
+    (result,) = labels.label([record], Settings(wanted, **settings))
     assert isinstance(result, DataError), result
     return str(result)
 
@@ -73,7 +77,7 @@ def test_value_counts_the_draws_at_each_prefix() -> None:
 
 
 def test_soft_is_value_without_the_interval() -> None:
-    made = one(trace(["a", "b"], {0: [1], 1: [0, 1]}), names=("soft", "value"))
+    made = one(trace(["a", "b"], {0: [1], 1: [0, 1]}), "soft", "value")
     assert list(made) == ["soft", "value"]
     assert made["soft"]["x"] == made["value"]["x"] == [0.5, 1.0]
     assert "low" not in made["soft"] and "low" not in made["soft"]["root"]
@@ -81,8 +85,8 @@ def test_soft_is_value_without_the_interval() -> None:
 
 def test_the_interval_widens_with_z() -> None:
     record = trace(["a", "b"], {0: [1], 1: [0]})
-    assert one(record, z=2.0)["value"]["high"][0] == pytest.approx(4 / 5)
-    assert one(record, z=1.0)["value"]["high"][0] == pytest.approx(1 / 2)
+    assert one(record, "value:z=2")["value"]["high"][0] == pytest.approx(4 / 5)
+    assert one(record, "value:z=1")["value"]["high"][0] == pytest.approx(1 / 2)
 
 
 def test_undecided_draws_stand_apart_or_count_as_wrong() -> None:
@@ -219,6 +223,10 @@ def test_several_samplers_must_be_chosen_between() -> None:
         ([0.5, None, 0.0, 0.0], None),  # the undecided step may be the first
         ([0.5, 0.5, 0.0, None], 1),
         ([0.5, 0.5, 0.5, None], None),
+        ([None, None, 0.5, 0.0], 2),  # as a bisection leaves it
+        ([0.5, None, 0.5, None], None),
+        ([0.5, None, 0.0, 0.5], None),  # what comes after the hit vouches for nothing
+        ([0.5, None, None, 1.0], -1),
         ([0.5], -1),
     ],
 )
@@ -234,6 +242,8 @@ def test_first_zero(values: list[float | None], first: int | None) -> None:
         ([0.0, 0.0, 0.0, 0.0], None),
         ([None, 0.5, 0.0, 0.0], None),
         ([1.0, None, 0.0, 0.0], None),
+        ([1.0, None, 0.6, 0.0], 2),
+        ([1.0, None, 0.4, 0.6], None),
     ],
 )
 def test_first_drop(values: list[float | None], first: int | None) -> None:
@@ -293,7 +303,7 @@ def test_what_is_missing_is_named() -> None:
     bare = {"problem": "p", "response": "ab", "steps": ["a", "b"]}
     assert "step-rollout" in error(bare)
     assert "step-rollout" in error(scored())
-    assert "step-rollout" in error(scored(), names=("value",), first=rule)
+    assert "step-rollout" in error(scored(), "value", first=rule)
     assert 'field "scores.x"' in error(scored(), first=rule, score="x")
     two = scored(scores={"a": {"x": [1, 1]}, "b": {"x": [1, 1]}})
     assert "a, b" in error(two, first=rule) and "--from" in error(two, first=rule)
@@ -357,10 +367,15 @@ def test_command_replaces_its_own_labels_in_place(work: Workdir) -> None:
     [
         (["--from", "prm"], "--from has no effect"),
         (["--from", "prm", "--first", "zero"], "--from has no effect"),
-        (["--label", "hard", "--z", "2"], "--z has no effect"),
         (["--first", "drop"], "no rule"),
-        (["--z", "0"], "--z"),
-        (["--label", "mean"], "mean"),
+        (["--label", "mean"], 'no label "mean"'),
+        (["--label", "value:z=-1"], "--label value:z=-1: z=-1: expected a number from 0"),
+        (["--label", "soft", "--label", "soft:backup=max"], "asked for twice"),
+        (["--pool"], "--pool has no effect"),
+        (["--regroup"], "--regroup has no effect"),
+        (["--nodes", "--label", "gae"], "--nodes has no effect"),
+        (["--label", "soft:as=first", "--first", "zero"], "labels.first"),
+        (["--merge", "0"], "--merge"),
     ],
 )
 def test_command_refuses_what_would_do_nothing(
@@ -377,3 +392,65 @@ def test_command_names_the_line(work: Workdir) -> None:
     done = work.run("step-label", "in.jsonl")
     assert done.status == 3 and len(done.lines) == 1
     assert done.err.startswith('step-label: in.jsonl:3: no "tree": run step-rollout')
+
+
+def test_command_lists_the_labels(work: Workdir) -> None:
+    done = work.run("step-label", "--list")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.decode() == labels.listing() + "\n"
+
+
+def test_command_pools_groups(work: Workdir) -> None:
+    records = []
+    for number, steps in enumerate([["a\n", "b"], ["a\n", "c\n", "d"], ["x"]]):
+        record = trace(steps, {1: [1.0, 0.0]} if number < 2 else {}, 0.0, id=str(number))
+        record |= {"split": {"by": "lines"}, "group": "g" if number < 2 else "h"}
+        record["tree"]["draw"] = [d + 2 * number if d >= 0 else d for d in record["tree"]["draw"]]
+        records.append(record)
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    label = ["--label", "soft:backup=pooled"]
+    apart = [json.loads(line) for line in work.run("step-label", *label, input=lines).lines]
+    assert [one["labels"]["soft"]["n"] for one in apart] == [[2, 1], [2, 0, 1], [1]]
+    done = work.run("step-label", "--pool", *label, input=lines)
+    assert (done.status, done.err) == (0, "")
+    pooled = [json.loads(line) for line in done.lines]
+    assert [one["labels"]["soft"]["n"] for one in pooled] == [[4, 1], [4, 0, 1], [1]]
+    mixed = "".join(json.dumps(records[index]) + "\n" for index in (0, 2, 1))
+    assert "--regroup" in work.run("step-label", "--pool", *label, input=mixed).err
+    sorted_again = work.run("step-label", "--pool", "--regroup", *label, input=mixed)
+    assert sorted(sorted_again.lines) == sorted(done.lines)
+    records[1]["tree"]["spine"] = []
+    bad = "".join(json.dumps(record) + "\n" for record in records)
+    failed = work.run("step-label", "--pool", *label, input=bad)
+    assert failed.status == 3 and failed.err.startswith("step-label: <stdin>:2: ")
+
+
+def test_command_labels_nodes_and_keeps_the_tree(work: Workdir) -> None:
+    record = trace(["a", "b"], {0: [1], 1: [0, None]})
+    text = json.dumps(record)
+    line = text.replace('"spine"', '"mine": [1.10], "labels": {"old": {}}, "spine"') + "\n"
+    done = work.run("step-label", "--nodes", "--label", "soft", "--label", "gae", input=line)
+    assert (done.status, done.err) == (0, "")
+    made = json.loads(done.lines[0])
+    assert list(made["labels"]) == ["soft", "gae"]
+    assert list(made["tree"]["labels"]) == ["old", "soft"]
+    assert made["tree"]["labels"]["soft"]["x"] == [1.0, 0.0, 1.0, 1.0, 0.0, None]
+    assert b'"mine": [1.10]' in done.lines[0]
+    assert work.run("step-label", "--nodes", "--label", "soft", input=done.out).out == done.out
+
+
+@pytest.mark.parametrize("rule", [None, "posterior", "drop:0.5"])
+def test_nothing_holds_a_block_when_it_is_done(rule: str | None) -> None:
+    """Cached evidence and the tracebacks of errors did, in circles: memory grew with the input."""
+    good = trace(["a", "b"], {0: [1], 1: [0]})
+    bad = trace(["a", "b"], {0: [1]}, role=["assistant"])
+    lost = trace(["a", "b"], {0: [0.5]}, samplers=[])
+    first = None if rule is None else FirstRule.parse(rule)
+    gc.collect()
+    gc.disable()
+    try:
+        results = labels.label([good, bad, lost], Settings(first=first))
+        held = [one for one in gc.get_objects() if isinstance(one, Block)]
+    finally:
+        gc.enable()
+    assert len(results) == 3 and not held

@@ -336,3 +336,29 @@ def test_usage_errors_come_before_any_input(
     done = work.run("step-rollout", *args, input=problems(1))
     assert done.status == 2 and named in done.err, done.err
     assert done.err.count("\n") == 1 and done.out == b""
+
+
+def test_tokens_are_kept_when_asked(work: Workdir, traces: bytes) -> None:
+    for trace in records(
+        rollout(work, problems(2), "--method", "sample", "-k", "2", "--keep-tokens")
+    ):
+        about = trace["sample"]
+        assert sum(about["token_bytes"]) == len(trace["response"].encode())
+        assert len(about["token_bytes"]) == len(about["token_logprob"]) == about["tokens"]
+        assert sum(about["token_logprob"]) == pytest.approx(about["logprob"], abs=1e-2)
+    few = traces.splitlines(keepends=True)[0]
+    (trace,) = records(rollout(work, few, "-k", "2", "--keep-tokens"))
+    tree = trace["tree"]
+    assert len(tree["ids"]) == len(tree["token_logprob"]) == sum(tree["tokens"])
+    begin = 0
+    for length, logprob in zip(tree["tokens"], tree["logprob"], strict=True):
+        own = tree["token_logprob"][begin : begin + length]
+        assert logprob is None or sum(own) == pytest.approx(logprob, abs=1e-2)
+        begin += length
+
+
+@pytest.mark.parametrize("method", ["chain"])
+def test_an_option_of_another_method_is_refused_by_name(work: Workdir, method: str) -> None:
+    done = work.run("step-rollout", *BASE, "--method", method, "--at", "x", input=problems(1))
+    assert done.status == 2 and "--at has no effect with --method chain" in done.err
+    assert "--method sample" in done.err

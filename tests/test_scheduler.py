@@ -3,89 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from simulated import Rule, RuleEngine, outcomes_at, run
 
-from stepkit.core.tree import from_steps
 from stepkit.errors import DataError, FailedError, StepkitError
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Read, Readout, Request, Sampling
+from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
 from stepkit.model.recorded import RecordedEngine, from_json, to_json
-from stepkit.search.chain import chain
+from stepkit.search.chain import start
+from stepkit.search.methods import Setup
 from stepkit.search.sample import flagged_step, sample
-from stepkit.search.scheduler import Attempt, Judge, Judged, Scheduler, Strategy
+from stepkit.search.scheduler import Attempt, Judge, Judged, Strategy
 from stepkit.search.score import likelihood, token_logit
-
-Rule = Callable[[Request], Drawn | Readout | StepkitError]
-
-
-class CurveEngine:
-    """Finishes requests in random order; a draw's answer is right with its prefix's chance."""
-
-    def __init__(self, rule: Rule, seed: int = 0) -> None:
-        self.rule = rule
-        self.counters = Counters()
-        self.waiting: list[Request] = []
-        self.seen: list[Request] = []
-        self._random = random.Random(seed)
-
-    @property
-    def pending(self) -> int:
-        return len(self.waiting)
-
-    def submit(self, request: Request) -> None:
-        self.waiting.append(request)
-        self.seen.append(request)
-
-    def step(self) -> list[Finished]:
-        if not self.waiting:
-            return []
-        request = self.waiting.pop(self._random.randrange(len(self.waiting)))
-        return [Finished(request, self.rule(request))]
-
-    def close(self) -> None:
-        pass
-
-
-class ExactGrader:
-    """Compares as text; its verdicts come one collect late, out of order."""
-
-    def __init__(self) -> None:
-        self._held: list[tuple[Any, float | None]] = []
-
-    @property
-    def pending(self) -> int:
-        return len(self._held)
-
-    def submit(self, key: Any, reference: str, final: str | None) -> None:
-        self._held.append((key, None if final == "?" else float(reference == final)))
-
-    def collect(self, wait: bool) -> list[tuple[Any, float | None]]:
-        if not wait and len(self._held) < 3:
-            return []
-        given, self._held = self._held[::-1], []
-        return given
-
-
-class Listed:
-    """A supply of strategies, of which only every second take finds one without waiting."""
-
-    def __init__(self, strategies: Iterable[Strategy]) -> None:
-        self._left = deque(enumerate(strategies))
-        self._shy = True
-
-    @property
-    def ended(self) -> bool:
-        return not self._left
-
-    def take(self, wait: bool) -> tuple[int, Strategy] | None:
-        self._shy = not self._shy
-        if not self._left or (self._shy and not wait):
-            return None
-        return self._left.popleft()
 
 
 class NumberedSampler:
@@ -93,6 +25,10 @@ class NumberedSampler:
 
     id = "s"
     identity: dict[str, Any] = {"id": "s", "name": "test"}  # noqa: RUF012
+    prefixes = SimpleNamespace(
+        at_cuts=lambda data, steps: [(t,) for t in range(len(steps) + 1)],
+        ends=lambda ids: list(range(1, len(ids) + 1)),
+    )
 
     def draw(self, prefix: tuple[int, ...], purpose: str, number: int) -> Draw:
         return Draw(f"{purpose} {prefix} {number}", prefix, number, Sampling())
@@ -103,13 +39,6 @@ SAMPLER: Any = NumberedSampler()
 
 def sampled(prefix: int, given: str, answer: str | None, k: int) -> Strategy:
     return sample([SAMPLER.draw((prefix,), "attempt", n) for n in range(k)], given, answer)
-
-
-def run(engine: Any, strategies: Sequence[Strategy]) -> list[Any]:
-    """Results in the order of the strategies."""
-    scheduler: Scheduler[int] = Scheduler(engine, ExactGrader())
-    results = dict(scheduler.run(Listed(strategies)))
-    return [results[number] for number in range(len(strategies))]
 
 
 def by_seed(chances: Sequence[float]) -> Rule:
@@ -130,7 +59,7 @@ def test_results_come_in_the_order_asked() -> None:
         return Drawn(f"Answer: {request.seed}", "stop", 1, (1,), 0.0)
 
     for seed in range(5):
-        (drawn,) = run(CurveEngine(rule, seed), [sampled(0, "", "3", 9)])
+        (drawn,) = run(RuleEngine(rule, seed), [sampled(0, "", "3", 9)])
         assert [attempt.final for attempt in drawn] == [str(number) for number in range(9)]
         assert [attempt.outcome for attempt in drawn] == [float(n == 3) for n in range(9)]
 
@@ -141,7 +70,7 @@ def test_a_strategy_may_ask_again() -> None:
         second = yield [Attempt(SAMPLER.draw((1,), "value", n), "", "42") for n in range(2)]
         return len(first), len(second)
 
-    assert run(CurveEngine(by_seed([0.5, 0.5])), [twice(), twice()]) == [(3, 2), (3, 2)]
+    assert run(RuleEngine(by_seed([0.5, 0.5])), [twice(), twice()]) == [(3, 2), (3, 2)]
 
 
 def test_three_valued_outcomes() -> None:
@@ -158,15 +87,15 @@ def test_three_valued_outcomes() -> None:
         text, finish, _ = texts[request.seed]
         return Drawn(text, finish, 1, None, 0.0)
 
-    (drawn,) = run(CurveEngine(rule), [sampled(0, "", "42", 5)])
+    (drawn,) = run(RuleEngine(rule), [sampled(0, "", "42", 5)])
     assert [attempt.outcome for attempt in drawn] == [outcome for _, _, outcome in texts.values()]
-    (drawn,) = run(CurveEngine(rule), [sampled(0, "", None, 2)])
+    (drawn,) = run(RuleEngine(rule), [sampled(0, "", None, 2)])
     assert [attempt.outcome for attempt in drawn] == [None, None]
 
 
 def test_the_answer_is_looked_for_in_prefix_and_draw_together() -> None:
     (drawn,) = run(
-        CurveEngine(lambda _: Drawn("2", "stop", 1, None, 0.0)),
+        RuleEngine(lambda _: Drawn("2", "stop", 1, None, 0.0)),
         [sampled(0, "so\nAnswer: 4", "42", 1)],
     )
     assert drawn[0].final == "42" and drawn[0].outcome == 1.0
@@ -176,7 +105,7 @@ def test_judging_needs_no_draw() -> None:
     def strategy() -> Generator[Any, Any, Any]:
         return (yield [Judge("Answer: 42", "42"), Judge("nothing", "42")])
 
-    engine = CurveEngine(by_seed([]))
+    engine = RuleEngine(by_seed([]))
     assert run(engine, [strategy()]) == [[Judged("42", 1.0), Judged(None, None)]]
     assert engine.seen == []
 
@@ -193,41 +122,35 @@ def test_an_error_is_its_problems_alone() -> None:
         yield []
 
     good, bad = sampled(0, "", "42", 4), sampled(9, "", "42", 4)
-    results = run(CurveEngine(rule), [good, bad, refuses(), sampled(0, "", "42", 1)])
+    results = run(RuleEngine(rule), [good, bad, refuses(), sampled(0, "", "42", 1)])
     assert [len(results[0]), len(results[3])] == [4, 1]
     assert str(results[1]) == "too long"
     assert str(results[2]) == 'field "answer": missing'
 
 
 def test_a_failing_model_ends_the_run() -> None:
-    engine = CurveEngine(lambda _: FailedError("no memory"))
+    engine = RuleEngine(lambda _: FailedError("no memory"))
     with pytest.raises(FailedError):
         run(engine, [sampled(0, "", "42", 4)])
 
 
 STEPS = ["a\n", "b\n", "c\n"]
-PREFIXES = [(0,), (1,), (2,), (3,)]
 
 
-def grown(engine: Any, k: int, tree: Any = None) -> Any:
-    tree = from_steps(STEPS) if tree is None else tree
-    (result,) = run(engine, [chain(SAMPLER, tree, PREFIXES, STEPS, "42", k)])
-    return result
-
-
-def outcomes_at(tree: Any, node: int) -> list[Any]:
-    return [
-        outcome
-        for parent, whole, outcome in zip(
-            tree["parent"], tree["whole"], tree["outcome"], strict=True
-        )
-        if whole and parent == node
-    ]
+def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -> Any:
+    """The tree of ``steps`` with k draws from each prefix; ``tree`` holds some of them."""
+    data: dict[str, Any] = {"problem": "p", "answer": "42"}
+    if steps:
+        data |= {"response": "".join(steps), "steps": list(steps)}
+    if tree is not None:
+        data["tree"] = tree
+    (fields,) = run(engine, [start(Setup(SAMPLER, {"draws": k, "until": None}), data)])
+    return fields["tree"]
 
 
 def test_chain_draws_from_every_prefix_but_the_last() -> None:
     chances = [0.5, 0.9, 0.1]
-    tree = grown(CurveEngine(by_seed(chances)), 400)
+    tree = grown(RuleEngine(by_seed(chances)), 400)
     shares = [sum(outcomes_at(tree, node)) / 400 for node in range(3)]
     # four standard deviations of a mean of 400
     assert shares == pytest.approx(chances, abs=4 * 0.5 / 20)
@@ -236,51 +159,49 @@ def test_chain_draws_from_every_prefix_but_the_last() -> None:
 
 
 def test_chain_does_not_depend_on_the_order_of_arrival() -> None:
-    trees = [grown(CurveEngine(by_seed([0.5, 0.5, 0.5]), seed), 5) for seed in range(4)]
+    trees = [grown(RuleEngine(by_seed([0.5, 0.5, 0.5]), seed), 5) for seed in range(4)]
     assert all(tree == trees[0] for tree in trees)
 
 
 def test_top_up_draws_just_what_is_missing() -> None:
     rule = by_seed([0.5, 0.5, 0.5])
-    small = grown(CurveEngine(rule), 3)
-    engine = CurveEngine(rule)
+    small = grown(RuleEngine(rule), 3)
+    engine = RuleEngine(rule)
     topped = grown(engine, 5, small)
     assert sorted(request.key for request in engine.seen) == sorted(
         f"value ({t},) {number}" for t in range(3) for number in (3, 4)
     )
-    whole = grown(CurveEngine(rule), 5)
+    whole = grown(RuleEngine(rule), 5)
     for node in range(3):
         assert sorted(outcomes_at(topped, node)) == sorted(outcomes_at(whole, node))
 
 
 def test_a_draw_that_ended_in_an_error_is_drawn_again() -> None:
     rule = by_seed([0.5, 0.5, 0.5])
-    tree = grown(CurveEngine(rule), 2)
+    tree = grown(RuleEngine(rule), 2)
     broken = tree["draw"].index(1)
     tree["finish"][broken], tree["outcome"][broken] = "error", None
-    engine = CurveEngine(rule)
+    engine = RuleEngine(rule)
     grown(engine, 2, tree)
     assert [request.key for request in engine.seen] == ["value (0,) 1"]
 
 
 def test_chain_judges_the_trace_itself() -> None:
     steps = ["so ", "Answer: 42"]
-    (tree,) = run(
-        CurveEngine(by_seed([0.0, 0.0])),
-        [chain(SAMPLER, from_steps(steps), PREFIXES[:3], steps, "42", 1)],
-    )
+    tree = grown(RuleEngine(by_seed([0.0, 0.0])), 1, steps=steps)
     assert (tree["outcome"][2], tree["final"][2]) == (1.0, "42")
-    (tree,) = run(
-        CurveEngine(by_seed([0.0, 0.0])),
-        [chain(SAMPLER, from_steps(steps), PREFIXES[:3], steps, "42", 1, finish="length")],
+    data: dict[str, Any] = {"problem": "p", "answer": "42", "response": "so Answer: 42"}
+    data["steps"] = steps
+    data["sample"] = {"finish": "length"}
+    (fields,) = run(
+        RuleEngine(by_seed([0.0, 0.0])), [start(Setup(SAMPLER, {"draws": 1, "until": None}), data)]
     )
-    assert (tree["outcome"][2], tree["finish"][2]) == (None, "length")
+    assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
+    assert fields["correct"] is None
 
 
 def test_a_bare_problem_is_drawn_from_at_its_root() -> None:
-    (tree,) = run(
-        CurveEngine(by_seed([1.0])), [chain(SAMPLER, from_steps([]), [(0,)], [], "42", 4)]
-    )
+    tree = grown(RuleEngine(by_seed([1.0])), 4, steps=[])
     assert outcomes_at(tree, 0) == [1.0] * 4 and tree["spine"] == []
 
 
@@ -293,14 +214,14 @@ class Shelf(dict[str, Any]):
 
 def test_a_recorded_engine_is_answered_from_its_journal() -> None:
     rule, shelf = by_seed([0.5, 0.5, 0.5]), Shelf()
-    first = grown(RecordedEngine(CurveEngine(rule), shelf), 4)
+    first = grown(RecordedEngine(RuleEngine(rule), shelf), 4)
     assert len(shelf) == 12
-    silent = CurveEngine(lambda _: FailedError("asked again"))
+    silent = RuleEngine(lambda _: FailedError("asked again"))
     assert grown(RecordedEngine(silent, shelf), 4) == first
 
 
 def test_equal_keys_are_sampled_once() -> None:
-    engine = CurveEngine(by_seed([0.5]))
+    engine = RuleEngine(by_seed([0.5]))
     twins = [sampled(0, "", "42", 3) for _ in range(4)]
     results = run(RecordedEngine(engine, Shelf()), twins)
     assert len(engine.seen) == 3 and all(result == results[0] for result in results)
@@ -308,7 +229,7 @@ def test_equal_keys_are_sampled_once() -> None:
 
 def test_errors_are_not_remembered() -> None:
     shelf = Shelf()
-    engine = RecordedEngine(CurveEngine(lambda _: DataError("too long")), shelf)
+    engine = RecordedEngine(RuleEngine(lambda _: DataError("too long")), shelf)
     run(engine, [sampled(0, "", "42", 2)])
     assert shelf == {}
 
@@ -339,7 +260,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
         seen.append(request)
         return Readout(((math.log(3.0), 0.0), (0.0, 0.0)))
 
-    ((scores, total),) = run(CurveEngine(rule), [token_logit(reader, "p", ["x", "y"])])
+    ((scores, total),) = run(RuleEngine(rule), [token_logit(reader, "p", ["x", "y"])])
     assert scores == pytest.approx([0.75, 0.5]) and total is None
     assert isinstance(seen[0], Read) and seen[0].positions == (2, 4)
 
@@ -349,7 +270,7 @@ def test_likelihood_averages_the_tokens_that_begin_in_a_step() -> None:
     prefixes: Any = SimpleNamespace(ends=lambda ids: [1, 3, 4])
     rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
     ((means, total),) = run(
-        CurveEngine(rule), [likelihood(prefixes, (1, 2), (3, 4, 5), ["ab", "c", "d"])]
+        RuleEngine(rule), [likelihood(prefixes, (1, 2), (3, 4, 5), ["ab", "c", "d"])]
     )
     assert means == [-2.0, None, -5.0] and total == -3.0
 

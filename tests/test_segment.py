@@ -187,7 +187,15 @@ def test_long_texts_take_linear_time(text: str) -> None:
         ({"by": "regex"}, "split.pattern"),
         ({"by": "regex", "pattern": "("}, "split.pattern"),
         ({"by": "regex", "pattern": "a", "start": 1}, "split.start"),
-        ({"by": "lines", "pattern": "a"}, "split"),
+        ({"by": "lines", "pattern": "a"}, "split.pattern"),
+        ({"by": "lines", "below": 0.5}, "split.below"),
+        ({"by": "lines", "code": 1}, "split.code"),
+        ({"by": "confidence"}, "split"),
+        ({"by": "confidence", "below": 0.5, "top": 2}, "split"),
+        ({"by": "confidence", "below": 1.5}, "split.below"),
+        ({"by": "confidence", "top": 0}, "split.top"),
+        ({"by": "tokens"}, "split.size"),
+        ({"by": "tokens", "size": "3"}, "split.size"),
     ],
 )
 def test_what_is_no_rule_is_named(rule: Any, field: str) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from work import Workdir
 
+from stepkit.core import tree as trees
+
 TEXT = "2 + 3 = 5.\n\nSo 5 + 1 = 6.\nAnswer: 6"
 LINES = ["2 + 3 = 5.\n\n", "So 5 + 1 = 6.\n", "Answer: 6"]
 TRACE = {"id": "a", "group": "g", "problem": "p", "answer": "6", "response": TEXT}
@@ -200,6 +202,14 @@ def test_a_verdict_under_evidence_is_changed_only_by_force(work: Workdir) -> Non
     ("options", "message"),
     [
         ("-j 2", "-j has no effect without --grade"),
+        ("--by confidence", "--by confidence needs one of --below, --top and --quantile"),
+        ("--by confidence --top 2 --quantile 0.1", "--by confidence needs one of --below, --top"),
+        ("--by confidence --quantile 0.1", "--quantile reads its input twice: name files instead"),
+        ("--by tokens", "--by tokens needs --size"),
+        ("--below 0.5", "--below has no effect with --by lines; it is for --by confidence"),
+        ("--quantile 0.5", "--quantile has no effect with --by lines; it is for --by confidence"),
+        ("--score x", "--score has no effect with --by lines; it is for --by confidence|tokens"),
+        ("--leaves --grade", "--grade has no effect with --leaves"),
         ("--pattern x", "--pattern has no effect with --by lines; it is for --by regex"),
         ("--by blank --start", "--start has no effect with --by blank; it is for --by regex"),
         ("--by regex", "--by regex needs --pattern"),
@@ -216,3 +226,125 @@ def test_a_bad_record_does_not_stop_the_others(work: Workdir) -> None:
     done = work.run("step-split", "--grade", "--on-error", "skip", input=lines(TRACE, bad, TRACE))
     assert done.status == 1
     assert [json.loads(line)["correct"] for line in done.lines] == [True, True]
+
+
+SIZES = [1, 2, 2, 2, 3, 2, 4]
+LOGPROBS = [-0.1, -0.2, -3.0, -0.1, -0.1, -1.5, -0.3]
+DRAWN = {
+    **{"id": "a", "group": "g", "problem": "p", "response": "2 + 3 = 5.\n\nSo 5"},
+    "sample": {"token_bytes": SIZES, "token_logprob": LOGPROBS},
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ("--below 0.1", ["2 +", " 3 = 5.\n\nSo 5"]),
+        ("--below 0.25", ["2 +", " 3 = 5.", "\n\nSo 5"]),
+        ("--top 2", ["2 +", " 3 = 5.", "\n\nSo 5"]),
+        ("--top 2 --min-chars 4", ["2 + 3 = 5.", "\n\nSo 5"]),
+    ],
+)
+def test_cuts_before_tokens_of_low_probability(
+    work: Workdir, options: str, steps: list[str]
+) -> None:
+    (record,) = split(work, "--by", "confidence", *options.split(), input=lines(DRAWN))
+    assert record["steps"] == steps
+    assert record["split"]["by"] == "confidence"
+
+
+def test_so_many_tokens_a_step_from_a_score(work: Workdir) -> None:
+    scores = {"policy": {"x": [0.5], "token_bytes": SIZES, "token_logprob": [None] * len(SIZES)}}
+    record = {**DRAWN, "sample": {}, "scores": scores}
+    done = split(work, "--by", "tokens", "--size", "4", "--score", "policy", "--force", "-q",
+                 input=lines(record))  # fmt: skip
+    assert done[0]["steps"] == ["2 + 3 =", " 5.\n\nSo 5"]
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({}, 'field "sample.token_bytes": no tokens in it: draw with --keep-tokens'),
+        ({"token_bytes": SIZES}, 'field "sample.token_logprob": expected a list, got null'),
+        ({"token_bytes": [16], "token_logprob": [0.5]}, '[0]": expected a log-probability'),
+        ({"token_bytes": [15], "token_logprob": [0]}, "15 bytes, but the response has 16"),
+        ({"token_bytes": [16], "token_logprob": []}, "0 entries, but token_bytes has 1"),
+        ({"token_bytes": [-1, 17], "token_logprob": [0, 0]}, "expected numbers of bytes"),
+    ],
+)
+def test_bad_tokens_are_named(work: Workdir, sample: dict[str, Any], message: str) -> None:
+    error = refused(
+        work, "--by", "confidence", "--top", "1", input=lines({**DRAWN, "sample": sample})
+    )
+    assert message in error
+
+
+def test_the_quantile_is_of_all_tokens_of_all_files(work: Workdir) -> None:
+    """AdaptiveStep: one threshold for the data set; 3 of the 14 tokens are the lowest fifth."""
+    logprobs = [-0.1, -0.1, -0.1, -1.6, -0.1, -0.1, -0.1]
+    sure = {**DRAWN, "id": "b", "sample": {"token_bytes": SIZES, "token_logprob": logprobs}}
+    work.write("1.jsonl", lines(DRAWN))
+    work.write("2.jsonl", "no record\n" + lines(sure, {"id": "c", "problem": "p"}))
+    done = work.run(
+        *("step-split", "--by", "confidence", "--quantile", "0.22", "--on-error", "skip", "-v"),
+        *("1.jsonl", "2.jsonl"),
+    )
+    assert done.status == 1
+    first, second, bare = (json.loads(line) for line in done.lines)
+    assert first["steps"] == ["2 +", " 3 = 5.", "\n\nSo 5"]
+    assert second["steps"] == ["2 + 3", " = 5.\n\nSo 5"]
+    assert first["split"] == second["split"] == bare["split"]
+    assert first["split"]["quantile"] == 0.22
+    assert "14 tokens; steps begin at those less probable than 0.7408" in done.err
+
+
+def test_thinking_in_a_field_of_its_own(work: Workdir) -> None:
+    record = {"id": "a", "group": "g", "problem": "p", "answer": "5", "completion": "Answer: 5"}
+    record["reasoning"] = "2 + 3 is 5.\nYes."
+    options = ("--thinking", "reasoning", "--grade")
+    once = work.run("step-split", *options, input=lines(record))
+    (cut,) = map(json.loads, once.lines)
+    assert cut["response"] == "<think>\n2 + 3 is 5.\nYes.\n</think>\n\nAnswer: 5"
+    assert cut["steps"] == ["<think>\n2 + 3 is 5.\n", "Yes.\n</think>\n\n", "Answer: 5"]
+    assert (cut["correct"], cut["completion"]) == (True, "Answer: 5")
+    assert work.run("step-split", *options, input=once.out).out == once.out
+    (bare,) = split(work, *options[:2], input=lines(TRACE))
+    assert bare["steps"] == LINES
+
+
+def searched() -> dict[str, Any]:
+    """Two attempts that share a step, one of them given, a failed draw, and views of a draw."""
+    tree = trees.from_steps(["a\n", "Answer: 6"])
+    tree["finish"][2], tree["outcome"][2], tree["final"][2] = "stop", 1.0, "6"
+    by = trees.sampler_index(tree, {"id": "s"})
+    drawn: dict[str, Any] = {"by": by, "tokens": 3, "logprob": -1.5}
+    rest = trees.add(
+        tree, 1, "b\nAnswer: 7", whole=True, finish="stop", outcome=0.0, final="7", draw=0, **drawn
+    )
+    view = trees.add(tree, 1, "b\n", whole=False, finish="", cut=rest, draw=0, by=by)
+    trees.add(
+        tree, view, "Answer: 7", whole=False, finish="stop", outcome=0.0, cut=rest, draw=0, by=by
+    )
+    trees.add(tree, 1, "x", whole=True, finish="error", draw=1, by=by)
+    trees.add(tree, 0, "c", whole=True, finish="length", draw=0, **drawn)
+    return {**TRACE, "response": "a\nAnswer: 6", "steps": ["a\n", "Answer: 6"],
+            "split": {"by": "lines"}, "tree": tree, "labels": {}, "mine": 1.10}  # fmt: skip
+
+
+def test_leaves_are_traces(work: Workdir) -> None:
+    own, right, cut_off = split(work, "--leaves", input=lines(searched()))
+    assert [trace["steps"] for trace in (own, right, cut_off)] == [
+        ["a\n", "Answer: 6"], ["a\n", "b\n", "Answer: 7"], ["c"],
+    ]  # fmt: skip
+    assert [trace["correct"] for trace in (own, right, cut_off)] == [True, False, None]
+    assert [trace["id"] for trace in (own, right, cut_off)] == ["a/2", "a/3", "a/7"]
+    assert {trace["group"] for trace in (own, right, cut_off)} == {"g"}
+    assert right["sample"] == {"finish": "stop", "sampler": {"id": "s"}, "draw": 0}
+    assert cut_off["sample"] == {
+        "finish": "length", "sampler": {"id": "s"}, "draw": 0, "tokens": 3, "logprob": -1.5,
+    }  # fmt: skip
+    assert right["origin"] == {"id": "a", "node": 3}
+    assert "tree" not in own and "labels" not in own and own["mine"] == 1.10
+    again = split(work, "--leaves", "--by", "blank", input=lines(searched()))
+    assert again[1]["steps"] == ["a\n", "b\nAnswer: 7"]
+    assert 'no "tree": run step-rollout first' in refused(work, "--leaves", input=lines(TRACE))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from itertools import combinations
 from math import sqrt
 
 import pytest
 
-from stepkit.core.stats import probability_better, wilson
+from stepkit.core.stats import probability_better, unbiased_rate, wilson
+
+Stops = Callable[[int, int], bool]
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 2), (3, 8), (7, 8), (1, 1000), (0, 4), (4, 4), (2.5, 6)])
@@ -79,3 +82,72 @@ def test_probability_better_stays_a_probability_for_large_counts() -> None:
 def test_probability_better_refuses_impossible_counts() -> None:
     with pytest.raises(ValueError):
         probability_better(2, 1, 0, 1)
+
+
+# ---- draws that a rule stopped --------------------------------------------------------------
+
+
+def first_success(cap: int) -> Stops:
+    return lambda k, n: k > 0 or n == cap
+
+
+def wilson_width(width: float, cap: int) -> Stops:
+    def stops(k: int, n: int) -> bool:
+        low, high = wilson(k, n)
+        return high - low <= 2 * width or n == cap
+
+    return stops
+
+
+def leads(need: int, cap: int) -> Stops:
+    """A walk between two lines: stop when right and wrong differ by ``need``."""
+    return lambda k, n: abs(2 * k - n) >= need or n == cap
+
+
+RULES = [first_success(6), wilson_width(0.3, 9), leads(3, 9), lambda k, n: n == 5]
+
+
+def ends(stops: Stops, p: float) -> Iterator[tuple[int, int, float]]:
+    """(k, n, chance) of every way to end, by walking through all of them."""
+    walks = [(0, 0, 1.0)]
+    while walks:
+        k, n, chance = walks.pop()
+        for right, weight in ((1, p), (0, 1 - p)):
+            if stops(k + right, n + 1):
+                yield k + right, n + 1, chance * weight
+            else:
+                walks.append((k + right, n + 1, chance * weight))
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.8])
+@pytest.mark.parametrize("stops", RULES)
+def test_the_corrected_rate_is_unbiased_exactly(stops: Stops, p: float) -> None:
+    mean = total = 0.0
+    for k, n, chance in ends(stops, p):
+        rate = unbiased_rate(k, n, stops)
+        assert rate is not None and 0 <= rate <= 1
+        mean += chance * rate
+        total += chance
+    assert total == pytest.approx(1)
+    assert mean == pytest.approx(p)
+
+
+def test_k_of_n_is_biased_under_the_same_rules() -> None:
+    for stops in RULES[:2]:
+        naive = sum(chance * k / n for k, n, chance in ends(stops, 0.3))
+        assert abs(naive - 0.3) > 0.005
+
+
+def test_the_known_special_cases() -> None:
+    assert unbiased_rate(3, 8, lambda k, n: n == 8) == pytest.approx(3 / 8)
+    assert unbiased_rate(4, 9, lambda k, n: k == 4) == pytest.approx(3 / 8)  # Haldane
+    assert unbiased_rate(1, 1, first_success(8)) == 1.0
+    assert unbiased_rate(1, 5, first_success(8)) == 0.0
+    assert unbiased_rate(0, 8, first_success(8)) == 0.0
+
+
+def test_counts_that_the_rule_cannot_have_left_have_no_estimate() -> None:
+    assert unbiased_rate(2, 5, first_success(8)) is None  # it would have stopped before
+    assert unbiased_rate(0, 5, first_success(8)) is None  # it would have gone on
+    assert unbiased_rate(0, 0, first_success(8)) is None
+    assert unbiased_rate(3, 2, first_success(8)) is None

@@ -1,33 +1,51 @@
-"""step-label: evidence in, labels out. Needs no model; see core/labels.py for the formulas."""
+"""step-label: evidence in, labels out. Needs no model; see core/labels for the formulas."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from stepkit import schema
-from stepkit.core import labels, stats
+from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, reads, writes
-from stepkit.run import Result, Streams, blocks
+from stepkit.options import command, grouped, reads, writes
+from stepkit.run import Result, Streams, blocks, groups
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
+
+Made: TypeAlias = schema.Json | DataError
+
+
+def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(labels.listing())
+        context.exit()
 
 
 @command("step-label")
 @click.option(
     "--label",
     "names",
+    metavar="NAME[:PARAMETER=VALUE,...]",
     multiple=True,
-    type=click.Choice(labels.NAMES),
     help="What to write; may be repeated (default: value, hard, progress).",
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list,
+    help="List the labels with their sources and parameters, and exit.",
 )
 @click.option(
     "--first",
     metavar="RULE",
-    help="Also write labels.first, the first wrong step: zero, drop:RHO or below:T.",
+    help="Also write labels.first, the first wrong step, by zero, drop:RHO, below:T, tested or "
+    "posterior[:P].",
 )
 @click.option(
     "--from",
@@ -48,11 +66,22 @@ if TYPE_CHECKING:
     help="Leave draws without a verdict out of n, or count them as wrong.",
 )
 @click.option(
-    "--z",
-    metavar="Z",
-    type=click.FloatRange(min=0, min_open=True, max=100),
-    help=f"Half-width of the interval of a value, in standard deviations (default: {stats.Z_95}).",
+    "--pool",
+    is_flag=True,
+    help="Let backup=pooled and backup=later draw on all traces of a group.",
 )
+@click.option(
+    "--nodes",
+    is_flag=True,
+    help="Label every node of the tree, too, in tree.labels.",
+)
+@click.option(
+    "--merge",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Also write each trace up to N times with two neighbouring steps as one.",
+)
+@grouped
 @reads
 @writes
 def main(
@@ -62,38 +91,87 @@ def main(
     score: str | None,
     sampler: str | None,
     undecided: str,
-    z: float | None,
+    pool: bool,
+    nodes: bool,
+    merge: int | None,
 ) -> None:
     """Turn the evidence in a trace's tree into labels of its steps.
 
     \b
       step-label evidence.jsonl -o labelled.jsonl
-      step-label --label soft --undecided wrong evidence.jsonl
+      step-label --label soft --label gae:lambda=0.9 evidence.jsonl
       step-score --prm prm.gguf t.jsonl | step-label --first below:0.5
+      step-label --list
     """
     rule = None if first is None else labels.FirstRule.parse(first)
     if score is not None and (rule is None or rule.kind != "below"):
         raise UsageError("--from has no effect without --first below:T")
-    if z is not None and names and "value" not in names:
-        raise UsageError("--z has no effect without --label value")
-    settings = labels.Settings(
-        tuple(dict.fromkeys(names)) or None, rule, score, sampler, undecided, z or stats.Z_95
-    )
+    wanted = labels.parse_all(names) if names else None
+    if rule is not None and any(one.name == "first" for one in wanted or ()):
+        raise UsageError("labels.first is what --first writes; choose another as=NAME")
+    if pool and not any(one.pools for one in wanted or ()):
+        raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
+    if streams.regroup and not pool:
+        raise UsageError("--regroup has no effect without --pool")
+    if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
+        raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
+    settings = labels.Settings(wanted, rule, score, sampler, undecided, pool)
 
     def block(records: list[Record]) -> list[Result]:
-        results = labels.label([record.data for record in records], settings)
-        return [_labelled(*pair) for pair in zip(records, results, strict=True)]
+        data = [record.data for record in records]
+        results: Sequence[Made] = labels.label(data, settings)
+        of_nodes: Sequence[Made] = labels.label_nodes(data, settings) if nodes else [{}] * len(data)
+        made = zip(records, results, of_nodes, strict=True)
+        return [_labelled(*one, merge or 0) for one in made]
 
-    blocks(streams, block)
+    def group(records: list[Record]) -> list[Record]:
+        made: list[Record] = []
+        for record, result in zip(records, block(records), strict=True):
+            if isinstance(result, DataError):
+                raise result.at(record.place)
+            made += result
+        return made
+
+    if pool:
+        groups(streams, group)
+    else:
+        blocks(streams, block)
 
 
-def _labelled(record: Record, result: schema.Json | DataError) -> Result:
+def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Result:
     if isinstance(result, DataError):
         return result
+    if isinstance(of_nodes, DataError):
+        return of_nodes
     try:
+        twins = [_merged(record, result, step) for step in _to_merge(record, merge)]
         record.merge("labels", result)
+        if of_nodes:
+            old = record.data["tree"].get("labels") or {}
+            if not isinstance(old, dict):
+                raise DataError("expected an object", "tree.labels")
+            record.merge("tree", {"labels": old | of_nodes})
     except DataError as error:
         return error
     if schema.VERSION_KEY not in record.data:
         record.set(schema.VERSION_KEY, schema.VERSION)
-    return [record]
+    return [record, *twins]
+
+
+def _to_merge(record: Record, most: int) -> list[int]:
+    from stepkit.core import merging
+
+    return merging.chosen(record.data, most) if most else []
+
+
+def _merged(record: Record, made: schema.Json, step: int) -> Record:
+    from stepkit.core import merging
+
+    twin = record.copy()
+    for key in merging.DERIVED:
+        twin.drop(key)
+    for key, value in merging.merged(record.data, made, step).items():
+        twin.set(key, value)
+    if schema.VERSION_KEY not in twin.data:
+        twin.set(schema.VERSION_KEY, schema.VERSION)
+    return twin

@@ -1,113 +1,34 @@
-"""step-rollout: traces or bare problems -> evidence, drawn from a local model."""
+"""step-rollout: traces or bare problems -> evidence, drawn from a language model."""
 
 from __future__ import annotations
 
-from math import isfinite
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stepkit import options, run
+from stepkit.cli import sources
 from stepkit.cli.escapes import TEXT
+from stepkit.cli.methods import chosen, deciding, of_methods
+from stepkit.cli.sampling import check, of_sampling, refuse_steering
+from stepkit.cli.sources import uses_batches
 from stepkit.errors import UsageError
+from stepkit.search.methods import METHODS, Setup, loaded
 
 if TYPE_CHECKING:
-    from stepkit.cli.batches import Requests, Results
     from stepkit.jsonl import Record
-    from stepkit.model.opening import Backend, Form
     from stepkit.search.scheduler import Strategy
 
 
 @options.command("step-rollout")
 @options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
 @options.uses_servers
-@click.option(
-    "--method",
-    type=click.Choice(["chain", "sample"]),
-    help="chain: draws from every prefix of a trace (default); sample: whole attempts.",
-)
-@click.option(
-    "-k",
-    "--draws",
-    metavar="K",
-    type=click.IntRange(min=1),
-    default=8,
-    show_default=True,
-    help="Draws from each prefix, or attempts at each problem.",
-)
-@click.option(
-    "--at",
-    metavar="LABEL",
-    help="Draw attempts from the last good step: before the first error of labels.LABEL.",
-)
+@of_methods
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
 )
-@click.option(
-    "-T",
-    "--temperature",
-    metavar="X",
-    type=click.FloatRange(min=0),
-    default=1.0,
-    show_default=True,
-    help="Sampling temperature; 0 takes the most probable token.",
-)
-@click.option(
-    "--top-k",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=0,
-    help="Sample among the N most probable tokens (default: all).",
-)
-@click.option(
-    "--top-p",
-    metavar="P",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1.0,
-    help="Sample among the most probable tokens that make up P (default: 1, all).",
-)
-@click.option(
-    "--min-p",
-    metavar="P",
-    type=click.FloatRange(0, 1),
-    default=0.0,
-    help="Leave out tokens below P times the most probable one (default: 0, none).",
-)
-@click.option(
-    "--repetition-penalty",
-    metavar="X",
-    type=click.FloatRange(min=0, min_open=True),
-    default=1.0,
-    help="Divide the logits of tokens that were there before by X (default: 1, off).",
-)
-@click.option(
-    "--logit-bias",
-    metavar="TOKEN=X",
-    type=TEXT,
-    multiple=True,
-    help="Add X to a token's logit; -inf bans it (repeatable; token by text or id).",
-)
-@click.option(
-    "--grammar",
-    metavar="FILE",
-    type=click.File(),
-    help="Draw only what follows this GBNF grammar.",
-)
-@click.option(
-    "--max-tokens",
-    metavar="N",
-    type=click.IntRange(min=1),
-    default=512,
-    show_default=True,
-    help="Most tokens in a draw; a draw that reaches it is cut off and undecided.",
-)
-@click.option(
-    "--stop",
-    metavar="TEXT",
-    type=TEXT,
-    multiple=True,
-    help="Text that ends a draw and is left out (repeatable; \\n is a line break).",
-)
+@of_sampling
 @click.option(
     "--prompt",
     metavar="FORMAT",
@@ -123,18 +44,13 @@ if TYPE_CHECKING:
     type=click.Path(),
     help="Chat template: Jinja, or a tokenizer_config.json (default: the model's own).",
 )
+@uses_batches
 @click.option(
-    "--to-batch",
-    metavar="FILE",
-    type=click.Path(),
-    help="Write the draws that the journal lacks as batch requests, instead of making them.",
+    "--emit",
+    type=click.Choice(["tree", "traces"]),
+    help="Write each record with its tree (default), or a trace for each attempt in the tree.",
 )
-@click.option(
-    "--from-batch",
-    metavar="FILE",
-    type=click.Path(),
-    help="Take the draws from the results of such requests.",
-)
+@click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
 @options.journalled
@@ -145,14 +61,14 @@ def main(
     model: options.ModelOptions,
     server: options.ServerOptions,
     method: str | None,
-    at: str | None,
-    draws: int,
     seed: int,
     prompt: str | None,
     system: str | None,
     template: str | None,
     to_batch: str | None,
     from_batch: str | None,
+    emit: str | None,
+    keep_tokens: bool,
     dry_run: bool,
     jobs: int,
     **sampling: Any,
@@ -168,33 +84,28 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
-    for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
-        if not isfinite(sampling[name]):
-            raise UsageError(f"--{name.replace('_', '-')}: expected a finite number")
-    if at is not None and method == "chain":
-        raise UsageError("--at draws whole attempts: it goes with --method sample")
+    name, chosen_options = chosen(method, sampling)
+    check(sampling)
+    if emit and METHODS[name].writes == "attempts":
+        raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
     if dry_run and (to_batch or from_batch):
         raise UsageError("--dry-run makes no draws: leave out --to-batch and --from-batch")
-    _check_source(streams, model, server, to_batch, from_batch)
+    sources.check(streams, model, server, to_batch, from_batch)
     if server.urls or to_batch or from_batch:
-        _refuse_steering(sampling)
+        refuse_steering(sampling)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    from collections import Counter
-
     from stepkit.cli.session import Work, predict, run_strategies
     from stepkit.model.engine import Sampling
     from stepkit.model.opening import Form, steering
     from stepkit.model.sampler import Sampler
-    from stepkit.search.chain import chain_trace
-    from stepkit.search.sample import sample_trace
 
-    method = method or ("sample" if at else "chain")
     form = Form(prompt, system, template)
-    batch = _batch(to_batch, from_batch, server.served)
-    backend = _backend(streams, model, server, form, batch, sampling["max_tokens"])
+    batch = sources.batch_of(to_batch, from_batch, server.served)
+    most = sampling["max_tokens"]
+    backend = sources.backend_of(streams, model, server, form, batch, most)
     streams.note(backend.about)
     sampling["stop"] = tuple(filter(None, sampling["stop"]))
     sampler = Sampler(
@@ -205,84 +116,40 @@ def main(
         seed=seed,
         exact=backend.exact,
     )
-
-    drawn: Counter[str] = Counter()
+    setup = Setup(sampler, chosen_options, tokens=keep_tokens)
+    start = loaded(name)
 
     def strategy(record: Record) -> Strategy:
-        if method == "chain":
-            return chain_trace(sampler, record.data, draws)
-        return sample_trace(sampler, record.data, draws, at, drawn)
+        return start(setup, record.data)
 
-    write = _with_tree if method == "chain" else _attempts
+    write = _writer(name, emit, chosen_options.get("by"))
     work = Work(streams, backend.open, strategy, write, jobs)
-    deciding = {"method": method, "at": at, **sampler.decisive, **backend.build}
+    decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
+    decides = {**decides, **sampler.decisive, **backend.build}
     if dry_run:
         predict(work, sampler.sampling.max_tokens, backend.unit)
     elif batch is not None:
-        batch.run(work, deciding)
+        batch.run(work, decides)
     else:
-        run_strategies(work, deciding)
+        run_strategies(work, decides)
 
 
-def _refuse_steering(sampling: dict[str, Any]) -> None:
-    """Raise UsageError for what servers do not agree on."""
-    for name, off in (("repetition_penalty", 1.0), ("logit_bias", ()), ("grammar", None)):
-        if sampling[name] != off:
-            raise UsageError(f"--{name.replace('_', '-')} is for a model that runs here")
+def _writer(
+    method: str, emit: str | None, rule: dict[str, Any] | None
+) -> Callable[[Record, Any], list[Record]]:
+    """What becomes of a record and what its strategy returned."""
+    if METHODS[method].writes == "attempts":
+        return _attempts
+    if emit != "traces":
+        return _with_tree
 
+    def write(record: Record, fields: dict[str, Any]) -> list[Record]:
+        from stepkit.cli.leaves import leaf_records
 
-def _batch(
-    to_batch: str | None, from_batch: str | None, served: str | None
-) -> Requests | Results | None:
-    """The batch file that takes the place of a model, if one does."""
-    from stepkit.cli.batches import Requests, Results
+        (whole,) = _with_tree(record, fields)
+        return leaf_records(whole, rule or record.data.get("split") or {"by": "lines"})
 
-    if to_batch is not None:
-        return Requests(to_batch, served or "")
-    return None if from_batch is None else Results(from_batch)
-
-
-def _backend(
-    streams: run.Streams,
-    model: options.ModelOptions,
-    server: options.ServerOptions,
-    form: Form,
-    batch: Requests | Results | None,
-    max_tokens: int,
-) -> Backend:
-    """Where the draws come from."""
-    if batch is None and not server.urls:
-        from stepkit.model.opening import local_backend
-
-        assert model.model is not None
-        return local_backend(model.model, model, form, max_tokens)
-    from stepkit.model.serving import batch_backend, server_backend
-
-    if batch is None:
-        return server_backend(server, model.model, form, streams.warn)
-    return batch_backend(server.served or "", model.model, form, batch.engine)
-
-
-def _check_source(
-    streams: run.Streams,
-    model: options.ModelOptions,
-    server: options.ServerOptions,
-    to_batch: str | None,
-    from_batch: str | None,
-) -> None:
-    """Refuse what does not say, in one way, where the draws come from. Raises UsageError."""
-    if to_batch is not None and from_batch is not None:
-        raise UsageError("--to-batch and --from-batch are two steps: give one of them")
-    if to_batch is None and from_batch is None:
-        if model.model is None and not server.urls:
-            raise UsageError("give -m FILE, a model to run here, or --server URL")
-        return
-    if server.urls:
-        raise UsageError("batch files are used instead of --server")
-    if server.served is None:
-        raise UsageError("batch files need --served NAME, the model that is asked")
-    if from_batch is not None and streams.output == run.STANDARD:
-        raise UsageError("--from-batch needs -o FILE, beside which its draws are kept")
+    return write
 
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from math import exp, lgamma, log, sqrt
+from collections.abc import Callable
+from math import comb, exp, lgamma, log, sqrt
+from typing import NamedTuple
 
 Z_95 = 1.96
 """Two-sided 95 % of a normal distribution, as people write it."""
@@ -56,3 +58,78 @@ def probability_better(k_c: int, n_c: int, k_r: int, n_r: int) -> float:
 
 def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def best_of(k: int, n: int, draws: int) -> float:
+    """Chance that the best of ``draws`` is right, estimated without bias from k right of n.
+
+    ``1 - C(n - k, K) / C(n, K)``: the share of the K-subsets of the draws made that hold a right
+    one, and so unbiased for ``1 - (1 - p)^K`` (Chen et al., arXiv:2107.03374, eq. 1). Putting k/n
+    for p into the latter is biased downwards (Jensen).
+
+    Raises ValueError unless 0 <= k <= n and 1 <= draws <= n: no unbiased estimate exists beyond.
+    """
+    if not (0 <= k <= n and 1 <= draws <= n):
+        raise ValueError(f"best of {draws} from {k} of {n}")
+    return 1 - comb(n - k, draws) / comb(n, draws)
+
+
+def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | None:
+    """The rate, without bias, when ``stops(k, n)`` ended the drawing at k right of n.
+
+    k/n is biased then: who stops at the first success stops on one. The share of all orders of
+    draws that lead to (k, n), and not to a stop before, which begin with a success, is unbiased:
+    it is the chance that the first draw was right, given where it ended (Girshick, Mosteller and
+    Savage, "Unbiased estimates for certain binomial sampling problems", 1946, theorem 3.1). With a
+    fixed n it is k/n; with a stop at the c-th success (c - 1)/(n - 1) (Haldane 1945); with a stop
+    at the first one it is 1 after one draw, else 0: nothing better is unbiased.
+
+    Args:
+        stops: asked at every number of draws from 1 up, with whole counts.
+
+    Returns None where (k, n) cannot be reached, or drawing would have gone on: something else than
+    this rule decided.
+    """
+    if not 0 <= k <= n or n == 0 or not stops(k, n):
+        return None
+    # paths[k] = (orders that lead to k right of the draws so far, those that begin with a success)
+    paths = {0: (1, 0), 1: (1, 1)}
+    for drawn in range(1, n):
+        onward: dict[int, tuple[int, int]] = {}
+        for right, (every, lucky) in paths.items():
+            if stops(right, drawn) or right > k or drawn - right > n - k:
+                continue
+            for following in (right, right + 1):
+                a, b = onward.get(following, (0, 0))
+                onward[following] = (a + every, b + lucky)
+        paths = onward
+    every, lucky = paths.get(k, (0, 0))
+    return lucky / every if every else None
+
+
+class Rate(NamedTuple):
+    """An estimated rate and the variance of the estimate."""
+
+    mean: float
+    variance: float
+
+    @classmethod
+    def counted(cls, k: float, n: int) -> Rate:
+        """Agresti and Caffo's (2000): one success and one failure are added to the counts.
+
+        Unlike the plain variance p(1-p)/n this one is not 0 at 0 of n or n of n, so that two of two
+        against none of two are no certainty. Nothing drawn (n = 0) is 1/2, widely.
+        """
+        mean = (k + 1) / (n + 2)
+        return cls(mean, mean * (1 - mean) / (n + 2))
+
+
+def drop_score(before: Rate, after: Rate, margin: float = 0.0) -> float:
+    """By how many standard errors ``after`` lies more than ``margin`` below ``before``.
+
+    Raises ValueError when both are certain.
+    """
+    variance = before.variance + after.variance
+    if variance <= 0:
+        raise ValueError("two rates without variance need no test")
+    return (before.mean - after.mean - margin) / sqrt(variance)

@@ -91,7 +91,8 @@ def choose_sampler(tree: Mapping[str, Any], wanted: str | None) -> tuple[int, st
     """Index and id of the sampler whose draws count; (-1, "") when nothing was drawn.
 
     Args:
-        wanted: a sampler's ``id`` or index; None takes the only one that drew anything.
+        wanted: a sampler's ``id`` or index; None takes the only one that drew whole remainders or,
+            in a tree grown step by step, anything.
     """
     ids = []
     for index, sampler in enumerate(tree.get("samplers", [])):
@@ -100,7 +101,7 @@ def choose_sampler(tree: Mapping[str, Any], wanted: str | None) -> tuple[int, st
         ids.append(sampler["id"])
     listed = ", ".join(f"{index} ({name})" for index, name in enumerate(ids)) or "none"
     if wanted is None:
-        drew = trees.drawing_samplers(tree)
+        drew = trees.drawing_samplers(tree) or sorted(set(tree["by"]) - {schema.UNDRAWN})
         if len(drew) > 1:
             raise DataError(
                 f"{len(drew)} samplers drew here: {listed}; choose one with --sampler",

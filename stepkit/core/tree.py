@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from stepkit.core import jit, kernels
+from stepkit.errors import DataError
 from stepkit.schema import FINISHES, NO_PARENT, ROOT, UNDRAWN
 
 Tree = dict[str, Any]
@@ -68,6 +70,8 @@ def add(
     rule: str = "",
     tokens: int = 0,
     logprob: float | None = None,
+    ids: Sequence[int] | None = None,
+    token_logprob: Sequence[float] | None = None,
 ) -> int:
     """Append one node in place and return its index.
 
@@ -83,6 +87,8 @@ def add(
         by, draw: index into ``samplers`` and number of the draw; both -1 for given text.
         cut: the node this text was cut from, else -1.
         tokens, logprob: length, and the sum of log-probabilities under the model itself.
+        ids, token_logprob: [tokens] the tokens themselves and the log-probability of each, for a
+            tree that keeps them (``keep``); None when they are not known.
     """
     size = len(tree["parent"])
     if not 0 <= parent < size:
@@ -110,7 +116,69 @@ def add(
     for name, column in tree.items():
         if name not in GIVEN and name not in NOT_COLUMNS and _is_column(column, size):
             column.append(None)
+    for name, values in (("ids", ids), ("token_logprob", token_logprob)):
+        if name in tree:
+            known = values is not None and len(values) == tokens
+            tree[name].extend(values if known else [UNKNOWN[name]] * tokens)
     return size
+
+
+UNKNOWN: Mapping[str, Any] = {"ids": -1, "token_logprob": None}
+"""What stands for each token of a node whose tokens are not known."""
+
+
+def keep(tree: Tree, name: str) -> None:
+    """Make ``tree`` keep ``ids`` or ``token_logprob``: one flat list, node i owns ``tokens[i]``."""
+    if name not in tree:
+        lengths = tree.setdefault("tokens", [0] * len(tree["parent"]))
+        tree[name] = [UNKNOWN[name]] * sum(lengths)
+
+
+def kept(tree: Mapping[str, Any], name: str) -> list[list[Any]] | None:
+    """``ids`` or ``token_logprob`` of every node, or None where the tree does not keep them.
+
+    Raises DataError when they are not one for each token.
+    """
+    flat, lengths = tree.get(name), tree.get("tokens")
+    if flat is None or lengths is None:
+        return None
+    if not isinstance(flat, list) or len(flat) != sum(lengths):
+        raise DataError("expected one entry for each of tree.tokens", f"tree.{name}")
+    ends = list(accumulate(lengths))
+    return [flat[end - count : end] for end, count in zip(ends, lengths, strict=True)]
+
+
+def rule_at(tree: Mapping[str, Any], node: int, by: int) -> str:
+    """Why sampler ``by`` stopped drawing at ``node``: ``NAME[:PARAMETER=VALUE,...]``, or "".
+
+    The column holds an entry a sampler, joined by "; ", and those of samplers other than the
+    first begin with "@" and the sampler's index. An entry may end in " -> " and what was decided.
+    """
+    for entry in _entries(tree, node):
+        mark, text = _marked(entry)
+        if mark == by:
+            return text.partition(" -> ")[0]
+    return ""
+
+
+def set_rule(tree: Tree, node: int, by: int, text: str) -> None:
+    """Note why sampler ``by`` stopped drawing at ``node``; "" takes its note away."""
+    column = tree.setdefault("rule", [""] * len(tree["parent"]))
+    kept = [entry for entry in _entries(tree, node) if _marked(entry)[0] != by]
+    new = [] if not text else [f"@{by} {text}" if by else text]
+    column[node] = "; ".join(sorted([*kept, *new], key=lambda entry: _marked(entry)[0]))
+
+
+def _entries(tree: Mapping[str, Any], node: int) -> list[str]:
+    column = tree.get("rule")
+    text = column[node] if column else ""
+    return [entry for entry in (text or "").split("; ") if entry]
+
+
+def _marked(entry: str) -> tuple[int, str]:
+    """(sampler's index, the rest) of an entry of the rule column."""
+    mark, _, rest = entry.partition(" ")
+    return (int(mark[1:]), rest) if mark[:1] == "@" and mark[1:].isdecimal() else (0, entry)
 
 
 def _is_column(value: object, size: int) -> bool:

@@ -1,7 +1,7 @@
 """The draws in flight, as flat arrays with one row per slot: their tokens, and how they end.
 
 A step costs a few array operations whatever the number of draws; only those that end, and those
-with stop strings, are looked at one by one.
+that a text may end, are looked at one by one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Drawing:
         self._logprobs = np.zeros((slots, 64))
         self._requests: list[Draw | None] = [None] * slots
         self._samplings: Counter[Sampling] = Counter()
-        self._texts: list[bytearray | None] = [None] * slots  # of draws with stop strings
+        self._texts: list[bytearray | None] = [None] * slots  # of draws that texts may end
 
     def free(self) -> list[int]:
         """Slots without a draw, ascending."""
@@ -82,7 +82,8 @@ class Drawing:
         self._requests[place] = request
         self._samplings[request.sampling] += 1
         self._steering.start(place, request)
-        self._texts[place] = bytearray() if request.sampling.stop else None
+        watched = request.sampling.stop or request.until is not None
+        self._texts[place] = bytearray() if watched else None
 
     def move(self, source: int, target: int) -> None:
         """Move a draw to a free slot."""
@@ -206,6 +207,8 @@ class Drawing:
             found = stopped(text, before, request.sampling.stop)
             if found is not None:
                 return self._drawn(place, "stop", text[:found])
+            if request.until is not None and request.until(text.decode("utf-8", "ignore")):
+                return self._drawn(place, "until", text)
         if end_of_text or count >= self._limits[place]:
             return self._drawn(place, "stop" if end_of_text else "length", text)
         return None

@@ -6,6 +6,7 @@ that one loop can feed it many problems' requests and keep its batch full.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,13 +59,17 @@ LOGPROB_DIGITS = 4
 class Draw:
     """Continue ``prefix`` (token ids, beginning-of-text token included) until it ends.
 
-    ``key`` is the draw's identity: equal keys are one draw.
+    Attributes:
+        key: the draw's identity: equal keys are one draw.
+        until: asked with the text so far after every token; once it is true the rest is not
+            wanted. An engine that cannot ask goes on: who asked cuts the text anyway.
     """
 
     key: str
     prefix: tuple[int, ...]
     seed: int
     sampling: Sampling
+    until: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Drawn:
 
     Attributes:
         text: what was drawn, without the stop string or end-of-text token that ended it.
-        finish: "stop" or "length".
+        finish: "stop", "length", or "until": what came next was not wanted.
         tokens: how many tokens hold ``text``; one that a stop string ended inside counts.
         ids: their ids when they detokenise to exactly ``text``, else None (a stop string ended
             inside a token, or the bytes were no UTF-8).

@@ -53,13 +53,11 @@ class Prefixes:
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
-        if isinstance(sample, dict) and self._drew(sample.get("sampler")):
-            ids = sample.get("ids")
-            if isinstance(ids, list) and all(self._is_token(token) for token in ids):
-                kept = tuple(ids)
-                if self.model.detokenize(kept) == _bytes(text):
-                    return kept
-        return self._exact(text)
+        if isinstance(sample, dict) and isinstance(ids := sample.get("ids"), list):
+            kept = self.known(ids, text, sample.get("sampler"))
+            if kept is not None:
+                return kept
+        return self.exact(text)
 
     def at_cuts(self, record: dict[str, Any], steps: Sequence[str]) -> list[Ids]:
         """Prompt and prefix ids at every cut: before step 0, ..., after the last step.
@@ -78,8 +76,22 @@ class Prefixes:
         for step in steps:
             done += step
             count = boundary.get(len(_bytes(done)), -1)
-            prefixes.append(prompt + (ids[:count] if count >= 0 else self._exact(done)))
+            prefixes.append(prompt + (ids[:count] if count >= 0 else self.exact(done)))
         return prefixes
+
+    def known(self, ids: Sequence[int], text: str, sampler: object) -> Ids | None:
+        """``ids`` if ``sampler`` drew them with this vocabulary and they are just ``text``."""
+        kept = tuple(ids)
+        if not self._drew(sampler) or not all(self._is_token(token) for token in kept):
+            return None
+        return kept if self.model.detokenize(kept) == _bytes(text) else None
+
+    def exact(self, text: str) -> Ids:
+        """``text`` tokenised as a whole. Raises DataError when it does not give its bytes back."""
+        ids = self.model.tokenize_exact(text)
+        if ids is None:
+            raise DataError("the model's vocabulary does not give this text back", "response")
+        return ids
 
     def ends(self, ids: Ids) -> list[int]:
         """Byte offset at which each token ends."""
@@ -91,12 +103,6 @@ class Prefixes:
 
     def _is_token(self, value: object) -> bool:
         return type(value) is int and 0 <= value < self.model.n_vocab
-
-    def _exact(self, text: str) -> Ids:
-        ids = self.model.tokenize_exact(text)
-        if ids is None:
-            raise DataError("the model's vocabulary does not give this text back", "response")
-        return ids
 
 
 def _bytes(text: str) -> bytes:

@@ -8,133 +8,104 @@ Where this differs: the empty prefix is drawn from too (progress and relative fi
 value); the last step is not (nothing is left to draw: its value is the trace's own verdict);
 undecided draws (cut off, no answer) are kept apart instead of counting as wrong; and nothing is
 summed over later prefixes, so every count belongs to its own prefix.
+
+With a rule (``until``) a prefix is drawn from until its question is answered:
+
+* ``first-success``: has it any right draw? For hard labels k draws say no more.
+* ``hard``: the same, with as many draws as make a prefix of a certain value show one (but for an
+  error rate), instead of k.
+* ``wilson``: how large is its value, to so much (AMCS, arXiv 2509.24351, has this rule).
+* ``drop``: is its value below RHO times the root's? Wald's test of RHO / sqrt(ratio) against
+  RHO * sqrt(ratio) times the root's share; the root itself gets a fixed number of draws. Where the
+  root had no right one, the question is that of ``first-success``.
+* ``progress``: did the step raise or lower the value? Draws of neighbouring prefixes are paired
+  (core/stopping.py, ``lead``); every prefix serves the tests of the steps before and after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Mapping
+from math import sqrt
 from typing import Any
 
-from stepkit import schema
-from stepkit.core.tree import Tree, add, copied, draws_at, from_steps, sampler_index
-from stepkit.errors import DataError
-from stepkit.model.prefixes import Ids
-from stepkit.model.sampler import Sampler
+from stepkit.core import stopping
 from stepkit.schema import ROOT
-from stepkit.search.scheduler import Attempt, Attempted, Judge
+from stepkit.search.comparing import compare
+from stepkit.search.following import follow
+from stepkit.search.growing import Asking, Growth, Place
+from stepkit.search.methods import Setup
+from stepkit.search.scheduler import Strategy
+from stepkit.search.traces import begun, ended, judged
+
+Until = Mapping[str, Any]
+"""``name`` of the rule and its parameters."""
+
+SURELY = 0.98
+"""The largest rate that a drop is tested against."""
 
 
-def chain(
-    sampler: Sampler,
-    tree: Tree,
-    prefixes: Sequence[Ids],
-    steps: Sequence[str],
-    answer: str,
-    k: int,
-    finish: str = "stop",
-) -> Generator[list[Attempt | Judge], Sequence[Any], Tree]:
-    """Complete ``tree`` to ``k`` draws from every prefix of its trace.
+def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+    """The strategy for one record (see methods.py)."""
+    growth = begun(setup, data)
+    yield from judged(growth, data)
+    until = setup.options["until"]
+    if until is None:
+        yield from chain(growth, setup.options["draws"])
+    else:
+        yield from chain_until(growth, until, setup.options["draws"])
+    return ended(growth, data)
+
+
+def prefixes_of(growth: Growth) -> list[int]:
+    """The nodes that a trace is drawn from: its root and its steps but the last."""
+    return [ROOT, *growth.tree["spine"][:-1]]
+
+
+def chain(growth: Growth, k: int) -> Asking:
+    """Complete the tree to ``k`` draws from every prefix of its trace.
 
     Draws that the tree already holds are kept and not drawn again (top-up), those that ended in an
-    error are.
-
-    Args:
-        prefixes: token ids before step 0, 1, ..., and after the last step.
-        steps: the trace's steps; a trace without steps is drawn from at the root only.
-        finish: how the trace itself ended; one that was cut off has no verdict.
+    error are. A trace without steps is drawn from at the root only.
     """
-    by = sampler_index(tree, sampler.identity)
-    places: list[tuple[int, int]] = []
-    asks: list[Attempt | Judge] = []
-    for place, node in enumerate([ROOT, *tree["spine"][:-1]]):
-        held = _numbers(tree, node, by)
-        given = "".join(steps[:place])
-        for number in range(k):
-            if number not in held:
-                places.append((node, number))
-                request = sampler.draw(prefixes[place], "value", number)
-                asks.append(Attempt(request, given, answer))
-    last = tree["spine"][-1] if steps else ROOT
-    if steps and not tree["finish"][last]:
-        tree["finish"][last] = finish
-        if finish == "stop":
-            asks.append(Judge("".join(steps), answer))
-    if asks:
-        answers = list((yield asks))
-        if len(answers) > len(places):
-            own = answers.pop()
-            tree["outcome"][last], tree["final"][last] = own.outcome, own.final
-        for (node, number), attempt in zip(places, answers, strict=True):
-            _keep(tree, node, by, number, attempt)
-    return tree
+    nodes = prefixes_of(growth)
+    lacking = [node for node in nodes if growth.at(Place(node, k - 1)) is None]
+    yield from growth.drawn([Place(node, number) for node in nodes for number in range(k)])
+    for node in lacking:
+        growth.note(node, "")  # draws 0 .. k - 1 and no others: no rule decides any more
 
 
-def _numbers(tree: Tree, node: int, by: int) -> set[int]:
-    drawn = draws_at(tree, node, by)
-    return {tree["draw"][child] for child in drawn if tree["finish"][child] != "error"}
+def chain_until(growth: Growth, until: Until, most: int) -> Asking:
+    """Draw from every prefix until the question is answered, or ``most`` times."""
+    nodes = prefixes_of(growth)
+    name = until["name"]
+    if name == "progress":
+        yield from compare(growth, nodes, until["odds"], until["error"], most)
+        return
+    if name == "drop":
+        root = int(until["root"])
+        yield from growth.drawn([Place(ROOT, number) for number in range(root)])
+        rule = against_root(growth, until, most)
+        yield from follow(growth, {node: rule for node in nodes[1:]})
+        return
+    rule = rule_of(until, most)
+    yield from follow(growth, {node: rule for node in nodes})
 
 
-def _keep(tree: Tree, node: int, by: int, number: int, attempt: Attempted) -> None:
-    add(
-        tree,
-        node,
-        attempt.drawn.text,
-        whole=True,
-        finish=attempt.drawn.finish,
-        outcome=attempt.outcome,
-        final=attempt.final,
-        by=by,
-        draw=number,
-        tokens=attempt.drawn.tokens,
-        logprob=attempt.drawn.logprob,
-    )
+def rule_of(until: Until, most: int) -> str:
+    """The rule of a question that does not ask of another prefix."""
+    if until["name"] == "hard":
+        most = stopping.needed(until["value"], until["error"])
+    if until["name"] in ("first-success", "hard"):
+        return stopping.text_of("first-success", most=most)
+    given = {name: value for name, value in until.items() if name != "name"}
+    return stopping.text_of("wilson", **given, most=most)
 
 
-def chain_trace(
-    sampler: Sampler, data: dict[str, Any], k: int
-) -> Generator[list[Attempt | Judge], Sequence[Any], dict[str, Any]]:
-    """``chain`` on a record; returns the fields to set: its tree, its verdict if it had none, and
-    its labels without those that new draws put out of date.
-
-    Raises DataError when the record lacks what is needed.
-    """
-    steps = schema.steps(data)
-    answer = schema.answer_of(data)
-    if answer is None:
-        raise DataError("missing: draws are graded against it", "answer")
-    given = schema.check_tree(data)
-    tree = from_steps(steps) if given is None else copied(given)
-    tree.setdefault("final", [None] * len(tree["parent"]))
-    if [tree["text"][node] for node in tree.get("spine", [])] != steps:
-        raise DataError("its spine is not the trace's steps", "tree.spine")
-    if steps and "correct" in data:
-        last = tree["spine"][-1]
-        tree["finish"][last] = _finish(data)
-        tree["outcome"][last] = schema.correct_of(data)
-        tree["final"][last] = schema.optional_text(data, "final")
-    prefixes = sampler.prefixes.at_cuts(data, steps)
-    size = len(tree["parent"])
-    tree = yield from chain(sampler, tree, prefixes, steps, answer, k, _finish(data))
-    fields: dict[str, Any] = {"tree": tree}
-    if steps and "correct" not in data:
-        last = tree["spine"][-1]
-        outcome = tree["outcome"][last]
-        fields["final"] = tree["final"][last]
-        fields["correct"] = None if outcome is None else outcome == 1
-    labels = data.get("labels")
-    if len(tree["parent"]) > size and isinstance(labels, dict):
-        kept = {name: label for name, label in labels.items() if not _from_draws(label)}
-        if len(kept) < len(labels):
-            fields["labels"] = kept
-    return fields
-
-
-def _from_draws(label: Any) -> bool:
-    """Whether a label was derived from draws, and so is out of date when there are more."""
-    return isinstance(label, dict) and label.get("by") == "sampler"
-
-
-def _finish(data: dict[str, Any]) -> str:
-    sample = data.get("sample")
-    finish = sample.get("finish") if isinstance(sample, dict) else None
-    return finish if finish in ("stop", "length") else "stop"
+def against_root(growth: Growth, until: Until, most: int) -> str:
+    """The test of a drop to less than RHO of the root's share of right draws."""
+    k, n = growth.counted(ROOT)
+    if not k:
+        return stopping.text_of("first-success", most=most)
+    middle, half = until["rho"] * k / n, sqrt(until["ratio"])
+    low, high = middle / half, min(SURELY, middle * half)
+    return stopping.text_of("sprt", low=low, high=high, error=until["error"], most=most)

@@ -7,16 +7,16 @@ StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
-from stepkit.model.sampler import Sampler
-from stepkit.search.scheduler import Attempt, Attempted
+from stepkit.search.methods import Setup
+from stepkit.search.scheduler import Attempt, Attempted, Strategy
 from stepkit.seeds import digest
 
 DERIVED = (
@@ -35,18 +35,16 @@ def sample(
     return (yield [Attempt(request, given, answer) for request in requests])
 
 
-def sample_trace(
-    sampler: Sampler, data: Json, k: int, at: str | None, drawn: Counter[str]
-) -> Generator[list[Attempt], Sequence[Attempted], list[Json] | None]:
+def start(setup: Setup, data: Json) -> Strategy:
     """``sample`` on a record: from its problem, or before the first error of ``labels[at]``.
 
-    Args:
-        drawn: how many attempts this run has asked for so far, by what they begin with. A problem
-            that comes again gets further draws, never the same ones under the same names.
+    A problem that comes again gets further draws, never the same ones under the same names.
 
     Returns the fields of each attempt as a trace, or None where ``at`` flags no step. Raises
     DataError when the record lacks what is needed.
     """
+    sampler, drawn = setup.sampler, setup.asked
+    k, at = setup.options["draws"], setup.options["at"]
     step = None if at is None else flagged_step(data, at)
     if at is not None and step is None:
         return None
@@ -67,7 +65,7 @@ def sample_trace(
             "id": f"{name}/{number}",
             "group": _group(data),
             "response": given + attempt.drawn.text,
-            "sample": _about(sampler, number, request, attempt, prefix[len(prompt) :]),
+            "sample": _about(setup, number, request, attempt, prefix[len(prompt) :]),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **({} if step is None else {"origin": {"id": schema.id_of(data), "step": step}}),
@@ -98,10 +96,10 @@ def _name(data: Json, step: int | None) -> str:
     return _group(data) if step is None else f"{schema.id_of(data)}@{step}"
 
 
-def _about(sampler: Sampler, number: int, request: Draw, attempt: Attempted, given: Ids) -> Json:
+def _about(setup: Setup, number: int, request: Draw, attempt: Attempted, given: Ids) -> Json:
     drawn = attempt.drawn
     about: Json = {
-        "sampler": sampler.identity,
+        "sampler": setup.sampler.identity,
         "draw": number,
         "seed": request.seed,
         "finish": drawn.finish,
@@ -109,5 +107,10 @@ def _about(sampler: Sampler, number: int, request: Draw, attempt: Attempted, giv
         "logprob": drawn.logprob,
     }
     if drawn.ids is not None:
-        about["ids"] = [*given, *drawn.ids]
+        ids = (*given, *drawn.ids)
+        about["ids"] = list(ids)
+        if setup.tokens:
+            ends = setup.sampler.prefixes.ends(ids)
+            about["token_bytes"] = [end - begin for begin, end in pairwise([0, *ends])]
+            about["token_logprob"] = [*[None] * len(given), *drawn.logprobs]
     return about

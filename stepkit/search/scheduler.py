@@ -194,8 +194,8 @@ class Scheduler(Generic[Ticket]):
     def _judge(self, place: _Place, drawn: Drawn | None, text: str, answer: str | None) -> None:
         """Settle at once what cannot be decided, else ask the grader."""
         final = extract(text)
-        cut_off = drawn is not None and drawn.finish == "length"
-        if final is None or answer is None or cut_off:
+        goes_on = drawn is not None and drawn.finish != "stop"
+        if final is None or answer is None or goes_on:
             self._settle(place, _answer(drawn, final, None))
             return
         self._numbers += 1

@@ -8,31 +8,37 @@ trace was:
     {"by": "marker"}                        a step begins at a line such as "Step 2:", "**Step 2.**"
     {"by": "sentence"}                      a step is a sentence; mathematics is never cut
     {"by": "regex", "pattern": "..."}       a match ends a step, or begins one with "start": true
+    {"by": "cue"}                           a step begins at a cue word such as "Wait" (cues.py)
+    {"by": "tokens", "size": N}             a step has N tokens
+    {"by": "confidence", "below": P}        a step begins at a token less probable than P, or at
+                                            the least probable ones with "top": N (tokens.py)
 
 each with ``"min_chars": N`` (a shorter step is joined to the next one, a short last one to the
 previous one) and ``"max_steps": N`` (what comes after is part of the last step) where wanted.
 
-White space never forms a step: it belongs to the step before it, at the beginning of the response
-to the step after it. Text before the first marker belongs to the first step. Only a response of
-white space alone is one step of white space, since it must join to itself.
+No step holds both thinking (``<think>``) and what stands before or after it, and nothing is cut
+inside a fenced block of code unless ``"code": true`` says so (parts.py).
+
+White space never forms a step, nor does a tag alone: it belongs to the step before it, at the
+beginning of the response to the step after it. Text before the first marker belongs to the first
+step. Only a response of white space alone is one step of white space, since it must join to itself.
 
 Only a newline (U+000A) ends a line; a carriage return, U+2028 and their like are ordinary text.
-This module does not look at tokens, roles or models.
+This module does not look at roles or models.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
 
-from stepkit.errors import DataError
+from stepkit.text.cues import cue_starts
+from stepkit.text.parts import fenced, outside, parts, silent, tags
+from stepkit.text.rules import Rule, check, pattern
 from stepkit.text.sentences import sentence_ends
+from stepkit.text.tokens import Tokens, token_cuts
 
-Rule = dict[str, Any]
-
-RULES = ("lines", "blank", "sentence", "marker", "regex")
-KEYS = {"by", "pattern", "start", "min_chars", "max_steps"}
+__all__ = ["Rule", "Tokens", "check", "first_step", "split"]
 
 BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 MARKER = re.compile(
@@ -46,73 +52,64 @@ MARKER = re.compile(
 )
 
 
-def split(response: str, rule: Rule) -> list[str]:
+def split(response: str, rule: Rule, tokens: Tokens | None = None) -> list[str]:
     """Cut ``response`` into steps by ``rule``.
 
+    Args:
+        tokens: those of the response, for the rules that go by them.
+
     Returns steps whose concatenation is ``response``; [] for the empty one.
-    Raises DataError naming the field of ``split`` that is no rule.
+    Raises DataError naming the field of ``split`` that is no rule, or when tokens are needed and
+    are not given.
     """
     check(rule)
-    pieces = _pieces(response, _cuts(response, rule))
-    steps = _no_white(pieces)
-    if "min_chars" in rule:
-        steps = _at_least(steps, rule["min_chars"])
+    over_all = OVER_ALL[rule["by"]](response, rule, tokens) if rule["by"] in OVER_ALL else None
+    steps: list[str] = []
+    for begin, end in parts(response):
+        part = response[begin:end]
+        if over_all is None:
+            cuts = list(_cuts(part, rule))
+        else:
+            cuts = [cut - begin for cut in over_all if begin < cut < end]
+        if not rule.get("code"):
+            cuts = outside(cuts, fenced(part))
+        cuts = outside(cuts, tags(part))
+        own = _no_white(_pieces(part, cuts))
+        steps += _at_least(own, rule["min_chars"]) if "min_chars" in rule else own
     if "max_steps" in rule:
         steps = _at_most(steps, rule["max_steps"])
     assert "".join(steps) == response, "the steps must join to the response"
     return steps
 
 
-def first_step(text: str, rule: Rule, before: int = 0) -> str:
+def first_step(text: str, rule: Rule, before: int = 0, tokens: Tokens | None = None) -> str:
     """The first step of ``text``, a whole response or the continuation of a prefix.
 
     Args:
         before: the number of steps in the prefix that ``text`` continues; it matters to
             ``max_steps`` alone (the last step allowed is the whole remainder).
+        tokens: those of ``text``, for the rules that go by them.
 
     With ``before=0`` this is ``split(text, rule)[0]``, and "" for the empty text. For a prefix that
     ends where a step of the whole would, cutting the continuation by itself differs from cutting
     the whole in these cases: white space at its beginning goes to its own first step, not to the
     last step of the prefix; text before its first marker goes to that marker's step, likewise; its
     beginning counts as the beginning of a line (markers, list numbers, "^"); a pattern or a formula
-    that began in the prefix is not seen; and a remainder shorter than ``min_chars`` stands alone.
+    that began in the prefix is not seen, nor a block of code; a remainder shorter than
+    ``min_chars`` stands alone; and of the "top" least probable tokens all are its own.
     """
     check(rule)
     most = rule.get("max_steps")
     alone = rule if most is None else {**rule, "max_steps": max(1, most - before)}
-    return next(iter(split(text, alone)), "")
+    return next(iter(split(text, alone, tokens)), "")
 
 
-def check(rule: Rule) -> None:
-    """Raise DataError naming the part of ``rule`` that is wrong."""
-    if not isinstance(rule, dict):
-        raise DataError("expected an object with the rule", "split")
-    if unknown := sorted(rule.keys() - KEYS):
-        raise DataError("this stepkit does not know it; upgrade stepkit", f"split.{unknown[0]}")
-    by = rule.get("by")
-    if by not in RULES:
-        raise DataError(f"expected one of {', '.join(RULES)}, got {by!r}", "split.by")
-    for name, least in (("min_chars", 0), ("max_steps", 1)):
-        value = rule.get(name, least)
-        if type(value) is not int or value < least:
-            raise DataError(f"expected a number from {least} up, got {value!r}", f"split.{name}")
-    if by == "regex":
-        _pattern(rule)
-    elif "pattern" in rule or "start" in rule:
-        raise DataError(f'only "regex" has a pattern, and this is "{by}"', "split")
-
-
-def _pattern(rule: Rule) -> re.Pattern[str]:
-    """The compiled pattern; "^" and "$" match at every line."""
-    pattern = rule.get("pattern")
-    if not isinstance(pattern, str) or not pattern:
-        raise DataError("expected a regular expression", "split.pattern")
-    if not isinstance(rule.get("start", False), bool):
-        raise DataError("expected true or false", "split.start")
-    try:
-        return re.compile(pattern, re.MULTILINE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise DataError(f"no regular expression: {error}: {pattern!r}", "split.pattern") from None
+OVER_ALL: dict[str, Callable[[str, Rule, Tokens | None], list[int]]] = {
+    "cue": lambda text, rule, tokens: cue_starts(text),
+    "tokens": token_cuts,
+    "confidence": token_cuts,
+}
+"""Rules that look at the whole response; the others cut each part by itself."""
 
 
 def _cuts(response: str, rule: Rule) -> Iterator[int]:
@@ -128,11 +125,11 @@ def _cuts(response: str, rule: Rule) -> Iterator[int]:
         begins = (match.start() for match in MARKER.finditer(response))
         next(begins, None)  # what stands before the first marker belongs to the first step
         return begins
-    matches = _pattern(rule).finditer(response)
+    matches = pattern(rule).finditer(response)
     return (match.start() if rule.get("start") else match.end() for match in matches)
 
 
-def _pieces(response: str, cuts: Iterator[int]) -> Iterator[str]:
+def _pieces(response: str, cuts: Iterable[int]) -> Iterator[str]:
     begin = 0
     for cut in cuts:
         if begin < cut < len(response):
@@ -143,11 +140,11 @@ def _pieces(response: str, cuts: Iterator[int]) -> Iterator[str]:
 
 
 def _no_white(pieces: Iterator[str]) -> list[str]:
-    """Join white pieces to the one before, leading ones to the one after."""
+    """Join white pieces (tags, too) to the one before, leading ones to the one after."""
     kept: list[list[str]] = []
     leading: list[str] = []
     for piece in pieces:
-        if piece.strip():
+        if not silent(piece):
             kept.append([*leading, piece])
             leading = []
         elif kept:

@@ -1,0 +1,38 @@
+"""A record with a tree as traces, one for each attempt in it: step-split --leaves and step-rollout
+--emit traces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepkit import schema
+
+if TYPE_CHECKING:
+    from stepkit.jsonl import Record
+
+
+def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
+    """A copy of the record for each attempt in its tree, without what belonged to another response.
+
+    Args:
+        rule: how whole remainders are cut into steps.
+
+    Raises DataError when the record has no tree or a bad one.
+    """
+    from stepkit.core.leaves import leaf_traces
+    from stepkit.search.sample import DERIVED
+    from stepkit.text.segment import split
+
+    def cut(text: str, before: int) -> list[str]:
+        left = {"max_steps": max(1, rule["max_steps"] - before)} if "max_steps" in rule else {}
+        return split(text, {**rule, **left})
+
+    records = []
+    for fields in leaf_traces(record.data, cut):
+        trace = record.copy()
+        for key in DERIVED:
+            trace.drop(key)
+        for key, value in (fields | {"split": rule, schema.VERSION_KEY: schema.VERSION}).items():
+            trace.set(key, value)
+        records.append(trace)
+    return records

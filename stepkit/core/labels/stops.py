@@ -1,0 +1,64 @@
+"""What a rule that stopped the drawing does to k / n, and what can be done about it.
+
+``tree.rule`` says at a node drawn from why a sampler stopped: ``NAME[:PARAMETER=VALUE,...]``. A
+rule that looked at the draws (stopping.py) makes k / n biased. What that means for a label:
+
+* labels of the value: the unbiased rate for that very rule (stats.unbiased_rate); refused for a
+  rule that is no function of the counts, and for counts that the rule cannot have left;
+* ``hard``, ``sorm`` and the first error by ``zero`` ask whether any draw came out right: exact
+  under a stop at the first success, which changes nothing but the cost;
+* the posterior over the first error sees the draws through their likelihood, to which no rule
+  matters;
+* intervals, tests, ``best-of``, pooling and the first error by ``drop`` and ``below`` have no such
+  correction: null or refused.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from stepkit.core import stats, stopping
+from stepkit.errors import DataError
+
+BLIND = ("", "fixed", "budget")
+"""Names of rules that did not look at outcomes."""
+
+
+def looking(rule: str) -> str:
+    """``rule`` (tree.rule_at) if it looked at the draws, else ""."""
+    return "" if rule.partition(":")[0] in BLIND else rule
+
+
+def unbiased(rule: str, k: float, n: int) -> float:
+    """The value of a state whose draws ``rule`` stopped at k right of n. Raises DataError."""
+    rate = _rate(rule, int(k), n) if k.is_integer() else None
+    if rate is None:
+        raise DataError(
+            f'{k:g} of {n} draws is not where "{rule}" stops, so their share cannot be corrected; '
+            "hard labels and --first posterior still can be made",
+            "tree.rule",
+        )
+    return rate
+
+
+@lru_cache(maxsize=4096)
+def _rate(rule: str, k: int, n: int) -> float | None:
+    try:
+        return stats.unbiased_rate(k, n, stopping.stops(rule))
+    except ValueError:
+        raise DataError(
+            f'what "{rule}" does to a value cannot be corrected; hard labels and '
+            "--first posterior still can be made",
+            "tree.rule",
+        ) from None
+
+
+def lost(rule: str, k: float, n: int) -> bool | None:
+    """What the test ``rule``, which stopped at k right of n, says: is the state lost?
+
+    None where nothing was tested, or the test did not come to an end.
+    """
+    try:
+        return stopping.lost(rule, int(k), n) if rule and n else None
+    except ValueError:
+        return None

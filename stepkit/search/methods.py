@@ -1,0 +1,121 @@
+"""The table of methods: what each is, which options it has and with which defaults.
+
+A method is a row here and a module of its name in this package, which is loaded when it is chosen.
+The module has a function ``start(setup, data)`` that returns the strategy for one record. What the
+strategy returns is, by the row's ``writes``, the fields to set in the record ("tree"), or a list of
+the fields of new attempts, or None to leave the record as it is ("attempts").
+
+An option that is not in a method's row has no effect on it and is refused.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from stepkit.model.sampler import Sampler
+    from stepkit.search.scheduler import Strategy
+
+DEFAULT = "chain"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row.
+
+    Attributes:
+        about: what it does, in a line.
+        options: the options that it uses, by the names in Setup.options, and their defaults.
+        writes: "tree" or "attempts".
+        until: the questions that ``--until`` can put to it.
+    """
+
+    about: str
+    options: Mapping[str, Any]
+    writes: str = "tree"
+    until: tuple[str, ...] = ()
+
+
+METHODS: Mapping[str, Method] = {
+    "chain": Method(
+        "K remainders from every prefix of a trace (Math-Shepherd)",
+        {"draws": 8, "until": None},
+        until=("first-success", "hard", "wilson", "drop", "progress"),
+    ),
+    "bisect": Method(
+        "first error of a wrong trace by halving, with at most K remainders from a prefix",
+        {"draws": 8, "until": {"name": "first-success"}},
+        until=("first-success", "hard", "drop"),
+    ),
+    "omega": Method(
+        "first errors of many attempts at a problem, by halving and search (OmegaPRM)",
+        {
+            **{"draws": 8, "searches": 20, "exploration": 0.125, "by": None, "max_steps": None},
+            **{"most_draws": None, "most_tokens": None},
+        },
+    ),
+    "sample": Method(
+        "K whole attempts at each problem",
+        {"draws": 8, "at": None},
+        "attempts",
+    ),
+    "mcts": Method(
+        "tree search over steps, by UCT or PUCT",
+        {
+            **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
+            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+        },
+    ),
+    "best-first": Method(
+        "expand the step whose K completions are right most often (Tree-PLV)",
+        {
+            **{"draws": 8, "width": (3,), "searches": 8},
+            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+        },
+    ),
+    "branch": Method(
+        "K attempts forked at their least probable tokens (TreeRL), or a fixed shape (SPO)",
+        {"draws": 6, "width": (2,), "points": 2, "rounds": 1, "by": None, "max_steps": None},
+    ),
+    "truncate": Method(
+        "K next steps from every prefix of a trace (SLATE)",
+        {"draws": 8, "at": None, "by": None, "max_steps": None},
+    ),
+    "subthought": Method(
+        "K endings from every turn of a thinking trace, and the answer of most",
+        {"draws": 1},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every method is given.
+
+    Attributes:
+        options: those of the method's row, with what the user gave instead of the defaults.
+            ``by`` is a rule of text/segment.py, or None for the record's own ``split``.
+        tokens: keep the log-probability of every token drawn, and where tokens end.
+        asked: how many attempts this run has asked for so far, by what they begin with (see
+            sample.py).
+    """
+
+    sampler: Sampler
+    options: Mapping[str, Any]
+    tokens: bool = False
+    asked: Counter[str] = field(default_factory=Counter)
+
+
+def loaded(name: str) -> Callable[[Setup, dict[str, Any]], Strategy]:
+    """The ``start`` of the method's module."""
+    module = import_module(f"stepkit.search.{name.replace('-', '_')}")
+    return cast("Callable[[Setup, dict[str, Any]], Strategy]", module.start)
+
+
+def users_of(option: str) -> list[str]:
+    """The methods that use an option."""
+    return [name for name, method in METHODS.items() if option in method.options]
