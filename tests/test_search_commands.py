@@ -55,6 +55,15 @@ def test_a_search_is_topped_up(work: Workdir) -> None:
     assert longer["tree"]["visits"][:8] == short["tree"]["visits"]
 
 
+def test_a_model_is_asked_for_its_own_opinion(work: Workdir) -> None:
+    tree = searched(work, "mcts", "--self-weight", "0.5")["tree"]
+    opinions = tree["scores"]["self"]["x"]
+    steps = [node for node in range(1, len(opinions)) if not tree["whole"][node]]
+    assert len(opinions) == len(tree["parent"])
+    asked = [node for node in steps if opinions[node] is not None]
+    assert asked and all(0 < opinions[node] < 1 for node in asked)
+
+
 def test_searched_trees_become_attempts(work: Workdir) -> None:
     """Graded from their text again, the traces of a tree have the verdicts that they had in it."""
     tree = searched(work, "branch")

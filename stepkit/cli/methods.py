@@ -80,6 +80,14 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "help": "What a tree search goes down by (default: uct).",
         },
     ),
+    "self_weight": (
+        ("--self-weight",),
+        {
+            "metavar": "W",
+            "type": click.FloatRange(0, 1),
+            "help": "Weight of the model's own opinion of a step, beside outcomes (default: 0).",
+        },
+    ),
     "points": (
         ("--points",),
         {"metavar": "N", "type": COUNT, "help": "Forks in each attempt (default: 2)."},

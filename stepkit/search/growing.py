@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
 from stepkit.core.tree import Tree, sampler_index
-from stepkit.model.engine import Draw, Drawn
+from stepkit.model.engine import Draw, Drawn, Read
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
@@ -28,7 +28,7 @@ from stepkit.seeds import digest
 from stepkit.text.segment import Rule, Tokens, first_step, split
 
 Json = dict[str, Any]
-Asking = Generator[Sequence[Attempt | Judge], Sequence[Any], Any]
+Asking = Generator[Sequence[Attempt | Judge | Read], Sequence[Any], Any]
 
 
 NO_LIMIT = 2**62

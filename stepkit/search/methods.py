@@ -67,6 +67,7 @@ METHODS: Mapping[str, Method] = {
         "tree search over steps, by UCT or PUCT",
         {
             **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
+            "self_weight": 0.0,
             **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
         },
     ),
