@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @options.command("step-rollout")
-@options.uses_model("-m", "--model", help="The policy that draws, a GGUF file.")
+@options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
 @of_methods
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
@@ -85,6 +85,11 @@ if TYPE_CHECKING:
     help="Write each record with its tree (default), or a trace for each attempt in the tree.",
 )
 @click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
+@click.option(
+    "--regrade",
+    is_flag=True,
+    help="Draw nothing: judge the answers of all draws in the input again.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
 @options.journalled
@@ -99,6 +104,7 @@ def main(
     system: str | None,
     emit: str | None,
     keep_tokens: bool,
+    regrade: bool,
     dry_run: bool,
     jobs: int,
     **sampling: Any,
@@ -114,6 +120,15 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
+    if regrade:
+        from stepkit.cli.regrade import check_alone
+        from stepkit.cli.regrade import regrade as judge_again
+
+        check_alone(click.get_current_context())
+        judge_again(streams, jobs)
+        return
+    if model.model is None:
+        raise UsageError("give -m FILE, the model that draws")
     name, chosen_options = chosen(method, sampling)
     for option in ("temperature", "top_p", "min_p"):
         if not isfinite(sampling[option]):
@@ -129,7 +144,6 @@ def main(
     from stepkit.model.prefixes import Prefixes
     from stepkit.model.sampler import Sampler
 
-    assert model.model is not None
     policy = Model(model.model, gpu_layers=model.gpu_layers)
     parameters = Sampling(**{**sampling, "stop": tuple(filter(None, sampling["stop"]))})
     layout = layout_for(policy, model, parameters.max_tokens)
