@@ -269,10 +269,11 @@ def test_likelihood_averages_the_tokens_that_begin_in_a_step() -> None:
     # tokens of the response end at bytes 1, 3, 4: the second begins in step 0 and ends in step 1
     prefixes: Any = SimpleNamespace(ends=lambda ids: [1, 3, 4])
     rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
-    ((means, total),) = run(
+    (((means, total), tokens),) = run(
         RuleEngine(rule), [likelihood(prefixes, (1, 2), (3, 4, 5), ["ab", "c", "d"])]
     )
     assert means == [-2.0, None, -5.0] and total == -3.0
+    assert tokens == ([1, 2, 1], [-1.0, -3.0, -5.0])
 
 
 def label(first: Any) -> dict[str, Any]:

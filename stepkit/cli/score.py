@@ -44,6 +44,9 @@ PROFILE = ("marker", "positive", "negative", "step")
     type=TEXT,
     help="System message, for -m with a chat template.",
 )
+@click.option(
+    "--keep-tokens", is_flag=True, help="With -m: keep the log-probability of every token."
+)
 @options.journalled
 @options.reads
 @options.writes
@@ -54,6 +57,7 @@ def main(
     name: str | None,
     prompt: str | None,
     system: str | None,
+    keep_tokens: bool,
     **profile: str | None,
 ) -> None:
     """Score every step of a trace in one pass.
@@ -73,6 +77,8 @@ def main(
         raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
     if policy is None and system is not None:
         raise UsageError("--system goes with -m")
+    if policy is None and keep_tokens:
+        raise UsageError("--keep-tokens goes with -m")
     from stepkit.cli.session import Work, run_strategies
     from stepkit.model.llama import Model, model_name
     from stepkit.model.opening import describe, layout_for
@@ -83,7 +89,7 @@ def main(
     layout = layout_for(loaded, model, 0)
     streams.note(describe(layout))
     if policy is not None:
-        strategy, about = _likelihood(loaded, prompt, system)
+        strategy, about = _likelihood(loaded, prompt, system, keep_tokens)
     else:
         strategy, about = _token_logit(loaded, {**profile, "prompt": prompt})
     about["meta"] = {"model": loaded.fingerprint, "name": model_name(path), **about["meta"]}
@@ -108,12 +114,16 @@ def _token_logit(model: Any, given: dict[str, str | None]) -> tuple[Any, dict[st
 
     def strategy(record: Record) -> Strategy:
         steps = _steps(record)
-        return (yield from token_logit(reader, schema.problem_text(record.data), steps))
+        x, total = yield from token_logit(reader, schema.problem_text(record.data), steps)
+        return x, total, {}
 
     return strategy, {"of": profile.of, "by": "scorer", "meta": {"profile": asdict(profile)}}
 
 
-def _likelihood(model: Any, form: str | None, system: str | None) -> tuple[Any, dict[str, Any]]:
+def _likelihood(
+    model: Any, form: str | None, system: str | None, keep_tokens: bool
+) -> tuple[Any, dict[str, Any]]:
+    from stepkit.core.tokens import LOGPROBS, SIZES
     from stepkit.model.opening import prompter_for
     from stepkit.model.prefixes import Prefixes
     from stepkit.search.score import likelihood
@@ -123,7 +133,9 @@ def _likelihood(model: Any, form: str | None, system: str | None) -> tuple[Any, 
     def strategy(record: Record) -> Strategy:
         steps = _steps(record)
         prompt, response = prefixes.prompt(record.data), prefixes.response(record.data)
-        return (yield from likelihood(prefixes, prompt, response, steps))
+        (x, total), tokens = yield from likelihood(prefixes, prompt, response, steps)
+        kept = {SIZES: tokens.size, LOGPROBS: tokens.logprob} if keep_tokens else {}
+        return x, total, kept
 
     meta = {"prompt": prefixes.prompter.identity, "system": system, "unit": "nats per token"}
     return strategy, {"of": "confidence", "by": "scorer", "meta": meta}
@@ -141,10 +153,10 @@ def _steps(record: Record) -> list[str]:
 def _scored(record: Record, key: str, about: dict[str, Any], result: Any) -> Record:
     from stepkit import schema
 
-    steps, total = result
+    steps, total, tokens = result
     scores = {"of": about["of"], "by": about["by"], "x": steps}
     if total is not None:
         scores["total"] = total
-    record.merge("scores", {key: {**scores, "meta": about["meta"]}})
+    record.merge("scores", {key: {**scores, **tokens, "meta": about["meta"]}})
     record.set(schema.VERSION_KEY, schema.VERSION)
     return record

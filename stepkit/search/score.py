@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 
-from stepkit.model.engine import Read, Readout
+from stepkit.model.engine import LOGPROB_DIGITS, Read, Readout
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.model.profiles import Reader
 from stepkit.seeds import digest
+from stepkit.text.tokens import Tokens
 
 Scores = tuple[list[float | None], float | None]
 """One number or None per step, and one for the whole attempt or None."""
@@ -30,18 +31,20 @@ def token_logit(
 
 def likelihood(
     prefixes: Prefixes, prompt: Ids, response: Ids, steps: Sequence[str]
-) -> Generator[list[Read], Sequence[Readout], Scores]:
-    """Mean log-probability (nats per token) that the model itself gives to every step.
+) -> Generator[list[Read], Sequence[Readout], tuple[Scores, Tokens]]:
+    """Mean log-probability (nats per token) that the model itself gives to every step, and the
+    tokens it was read from, each log-probability rounded to LOGPROB_DIGITS.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
     """
     if not response:
-        return [None] * len(steps), None
+        return ([None] * len(steps), None), Tokens([], [])
     ids = prompt + response
     positions = tuple(range(len(prompt) - 1, len(ids) - 1))
     (readout,) = yield [Read(digest("read", ids, positions, size=12), ids, positions)]
     logprobs = [value for (value,) in readout.values]
-    starts = [0, *prefixes.ends(response)[:-1]]
+    ends = prefixes.ends(response)
+    starts = [0, *ends[:-1]]
     means: list[float | None] = []
     begin = 0
     for step in steps:
@@ -49,4 +52,6 @@ def likelihood(
         own = [lp for start, lp in zip(starts, logprobs, strict=True) if begin <= start < end]
         means.append(sum(own) / len(own) if own else None)
         begin = end
-    return means, sum(logprobs) / len(logprobs)
+    sizes = [end - start for start, end in zip(starts, ends, strict=True)]
+    rounded = [round(value, LOGPROB_DIGITS) for value in logprobs]
+    return (means, sum(logprobs) / len(logprobs)), Tokens(sizes, rounded)
