@@ -310,7 +310,9 @@ class WorldEngine:
         if len(raw) > request.sampling.max_tokens:
             raw, finish = raw[: request.sampling.max_tokens], "length"
         own = tuple(logprobs[: len(raw)])
-        return Drawn(raw.decode(), finish, len(raw), tuple(raw), sum(own), own)
+        text = raw.decode("utf-8", "ignore")
+        ids = tuple(raw) if text.encode() == raw else None  # cut off inside a character
+        return Drawn(text, finish, len(raw), ids, sum(own), own)
 
     def _attempt(self, given: str, chance: random.Random) -> tuple[str, list[float], str]:
         """The text to the end, the log-probability of each byte (all of a step's at its first)."""
