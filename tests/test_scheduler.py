@@ -144,7 +144,9 @@ def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -
         data |= {"response": "".join(steps), "steps": list(steps)}
     if tree is not None:
         data["tree"] = tree
-    (fields,) = run(engine, [start(Setup(SAMPLER, {"draws": k, "until": None}), data)])
+    (fields,) = run(
+        engine, [start(Setup(SAMPLER, {"draws": k, "until": None, "budget": None}), data)]
+    )
     return fields["tree"]
 
 
@@ -194,7 +196,8 @@ def test_chain_judges_the_trace_itself() -> None:
     data["steps"] = steps
     data["sample"] = {"finish": "length"}
     (fields,) = run(
-        RuleEngine(by_seed([0.0, 0.0])), [start(Setup(SAMPLER, {"draws": 1, "until": None}), data)]
+        RuleEngine(by_seed([0.0, 0.0])),
+        [start(Setup(SAMPLER, {"draws": 1, "until": None, "budget": None}), data)],
     )
     assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
     assert fields["correct"] is None

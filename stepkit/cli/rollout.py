@@ -16,7 +16,7 @@ from stepkit.search.methods import METHODS, Setup, loaded
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
-    from stepkit.search.scheduler import Strategy
+    from stepkit.search.scheduler import Allot, Strategy
 
 
 @options.command("step-rollout")
@@ -157,12 +157,25 @@ def main(
         return start(setup, record.data)
 
     write = _writer(name, emit, chosen_options.get("by"))
-    work = Work(streams, policy, layout, strategy, write, jobs)
+    allot = _allot(name, chosen_options.get("budget"))
+    work = Work(streams, policy, layout, strategy, write, jobs, allot)
     if dry_run:
         predict(work, parameters.max_tokens)
     else:
         decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
         run_strategies(work, {**decides, **sampler.decisive, **policy.build})
+
+
+def _allot(method: str, limits: dict[str, float] | None) -> Allot | None:
+    """Who gives out the budget of the whole run, if there is one."""
+    if limits is None:
+        return None
+    from time import monotonic
+
+    from stepkit.search.allocation import allocator
+
+    begun = monotonic()
+    return allocator(METHODS[method].writes, limits, lambda: monotonic() - begun)
 
 
 def _writer(

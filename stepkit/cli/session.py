@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -16,13 +17,16 @@ from stepkit.jsonl import Record, encode
 from stepkit.model.llama import Layout, Model
 from stepkit.model.opening import open_engine
 from stepkit.model.recorded import Memory, RecordedEngine
-from stepkit.search.scheduler import Attempt, Scheduler, Strategy
+from stepkit.search.scheduler import Allot, Attempt, Scheduler, Strategy
 from stepkit.source import Source
 
 
 @dataclass(frozen=True)
 class Work:
-    """A model command: a strategy for each record, and what its result writes."""
+    """A model command: a strategy for each record, and what its result writes.
+
+    ``allot`` gives out what the whole run shares; all records are read before it does.
+    """
 
     streams: run.Streams
     model: Model
@@ -30,6 +34,7 @@ class Work:
     strategy: Callable[[Record], Strategy]
     write: Callable[[Record, Any], list[Record]]
     jobs: int = 1
+    allot: Allot | None = None
 
 
 def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
@@ -41,7 +46,7 @@ def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
         engine = RecordedEngine(open_engine(work.model, work.layout), journal)
         try:
             with Grader(work.jobs) as grader:
-                scheduler: Scheduler[Record] = Scheduler(engine, grader)
+                scheduler: Scheduler[Record] = Scheduler(engine, grader, work.allot)
                 for record, result in scheduler.run(_Supply(source, work, scheduler)):
                     yield record, _written(work, record, result)
                 if note := grader.note():
@@ -49,7 +54,11 @@ def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
         finally:
             engine.close()
 
-    run.session(work.streams, session, deciding)
+    streams = work.streams
+    if work.allot is not None:
+        streams.warn("the budget is for all records together: they are read before the first draw")
+        streams = replace(streams, window=sys.maxsize)
+    run.session(streams, session, deciding)
 
 
 def _written(work: Work, record: Record, result: Any) -> run.Result:
