@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -192,3 +193,57 @@ def test_a_finished_search_is_topped_up() -> None:
     outcomes = [[tree["outcome"][leaf] for leaf in tree["visits"]] for tree in (longer, alone)]
     assert outcomes[0] == outcomes[1]
     assert short["visits"] == longer["visits"][:20]
+
+
+def test_opinions_alone_lead_to_the_right_way() -> None:
+    """With weight 1 no remainder is drawn; opinions that are true values show the way."""
+    world = maze("rlr")
+    engine = WorldEngine(world)
+    tree = search(
+        world, "mcts", engine=engine, searches=60, width=[12], self_weight=1.0, exploration=0.3
+    )
+    assert not any(tree["whole"])
+    node, turns = 0, ""
+    visits = Counter(above for leaf in tree["visits"] for above in line_to(tree, leaf))
+    for _ in range(DEPTH):
+        node = max(steps_below(tree, node), key=visits.__getitem__)
+        turns += tree["text"][node].strip()
+    assert turns == "rlr"
+    opinions = tree["scores"]["self"]["x"]
+    known = dict(engine.asked)
+    for node, opinion in enumerate(opinions):
+        assert opinion is None or opinion == pytest.approx(known[path(tree, node)])
+    asked = [path(tree, node) for node, opinion in enumerate(opinions) if opinion is not None]
+    assert sorted(asked) == sorted(text for text, _ in engine.asked)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.integers(2, 40))
+def test_opinions_and_outcomes_are_mixed_by_their_weight(
+    seed: int, weight: float, searches: int
+) -> None:
+    """Walk the visits again with both sums counted from the tree alone."""
+    tree = search(maze("lrl"), "mcts", seed=seed, searches=searches, width=[4], self_weight=weight)
+    size = len(tree["parent"])
+    n, k, c = [0] * size, [0.0] * size, [0.0] * size
+    opinions = tree["scores"]["self"]["x"]
+
+    def bound(child: int, siblings: list[int]) -> float:
+        above = sum(n[one] for one in siblings)
+        q = (1 - weight) * k[child] / n[child] + weight * c[child] / n[child]
+        return q + sqrt(log(above) / n[child])
+
+    for leaf in tree["visits"]:
+        line = line_to(tree, leaf)
+        steps = [node for node in line if node and not tree["whole"][node]]
+        new = [node for node in steps if not n[node]]
+        begins = not new or new[0] == steps_below(tree, tree["parent"][new[0]])[0]
+        for above, below in pairwise([0, *steps]):
+            siblings = steps_below(tree, above)
+            if begins and below not in new:
+                best = max(bound(one, siblings) for one in siblings)
+                assert bound(below, siblings) >= best - 1e-9
+        for node in line:
+            n[node] += 1
+            k[node] += tree["outcome"][leaf]
+            c[node] += opinions[steps[-1]]

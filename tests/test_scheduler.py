@@ -144,7 +144,9 @@ def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -
         data |= {"response": "".join(steps), "steps": list(steps)}
     if tree is not None:
         data["tree"] = tree
-    (fields,) = run(engine, [start(Setup(SAMPLER, {"draws": k, "until": None}), data)])
+    (fields,) = run(
+        engine, [start(Setup(SAMPLER, {"draws": k, "until": None, "budget": None}), data)]
+    )
     return fields["tree"]
 
 
@@ -194,7 +196,8 @@ def test_chain_judges_the_trace_itself() -> None:
     data["steps"] = steps
     data["sample"] = {"finish": "length"}
     (fields,) = run(
-        RuleEngine(by_seed([0.0, 0.0])), [start(Setup(SAMPLER, {"draws": 1, "until": None}), data)]
+        RuleEngine(by_seed([0.0, 0.0])),
+        [start(Setup(SAMPLER, {"draws": 1, "until": None, "budget": None}), data)],
     )
     assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
     assert fields["correct"] is None
@@ -269,10 +272,11 @@ def test_likelihood_averages_the_tokens_that_begin_in_a_step() -> None:
     # tokens of the response end at bytes 1, 3, 4: the second begins in step 0 and ends in step 1
     prefixes: Any = SimpleNamespace(ends=lambda ids: [1, 3, 4])
     rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
-    ((means, total),) = run(
+    (((means, total), tokens),) = run(
         RuleEngine(rule), [likelihood(prefixes, (1, 2), (3, 4, 5), ["ab", "c", "d"])]
     )
     assert means == [-2.0, None, -5.0] and total == -3.0
+    assert tokens == ([1, 2, 1], [-1.0, -3.0, -5.0])
 
 
 def label(first: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from test_rollout import problems, records, rollout
+from test_rollout import POLICY, problems, records, rollout
 from work import Workdir
 
 CHEAP = {
@@ -53,6 +53,15 @@ def test_a_search_is_topped_up(work: Workdir) -> None:
 
     assert texts(longer) == texts(whole)
     assert longer["tree"]["visits"][:8] == short["tree"]["visits"]
+
+
+def test_a_model_is_asked_for_its_own_opinion(work: Workdir) -> None:
+    tree = searched(work, "mcts", "--self-weight", "0.5")["tree"]
+    opinions = tree["scores"]["self"]["x"]
+    steps = [node for node in range(1, len(opinions)) if not tree["whole"][node]]
+    assert len(opinions) == len(tree["parent"])
+    asked = [node for node in steps if opinions[node] is not None]
+    assert asked and all(0 < opinions[node] < 1 for node in asked)
 
 
 def test_searched_trees_become_attempts(work: Workdir) -> None:
@@ -118,6 +127,27 @@ def test_cuts_by_the_confidence_of_the_model_that_drew(work: Workdir) -> None:
         tokens += len(trace["sample"]["token_bytes"])
         cuts += len(trace["steps"]) - 1
     assert 0 < cuts <= 0.1 * tokens
+
+
+def test_cuts_by_the_confidence_of_a_model_that_reads(work: Workdir) -> None:
+    """The tokens that step-score keeps are those of the drawing, where the same model drew them;
+    so both cut alike."""
+    drawn = rollout(work, problems(1), "--method", "sample", "-k", "2", "--keep-tokens")
+    cut = work.run("step-split", "--by", "confidence", "--top", "3", input=drawn.out)
+    scored = work.run(
+        *("step-score", "-m", str(POLICY), "-t", "1", "--keep-tokens", "--name", "own"),
+        input=cut.out,
+    )
+    assert scored.status == 0, scored.err
+    again = work.run(
+        *("step-split", "--by", "confidence", "--top", "3", "--score", "own"), input=scored.out
+    )
+    assert again.status == 0, again.err
+    for one, other in zip(cut.lines, again.lines, strict=True):
+        drawing, reading = json.loads(one)["sample"], json.loads(other)["scores"]["own"]
+        assert json.loads(one)["steps"] == json.loads(other)["steps"]
+        assert reading["token_bytes"] == drawing["token_bytes"]
+        assert reading["token_logprob"] == pytest.approx(drawing["token_logprob"], abs=0.1)
 
 
 @pytest.mark.parametrize(

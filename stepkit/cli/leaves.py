@@ -15,7 +15,8 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     """A copy of the record for each attempt in its tree, without what belonged to another response.
 
     Args:
-        rule: how whole remainders are cut into steps.
+        rule: how whole remainders are cut into steps; by one that goes by tokens each is one step,
+            since a tree does not say where its tokens end.
 
     Raises DataError when the record has no tree or a bad one.
     """
@@ -24,6 +25,8 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     from stepkit.text.segment import split
 
     def cut(text: str, before: int) -> list[str]:
+        if rule["by"] in ("tokens", "confidence"):
+            return [text] if text else []
         left = {"max_steps": max(1, rule["max_steps"] - before)} if "max_steps" in rule else {}
         return split(text, {**rule, **left})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import nan
 from typing import Any, TypeVar
 
 import click
@@ -38,6 +39,14 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "metavar": "RULE",
             "help": "Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
             "progress, with parameters as in wilson:half=0.1; at most K draws.",
+        },
+    ),
+    "budget": (
+        ("--budget",),
+        {
+            "metavar": "LIMITS",
+            "help": "Spend so much in the whole run, where it tells most: draws=N, tokens=N or "
+            "seconds=N, with commas between them; reads all records first.",
         },
     ),
     "by": (
@@ -80,6 +89,14 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "help": "What a tree search goes down by (default: uct).",
         },
     ),
+    "self_weight": (
+        ("--self-weight",),
+        {
+            "metavar": "W",
+            "type": click.FloatRange(0, 1),
+            "help": "Weight of the model's own opinion of a step, beside outcomes (default: 0).",
+        },
+    ),
     "points": (
         ("--points",),
         {"metavar": "N", "type": COUNT, "help": "Forks in each attempt (default: 2)."},
@@ -103,7 +120,7 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 """Option of a method -> its names and click's settings. None is: not given."""
 
-LARGER = {"draws", "searches", "most_draws", "most_tokens"}
+LARGER = {"draws", "searches", "most_draws", "most_tokens", "budget"}
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
 
@@ -139,6 +156,8 @@ def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, An
                 f"it goes with --method {users}"
             )
     read = {option: READ.get(option, _same)(value) for option, value in values.items()}
+    if "until" in read and "budget" in read:
+        raise UsageError("--until and --budget exclude each other")
     if "until" in read:
         read = _asking(name, read)
     return name, {**own, **read}
@@ -195,6 +214,20 @@ def _json(value: str) -> Any:
         return value
 
 
+def limits_of(text: str) -> dict[str, float]:
+    """``draws=N,tokens=N,seconds=N``, some of them."""
+    limits: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            limits[name] = float(value)
+        except ValueError:
+            limits[name] = nan
+        if name not in ("draws", "tokens", "seconds") or not limits[name] > 0:
+            raise UsageError(f"--budget {text}: expected draws=N, tokens=N or seconds=N, above 0")
+    return limits
+
+
 def widths_of(text: str) -> list[int]:
     """Numbers from 1 up, with commas between them."""
     parts = text.split(",")
@@ -203,5 +236,7 @@ def widths_of(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-READ: Mapping[str, Callable[[Any], Any]] = {"until": parsed, "by": rule_of, "width": widths_of}
+READ: Mapping[str, Callable[[Any], Any]] = {
+    **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
+}
 """Options whose text is read further."""

@@ -18,7 +18,7 @@ from stepkit.search.methods import METHODS, Setup, loaded
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
-    from stepkit.search.scheduler import Strategy
+    from stepkit.search.scheduler import Allot, Strategy
 
 
 @options.command("step-rollout")
@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     help="Write each record with its tree (default), or a trace for each attempt in the tree.",
 )
 @click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
+@click.option(
+    "--regrade",
+    is_flag=True,
+    help="Draw nothing: judge the answers of all draws in the input again.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.grades
 @options.journalled
@@ -69,6 +74,7 @@ def main(
     from_batch: str | None,
     emit: str | None,
     keep_tokens: bool,
+    regrade: bool,
     dry_run: bool,
     jobs: int,
     **sampling: Any,
@@ -84,6 +90,15 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
+    if regrade:
+        from stepkit.cli.regrade import check_alone
+        from stepkit.cli.regrade import regrade as judge_again
+
+        check_alone(click.get_current_context())
+        judge_again(streams, jobs)
+        return
+    if model.model is None:
+        raise UsageError("give -m FILE, the model that draws")
     name, chosen_options = chosen(method, sampling)
     check(sampling)
     if emit and METHODS[name].writes == "attempts":
@@ -93,6 +108,8 @@ def main(
     if dry_run and (to_batch or from_batch):
         raise UsageError("--dry-run makes no draws: leave out --to-batch and --from-batch")
     sources.check(streams, model, server, to_batch, from_batch)
+    if chosen_options.get("budget") is not None and (to_batch or from_batch):
+        raise UsageError("--budget is spent draw by draw: not with batch files")
     if server.urls or to_batch or from_batch:
         refuse_steering(sampling)
     if prompt is not None and template is not None:
@@ -123,7 +140,8 @@ def main(
         return start(setup, record.data)
 
     write = _writer(name, emit, chosen_options.get("by"))
-    work = Work(streams, backend.open, strategy, write, jobs)
+    allot = _allot(name, chosen_options.get("budget"))
+    work = Work(streams, backend.open, strategy, write, jobs, allot)
     decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
     decides = {**decides, **sampler.decisive, **backend.build}
     if dry_run:
@@ -132,6 +150,18 @@ def main(
         batch.run(work, decides)
     else:
         run_strategies(work, decides)
+
+
+def _allot(method: str, limits: dict[str, float] | None) -> Allot | None:
+    """Who gives out the budget of the whole run, if there is one."""
+    if limits is None:
+        return None
+    from time import monotonic
+
+    from stepkit.search.allocation import allocator
+
+    begun = monotonic()
+    return allocator(METHODS[method].writes, limits, lambda: monotonic() - begun)
 
 
 def _writer(

@@ -52,6 +52,9 @@ PROFILE = ("marker", "positive", "negative", "step")
     type=click.Path(),
     help="Chat template: Jinja, or a tokenizer_config.json (default: the model's own).",
 )
+@click.option(
+    "--keep-tokens", is_flag=True, help="With -m: keep the log-probability of every token."
+)
 @options.journalled
 @options.reads
 @options.writes
@@ -64,6 +67,7 @@ def main(
     prompt: str | None,
     system: str | None,
     template: str | None,
+    keep_tokens: bool,
     **profile: str | None,
 ) -> None:
     """Score every step of a trace in one pass.
@@ -88,10 +92,12 @@ def main(
             raise UsageError(f"--{key} goes with -m or --server")
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
+    if keep_tokens and (policy is None or server.urls):
+        raise UsageError("--keep-tokens goes with -m")
     from stepkit.cli.session import Work, run_strategies
 
     if likely:
-        scoring = _likelihood(policy, model, server, form, streams)
+        scoring = _likelihood(policy, model, server, form, streams, keep_tokens)
     else:
         scoring = _token_logit(model, {**profile, "prompt": prompt}, streams)
     key = name or ("logprob" if likely else "prm")
@@ -135,7 +141,8 @@ def _token_logit(
 
     def strategy(record: Record) -> Strategy:
         steps = _steps(record)
-        return (yield from token_logit(reader, schema.problem_text(record.data), steps))
+        x, total = yield from token_logit(reader, schema.problem_text(record.data), steps)
+        return x, total, {}
 
     meta = {
         "model": model.fingerprint,
@@ -153,7 +160,9 @@ def _likelihood(
     server: options.ServerOptions,
     form: dict[str, str | None],
     streams: run.Streams,
+    keep_tokens: bool,
 ) -> _Scoring:
+    from stepkit.core.tokens import LOGPROBS, SIZES
     from stepkit.model.opening import Form, local_backend
     from stepkit.search.score import likelihood
 
@@ -170,7 +179,9 @@ def _likelihood(
     def strategy(record: Record) -> Strategy:
         steps = _steps(record)
         prompt, response = prefixes.prompt(record.data), prefixes.response(record.data)
-        return (yield from likelihood(prefixes, prompt, response, steps))
+        (x, total), tokens = yield from likelihood(prefixes, prompt, response, steps)
+        kept = {SIZES: tokens.size, LOGPROBS: tokens.logprob} if keep_tokens else {}
+        return x, total, kept
 
     meta = {
         "model": identity.model,
@@ -197,10 +208,10 @@ def _steps(record: Record) -> list[str]:
 def _scored(record: Record, key: str, about: dict[str, Any], result: Any) -> Record:
     from stepkit import schema
 
-    steps, total = result
+    steps, total, tokens = result
     scores = {"of": about["of"], "by": about["by"], "x": steps}
     if total is not None:
         scores["total"] = total
-    record.merge("scores", {key: {**scores, "meta": about["meta"]}})
+    record.merge("scores", {key: {**scores, **tokens, "meta": about["meta"]}})
     record.set(schema.VERSION_KEY, schema.VERSION)
     return record

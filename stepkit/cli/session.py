@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
@@ -15,20 +16,23 @@ from stepkit.grade import Grader
 from stepkit.jsonl import Record, encode
 from stepkit.model.engine import Engine
 from stepkit.model.recorded import Memory, RecordedEngine
-from stepkit.search.scheduler import Attempt, Scheduler, Strategy
+from stepkit.search.scheduler import Allot, Attempt, Scheduler, Strategy
 from stepkit.source import Source
 
 
 @dataclass(frozen=True)
 class Work:
-    """A model command: the engine to open, a strategy for each record, and what its result
-    writes."""
+    """A model command: the engine to open, a strategy for each record, and what its result writes.
+
+    ``allot`` gives out what the whole run shares; all records are read before it does.
+    """
 
     streams: run.Streams
     open: Callable[[], Engine]
     strategy: Callable[[Record], Strategy]
     write: Callable[[Record, Any], list[Record]]
     jobs: int = 1
+    allot: Allot | None = None
 
 
 def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
@@ -40,7 +44,11 @@ def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
         for record, result in results(work, source, journal):
             yield record, written(work, record, result)
 
-    run.session(work.streams, session, deciding)
+    streams = work.streams
+    if work.allot is not None:
+        streams.warn("the budget is for all records together: they are read before the first draw")
+        streams = replace(streams, window=sys.maxsize)
+    run.session(streams, session, deciding)
 
 
 def results(
@@ -51,7 +59,7 @@ def results(
     engine = RecordedEngine(work.open(), journal)
     try:
         with Grader(work.jobs) as grader:
-            scheduler: Scheduler[Record] = Scheduler(engine, grader)
+            scheduler: Scheduler[Record] = Scheduler(engine, grader, work.allot)
             yield from scheduler.run(_Supply(source, work, scheduler))
             if note := grader.note():
                 work.streams.warn(note)

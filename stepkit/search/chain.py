@@ -20,6 +20,9 @@ With a rule (``until``) a prefix is drawn from until its question is answered:
   root had no right one, the question is that of ``first-success``.
 * ``progress``: did the step raise or lower the value? Draws of neighbouring prefixes are paired
   (core/stopping.py, ``lead``); every prefix serves the tests of the steps before and after it.
+
+With a budget for the whole run (``budget``) all prefixes of all traces get a few draws, and then
+those whose value is the least certain get more (allocation.py).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from stepkit.search.following import follow
 from stepkit.search.growing import Asking, Growth, Place
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
+from stepkit.search.sharing import share
 from stepkit.search.traces import begun, ended, judged
 
 Until = Mapping[str, Any]
@@ -48,11 +52,13 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see methods.py)."""
     growth = begun(setup, data)
     yield from judged(growth, data)
-    until = setup.options["until"]
-    if until is None:
-        yield from chain(growth, setup.options["draws"])
+    until, most = setup.options["until"], setup.options["draws"]
+    if setup.options["budget"] is not None:
+        yield from share(growth, prefixes_of(growth), most, next(setup.order))
+    elif until is not None:
+        yield from chain_until(growth, until, most)
     else:
-        yield from chain_until(growth, until, setup.options["draws"])
+        yield from chain(growth, most)
     return ended(growth, data)
 
 

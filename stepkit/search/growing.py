@@ -23,12 +23,12 @@ from stepkit.model.engine import Draw, Drawn
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
-from stepkit.search.scheduler import Attempt, Attempted, Judge
+from stepkit.search.scheduler import Ask, Attempt, Attempted
 from stepkit.seeds import digest
 from stepkit.text.segment import Rule, Tokens, first_step, split
 
 Json = dict[str, Any]
-Asking = Generator[Sequence[Attempt | Judge], Sequence[Any], Any]
+Asking = Generator[Sequence[Ask], Sequence[Any], Any]
 
 
 NO_LIMIT = 2**62
@@ -143,9 +143,7 @@ class Growth:
 
     # -- draws ------------------------------------------------------------------------------
 
-    def drawn(
-        self, places: Sequence[Place]
-    ) -> Generator[Sequence[Attempt | Judge], Sequence[Any], list[int]]:
+    def drawn(self, places: Sequence[Place]) -> Generator[Sequence[Ask], Sequence[Any], list[int]]:
         """The nodes drawn at ``places``, in their order; asks for those that are missing."""
         missing = [place for place in dict.fromkeys(places) if place not in self._held]
         if missing:
@@ -272,11 +270,20 @@ class Growth:
     # -- steps cut from draws ---------------------------------------------------------------
 
     def steps_of(self, node: int) -> list[str]:
-        """The steps of the text of ``node``, a whole remainder."""
+        """The steps of the text of ``node``, a whole remainder; by a rule that goes by tokens, one
+        step where they are not known."""
         rule = dict(self.rule)
         if "max_steps" in rule:
             rule["max_steps"] = max(1, rule["max_steps"] - self.depth(self.tree["parent"][node]))
-        return split(self.tree["text"][node], rule)
+        if rule["by"] not in ("tokens", "confidence"):
+            return split(self.tree["text"][node], rule)
+        ends = self.token_ends(node)
+        if not ends:
+            return [self.tree["text"][node]]
+        known = trees.kept(self.tree, "token_logprob")
+        sizes = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+        tokens = Tokens(sizes, known[node] if known else [None] * len(sizes))
+        return split(self.tree["text"][node], rule, tokens)
 
     def cut(self, node: int, steps: Sequence[str]) -> list[int]:
         """Nodes for the first ``steps`` of the text of ``node``, a whole remainder, one below the

@@ -11,9 +11,10 @@ An option that is not in a method's row has no effect on it and is refused.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Method:
 METHODS: Mapping[str, Method] = {
     "chain": Method(
         "K remainders from every prefix of a trace (Math-Shepherd)",
-        {"draws": 8, "until": None},
+        {"draws": 8, "until": None, "budget": None},
         until=("first-success", "hard", "wilson", "drop", "progress"),
     ),
     "bisect": Method(
@@ -60,13 +61,14 @@ METHODS: Mapping[str, Method] = {
     ),
     "sample": Method(
         "K whole attempts at each problem",
-        {"draws": 8, "at": None},
+        {"draws": 8, "at": None, "budget": None},
         "attempts",
     ),
     "mcts": Method(
         "tree search over steps, by UCT or PUCT",
         {
             **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
+            "self_weight": 0.0,
             **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
         },
     ),
@@ -102,12 +104,14 @@ class Setup:
         tokens: keep the log-probability of every token drawn, and where tokens end.
         asked: how many attempts this run has asked for so far, by what they begin with (see
             sample.py).
+        order: numbers the records in the order in which they were begun.
     """
 
     sampler: Sampler
     options: Mapping[str, Any]
     tokens: bool = False
     asked: Counter[str] = field(default_factory=Counter)
+    order: Iterator[int] = field(default_factory=count)
 
 
 def loaded(name: str) -> Callable[[Setup, dict[str, Any]], Strategy]:

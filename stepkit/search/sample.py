@@ -3,6 +3,9 @@
 Cobbe et al. (arXiv 2110.14168) and Wang et al. (arXiv 2203.11171): k independent attempts at a
 problem. From a later prefix (``step-rollout --at``) it is the redraw of refinement methods such as
 StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn anew.
+
+With a budget for the whole run the problems that are right now and then, but rarely, get most
+(allocation.py).
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
 from stepkit.search.methods import Setup
-from stepkit.search.scheduler import Attempt, Attempted, Strategy
+from stepkit.search.scheduler import Attempt, Attempted, Strategy, Turn
 from stepkit.seeds import digest
 
 DERIVED = (
@@ -33,6 +36,24 @@ def sample(
 ) -> Generator[list[Attempt], Sequence[Attempted], Sequence[Attempted]]:
     """Draw attempts that begin with ``given``; returns them in the order of ``requests``."""
     return (yield [Attempt(request, given, answer) for request in requests])
+
+
+def sample_shared(
+    requests: Sequence[Draw], given: str, answer: str | None, who: int
+) -> Generator[list[Attempt | Turn], Sequence[Any], list[Attempted]]:
+    """As many of ``requests`` as the run's budget allots to this problem (allocation.py)."""
+    found: list[Attempted] = []
+    while True:
+        outcomes = [attempt.outcome for attempt in found if attempt.outcome is not None]
+        counts = (sum(outcome == 1 for outcome in outcomes), len(outcomes))
+        spent = (len(found), sum(attempt.drawn.tokens for attempt in found))
+        left = len(requests) - len(found)
+        (more,) = yield [Turn(who, [counts], [len(found)], [left], spent)]
+        if more is None:
+            return found
+        asked = requests[len(found) : len(found) + more[0]]
+        if asked:
+            found += yield [Attempt(request, given, answer) for request in asked]
 
 
 def start(setup: Setup, data: Json) -> Strategy:
@@ -58,7 +79,12 @@ def start(setup: Setup, data: Json) -> Strategy:
     numbers = range(drawn[beginning], drawn[beginning] + k)
     drawn[beginning] += k
     requests = [sampler.draw(prefix, "attempt", number, origin) for number in numbers]
-    attempts = yield from sample(requests, given, schema.answer_of(data))
+    answer = schema.answer_of(data)
+    attempts: Sequence[Attempted]
+    if setup.options["budget"] is None:
+        attempts = yield from sample(requests, given, answer)
+    else:
+        attempts = yield from sample_shared(requests, given, answer, next(setup.order))
     name = _name(data, step)
     return [
         {
@@ -70,7 +96,7 @@ def start(setup: Setup, data: Json) -> Strategy:
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **({} if step is None else {"origin": {"id": schema.id_of(data), "step": step}}),
         }
-        for number, request, attempt in zip(numbers, requests, attempts, strict=True)
+        for number, request, attempt in zip(numbers, requests, attempts, strict=False)
     ]
 
 

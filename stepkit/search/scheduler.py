@@ -8,7 +8,7 @@ that it raises is its problem's alone.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -57,8 +57,28 @@ class Attempted:
     outcome: float | None
 
 
-Ask = Attempt | Judge | Read
-Answer = Attempted | Judged | Readout
+@dataclass(frozen=True)
+class Turn:
+    """Wait until all problems of the run wait, and be told how many draws to make at each place;
+    None when there are no more to be had (allocation.py).
+
+    Attributes:
+        who: number of the problem.
+        counts: (right, decided) at each place.
+        totals: draws there, undecided ones among them. room: how many more there may be.
+        spent: draws and tokens of this problem so far.
+    """
+
+    who: int
+    counts: Sequence[tuple[int, int]]
+    totals: Sequence[int]
+    room: Sequence[int]
+    spent: tuple[int, int]
+
+
+Ask = Attempt | Judge | Read | Turn
+Answer = Attempted | Judged | Readout | list[int] | None
+Allot = Callable[[Sequence[Turn]], list[list[int] | None]]
 Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
 
 Ticket = TypeVar("Ticket")
@@ -109,14 +129,19 @@ class _Place:
 class Scheduler(Generic[Ticket]):
     """Runs strategies on an engine and a grader.
 
+    Args:
+        allot: answers turns, where strategies take them.
+
     Attributes:
         asked, answered: counts of asks so far, for progress.
         counters: the engine's.
     """
 
-    def __init__(self, engine: Engine, grader: Grading) -> None:
+    def __init__(self, engine: Engine, grader: Grading, allot: Allot | None = None) -> None:
         self._engine = engine
         self._grader = grader
+        self._allot = allot
+        self._turns: list[tuple[Turn, _Place]] = []
         self._places: dict[int, tuple[_Place, Ask]] = {}
         self._judging: dict[int, tuple[_Place, Drawn | None, str]] = {}
         self._numbers = 0
@@ -141,10 +166,21 @@ class Scheduler(Generic[Ticket]):
                     self._fail(place.task, done.result)
                 else:
                     self._result(place, ask, done.result)
+            if self._turns and supply.ended and len(self._turns) == self._running:
+                self._take_turns()
             waits = not self._engine.pending and self._grader.pending > 0
             for key, outcome in self._grader.collect(waits):
                 place, drawn, final = self._judging.pop(key)
                 self._settle(place, _answer(drawn, final, outcome))
+
+    def _take_turns(self) -> None:
+        """Answer the turns of all problems, in the order of the problems."""
+        turns = sorted(self._turns, key=lambda turn: turn[0].who)
+        self._turns = []
+        assert self._allot is not None
+        answers = self._allot([turn for turn, _ in turns])
+        for (_, place), answer in zip(turns, answers, strict=True):
+            self._settle(place, answer)
 
     def _finished(self) -> Iterator[tuple[Ticket, Any]]:
         done, self._done = self._done, []
@@ -152,7 +188,7 @@ class Scheduler(Generic[Ticket]):
 
     def _feed(self, supply: Supply[Ticket]) -> None:
         while not supply.ended:
-            item = supply.take(wait=not self._running and not self._done)
+            item = supply.take(wait=len(self._turns) == self._running and not self._done)
             if item is None:
                 return
             self._running += 1
@@ -180,6 +216,9 @@ class Scheduler(Generic[Ticket]):
     def _ask(self, place: _Place, ask: Ask) -> None:
         if isinstance(ask, Judge):
             self._judge(place, None, ask.text, ask.answer)
+            return
+        if isinstance(ask, Turn):
+            self._turns.append((ask, place))
             return
         request = ask.request if isinstance(ask, Attempt) else ask
         self._places[id(request)] = (place, ask)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from itertools import pairwise
 
-from stepkit.model.engine import Read, Readout
+from stepkit.model.engine import LOGPROB_DIGITS, Read, Readout
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.model.profiles import Reader
 from stepkit.seeds import digest
+from stepkit.text.tokens import Tokens
 
 Scores = tuple[list[float | None], float | None]
 """One number or None per step, and one for the whole attempt or None."""
@@ -30,21 +32,23 @@ def token_logit(
 
 def likelihood(
     prefixes: Prefixes, prompt: Ids, response: Ids, steps: Sequence[str]
-) -> Generator[list[Read], Sequence[Readout], Scores]:
-    """Mean log-probability (nats per token) that the model itself gives to every step.
+) -> Generator[list[Read], Sequence[Readout], tuple[Scores, Tokens]]:
+    """Mean log-probability (nats per token) that the model itself gives to every step, and the
+    tokens it was read from, each log-probability rounded to LOGPROB_DIGITS.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
     Over the bytes of a text (see Readout) only those count with which a token begins.
     """
     if not response:
-        return [None] * len(steps), None
+        return ([None] * len(steps), None), Tokens([], [])
     ids = prompt + response
     positions = tuple(range(len(prompt) - 1, len(ids) - 1))
     (readout,) = yield [Read(digest("read", ids, positions, size=12), ids, positions)]
-    starts = [0, *prefixes.ends(response)[:-1]]
+    ends = prefixes.ends(response)
+    starts = [0, *ends[:-1]]
     begun = [(at, row[0]) for at, row in zip(starts, readout.values, strict=True) if row]
     if not begun:
-        return [None] * len(steps), None
+        return ([None] * len(steps), None), Tokens([], [])
     means: list[float | None] = []
     begin = 0
     for step in steps:
@@ -52,4 +56,8 @@ def likelihood(
         own = [logprob for start, logprob in begun if begin <= start < end]
         means.append(sum(own) / len(own) if own else None)
         begin = end
-    return means, sum(logprob for _, logprob in begun) / len(begun)
+    bounds = [*(start for start, _ in begun), ends[-1]]
+    sizes = [end - start for start, end in pairwise(bounds)]
+    rounded = [round(logprob, LOGPROB_DIGITS) for _, logprob in begun]
+    total = sum(logprob for _, logprob in begun) / len(begun)
+    return (means, total), Tokens(sizes, rounded)

@@ -76,11 +76,11 @@ def ended(growth: Growth, data: Json) -> Json:
         fields["correct"] = None if outcome is None else outcome == 1
     labels = data.get("labels")
     if growth.new and isinstance(labels, dict):
-        kept = {name: label for name, label in labels.items() if not _from_draws(label)}
+        kept = without_sampled(labels)
         if len(kept) < len(labels):
             fields["labels"] = kept
     if growth.new and isinstance(tree.get("labels"), dict):
-        tree["labels"] = {n: x for n, x in tree["labels"].items() if not _from_draws(x)}
+        tree["labels"] = without_sampled(tree["labels"])
     return fields
 
 
@@ -91,9 +91,13 @@ def grown(growth: Growth, data: Json) -> Json:
     return {**ended(growth, data), **rule}
 
 
-def _from_draws(label: Any) -> bool:
-    """Whether a label was derived from draws, and so is out of date when there are more."""
-    return isinstance(label, dict) and label.get("by") == "sampler"
+def without_sampled(labels: Json) -> Json:
+    """``labels`` without those that were derived from draws: with others they are out of date."""
+    return {
+        name: label
+        for name, label in labels.items()
+        if not (isinstance(label, dict) and label.get("by") == "sampler")
+    }
 
 
 def finish_of(data: Json) -> str:

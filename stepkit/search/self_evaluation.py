@@ -1,0 +1,55 @@
+"""A model's own opinion of a step: how likely it says that an attempt is right so far.
+
+MCTS-DPO (Xie et al., arXiv 2405.00451, section 3.1, after Xie et al., arXiv 2305.00633): the model
+is shown the problem and the attempt up to a step and asked whether it is right; its confidence is
+the probability of the token that says so. Where this differs: the share of "Yes" against "No" is
+taken, since all other tokens say nothing; and the reference solution, which their prompt holds as a
+hint, is not shown.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+from stepkit.errors import DataError
+from stepkit.model.engine import Read, Readout
+from stepkit.model.prefixes import Prefixes
+from stepkit.seeds import digest
+
+QUESTION = """{problem}
+
+A student's solution so far:
+
+{given}
+
+Is every step of it right? Answer Yes or No."""
+
+ANSWERS = ("Yes", "No")
+
+
+class SelfEvaluation:
+    """Asks a model about attempts at one problem. Raises DataError when its vocabulary has no two
+    tokens that begin the answers."""
+
+    def __init__(self, prefixes: Prefixes, problem: str) -> None:
+        self._prefixes = prefixes
+        self._problem = problem
+        yes, no = (prefixes.exact(answer)[0] for answer in ANSWERS)
+        if yes == no:
+            raise DataError("this model's Yes and No begin with the same token", "self-weight")
+        self._candidates = (yes, no)
+
+    def read(self, given: str) -> Read:
+        """The request for the opinion of an attempt whose text so far is ``given``."""
+        said = QUESTION.replace("{problem}", self._problem, 1)
+        head, _, tail = said.rpartition("{given}")
+        ids = self._prefixes.prompter.prompt(f"{head}{given}{tail}")
+        last = len(ids) - 1
+        key = digest("read", ids, (last,), self._candidates, size=12)
+        return Read(key, ids, (last,), self._candidates)
+
+    @staticmethod
+    def chance(readout: Readout) -> float:
+        """The share of "Yes"."""
+        ((yes, no),) = readout.values
+        return 1.0 / (1.0 + exp(min(no - yes, 700.0)))
