@@ -1,0 +1,52 @@
+"""LLaMA-Factory: chats of {from, value}, and the dataset_info.json without which none is found.
+
+Read in 0.9.5. It drops a row whose turns do not alternate, or that ends with the wrong one, with no
+more than a warning, and takes nothing but true and false for a kto_tag. The prompt of a pair must
+end with the human's turn, so only whole answers (scope full) can be compared.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.errors import DataError
+from stepkit.formats.views import Json, View, flag, joined, messages
+
+HUMAN = ("human", "observation")
+
+
+def share_gpt(row: Json) -> View:
+    """conversations, and chosen and rejected, or a kto_tag, or neither."""
+    turns = messages(row["conversations"], "conversations", "from", "value")
+    ranked = "chosen" in row or "rejected" in row
+    spoken = turns[1:] if turns[0][0] == "system" else turns
+    for index, (role, _) in enumerate(spoken, len(turns) - len(spoken)):
+        if (role in HUMAN) == bool((index - len(turns) + len(spoken)) % 2):
+            raise DataError(
+                f'"{role}" out of turn: human and gpt alternate, or the row is dropped',
+                f"conversations[{index}]",
+            )
+    if (turns[-1][0] in HUMAN) != ranked:
+        whose = "the human's" if ranked else "gpt's"
+        raise DataError(f"must end with {whose} turn, or the row is dropped", "conversations")
+    if ranked:
+        sides = tuple(
+            (key, messages([row.get(key)], key, "from", "value")[0][1])
+            for key in ("chosen", "rejected")
+        )
+        return View("pair", joined(turns), sides, chat=True)
+    side = (f"conversations[{len(turns) - 1}].value", turns[-1][1])
+    return _labelled(row, joined(turns[:-1]), side)
+
+
+def alpaca(row: Json) -> View:
+    """instruction and input, and chosen and rejected, or output with or without a kto_tag."""
+    prompt = "\n".join(schema.text(row, key) for key in ("instruction", "input") if row.get(key))
+    if "chosen" in row:
+        sides = tuple((key, schema.text(row, key)) for key in ("chosen", "rejected"))
+        return View("pair", prompt, sides, chat=True)
+    return _labelled(row, prompt, ("output", schema.text(row, "output")))
+
+
+def _labelled(row: Json, prompt: str, side: tuple[str, str]) -> View:
+    labels = (flag(row, "kto_tag"),) if "kto_tag" in row else ()
+    return View("unpaired" if labels else "text", prompt, (side,), labels, True)
