@@ -31,7 +31,7 @@ SHEPHERD = {
     "label": "2 + 2? Step 1: It is 5. -\nStep 2: So 5. +",
 }
 VERDICT = {"role": "assistant", "content": "-"}
-RANKED = {
+RANKED: Json = {
     "context": [USER],
     "completions": [{"rank": 0, "completion": [RIGHT]}, {"rank": 1, "completion": [WRONG]}],
 }
@@ -223,7 +223,7 @@ def test_rows_are_compared_with_the_first() -> None:
 
 def test_the_type_of_a_list_that_was_empty_at_first_is_that_of_the_next() -> None:
     columns = Columns()
-    values = ([], ["a"], [], [1])
+    values: list[list[Any]] = [[], ["a"], [], [1]]
     found = [[c.what for c in columns.complaints({"x": value})] for value in values]
     assert found == [[], [], [], ["a list of an integer, but a list of a string in earlier rows"]]
 
