@@ -7,10 +7,38 @@ or - in place of each mark. A text that has the mark in it already cannot be wri
 from __future__ import annotations
 
 from stepkit import schema
+from stepkit.core.rows import Stepwise
 from stepkit.errors import DataError
+from stepkit.formats import beside, layout, trl
+from stepkit.formats.layout import Layout
 from stepkit.formats.views import Json, View
 
 MARK = "ки"
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """input and label. Masked steps at the end are left out; one before is refused."""
+    prompt, labels = layout.opening(record, how).rstrip(), judged(row)
+    steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
+    if any(MARK in text for text in (prompt, *steps)):
+        raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
+    signs = ["+" if label else "-" for label in labels]
+    texts = {
+        "input": f"{prompt} " + "\n".join(f"{step} {MARK}" for step in steps),
+        "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
+        "task": schema.optional_text(record, "task") or "",
+    }
+    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+
+
+def judged(row: Stepwise) -> list[bool]:
+    """The labels up to the masked ones at the end, for formats that have no mask."""
+    labels = trl.hard(row)
+    while labels and labels[-1] is None:
+        labels.pop()
+    if not labels or None in labels:
+        raise DataError("a masked step before a labelled one: this format has no mask", "labels")
+    return [bool(label) for label in labels]
 
 
 def marked(row: Json) -> View:

@@ -9,10 +9,26 @@ end-of-text token after it. A column ``margin`` becomes part of the loss.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.formats.views import Json, View
+from stepkit.core.rows import Text
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, answer, context
+
+
+def supervised(row: Text, record: Json, how: Layout) -> Json:
+    """input and output: strings, or lists of messages in a chat."""
+    if how.chat:
+        before, (text,) = layout.chat("", [row.side.text], record, how)
+        turns = {"input": before, "output": [layout.assistant(text)]}
+        return turns | beside.of_attempt("text", row.origin, record, how, str(before), text)
+    prompt, (text,) = layout.texts("", [row.side.text], record, how)
+    texts = {"input": prompt, "output": text}
+    return texts | beside.of_attempt("text", row.origin, record, how, prompt, text)
 
 
 def prompt_response(row: Json) -> View:
-    """input and output, two strings."""
+    """input and output, strings or lists of messages."""
+    if isinstance(row["input"], list):
+        return View("text", context(row["input"], "input"), (answer(row, "output"),), chat=True)
     side = ("output", schema.text(row, "output"))
     return View("text", schema.text(row, "input"), (side,))

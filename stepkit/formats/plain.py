@@ -1,0 +1,61 @@
+"""No trainer: every kind of row with all that is known, for a program of your own.
+
+Nothing is refused here, for nothing is known of the reader; soft labels stay as they are. Lists go
+with lists of the same length; what is masked has a mark in a list of its own, for a column has one
+type and no null.
+"""
+
+from __future__ import annotations
+
+from stepkit.core.rows import Advantage, Ranked, Stepwise, Text, Weighted
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json
+
+
+def ranked(row: Ranked, record: Json, how: Layout) -> Json:
+    """prompt, and completions with their scores and counts, the best first."""
+    prompt, sides = layout.texts(row.prefix, [side.text for side in row.sides], record, how)
+    texts = {
+        "prompt": prompt,
+        "completions": sides,
+        "scores": [float(side.value) for side in row.sides],
+        "k": [side.k for side in row.sides],
+        "n": [side.n for side in row.sides],
+    }
+    return texts | beside.of_attempt("ranked", row.origin, record, how, prompt, *sides)
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """prompt, steps as they stand in the trace, labels with a point, and which are masked."""
+    return _steps("stepwise", row, record, how) | {
+        "labels": [0.0 if label is None else float(label) for label in row.labels],
+        "masked": [label is None for label in row.labels],
+    }
+
+
+def weighted(row: Weighted, record: Json, how: Layout) -> Json:
+    """prompt, steps and their weights."""
+    weights = {"weights": [float(weight) for weight in row.weights], "ended": row.ended}
+    return _steps("weighted", row, record, how) | weights
+
+
+def text(row: Text, record: Json, how: Layout) -> Json:
+    """prompt and completion, as TRL's supervised trainer reads them."""
+    prompt, (completion,) = layout.texts("", [row.side.text], record, how)
+    texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
+    return texts | beside.of_attempt("text", row.origin, record, how, prompt, completion)
+
+
+def advantage(row: Advantage, record: Json, how: Layout) -> Json:
+    """prompt, steps, and value and advantage of each."""
+    return _steps("advantage", row, record, how) | {
+        "values": [float(value) for value in row.values],
+        "advantages": [float(value) for value in row.advantages],
+    }
+
+
+def _steps(kind: str, row: Stepwise | Weighted | Advantage, record: Json, how: Layout) -> Json:
+    prompt = layout.opening(record, how)
+    texts = {"prompt": prompt, "steps": list(row.steps)}
+    return texts | beside.of_attempt(kind, row.origin, record, how, prompt, *row.steps)
