@@ -8,10 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from work import Workdir
 
+from stepkit.cli.check import check
+from stepkit.errors import UsageError
 from stepkit.formats.check import Checker, balance, common
 from stepkit.formats.columns import Columns, type_of
 from stepkit.formats.targets import TARGETS
+from stepkit.streams import Streams
 
 Json = dict[str, Any]
 
@@ -326,3 +330,55 @@ def test_common_is_where_two_sequences_part(one: list[int], other: list[int]) ->
     at = common(one, other)
     assert one[:at] == other[:at]
     assert at == min(len(one), len(other)) or one[at] != other[at]
+
+
+def checked(work: Workdir, target: str, **more: Any) -> tuple[list[str], int]:
+    """The lines that a check of the directory's rows writes, and how many rows had a finding."""
+    files = [str(work.path / name) for name in work.names() if name.endswith(".jsonl")]
+    streams = Streams("step-pairs", tuple(files), str(work.path / "out"), **more)
+    check(streams, target)
+    lines = work.read("out").decode().splitlines()
+    return [line.replace(f"{work.path}/", "") for line in lines], streams.tally.rejected
+
+
+def test_a_line_for_each_finding_with_file_and_line(work: Workdir) -> None:
+    bad = PAIR | {"chosen": "It is 5.", "a\nb": 1}
+    rows = [PAIR, PAIR | {"prompt": "3?\n", "rejected": ""}]
+    work.write("1.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    work.write("2.jsonl", f"{json.dumps(bad)}\n\n{{oops\n{json.dumps(PAIR)}\n")
+    lines, rejected = checked(work, "trl-dpo")
+    assert lines[:3] == [
+        '1.jsonl:2: field "rejected": empty',
+        '2.jsonl:1: field "a\\nb": the first row has no such column',
+        '2.jsonl:1: field "chosen": the same text as rejected',
+    ]
+    assert lines[3].startswith("2.jsonl:3:2: not JSON: ")
+    assert lines[4:] == ["2.jsonl:4: the same texts as an earlier row"]
+    assert rejected == 4
+
+
+def test_clean_rows_give_no_line_and_the_balance_comes_last(work: Workdir) -> None:
+    work.write("a.jsonl", json.dumps(PAIR) + "\n")
+    assert checked(work, "trl-dpo") == ([], 0)
+    work.write("a.jsonl", json.dumps(KTO) + "\n")
+    assert checked(work, "trl-kto") == (["a.jsonl: all labels are one: KTO needs rows of both"], 1)
+
+
+def test_bad_lines_are_findings_and_need_no_option(work: Workdir) -> None:
+    work.write("a.jsonl", "{}\n")
+    with pytest.raises(UsageError, match="--on-error and --rejects have no effect"):
+        checked(work, "trl-dpo", on_error="skip")
+
+
+def test_a_check_of_many_rows_holds_a_digest_of_each() -> None:
+    """Bounded memory: what is kept of a row does not grow with its texts."""
+    import tracemalloc
+
+    checker = Checker("trl-dpo")
+    tracemalloc.start()
+    for number in range(2_000):
+        row = PAIR | {"prompt": f"{number}\n" + "x" * 10_000}
+        assert not list(checker.row(row))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 2_000 * 400

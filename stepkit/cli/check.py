@@ -15,7 +15,7 @@ def check(
     max_length: int | None = None,
     tokens: Callable[[str], Sequence[int]] | None = None,
 ) -> None:
-    """Write ``file:line: finding`` for each finding; the records with one count as rejected.
+    """Write ``file:line: finding`` for each finding; what has one counts as rejected: exit 1.
 
     A line that is no JSON object is a finding too. What only the whole input shows comes last,
     after the name of the last file.
@@ -37,8 +37,9 @@ def check(
                 run.pending += lines
                 bad += bool(lines)
             run.flush()
-        run.pending += _lines(checker.end(), place)
-    streams.tally.rejected = max(bad, bool(run.pending))
+        whole = _lines(checker.end(), place)
+        run.pending += whole
+    streams.tally.rejected = bad + len(whole)
 
 
 def _lines(findings: Iterable[DataError], place: str) -> list[bytes]:
