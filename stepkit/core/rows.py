@@ -79,8 +79,9 @@ class Weighted(NamedTuple):
 
 
 class Text(NamedTuple):
-    """One attempt to be imitated as it is."""
+    """One text to be imitated as it is, after the problem and ``prefix``."""
 
+    prefix: str
     side: Side
     origin: Origin
 
@@ -91,4 +92,6 @@ class Advantage(NamedTuple):
     steps: tuple[str, ...]
     values: tuple[float, ...]
     advantages: tuple[float, ...]
+    k: tuple[int, ...]
+    n: tuple[int, ...]
     origin: Origin

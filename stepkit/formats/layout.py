@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stepkit import schema
+from stepkit.core import trace
 from stepkit.errors import DataError
 from stepkit.formats.views import messages
 
@@ -23,11 +24,32 @@ class Layout(NamedTuple):
         scope: "step": the steps alone; "continuation": from where the sides part; "full": all of
             the attempt. In "full" the steps before belong to the sides, else to the prompt.
         chat: messages, which the trainer puts into its own template, in place of texts.
+        tokens: the token ids of a text in the vocabulary that will be trained; None: not known.
     """
 
     prompt: str = DEFAULT_PROMPT
     scope: str = "continuation"
     chat: bool = False
+    tokens: Callable[[str], Sequence[int]] | None = None
+
+
+class BoundaryError(DataError):
+    """A side cannot be parted from its prompt between two tokens."""
+
+
+def drawn_with(record: Json, sampler: str | None) -> str | None:
+    """The prompt by which the record's draws were made, or the attempt itself; None if unknown.
+
+    A plain one is a format with {problem}; of a chat template it is "chat:" and a hash.
+    """
+    tree, made = record.get("tree"), None
+    if isinstance(tree, dict) and tree.get("samplers"):
+        index, _ = trace.choose_sampler(tree, sampler)
+        made = tree["samplers"][index] if index >= 0 else None
+    elif isinstance(record.get("sample"), dict):
+        made = record["sample"].get("sampler")
+    prompt = made.get("prompt") if isinstance(made, dict) else None
+    return prompt if isinstance(prompt, str) else None
 
 
 def opening(record: Json, layout: Layout) -> str:
@@ -36,10 +58,36 @@ def opening(record: Json, layout: Layout) -> str:
 
 
 def texts(prefix: str, sides: Sequence[str], record: Json, layout: Layout) -> tuple[str, list[str]]:
-    """The prompt and the sides as strings, the space between them where it belongs."""
+    """The prompt and the sides as strings, the space between them where it belongs.
+
+    Raises BoundaryError when the vocabulary has no place for a cut there.
+    """
     if layout.scope == "full":
-        return boundary(opening(record, layout), [prefix + side for side in sides])
-    return boundary(opening(record, layout) + prefix, sides)
+        parted = boundary(opening(record, layout), [prefix + side for side in sides])
+    else:
+        parted = boundary(opening(record, layout) + prefix, sides)
+    return parted if layout.tokens is None else between_tokens(*parted, layout.tokens)
+
+
+def between_tokens(
+    prompt: str, sides: Sequence[str], tokens: Callable[[str], Sequence[int]]
+) -> tuple[str, list[str]]:
+    """Move white space across the cut until the prompt's tokens are the first ones of every whole.
+
+    Where the prompt ends within a token, a trainer's model would see other tokens there than the
+    one that sampled. Tried are the cut as it is, then without white space at the prompt's end, then
+    with all that the sides share at their beginning. Raises BoundaryError when none will do.
+    """
+    kept = prompt.rstrip()
+    shared = common(sides)
+    space = shared[: len(shared) - len(shared.lstrip())]
+    cuts = (len(prompt), len(kept), len(prompt) + len(space))
+    for cut in dict.fromkeys(cuts):
+        whole = [prompt + side for side in sides]
+        before = list(tokens(whole[0][:cut]))
+        if all(list(tokens(text)[: len(before)]) == before for text in whole):
+            return whole[0][:cut], [text[cut:] for text in whole]
+    raise BoundaryError("the prompt ends within a token of this vocabulary")
 
 
 def chat(

@@ -18,10 +18,10 @@ from stepkit.formats.views import Json, View, answer, context
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """input and output: strings, or lists of messages in a chat."""
     if how.chat:
-        before, (text,) = layout.chat("", [row.side.text], record, how)
+        before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
         turns = {"input": before, "output": [layout.assistant(text)]}
         return turns | beside.of_attempt("text", row.origin, record, how, str(before), text)
-    prompt, (text,) = layout.texts("", [row.side.text], record, how)
+    prompt, (text,) = layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"input": prompt, "output": text}
     return texts | beside.of_attempt("text", row.origin, record, how, prompt, text)
 

@@ -7,10 +7,12 @@ type and no null.
 
 from __future__ import annotations
 
+from stepkit import schema
 from stepkit.core.rows import Advantage, Ranked, Stepwise, Text, Weighted
+from stepkit.errors import DataError
 from stepkit.formats import beside, layout
 from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json
+from stepkit.formats.views import Json, View, items
 
 
 def ranked(row: Ranked, record: Json, how: Layout) -> Json:
@@ -42,7 +44,7 @@ def weighted(row: Weighted, record: Json, how: Layout) -> Json:
 
 def text(row: Text, record: Json, how: Layout) -> Json:
     """prompt and completion, as TRL's supervised trainer reads them."""
-    prompt, (completion,) = layout.texts("", [row.side.text], record, how)
+    prompt, (completion,) = layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
     return texts | beside.of_attempt("text", row.origin, record, how, prompt, completion)
 
@@ -52,7 +54,28 @@ def advantage(row: Advantage, record: Json, how: Layout) -> Json:
     return _steps("advantage", row, record, how) | {
         "values": [float(value) for value in row.values],
         "advantages": [float(value) for value in row.advantages],
+        "k": list(row.k),
+        "n": list(row.n),
     }
+
+
+def several(row: Json) -> View:
+    """completions or steps, and lists that go with them one to one."""
+    name = "completions" if "completions" in row else "steps"
+    sides = tuple((f"{name}[{index}]", text) for index, text in enumerate(items(row, name)))
+    for field, text in sides:
+        if not isinstance(text, str):
+            raise DataError(f"expected a string, got {schema.name_of(text)}", field)
+    for key in ("scores", "k", "n", "labels", "masked", "weights", "values", "advantages"):
+        if key in row and len(items(row, key)) != len(sides):
+            raise DataError(f"{len(row[key])} of them for {len(sides)} {name}", key)
+    return View(name, schema.text(row, "prompt"), sides)
+
+
+def single(row: Json) -> View:
+    """prompt and completion."""
+    side = ("completion", schema.text(row, "completion"))
+    return View("text", schema.text(row, "prompt"), (side,))
 
 
 def _steps(kind: str, row: Stepwise | Weighted | Advantage, record: Json, how: Layout) -> Json:

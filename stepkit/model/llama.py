@@ -100,13 +100,21 @@ class Model:
     cannot be loaded.
     """
 
-    def __init__(self, path: str, *, gpu_layers: int = 0, option: str = "--model") -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        gpu_layers: int = 0,
+        option: str = "--model",
+        vocab_only: bool = False,
+    ) -> None:
         check_file(path, option)
         self._lib = lib = _library()
         self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
+        parameters.vocab_only = vocab_only  # tokenise, but decode nothing
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         _log.clear()
         self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
