@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from work import Workdir
+from work import ROOT, Workdir
 
 from stepkit.cli.check import check
 from stepkit.errors import UsageError
@@ -187,6 +187,8 @@ BAD: list[tuple[str, Json, str, str]] = [
         "conversations[1]",
         "expected + or -",
     ),
+    ("plain", {"prompt": "a\n", "steps": ["b"], "labels": [1.0, 0.0]}, "labels", "2 of them"),
+    ("plain", {"prompt": "a\n", "completions": [1], "k": [1]}, "completions[0]", "got a number"),
     ("rlhflow", {"conversations": [VERDICT]}, "conversations[0]", "out of turn"),
 ]
 
@@ -382,3 +384,40 @@ def test_a_check_of_many_rows_holds_a_digest_of_each() -> None:
     held, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert held < 2_000 * 400
+
+
+def test_the_command_checks_and_exits_by_what_it_found(work: Workdir) -> None:
+    work.write("good.jsonl", json.dumps(PAIR) + "\n")
+    work.write("bad.jsonl", json.dumps(PAIR | {"margin": 0.5}) + "\n")
+    done = work.run("step-pairs", "--check", "trl-reward", "good.jsonl")
+    assert (done.status, done.out, done.err) == (0, b"", "")
+    done = work.run("step-pairs", "--check", "trl-reward", "bad.jsonl", "good.jsonl")
+    assert (done.status, done.err) == (1, "")
+    assert done.lines == [
+        b'bad.jsonl:1: field "margin": trl-reward makes it part of the loss: rename the column',
+        b'good.jsonl:1: field "margin": missing, but the first row has it',
+        b"good.jsonl:1: the same texts as an earlier row",
+    ]
+    done = work.run("step-pairs", "--check", "trl-dpo", "--max-length", "7", "good.jsonl")
+    assert (done.status, done.lines) == (
+        1,
+        [b"good.jsonl:1: the prompt alone is 7 long: the row is dropped or cut to nothing"],
+    )
+
+
+def test_lengths_in_the_tokens_of_a_model(work: Workdir) -> None:
+    model = str(ROOT / "samples" / "models" / "policy.gguf")
+    row = {"prompt": "11 + 7 = ?\n", "chosen": "11 + 7 = 18.", "rejected": "11 + 7 = 19."}
+    work.write("a.jsonl", json.dumps(row) + "\n")
+    most = len(json.dumps(row))
+    arguments = ("--check", "trl-dpo", "--tokenizer", model, "a.jsonl", "--max-length")
+    assert work.run("step-pairs", *arguments, str(most)).out == b""
+    done = work.run("step-pairs", *arguments, "2")
+    assert done.status == 1 and b"the prompt alone is" in done.out
+
+
+@pytest.mark.parametrize("option", [["--rule", "kto"], ["--min-gap", "0.5"], ["--scope", "full"]])
+def test_options_without_effect_on_a_check_are_refused(work: Workdir, option: list[str]) -> None:
+    work.write("a.jsonl", json.dumps(PAIR) + "\n")
+    done = work.run("step-pairs", "--check", "trl-dpo", *option, "a.jsonl")
+    assert done.status == 2 and "no effect with --check" in done.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import evidence
 import pytest
 from work import Workdir
 
@@ -78,3 +79,39 @@ def test_without_rows_there_is_no_parquet(work: Workdir) -> None:
     work.write("rm.jsonl", "")
     sidefiles.write(streams(work, "rm.jsonl"), "verl", "pair")
     assert work.names() == ["rm.jsonl"]
+
+
+def test_the_command_writes_the_entry_and_the_parquet(work: Workdir) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    traces = evidence.lines(3)
+    done = work.run("step-pairs", "--to", "llamafactory", "-o", "dpo.jsonl", input=traces)
+    assert (done.status, done.err) == (0, "")
+    info = json.loads(work.read("dataset_info.json"))
+    assert info["dpo"]["ranking"] is True and info["dpo"]["file_name"] == "dpo.jsonl"
+    done = work.run("step-pairs", "--to", "verl", "-o", "rm.jsonl", input=traces)
+    assert (done.status, done.err) == (0, "")
+    rows = [json.loads(line) for line in work.read("rm.jsonl").splitlines()]
+    assert rows and parquet.read_table(work.path / "rm.parquet").to_pylist() == rows
+
+
+@pytest.mark.parametrize("target", ["llamafactory", "verl"])
+def test_the_command_refuses_standard_output_before_it_reads(work: Workdir, target: str) -> None:
+    done = work.run("step-pairs", "--to", target, input=b"{bad")
+    assert (done.status, done.out) == (2, b"")
+    assert done.err.count("\n") == 1 and "name them with -o" in done.err
+
+
+@pytest.mark.parametrize(
+    "options, part",
+    [
+        (["--to", "trl-dpo", "--scope", "step"], "teach the model to stop after a step"),
+        (["--conversational", "--scope", "continuation"], "use --scope full"),
+        (["--to", "trl-prm", "--conversational"], "has no chats"),
+    ],
+)
+def test_published_damages_are_refused_before_anything_is_read(
+    work: Workdir, options: list[str], part: str
+) -> None:
+    done = work.run("step-pairs", *options, input=b"{bad")
+    assert (done.status, done.out) == (2, b"")
+    assert done.err.count("\n") == 1 and part in done.err

@@ -29,7 +29,7 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
 
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """messages, for its type chat_template."""
-    before, (text,) = layout.chat("", [row.side.text], record, how)
+    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"messages": [*before, layout.assistant(text)]}
     return texts | beside.of_attempt("text", row.origin, record, how, str(before), text)
 

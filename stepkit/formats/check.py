@@ -99,7 +99,7 @@ class Checker:
             yield from stepwise(view)
         if view.chat:
             yield from chat(view)
-        elif view.kind != "stepwise" and view.prompt:
+        elif view.kind not in ("stepwise", "steps") and view.prompt:
             yield from boundary(view, self._tokens)
         if self._max_length is not None:
             yield from lengths(view, self._max_length, self._tokens or _characters)

@@ -35,7 +35,7 @@ def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
 
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """conversations alone."""
-    before, (text,) = layout.chat("", [row.side.text], record, how)
+    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"conversations": [*_turns(before), _gpt(text)]}
     return texts | beside.of_attempt("text", row.origin, record, how, str(before), text)
 

@@ -20,7 +20,7 @@ class View(NamedTuple):
     """A row as its trainer reads it.
 
     Attributes:
-        kind: "pair", "unpaired", "stepwise" or "text".
+        kind: "pair", "unpaired", "stepwise", "text"; in plain rows also "completions" and "steps".
         prompt: what stands before the sides; of a chat, its messages as one text.
         sides: name and text of what is trained on: chosen and rejected, a completion, the steps.
         labels: of the sides, for the kinds that have them.
