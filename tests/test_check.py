@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from work import ROOT, Workdir
 
@@ -421,3 +421,39 @@ def test_options_without_effect_on_a_check_are_refused(work: Workdir, option: li
     work.write("a.jsonl", json.dumps(PAIR) + "\n")
     done = work.run("step-pairs", "--check", "trl-dpo", *option, "a.jsonl")
     assert done.status == 2 and "no effect with --check" in done.err
+
+
+KEYS = sorted(
+    {column for target in TARGETS.values() for s in target.shapes for column in s.columns}
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "from", "value", "rank", "completion"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from([*KEYS, "kto_tag", "scope", "x"]), JSON), max_size=3)
+)
+def test_a_check_takes_whatever_is_json(rows: list[Json]) -> None:
+    for target in TARGETS:
+        checker = Checker(target, max_length=5)
+        for row in rows:
+            list(checker.row(row))
+        list(checker.end())
+
+
+@pytest.mark.parametrize("target, row", GOOD)
+@settings(max_examples=20)
+@given(st.data())
+def test_a_good_row_with_one_value_replaced_is_still_only_checked(
+    target: str, row: Json, data: st.DataObject
+) -> None:
+    key = data.draw(st.sampled_from(sorted(row)))
+    list(Checker(target).row({**row, key: data.draw(JSON)}))
