@@ -47,7 +47,8 @@ def grown(**more: Any) -> Json:
     """A record with a tree but no trace, as a tree search over a bare problem writes it."""
     tree = trees.from_steps([])
     trees.sampler_index(tree, {"id": "aa"})
-    return {"problem": "2 + 2?", "id": "t", "group": "t", "tree": tree, **more}
+    record: Json = {"problem": "2 + 2?", "id": "t", "group": "t", "split": {"by": "lines"}}
+    return {**record, "tree": tree, **more}
 
 
 def step(record: Json, parent: int, text: str, draw: int, outcome: float | None = None) -> int:
