@@ -128,6 +128,13 @@ def test_a_chat_holds_the_whole_answer_after_the_users_turn(
     assert [text for _, text in view.sides] == [(prefix + one).strip(), (prefix + other).strip()]
 
 
+@pytest.mark.parametrize("name", [name for name, kind in TAKEN if kind == "text"])
+def test_a_chat_that_is_imitated_is_asked_and_answered_once(name: str) -> None:
+    view = seen(name, written(name, ROWS["text"], chat=TARGETS[name].chat is not False))
+    assert view.chat and view.prompt in ("user: 2 + 2?", "human: 2 + 2?")
+    assert [text for _, text in view.sides] == [GOOD.text]
+
+
 @pytest.mark.parametrize("name", CHATS)
 def test_the_messages_of_the_record_come_before_the_answer(name: str) -> None:
     turns = [{"role": "system", "content": "Add."}, {"role": "user", "content": "2 + 2?"}]
@@ -178,7 +185,9 @@ def test_an_attempt_that_was_cut_off_is_refused(name: str, kind: str) -> None:
     [
         ("trl-dpo", "stepwise", {}, "takes no stepwise rows; those that do: trl-prm, axolotl"),
         ("nemo-rl", "ranked", {}, "takes no ranked rows; those that do: plain"),
-        ("trl-prm", "stepwise", {"chat": True}, "has no chats"),
+        ("trl-prm", "stepwise", {"chat": True}, "has no chats of stepwise rows"),
+        ("axolotl", "stepwise", {"chat": True}, "has no chats of stepwise rows"),
+        ("plain", "weighted", {"chat": True}, "has no chats of weighted rows"),
         ("verl", "pair", {"chat": True}, "has no chats"),
         ("trl-prm", "stepwise", {"prompt": "{problem}"}, "end --prompt with"),
         ("axolotl", "stepwise", {"prompt": "{problem}"}, "end --prompt with"),

@@ -12,7 +12,8 @@ from stepkit.core.rows import Advantage, Ranked, Stepwise, Text, Weighted
 from stepkit.errors import DataError
 from stepkit.formats import beside, layout
 from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, items
+from stepkit.formats.views import Json, View, context, items
+from stepkit.formats.views import answer as reply
 
 
 def ranked(row: Ranked, record: Json, how: Layout) -> Json:
@@ -43,7 +44,13 @@ def weighted(row: Weighted, record: Json, how: Layout) -> Json:
 
 
 def text(row: Text, record: Json, how: Layout) -> Json:
-    """prompt and completion, as TRL's supervised trainer reads them."""
+    """prompt and completion, as TRL's supervised trainer reads them, strings or messages."""
+    if how.chat:
+        before, (answer,) = layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"prompt": before, "completion": [layout.assistant(answer)]}
+        ended = {"ended": row.side.ended}
+        named = beside.of_attempt("text", row.origin, record, how, str(before), answer)
+        return turns | ended | named
     prompt, (completion,) = layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
     return texts | beside.of_attempt("text", row.origin, record, how, prompt, completion)
@@ -73,7 +80,10 @@ def several(row: Json) -> View:
 
 
 def single(row: Json) -> View:
-    """prompt and completion."""
+    """prompt and completion, strings or lists of messages."""
+    if isinstance(row["prompt"], list):
+        prompt = context(row["prompt"], "prompt")
+        return View("text", prompt, (reply(row, "completion"),), chat=True)
     side = ("completion", schema.text(row, "completion"))
     return View("text", schema.text(row, "prompt"), (side,))
 

@@ -41,6 +41,9 @@ KINDS: dict[str, type] = {
 }
 """The kinds of rows by the names that people know them by."""
 
+CHATS = {"pair", "unpaired", "text"}
+"""Kinds that are messages where the trainer leaves the choice."""
+
 
 class Target(NamedTuple):
     """One trainer.
@@ -230,8 +233,8 @@ def settle(name: str, kind: str, layout: Layout) -> Layout:
         takers = [other for other, one in TARGETS.items() if KINDS[kind] in one.rows]
         raise UsageError(f"--to {name} takes no {kind} rows; those that do: {', '.join(takers)}")
     compared = kind in ("pair", "ranked", "unpaired")
-    if layout.chat and target.chat is False:
-        raise UsageError(f"--to {name} has no chats")
+    if layout.chat and (target.chat is False or (target.chat is None and kind not in CHATS)):
+        raise UsageError(f"--conversational: --to {name} has no chats of {kind} rows")
     layout = layout._replace(chat=layout.chat if target.chat is None else target.chat)
     if compared and target.ends and layout.scope == "step":
         raise UsageError(
