@@ -73,7 +73,7 @@ def test_llamafactory_keeps_every_pair(rows: Rows, tokenizer: Any) -> None:
 
 
 def test_llamafactory_reads_the_tag_of_every_unpaired_row(rows: Rows, tokenizer: Any) -> None:
-    path = rows("llamafactory", "--rule", "kto", "--scope", "full")
+    path = rows("llamafactory", "--rule", "kto")
     found = processed("Feedback", llamafactory(path), tokenizer)
     assert found["kto_tags"] == [row["kto_tag"] for row in lines(path)]
     for row, labels in zip(lines(path), found["labels"], strict=True):
@@ -81,7 +81,7 @@ def test_llamafactory_reads_the_tag_of_every_unpaired_row(rows: Rows, tokenizer:
 
 
 def test_llamafactory_trains_on_the_answer_alone(rows: Rows, tokenizer: Any) -> None:
-    path = rows("llamafactory", "--rule", "filter", "--scope", "full")
+    path = rows("llamafactory", "--rule", "filter")
     found = processed("Supervised", llamafactory(path), tokenizer)
     for row, labels in zip(lines(path), found["labels"], strict=True):
         assert trained(tokenizer, labels) == row["conversations"][-1]["value"] + "<|im_end|>\n"
