@@ -124,6 +124,8 @@ def test_kto_has_labels_ends_and_no_neighbours_of_one_prompt(
         assert text == whole + ("<|im_end|>\n" if options else "<|im_end|>")
         labels.append(theirs["label"])
     assert labels == dataset["label"][:] and set(labels) == {True, False}
+    prompts = [str(prompt) for prompt in dataset["prompt"]]
+    assert all(map(str.__ne__, prompts, prompts[1:]))
     assert all(map(math.isfinite, losses(trainer)))
 
 
