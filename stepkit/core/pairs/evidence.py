@@ -29,14 +29,15 @@ class Evidence:
         place: for every node, the first node that stands at the same prefix.
         spine: the places of the trace's steps.
         others: those of them that are not the model's.
-        steps_at: by place, the places one step further, in the order of their nodes.
+        number: by place, the lowest number of a draw that stands there, -1 for given text.
+        steps_at: by place, the places one step further, the first drawn first.
         draws_at: by place, the whole remainders drawn there, by their draw numbers; failed ones
             and those cut from others are left out.
     """
 
     __slots__ = (
-        "_verdict", "draws_at", "kept", "others", "own", "place", "record", "sampler", "spine",
-        "steps", "steps_at", "tree",
+        "_verdict", "draws_at", "kept", "number", "others", "own", "place", "record", "sampler",
+        "spine", "steps", "steps_at", "tree",
     )  # fmt: skip
 
     def __init__(self, record: Json, sampler: str | None = None) -> None:
@@ -47,6 +48,7 @@ class Evidence:
         self.sampler = trace.choose_sampler(tree, sampler)[0]
         self.steps_at: dict[int, list[int]] = {}
         self.draws_at: dict[int, list[int]] = {}
+        self.number: list[int] = list(tree["draw"])
         self.place = self._places()
         self.spine = [self.place[node] for node in tree.get("spine", ())]
         self.others = {node for node, own in zip(self.spine, self.own, strict=True) if not own}
@@ -73,8 +75,13 @@ class Evidence:
             place.append(first)
             if first == node:
                 self.steps_at.setdefault(above, []).append(node)
+            elif draw < self.number[first]:
+                self.number[first] = draw
         for above, numbers in drawn.items():
             self.draws_at[above] = [numbers[number] for number in sorted(numbers)]
+        for places in self.steps_at.values():
+            if len(places) > 1:
+                places.sort(key=lambda node: (self.number[node], tree["text"][node]))
         return place
 
     def outcome(self, node: int) -> tuple[bool, str] | None:

@@ -148,12 +148,9 @@ def at(
     """The sibling set at ``place``. ``drawn``: the first steps of draws compete, too."""
     found: dict[str, Rival] = {}
     mine = evidence.spine[step] if step < len(evidence.spine) else -1
-    text, number = evidence.tree["text"], evidence.tree["draw"]
+    text = evidence.tree["text"]
     for child in evidence.steps_at.get(place, ()):
-        rival = found.setdefault(
-            text[child].strip(), Rival(text[child], number[child], child == mine)
-        )
-        rival.spine |= child == mine
+        rival = _stands(found, text[child], evidence.number[child], child == mine)
         rival.places.append(child)
         if value := backup(evidence, child):
             rival.k += value.k
@@ -164,6 +161,20 @@ def at(
         _add_draws(evidence, place, step, found)
     found.pop("", None)
     return Siblings(evidence, place, step, list(found.values()))
+
+
+def _stands(found: dict[str, Rival], text: str, number: int, spine: bool = False) -> Rival:
+    """The rival with this text; of several spellings the trace's own stands, else the first drawn.
+
+    Not the first seen: the order of a file's nodes must make no difference.
+    """
+    rival = found.get(text.strip())
+    if rival is None:
+        rival = found[text.strip()] = Rival(text, number, spine)
+    elif (not spine, number, text) < (not rival.spine, rival.number, rival.text):
+        rival.text, rival.number = text, number
+        rival.spine |= spine
+    return rival
 
 
 def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival]) -> None:
@@ -178,7 +189,7 @@ def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival
         if decided is None:
             continue
         first = first_step(tree["text"][node], rule, step)
-        rival = found.setdefault(first.strip(), Rival(first, tree["draw"][node]))
+        rival = _stands(found, first, tree["draw"][node])
         rival.k += decided[0]
         rival.n += 1
         rival.value = rival.k / rival.n
