@@ -262,6 +262,7 @@ def test_kto_rows_of_one_prompt_must_not_be_neighbours() -> None:
     assert findings("trl-kto", KTO, other, twin) == []
     ((field, what),) = findings("trl-kto", KTO, twin, other)
     assert field == "" and "KL term" in what
+    assert findings("plain", KTO, twin, other) == []
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ class Checker:
         elif view.kind == "pair" and seed(view.prompt, *reversed(texts)) in self._seen:
             yield DataError("the two sides of an earlier row, the other way round")
         self._seen.add(here)
-        if view.kind == "unpaired":
+        if view.kind == "unpaired" and self._target.ends:
             self._labels[view.labels[0]] += 1
             if view.prompt == self._prompt:
                 yield DataError(

@@ -105,7 +105,7 @@ def test_dpo_trains_on_several_files_streamed_or_not(
 
 
 @pytest.mark.parametrize("options", [(), ("--scope", "full", "--conversational")])
-def test_kto_has_labels_ends_and_no_neighbours_of_one_prompt(
+def test_kto_has_the_labels_and_one_end_of_text(
     options: tuple[str, ...], rows: Rows, model: Path, tokenizer: Any, tmp_path: Path
 ) -> None:
     from trl import KTOConfig, KTOTrainer
@@ -124,8 +124,6 @@ def test_kto_has_labels_ends_and_no_neighbours_of_one_prompt(
         assert text == whole + ("<|im_end|>\n" if options else "<|im_end|>")
         labels.append(theirs["label"])
     assert labels == dataset["label"][:] and set(labels) == {True, False}
-    prompts = [str(prompt) for prompt in dataset["prompt"]]
-    assert all(map(str.__ne__, prompts, prompts[1:]))
     assert all(map(math.isfinite, losses(trainer)))
 
 
