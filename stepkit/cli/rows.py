@@ -6,7 +6,6 @@ bytes of memory a row), so that no pair is written twice, wherever its traces st
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from stepkit.core.pairs.table import Plan, dealt
@@ -44,6 +43,7 @@ class Rows:
         self._template = ""
         self._ids: set[int] = set()
         self._pairs = self._longer = self._difference = 0
+        self._asked, self._neighbours = "", 0
 
     def run(self) -> None:
         """Read, write and report."""
@@ -68,14 +68,30 @@ class Rows:
                 results.append(self._rows(record))
             except DataError as error:
                 results.append(error)
-        return interleaved(results) if self._plan.rule.kind == "unpaired" else results
+        return results
 
     def _rows(self, record: Record) -> list[Record]:
         from stepkit.jsonl import Record
 
         data, place = record.data, record.place
-        rows = [self._row(row, data) for row in self._plan.of_trace(data)]
-        return [Record.new(row, place) for row in rows if row]
+        made = (self._row(row, data) for row in self._plan.of_trace(data))
+        rows = [row for row in made if row]
+        if self._plan.rule.kind == "unpaired":
+            rows = self._by_turns(rows)
+        return [Record.new(row, place) for row in rows]
+
+    def _by_turns(self, rows: list[Json]) -> list[Json]:
+        """The rows of a record with its prompts in turn, and a count of equal neighbours.
+
+        A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
+        move within their record alone: a block ends where a pipe happened to end it.
+        """
+        rows = dealt((_asked(row), row) for row in rows)
+        for row in rows:
+            asked = _asked(row)
+            self._neighbours += asked == self._asked
+            self._asked = asked
+        return rows
 
     def _row(self, row: Any, data: Json) -> Json | None:
         """The row as its trainer reads it; None when it was dropped."""
@@ -119,6 +135,11 @@ class Rows:
             self._say(
                 f"chosen is longer in {share:.0%} of pairs, on average by {mean:+.1f} characters"
             )
+        if self._neighbours:
+            self._streams.warn(
+                f"{self._neighbours} rows follow one with the same prompt, which spoils the "
+                "trainer's KL term: shuffle the rows (shuf)"
+            )
         if self._template:
             self._streams.warn(
                 "the draws were made with the model's chat template, which the prompts here do not "
@@ -128,21 +149,6 @@ class Rows:
     def _say(self, text: str) -> None:
         """What was left out is news when nothing is left."""
         (self._streams.note if self._streams.tally.written else self._streams.warn)(text)
-
-
-def interleaved(results: list[Result]) -> list[Result]:
-    """The same rows, prompts by turns: a trainer of unpaired rows compares each with the next.
-
-    Rows do not move past a record that is an error, for all before it must be written first.
-    """
-    dealt_out: list[Result] = []
-    for bad, run in groupby(results, lambda result: isinstance(result, DataError)):
-        members = list(run)
-        if not bad:
-            rows = [row for result in members for row in result]  # type: ignore[union-attr]
-            members = [dealt((_asked(row.data), row) for row in rows), *([] for _ in members[1:])]
-        dealt_out += members
-    return dealt_out
 
 
 def _asked(row: Json) -> str:
