@@ -256,6 +256,13 @@ def test_duplicates_and_pairs_the_other_way_round() -> None:
     ]
 
 
+def test_one_text_with_other_weights_is_no_duplicate_but_with_other_labels_it_is() -> None:
+    other = {"messages": [USER | {"loss_scale": 0.0}, RIGHT | {"loss_scale": 0.25}]}
+    assert findings("ms-swift", WEIGHTED, other) == []
+    assert len(findings("ms-swift", WEIGHTED, other, WEIGHTED)) == 1
+    assert len(findings("trl-prm", PRM, PRM | {"labels": [1, -100]})) == 1
+
+
 def test_kto_rows_of_one_prompt_must_not_be_neighbours() -> None:
     other = {"prompt": "3?\n", "completion": "3.", "label": False}
     twin = KTO | {"completion": "It is four."}

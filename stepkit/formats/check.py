@@ -106,7 +106,8 @@ class Checker:
 
     def _neighbours(self, view: View) -> Iterator[DataError]:
         texts = [text for _, text in view.sides]
-        here = seed(view.prompt, *texts)
+        # The same text may be trained on with several weights, but not with several labels.
+        here = seed(view.prompt, *texts, *(view.labels if view.kind == "text" else ()))
         if here in self._seen:
             yield DataError("the same texts as an earlier row")
         elif view.kind == "pair" and seed(view.prompt, *reversed(texts)) in self._seen:

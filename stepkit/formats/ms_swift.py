@@ -76,6 +76,7 @@ def unpaired(row: Json) -> View:
 
 def weighted(row: Json) -> View:
     """A chat that ends with what is trained on, in one message or step by step."""
+    weights = []
     for index, message in enumerate(items(row, "messages")):
         weight = message.get("loss_scale", 0.0) if isinstance(message, dict) else 0.0
         if not schema.is_number(weight) or weight < 0:
@@ -83,4 +84,5 @@ def weighted(row: Json) -> View:
                 "expected a number, 0 or more: a weight below 0 is no more than a mask",
                 f"messages[{index}].loss_scale",
             )
-    return conversation(row)
+        weights.append(weight)
+    return conversation(row)._replace(labels=tuple(weights))

@@ -55,6 +55,7 @@ class Target(NamedTuple):
         reserved: other columns to which it gives a meaning of its own, and what it does with them.
         chat: its rows are messages for its own template: True always, False never, None as wanted.
         ends: it puts an end-of-text token after every text, so that a text must be whole.
+        only_chats: kinds that are messages whatever ``chat`` says.
     """
 
     about: str
@@ -63,6 +64,7 @@ class Target(NamedTuple):
     reserved: dict[str, str]
     chat: bool | None = None
     ends: bool = True
+    only_chats: frozenset[type] = frozenset()
 
 
 PREFERENCE = Shape(("prompt", "chosen", "rejected"), views.preference)
@@ -150,6 +152,7 @@ TARGETS = {
             CONVERSATION,
         ),
         {},
+        only_chats=frozenset({Text}),
     ),
     "ms-swift": Target(
         "ms-swift",
@@ -180,6 +183,7 @@ TARGETS = {
         (PREFERENCE, CONVERSATION),
         {},
         chat=False,
+        only_chats=frozenset({Text}),
     ),
     "math-shepherd": Target(
         "Math-Shepherd's rows",
@@ -233,9 +237,10 @@ def settle(name: str, kind: str, layout: Layout) -> Layout:
         takers = [other for other, one in TARGETS.items() if KINDS[kind] in one.rows]
         raise UsageError(f"--to {name} takes no {kind} rows; those that do: {', '.join(takers)}")
     compared = kind in ("pair", "ranked", "unpaired")
-    if layout.chat and (target.chat is False or (target.chat is None and kind not in CHATS)):
+    always = target.chat or KINDS[kind] in target.only_chats
+    if layout.chat and not always and (target.chat is False or kind not in CHATS):
         raise UsageError(f"--conversational: --to {name} has no chats of {kind} rows")
-    layout = layout._replace(chat=layout.chat if target.chat is None else target.chat)
+    layout = layout._replace(chat=always or layout.chat)
     if compared and target.ends and layout.scope == "step":
         raise UsageError(
             f"--to {name} puts an end-of-text token after every text and would teach the model to "

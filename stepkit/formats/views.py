@@ -23,7 +23,7 @@ class View(NamedTuple):
         kind: "pair", "unpaired", "stepwise", "text"; in plain rows also "completions" and "steps".
         prompt: what stands before the sides; of a chat, its messages as one text.
         sides: name and text of what is trained on: chosen and rejected, a completion, the steps.
-        labels: of the sides, for the kinds that have them.
+        labels: of the sides, for the kinds that have them; of a chat, the weights of its messages.
         chat: the trainer's own template joins the messages.
     """
 
