@@ -89,7 +89,7 @@ $(DEMO)/labels.jsonl: $(DEMO)/evidence.jsonl
 	step-label $< -o $@
 
 $(DEMO)/pairs.jsonl: $(DEMO)/labels.jsonl
-	step-pairs $< --rule best-worst --to trl-dpo -o $@
+	step-pairs $< --to trl-dpo --conversational -o $@
 
 $(DEMO)/table.txt: $(DEMO)/scored.jsonl $(DEMO)/majority.jsonl $(DEMO)/best.jsonl $(DEMO)/weighted.jsonl
 	python samples/table.py $^ > $@

@@ -68,7 +68,7 @@ class Evidence:
             above = place[parent]
             if whole:
                 place.append(node)
-                if by == sampler and cut < 0 <= draw and finish != "error":
+                if by == sampler and draw >= 0 and cut == schema.UNDRAWN and finish != "error":
                     drawn.setdefault(above, {}).setdefault(draw, node)
                 continue
             first = known.setdefault((above, text), node)
