@@ -44,8 +44,9 @@ def drawn_with(record: Json, sampler: str | None) -> str | None:
     """
     tree, made = record.get("tree"), None
     if isinstance(tree, dict) and tree.get("samplers"):
-        index, _ = trace.choose_sampler(tree, sampler)
-        made = tree["samplers"][index] if index >= 0 else None
+        samplers = tree["samplers"]
+        index = 0 if len(samplers) == 1 else trace.choose_sampler(tree, sampler)[0]
+        made = samplers[index] if index >= 0 else None
     elif isinstance(record.get("sample"), dict):
         made = record["sample"].get("sampler")
     prompt = made.get("prompt") if isinstance(made, dict) else None

@@ -17,6 +17,8 @@ from stepkit.core.pairs.values import Backup
 from stepkit.core.rows import Side
 from stepkit.errors import DataError
 
+LINES = {"by": "lines"}
+
 
 class Rival:
     """A step, its value, and where the evidence stands.
@@ -181,20 +183,30 @@ def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival
     nodes: Sequence[int] = evidence.draws_at.get(place, ())
     if not nodes:
         return
-    from stepkit.text.segment import first_step  # here: its patterns take a while to compile
-
     tree, rule = evidence.tree, _split_rule(evidence.record)
     for node in nodes:
         decided = evidence.outcome(node)
         if decided is None:
             continue
-        first = first_step(tree["text"][node], rule, step)
+        first = _first_step(tree["text"][node], rule, step)
         rival = _stands(found, first, tree["draw"][node])
         rival.k += decided[0]
         rival.n += 1
         rival.value = rival.k / rival.n
         rival.nodes.append(node)
         rival.draws.append(node)
+
+
+def _first_step(text: str, rule: dict[str, object], step: int) -> str:
+    """segment.first_step; the plainest case, a line and then another, by hand: it is most of the
+    work of a large file."""
+    if rule == LINES:
+        cut = text.find("\n") + 1
+        if 0 < cut < len(text) and not text[cut].isspace() and not text[:cut].isspace():
+            return text[:cut]
+    from stepkit.text.segment import first_step  # here: its patterns take a while to compile
+
+    return first_step(text, rule, step)
 
 
 def _split_rule(record: dict[str, object]) -> dict[str, object]:
