@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo check lint test golden models clean
+.PHONY: help demo check lint test golden models interop clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -89,7 +89,7 @@ $(DEMO)/labels.jsonl: $(DEMO)/evidence.jsonl
 	step-label $< -o $@
 
 $(DEMO)/pairs.jsonl: $(DEMO)/labels.jsonl
-	step-pairs $< --rule best-worst --to trl-dpo -o $@
+	step-pairs $< --to trl-dpo --conversational -o $@
 
 $(DEMO)/table.txt: $(DEMO)/scored.jsonl $(DEMO)/majority.jsonl $(DEMO)/best.jsonl $(DEMO)/weighted.jsonl
 	python samples/table.py $^ > $@
@@ -112,6 +112,27 @@ golden: $(READY)  ## rewrite the golden cases; review them with git diff
 models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
 	$(VENV)/bin/python -m pip install --quiet -e '.[train]'
 	$(MAKE) -C samples models
+
+# ---- the rows in the trainers' own hands: an environment of its own, never part of the tests ----
+
+INTEROP := build/interop
+TRAINERS := $(CURDIR)/$(INTEROP)/venv/bin/python
+
+$(INTEROP)/ready: tests/interop/requirements.txt tests/interop/trainers.txt
+	@mkdir -p $(@D)
+	test -x $(TRAINERS) || $(PYTHON) -m venv $(INTEROP)/venv
+	$(TRAINERS) -m pip install --quiet -r tests/interop/requirements.txt
+	$(TRAINERS) -m pip install --quiet --no-deps -r tests/interop/trainers.txt
+	$(TRAINERS) -m pip install --quiet --no-deps --upgrade --target $(INTEROP)/trl-prm trl==1.13.0
+	@touch $@
+
+$(INTEROP)/labels.jsonl: samples/traces.jsonl $(POLICY)
+	@mkdir -p $(@D)
+	step-split $< | step-rollout -m $(POLICY) -k 6 --max-tokens 128 --limit 24 | step-label -o $@
+
+interop: $(READY) $(INTEROP)/ready $(INTEROP)/labels.jsonl  ## our rows in TRL and other trainers (a GB of downloads)
+	cd tests/interop && PYTHONPATH=. $(TRAINERS) -m pytest -q -p harness -p no:cacheprovider \
+	  -W ignore trl_trainers.py other_trainers.py
 
 clean:  ## remove what the demonstration made
 	rm -rf build

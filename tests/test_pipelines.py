@@ -48,7 +48,7 @@ def test_sample_score_and_choose(shell: Any) -> None:
 
 def test_evidence_labels_and_pairs(shell: Any, work: Workdir) -> None:
     shell("cat traces.jsonl | step-split | step-rollout -m policy.gguf -k 8 -o ev.jsonl")
-    shell("step-label ev.jsonl | step-pairs --to trl-dpo -o dpo.jsonl")
+    shell("step-label ev.jsonl | step-pairs --to trl-dpo --conversational -o dpo.jsonl")
     pairs = [json.loads(line) for line in work.read("dpo.jsonl").splitlines()]
     assert pairs
     for pair in pairs:
@@ -56,10 +56,10 @@ def test_evidence_labels_and_pairs(shell: Any, work: Workdir) -> None:
         assert pair["score_chosen"] > pair["score_rejected"]
     piped = shell(
         "cat traces.jsonl | step-split | step-rollout -m policy.gguf -k 8 | step-label"
-        " | step-pairs --to trl-dpo"
+        " | step-pairs --to trl-dpo --conversational"
     )
     assert piped == pairs
-    first = shell("step-label ev.jsonl | step-pairs --rule first-error")
+    first = shell("step-label ev.jsonl | step-pairs --rule first-error --conversational")
     assert first and all(pair["rule"] == "first-error" for pair in first)
 
 

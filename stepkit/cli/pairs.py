@@ -1,159 +1,246 @@
-"""step-pairs: evidence in, rows for a preference trainer out. Needs no model."""
+"""step-pairs: evidence in, rows for a trainer out, or a check of such rows. Needs no model."""
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
 from stepkit.cli.escapes import TEXT
-from stepkit.core import pairs
-from stepkit.errors import DataError, UsageError
-from stepkit.formats import trainers
-from stepkit.options import command, reads, writes
-from stepkit.run import Result, Streams, blocks
+from stepkit.cli.rows import Rows
+from stepkit.core.pairs import choosing, traces, values
+from stepkit.core.pairs.choosing import Choice
+from stepkit.core.pairs.rules import Reading
+from stepkit.core.pairs.table import RULES, Plan, default_rule
+from stepkit.core.pairs.traces import Telling
+from stepkit.errors import UsageError
+from stepkit.formats import targets
+from stepkit.formats.layout import DEFAULT_PROMPT, PROBLEM, Layout
+from stepkit.options import command, grouped, model_file, reads, writes
+from stepkit.run import Streams
 
-if TYPE_CHECKING:
-    from stepkit.jsonl import Record
+SHARE = click.FloatRange(0, 1)
+COUNT = click.IntRange(min=1)
+CHECKS = {"check", "max_length", "tokenizer"}
 
 
 @command("step-pairs")
 @click.option(
     "--to",
-    type=click.Choice(list(trainers.TRAINERS)),
-    default="trl-dpo",
+    type=click.Choice(list(targets.TARGETS)),
+    default=next(iter(targets.TARGETS)),
     show_default=True,
     help="The trainer that reads the rows.",
 )
 @click.option(
     "--rule",
-    type=click.Choice(pairs.RULES),
-    default="best-worst",
-    show_default=True,
-    help="Which two of the rivals at a step make a pair.",
+    metavar="RULE",
+    type=click.Choice(list(RULES)),
+    help=f"What rows to make, and of what: {', '.join(RULES)} (default: by --to).",
 )
 @click.option(
     "--scope",
-    type=click.Choice(pairs.SCOPES),
-    default="continuation",
-    show_default=True,
-    help="The step and the rest of an attempt, the step alone, or the whole attempt.",
+    type=click.Choice(choosing.SCOPES),
+    help="The step and the rest of an attempt (default), the step alone, or the whole attempt "
+    "(default for chats).",
 )
 @click.option(
     "--prompt",
     metavar="TEXT",
     type=TEXT,
-    default=trainers.DEFAULT_PROMPT.replace("\n", "\\n"),
-    show_default=True,
-    help="What stands before the first step; {problem} is the problem, \\n a new line.",
+    help="What stands before the first step; {problem} is the problem, \\n a new line "
+    "(default: what the draws were made with, else {problem}\\n).",
 )
+@click.option("--conversational", is_flag=True, help="Messages for the trainer's own template.")
 @click.option(
-    "--at",
-    metavar="LABEL",
-    help="The label with the first wrong step, for --rule first-error (default: first, else hard).",
+    "--value",
+    metavar="NAME",
+    default="draws",
+    show_default=True,
+    help="What a step is worth: draws, leaves, visits, or a score or label of the tree.",
+)
+@click.option("--sampler", metavar="ID|INDEX", help="Whose draws count, where several drew.")
+@click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
+@click.option(
+    "--top", metavar="N", type=COUNT, default=2, show_default=True, help="N best, N worst."
 )
 @click.option(
     "--min-gap",
     metavar="G",
-    type=click.FloatRange(0, 1),
+    type=click.FloatRange(min=0),
     default=0.0,
     show_default=True,
     help="Least difference of the two values (ties are never a pair).",
 )
 @click.option(
-    "--min-probability",
+    "--confidence",
     metavar="P",
-    type=click.FloatRange(0, 1),
+    type=SHARE,
     default=0.0,
     show_default=True,
     help="Least chance, by the counts, that chosen is really better.",
 )
 @click.option(
-    "--max-pairs",
-    metavar="N",
-    type=click.IntRange(min=1),
-    help="At most N pairs of a trace, the widest gaps first.",
+    "--min-chosen", metavar="V", type=float, default=0.0, help="Least value of what is chosen."
 )
 @click.option(
-    "--sampler",
-    metavar="ID|INDEX",
-    help="Whose draws count, where several samplers drew.",
+    "--max-rejected", metavar="V", type=float, default=1.0, help="Highest value of what is not."
 )
+@click.option(
+    "--min-distance",
+    metavar="N",
+    type=COUNT,
+    default=None,
+    help="Least edit distance of the two, in characters.",
+)
+@click.option(
+    "--match-length", is_flag=True, help="Of several attempts take the most equal in length."
+)
+@click.option("--max-per-set", metavar="N", type=COUNT, help="Most pairs of rivals at one prefix.")
+@click.option("--max-per-problem", metavar="N", type=COUNT, help="Most pairs of a problem.")
+@click.option(
+    "--weight",
+    type=click.Choice(choosing.WEIGHTS),
+    default="set",
+    show_default=True,
+    help="Weight of a pair: one over those of its set or problem, the gap, or by visits.",
+)
+@click.option(
+    "--after-error",
+    type=click.Choice(traces.AFTER_ERROR),
+    default="keep",
+    show_default=True,
+    help="What becomes of labels after the first wrong step.",
+)
+@click.option(
+    "--correction",
+    metavar="TEXT",
+    type=TEXT,
+    default=traces.CORRECTION.replace("\n", "\\n"),
+    show_default=True,
+    help="What stands between a wrong step and the one that corrects it.",
+)
+@model_file("--tokenizer", help="A GGUF whose vocabulary the cut after the prompt must respect.")
+@click.option(
+    "--check",
+    metavar="TARGET",
+    type=click.Choice(list(targets.TARGETS)),
+    help="Make nothing: say what this trainer would spoil in the rows of FILE.",
+)
+@click.option(
+    "--max-length",
+    metavar="N",
+    type=COUNT,
+    help="With --check: where the trainer cuts rows off (characters; tokens with --tokenizer).",
+)
+@grouped
 @reads
 @writes
-def main(
-    streams: Streams,
-    to: str,
-    rule: str,
-    scope: str,
-    prompt: str,
-    at: str | None,
-    min_gap: float,
-    min_probability: float,
-    max_pairs: int | None,
-    sampler: str | None,
-) -> None:
-    """Pair the steps of traces with their rivals drawn from the same prefix.
+def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any) -> None:
+    """Make rows for a trainer from traces with evidence or labels, or check such rows.
 
     \b
       step-pairs evidence.jsonl -o dpo.jsonl
-      step-label evidence.jsonl | step-pairs --rule first-error --min-probability 0.9
+      step-label evidence.jsonl | step-pairs --rule first-error --confidence 0.9
+      step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
+      step-pairs --check trl-dpo dpo.jsonl
     """
-    if at is not None and rule != "first-error":
-        raise UsageError("--at has no effect without --rule first-error")
-    if trainers.PROBLEM not in prompt:
-        raise UsageError(f"--prompt: no {trainers.PROBLEM} in it")
-    layout = trainers.Layout(prompt, scope, rule)
-    settings = pairs.Settings(rule, scope, at, sampler, min_gap, min_probability, max_pairs)
-    row = trainers.TRAINERS[to].row
-    dropped: Counter[str] = Counter()
-    is_new = _Siblings().is_new
+    given = _given()
+    if check is not None:
+        if useless := given - CHECKS:
+            raise UsageError(f"{_option(useless)} has no effect with --check")
+        from stepkit.cli.check import check as check_rows
 
-    def rows(record: Record, found: pairs.Found | DataError) -> Result:
-        from stepkit.jsonl import Record
+        check_rows(streams, check, told["max_length"], _tokens(tokenizer))
+        return
+    if told["max_length"]:
+        raise UsageError("--max-length has no effect without --check")
+    told["scope"] = told["scope"] or ("full" if _chat(told) else "continuation")
+    plan = _plan(told, given)
+    layout = _layout(plan, told, _tokens(tokenizer))
+    grouping = plan.rule.over == "group" or _by_problem(plan.choice)
+    if streams.regroup and not grouping:
+        raise UsageError("--regroup has no effect: this looks at each trace by itself")
+    from stepkit.cli import sidefiles
 
-        if isinstance(found, DataError):
-            return found
-        try:
-            made = [row(pair, record.data, layout) for pair in found.pairs]
-            written = [Record.new(one, record.place) for one in made if is_new(one)]
-        except DataError as error:
-            return error
-        dropped.update(found.dropped)
-        dropped["already made"] += len(made) - len(written)
-        return written
-
-    def block(records: list[Record]) -> list[Result]:
-        found = pairs.find([record.data for record in records], settings)
-        return [rows(*one) for one in zip(records, found, strict=True)]
-
-    tally = blocks(streams, block)
-    used = tally.read - tally.rejected
-    reasons = ", ".join(f"{count} {why}" for why, count in dropped.most_common() if count)
-    summary = f"{tally.written} pairs of {used} traces" + (f"; not: {reasons}" if reasons else "")
-    if used and not tally.written:
-        streams.warn(summary)
-    else:
-        streams.note(summary)
+    sidefiles.check(told["to"], streams.output)
+    Rows(streams, plan, told["to"], layout, told["prompt"]).run()
+    sidefiles.write(streams, told["to"], plan.rule.kind)
 
 
-class _Siblings:
-    """Remembers the rows of one group.
+def _plan(told: dict[str, Any], given: set[str]) -> Plan:
+    """The rule with what it is told. Raises UsageError for an option that it does not heed."""
+    kinds = {made: name for name, made in targets.KINDS.items()}
+    name = told["rule"] or default_rule(kinds[next(iter(targets.TARGETS[told["to"]].rows))])
+    rule = RULES[name]
+    heeded = set().union(*(one.uses for one in RULES.values()))
+    if useless := given & heeded - rule.uses:
+        raise UsageError(f"{_option(useless)} has no effect with --rule {name}")
+    if told["match_length"] and told["scope"] == "step":
+        raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
+    if told["confidence"] and told["value"] not in values.COUNTED:
+        raise UsageError(f"--confidence needs counts, and --value {told['value']} has none")
+    choice = Choice(
+        scope=told["scope"],
+        min_gap=told["min_gap"],
+        confidence=told["confidence"],
+        min_chosen=told["min_chosen"],
+        max_rejected=told["max_rejected"],
+        min_distance=told["min_distance"] or 0,
+        match_length=told["match_length"],
+        per_set=told["max_per_set"],
+        per_problem=told["max_per_problem"],
+        weight=told["weight"],
+    )
+    reading = Reading(told["value"], told["sampler"], told["at"], told["top"])
+    return Plan(name, reading, choice, Telling(told["after_error"], told["correction"]))
 
-    Attempts at one problem share their draws from the prefixes that they share, and so would make
-    the same pairs again. Only the current group is remembered: memory stays small.
-    """
 
-    def __init__(self) -> None:
-        self._group = ""
-        self._ids: set[str] = set()
+def _layout(
+    plan: Plan, told: dict[str, Any], tokens: Callable[[str], Sequence[int]] | None
+) -> Layout:
+    """How the target wants the rows. Raises UsageError for what it would spoil."""
+    to, prompt = told["to"], told["prompt"]
+    if prompt is not None and PROBLEM not in prompt:
+        raise UsageError(f"--prompt: no {PROBLEM} in it")
+    scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
+    layout = targets.settle(
+        to, plan.rule.kind, Layout(prompt or DEFAULT_PROMPT, scope, told["conversational"])
+    )
+    if layout.chat and plan.name == "fill-in":
+        raise UsageError("--rule fill-in makes texts with marks, which no chat has: use --to plain")
+    if layout.chat and tokens:
+        raise UsageError("--tokenizer has no effect on chats: the template makes the boundary")
+    return layout._replace(tokens=tokens)
 
-    def is_new(self, row: dict[str, Any]) -> bool:
-        """True for the first row with these texts among adjacent traces of a group."""
-        if row["group"] != self._group:
-            self._group = row["group"]
-            self._ids.clear()
-        known = row["id"] in self._ids
-        self._ids.add(row["id"])
-        return not known
+
+def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
+    """The token ids of texts in a model's vocabulary."""
+    if path is None:
+        return None
+    from stepkit.model.llama import Model
+
+    return Model(path, option="--tokenizer", vocabulary_only=True).tokenize
+
+
+def _chat(told: dict[str, Any]) -> bool:
+    """Will the rows be messages?"""
+    return bool(told["conversational"]) or targets.TARGETS[told["to"]].chat is True
+
+
+def _by_problem(choice: Choice) -> bool:
+    return choice.per_problem is not None or choice.weight == "problem"
+
+
+def _given() -> set[str]:
+    """The names of the options on the command line that are this command's own."""
+    context = click.get_current_context()
+    default = click.core.ParameterSource.DEFAULT
+    shared = {"files", "limit", "shard", "output", "quiet", "verbose", "on_error", "rejects"}
+    named = {name for name in context.params if context.get_parameter_source(name) != default}
+    return named - shared
+
+
+def _option(names: set[str]) -> str:
+    return "--" + min(names).replace("_", "-")

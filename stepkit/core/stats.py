@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import comb, exp, lgamma, log, sqrt
 from typing import NamedTuple
 
@@ -37,22 +38,44 @@ def probability_better(k_c: int, n_c: int, k_r: int, n_r: int) -> float:
 
     Rates are independent Beta(1 + k, 1 + n - k). Closed form for whole counts (Miller, "Formulas
     for Bayesian A/B testing", 2015): with a = 1 + k, b = 1 + n - k and B the Beta function,
-    ``sum_{i < a_c} B(a_r + i, b_r + b_c) / ((b_c + i) B(1 + i, b_c) B(a_r, b_r))``.
+    ``sum_{i < a_c} B(a_r + i, b_r + b_c) / ((b_c + i) B(1 + i, b_c) B(a_r, b_r))``, each term
+    being the one before times ``(a_r + i) (b_c + i) / ((a_r + i + b_r + b_c) (1 + i))``. By
+    symmetry it can be summed over any of the four parameters: the smallest is taken.
 
     Raises ValueError unless 0 <= k <= n on both sides.
     """
     if not (0 <= k_c <= n_c and 0 <= k_r <= n_r):
         raise ValueError(f"{k_c} of {n_c} against {k_r} of {n_r}")
-    a_c, b_c = 1 + k_c, 1 + n_c - k_c
-    a_r, b_r = 1 + k_r, 1 + n_r - k_r
-    total = 0.0
-    for i in range(a_c):
-        total += exp(
-            _log_beta(a_r + i, b_r + b_c)
-            - log(b_c + i)
-            - _log_beta(1 + i, b_c)
-            - _log_beta(a_r, b_r)
-        )
+    a_c, b_c, a_r, b_r = 1 + k_c, 1 + n_c - k_c, 1 + k_r, 1 + n_r - k_r
+    least = min(a_c, b_c, a_r, b_r)
+    if least == a_c:
+        return _sum_better(a_c, b_c, a_r, b_r)
+    if least == b_r:  # in terms of the chances to be wrong
+        return _sum_better(b_r, a_r, b_c, a_c)
+    if least == a_r:
+        return 1 - _sum_better(a_r, b_r, a_c, b_c)
+    return 1 - _sum_better(b_c, a_c, b_r, a_r)
+
+
+def probability_above_half(k: int, n: int) -> float:
+    """Posterior chance that a rate is above 1/2, under a uniform prior.
+
+    The rate is Beta(1 + k, 1 + n - k), so this is the chance of at most k heads in n + 1 tosses.
+    Raises ValueError unless 0 <= k <= n.
+    """
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} of {n}")
+    return sum(comb(n + 1, heads) for heads in range(k + 1)) / 2 ** (n + 1)
+
+
+@lru_cache(maxsize=1 << 14)
+def _sum_better(a_c: int, b_c: int, a_r: int, b_r: int) -> float:
+    """The sum; its terms are kept as logarithms, for the first may be below every float."""
+    term = _log_beta(a_r, b_r + b_c) - _log_beta(a_r, b_r)
+    total = exp(term)
+    for i in range(a_c - 1):
+        term += log((a_r + i) * (b_c + i) / ((a_r + i + b_r + b_c) * (1 + i)))
+        total += exp(term)
     return min(total, 1.0)
 
 

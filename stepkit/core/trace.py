@@ -56,13 +56,13 @@ def named(record: Json, key: str, name: str | None, option: str) -> tuple[str, J
     return name, entry
 
 
-def step_numbers(entry: Json, count: int, field: str) -> list[float | None]:
-    """The ``x`` of a score or label: one number or null per step."""
+def step_numbers(entry: Json, count: int, field: str, what: str = "steps") -> list[float | None]:
+    """The ``x`` of a score or label: one number or null per step (or other ``what``)."""
     x = entry.get("x")
     if not isinstance(x, list):
         raise DataError(f"expected a list, got {schema.name_of(x)}", f"{field}.x")
     if len(x) != count:
-        raise DataError(f"{len(x)} entries, but there are {count} steps", f"{field}.x")
+        raise DataError(f"{len(x)} entries, but there are {count} {what}", f"{field}.x")
     for step, value in enumerate(x):
         if value is not None and not schema.is_number(value):
             raise DataError(

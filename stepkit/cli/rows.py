@@ -1,0 +1,158 @@
+"""The rows of a run of step-pairs: laid out for their trainer, each once, with a report.
+
+A row's id is a hash of its texts; 8 bytes of it are remembered for every row written (some 70
+bytes of memory a row), so that no pair is written twice, wherever its traces stand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepkit.core.pairs.table import Plan, dealt
+from stepkit.core.rows import Pair
+from stepkit.errors import DataError
+from stepkit.formats import layout as layouts
+from stepkit.formats import targets
+from stepkit.formats.layout import BoundaryError, Layout
+from stepkit.run import Result, Streams, blocks, groups
+
+if TYPE_CHECKING:
+    from stepkit.jsonl import Record
+
+Json = dict[str, Any]
+
+FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
+"""Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
+
+
+class Rows:
+    """Makes rows by a plan and remembers what it wrote.
+
+    Args:
+        prompt: the user's, or None for the one that each record's draws were made with.
+    """
+
+    def __init__(
+        self, streams: Streams, plan: Plan, target: str, layout: Layout, prompt: str | None
+    ) -> None:
+        self._streams = streams
+        self._plan = plan
+        self._target = target
+        self._layout = layout
+        self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
+        self._template = ""
+        self._ids: set[int] = set()
+        self._pairs = self._longer = self._difference = 0
+        self._asked, self._neighbours = "", 0
+
+    def run(self) -> None:
+        """Read, write and report."""
+        plan, streams = self._plan, self._streams
+        if plan.rule.over == "group" or plan.choice.per_problem or plan.choice.weight == "problem":
+            groups(streams, self._group)
+        else:
+            blocks(streams, self._block)
+        self._report()
+
+    def _group(self, records: list[Record]) -> list[Record]:
+        from stepkit.jsonl import Record
+
+        made = self._plan.of_group([record.data for record in records])
+        rows = [self._row(row, data) for data, row in made]
+        return [Record.new(row, records[0].place) for row in rows if row]
+
+    def _block(self, records: list[Record]) -> list[Result]:
+        results: list[Result] = []
+        for record in records:
+            try:
+                results.append(self._rows(record))
+            except DataError as error:
+                results.append(error)
+        return results
+
+    def _rows(self, record: Record) -> list[Record]:
+        from stepkit.jsonl import Record
+
+        data, place = record.data, record.place
+        made = (self._row(row, data) for row in self._plan.of_trace(data))
+        rows = [row for row in made if row]
+        if self._plan.rule.kind == "unpaired":
+            rows = self._by_turns(rows)
+        return [Record.new(row, place) for row in rows]
+
+    def _by_turns(self, rows: list[Json]) -> list[Json]:
+        """The rows of a record with its prompts in turn, and a count of equal neighbours.
+
+        A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
+        move within their record alone: a block ends where a pipe happened to end it.
+        """
+        rows = dealt((_asked(row), row) for row in rows)
+        for row in rows:
+            asked = _asked(row)
+            self._neighbours += asked == self._asked
+            self._asked = asked
+        return rows
+
+    def _row(self, row: Any, data: Json) -> Json | None:
+        """The row as its trainer reads it; None when it was dropped."""
+        layout, dropped = self._layout, self._plan.dropped
+        if self._drawn_with:
+            layout = layout._replace(prompt=self._prompt(data))
+        try:
+            made = targets.write(self._target, row, data, layout)
+        except BoundaryError:
+            dropped["no token boundary after the prompt"] += 1
+            return None
+        known = int(made["id"], 16)
+        if known in self._ids:
+            dropped["already made"] += 1
+            return None
+        self._ids.add(known)
+        if isinstance(row, Pair):
+            difference = len(row.chosen.text) - len(row.rejected.text)
+            self._pairs += 1
+            self._longer += difference > 0
+            self._difference += difference
+        return made
+
+    def _prompt(self, data: Json) -> str:
+        """The prompt that the draws were made with, if it is a plain format."""
+        prompt = layouts.drawn_with(data, self._plan.reading.sampler)
+        if prompt is None or layouts.PROBLEM not in prompt:
+            self._template = self._template or prompt or ""
+            return layouts.DEFAULT_PROMPT
+        return prompt
+
+    def _report(self) -> None:
+        tally, what = self._streams.tally, self._plan.rule.kind
+        left_out = self._plan.dropped.most_common()
+        reasons = ", ".join(f"{count} {why}" for why, count in left_out if count)
+        used = tally.read - tally.rejected
+        rest = f"; not: {reasons}" if reasons else ""
+        self._say(f"{tally.written} rows ({what}) of {used} traces{rest}")
+        if self._pairs:
+            mean, share = self._difference / self._pairs, self._longer / self._pairs
+            self._say(
+                f"chosen is longer in {share:.0%} of pairs, on average by {mean:+.1f} characters"
+            )
+        if self._neighbours:
+            self._streams.warn(
+                f"{self._neighbours} rows follow one with the same prompt, which spoils the "
+                "trainer's KL term: shuffle the rows (shuf)"
+            )
+        if self._template:
+            self._streams.warn(
+                "the draws were made with the model's chat template, which the prompts here do not "
+                "have: use --conversational, or --prompt with what the template makes"
+            )
+
+    def _say(self, text: str) -> None:
+        """What was left out is news when nothing is left."""
+        (self._streams.note if self._streams.tally.written else self._streams.warn)(text)
+
+
+def _asked(row: Json) -> str:
+    """What the row's answer is an answer to."""
+    if "prompt" in row:
+        return str(row["prompt"])
+    return str((row.get("messages") or row.get("conversations") or [])[:-1])

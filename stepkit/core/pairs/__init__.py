@@ -1,0 +1,1 @@
+"""From evidence to training rows: rivals, the rules that pick among them, and what passes."""

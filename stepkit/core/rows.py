@@ -1,0 +1,97 @@
+"""What the rules make and the formats write: one plain type for each kind of training row.
+
+A rule says what is better than what and why; it lays out no prompt and knows no trainer. Texts are
+exactly what stands in the record; ``prefix`` is the text of the steps before them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Origin(NamedTuple):
+    """Where a row comes from, so that it can be traced to the draws that made it."""
+
+    rule: str
+    version: int  # of the rule: raised when it would choose otherwise
+    step: int  # index of the step at which it begins, from 0
+    sources: tuple[str, ...]  # ids of the traces
+    draws: tuple[str, ...]  # of the draws and nodes that are counted in it
+
+
+class Side(NamedTuple):
+    """A text and the evidence for it: k right of n decided draws, value k / n or a score."""
+
+    text: str
+    k: int
+    n: int
+    value: float
+    ended: bool  # it came to its own end, so that an end-of-text token after it is truthful
+
+
+class Pair(NamedTuple):
+    """Two rivals: the better and the worse."""
+
+    prefix: str
+    chosen: Side
+    rejected: Side
+    probability: float  # that chosen is really better, by the counts
+    weight: float
+    origin: Origin
+
+    @property
+    def gap(self) -> float:
+        return self.chosen.value - self.rejected.value
+
+
+class Ranked(NamedTuple):
+    """Rivals from the best to the worst."""
+
+    prefix: str
+    sides: tuple[Side, ...]
+    origin: Origin
+
+
+class Unpaired(NamedTuple):
+    """One text, to be made likelier (desirable) or less likely."""
+
+    prefix: str
+    side: Side
+    desirable: bool
+    origin: Origin
+
+
+class Stepwise(NamedTuple):
+    """An attempt and a label for each step: right or wrong, a soft value, or None: masked."""
+
+    steps: tuple[str, ...]
+    labels: tuple[bool | float | None, ...]
+    origin: Origin
+
+
+class Weighted(NamedTuple):
+    """An attempt and a weight for each step, 0 or more; 0 is a mask."""
+
+    steps: tuple[str, ...]
+    weights: tuple[float, ...]
+    ended: bool
+    origin: Origin
+
+
+class Text(NamedTuple):
+    """One text to be imitated as it is, after the problem and ``prefix``."""
+
+    prefix: str
+    side: Side
+    origin: Origin
+
+
+class Advantage(NamedTuple):
+    """What each step of an attempt changed, with the values that it was computed from."""
+
+    steps: tuple[str, ...]
+    values: tuple[float, ...]
+    advantages: tuple[float, ...]
+    k: tuple[int, ...]
+    n: tuple[int, ...]
+    origin: Origin

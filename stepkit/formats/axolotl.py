@@ -1,0 +1,44 @@
+"""axolotl: chats for its type chat_template.default, strings for user_defined, and TRL's stepwise
+rows. Read in 0.19.0.
+
+Its chat type looks for a side's text in what the template made of it: where a template strips
+white space the text is not found, and all but the last character is lost.
+"""
+
+from __future__ import annotations
+
+from stepkit.core.rows import Pair, Text
+from stepkit.formats import beside, layout, trl
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, context, messages
+
+
+def preference(row: Pair, record: Json, how: Layout) -> Json:
+    """Strings as TRL's; of a chat messages, and chosen and rejected as one message each."""
+    if not how.chat:
+        return trl.preference(row, record, how)
+    sides = (row.chosen.text, row.rejected.text)
+    before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+    texts = {
+        "messages": before,
+        "chosen": layout.assistant(chosen),
+        "rejected": layout.assistant(rejected),
+    }
+    return texts | beside.of_pair(row, record, how, str(before), chosen, rejected)
+
+
+def supervised(row: Text, record: Json, how: Layout) -> Json:
+    """messages, for its type chat_template."""
+    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+    texts = {"messages": [*before, layout.assistant(text)]}
+    return texts | beside.of_attempt("text", row.origin, record, how, str(before), text)
+
+
+def chat_pair(row: Json) -> View:
+    """messages, and chosen and rejected, each a text, a message or a list that ends with it."""
+    sides = []
+    for key in ("chosen", "rejected"):
+        value = row[key]
+        one = value if isinstance(value, list) else [value]
+        sides.append((key, value if isinstance(value, str) else messages(one, key)[-1][1]))
+    return View("pair", context(row["messages"], "messages"), tuple(sides), chat=True)

@@ -1,0 +1,63 @@
+"""Math-Shepherd's rows (Wang et al., arXiv:2312.08935): a mark after every step.
+
+``input`` is the problem and its steps, each followed by the mark; ``label`` is the same text with +
+or - in place of each mark. A text that has the mark in it already cannot be written.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.core.rows import Stepwise
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout, trl
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View
+
+MARK = "ки"
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """input and label. Masked steps at the end are left out; one before is refused."""
+    prompt, labels = layout.opening(record, how).rstrip(), judged(row)
+    steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
+    if any(MARK in text for text in (prompt, *steps)):
+        raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
+    signs = ["+" if label else "-" for label in labels]
+    texts = {
+        "input": f"{prompt} " + "\n".join(f"{step} {MARK}" for step in steps),
+        "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
+        "task": schema.optional_text(record, "task") or "",
+    }
+    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+
+
+def judged(row: Stepwise) -> list[bool]:
+    """The labels up to the masked ones at the end, for formats that have no mask."""
+    labels = trl.hard(row)
+    while labels and labels[-1] is None:
+        labels.pop()
+    if not labels or None in labels:
+        raise DataError("a masked step before a labelled one: this format has no mask", "labels")
+    return [bool(label) for label in labels]
+
+
+def marked(row: Json) -> View:
+    """input, and label with + or - in the places of the marks."""
+    texts = schema.text(row, "input").split(MARK)
+    label = schema.text(row, "label")
+    if len(texts) == 1:
+        raise DataError(f'no "{MARK}" after a step', "input")
+    labels, at = [], 0
+    for index, text in enumerate(texts):
+        if label[at : at + len(text)] != text:
+            raise DataError(f"differs from input before mark {index + 1}", "label")
+        at += len(text)
+        if index < len(texts) - 1:
+            if label[at : at + 1] not in ("+", "-"):
+                raise DataError(f"expected + or - for mark {index + 1}", "label")
+            labels.append(label[at] == "+")
+            at += 1
+    if label[at:] or texts[-1].strip():
+        raise DataError("text after the last mark", "input")
+    sides = tuple((f"step {index}", text) for index, text in enumerate(texts[:-1]))
+    return View("stepwise", "", sides, tuple(labels))

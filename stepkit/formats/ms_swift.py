@@ -1,0 +1,88 @@
+"""ms-swift: chats in ``messages``, with rejected_response, a label, or a weight for each step.
+
+Read in 4.6.0. Its own template joins adjacent messages of the assistant without anything between
+them, each with its ``loss_scale``: the only format of a trainer here that has a weight for each
+step. The weights count only with ``--is_binary_loss_scale false``; else all above 0 are 1.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.core.rows import Pair, Unpaired, Weighted
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import (
+    Json,
+    View,
+    answered,
+    conversation,
+    flag,
+    items,
+    joined,
+    messages,
+    plain,
+)
+
+
+def preference(row: Pair, record: Json, how: Layout) -> Json:
+    """messages with the chosen answer, and rejected_response."""
+    sides = (row.chosen.text, row.rejected.text)
+    before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+    texts = {"messages": [*before, layout.assistant(chosen)], "rejected_response": rejected}
+    return texts | beside.of_pair(row, record, how, str(before), chosen, rejected)
+
+
+def feedback(row: Unpaired, record: Json, how: Layout) -> Json:
+    """messages and label, true or false."""
+    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+    texts = {"messages": [*before, layout.assistant(text)], "label": row.desirable}
+    return texts | beside.of_side(row, record, how, str(before), text)
+
+
+def steps(row: Weighted, record: Json, how: Layout) -> Json:
+    """messages, one of the assistant for each step, with its loss_scale.
+
+    The end-of-text token has the weight 1 whatever the last step's is.
+    """
+    before, _ = layout.chat("", [], record, how)
+    for index, weight in enumerate(row.weights):
+        if weight < 0:
+            raise DataError(
+                f"{weight}: a weight below 0 would be no more than a mask; clip it at 0",
+                f"weights[{index}]",
+            )
+    pieces = zip(row.steps, row.weights, strict=True)
+    answer = [layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
+    texts = {"messages": [*(one | {"loss_scale": 0.0} for one in before), *answer]}
+    return texts | beside.of_attempt("weighted", row.origin, record, how, str(before), *row.steps)
+
+
+def pair(row: Json) -> View:
+    """A chat whose answer is the chosen one, and rejected_response, a text or messages."""
+    turns, start = answered(row)
+    value = row["rejected_response"]
+    rejected = value if isinstance(value, str) else plain(messages(value, "rejected_response"))
+    sides = (("messages", plain(turns[start:])), ("rejected_response", rejected))
+    return View("pair", joined(turns[:start]), sides, chat=True)
+
+
+def unpaired(row: Json) -> View:
+    """A chat and its label, for KTO."""
+    turns, start = answered(row)
+    side = ("messages", plain(turns[start:]))
+    return View("unpaired", joined(turns[:start]), (side,), (flag(row, "label"),), True)
+
+
+def weighted(row: Json) -> View:
+    """A chat that ends with what is trained on, in one message or step by step."""
+    weights = []
+    for index, message in enumerate(items(row, "messages")):
+        weight = message.get("loss_scale", 0.0) if isinstance(message, dict) else 0.0
+        if not schema.is_number(weight) or weight < 0:
+            raise DataError(
+                "expected a number, 0 or more: a weight below 0 is no more than a mask",
+                f"messages[{index}].loss_scale",
+            )
+        weights.append(weight)
+    return conversation(row)._replace(labels=tuple(weights))

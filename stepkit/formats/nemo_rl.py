@@ -1,0 +1,40 @@
+"""NeMo RL: a context and two ranked completions (PreferenceDataset; read at commit 07cd9a1)."""
+
+from __future__ import annotations
+
+from stepkit.core.rows import Pair
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, context, items, messages
+
+
+def preference(row: Pair, record: Json, how: Layout) -> Json:
+    """context, and the completions with rank 0, the better, and 1."""
+    sides = (row.chosen.text, row.rejected.text)
+    before, answers = layout.chat(row.prefix, sides, record, how)
+    completions = [
+        {"rank": rank, "completion": [layout.assistant(text)]} for rank, text in enumerate(answers)
+    ]
+    texts = {"context": before, "completions": completions}
+    return texts | beside.of_pair(row, record, how, str(before), *answers)
+
+
+def ranked(row: Json) -> View:
+    """context, and completions of which the one with the lower rank is the better."""
+    completions = items(row, "completions")
+    if len(completions) != 2:
+        raise DataError(f"{len(completions)} of them: NeMo RL takes exactly two", "completions")
+    found = []
+    for index, one in enumerate(completions):
+        if not isinstance(one, dict) or type(one.get("rank")) is not int:
+            raise DataError('expected an object with a whole "rank"', f"completions[{index}]")
+        field = f"completions[{index}].completion"
+        turns = messages(one.get("completion"), field)
+        if len(turns) != 1 or turns[0][0] != "assistant":
+            raise DataError("expected one message of the assistant", field)
+        found.append((one["rank"], (field, turns[0][1])))
+    if found[0][0] == found[1][0]:
+        raise DataError("both completions have one rank", "completions")
+    sides = tuple(side for _, side in sorted(found))
+    return View("pair", context(row["context"], "context"), sides, chat=True)

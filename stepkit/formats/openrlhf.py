@@ -1,0 +1,34 @@
+"""OpenRLHF: prompt, chosen and rejected for its DPO and reward training, input and output for
+supervised training. Read in 0.11.2.
+
+Run it with ``--data.prompt_key prompt`` (without it the prompt is left out), and for chats with
+``--data.apply_chat_template``. It strips newlines at the end of a text and puts a space and the
+end-of-text token after it. A column ``margin`` becomes part of the loss.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.core.rows import Text
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, answer, context
+
+
+def supervised(row: Text, record: Json, how: Layout) -> Json:
+    """input and output: strings, or lists of messages in a chat."""
+    if how.chat:
+        before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"input": before, "output": [layout.assistant(text)]}
+        return turns | beside.of_attempt("text", row.origin, record, how, str(before), text)
+    prompt, (text,) = layout.texts(row.prefix, [row.side.text], record, how)
+    texts = {"input": prompt, "output": text}
+    return texts | beside.of_attempt("text", row.origin, record, how, prompt, text)
+
+
+def prompt_response(row: Json) -> View:
+    """input and output, strings or lists of messages."""
+    if isinstance(row["input"], list):
+        return View("text", context(row["input"], "input"), (answer(row, "output"),), chat=True)
+    side = ("output", schema.text(row, "output"))
+    return View("text", schema.text(row, "input"), (side,))

@@ -1,0 +1,94 @@
+"""No trainer: every kind of row with all that is known, for a program of your own.
+
+Nothing is refused here, for nothing is known of the reader; soft labels stay as they are. Lists go
+with lists of the same length; what is masked has a mark in a list of its own, for a column has one
+type and no null.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.core.rows import Advantage, Ranked, Stepwise, Text, Weighted
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, context, items
+from stepkit.formats.views import answer as reply
+
+
+def ranked(row: Ranked, record: Json, how: Layout) -> Json:
+    """prompt, and completions with their scores and counts, the best first."""
+    prompt, sides = layout.texts(row.prefix, [side.text for side in row.sides], record, how)
+    texts = {
+        "prompt": prompt,
+        "completions": sides,
+        "scores": [float(side.value) for side in row.sides],
+        "k": [side.k for side in row.sides],
+        "n": [side.n for side in row.sides],
+    }
+    return texts | beside.of_attempt("ranked", row.origin, record, how, prompt, *sides)
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """prompt, steps as they stand in the trace, labels with a point, and which are masked."""
+    return _steps("stepwise", row, record, how) | {
+        "labels": [0.0 if label is None else float(label) for label in row.labels],
+        "masked": [label is None for label in row.labels],
+    }
+
+
+def weighted(row: Weighted, record: Json, how: Layout) -> Json:
+    """prompt, steps and their weights."""
+    weights = {"weights": [float(weight) for weight in row.weights], "ended": row.ended}
+    return _steps("weighted", row, record, how) | weights
+
+
+def text(row: Text, record: Json, how: Layout) -> Json:
+    """prompt and completion, as TRL's supervised trainer reads them, strings or messages."""
+    if how.chat:
+        before, (answer,) = layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"prompt": before, "completion": [layout.assistant(answer)]}
+        ended = {"ended": row.side.ended}
+        named = beside.of_attempt("text", row.origin, record, how, str(before), answer)
+        return turns | ended | named
+    prompt, (completion,) = layout.texts(row.prefix, [row.side.text], record, how)
+    texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
+    return texts | beside.of_attempt("text", row.origin, record, how, prompt, completion)
+
+
+def advantage(row: Advantage, record: Json, how: Layout) -> Json:
+    """prompt, steps, and value and advantage of each."""
+    return _steps("advantage", row, record, how) | {
+        "values": [float(value) for value in row.values],
+        "advantages": [float(value) for value in row.advantages],
+        "k": list(row.k),
+        "n": list(row.n),
+    }
+
+
+def several(row: Json) -> View:
+    """completions or steps, and lists that go with them one to one."""
+    name = "completions" if "completions" in row else "steps"
+    sides = tuple((f"{name}[{index}]", text) for index, text in enumerate(items(row, name)))
+    for field, text in sides:
+        if not isinstance(text, str):
+            raise DataError(f"expected a string, got {schema.name_of(text)}", field)
+    for key in ("scores", "k", "n", "labels", "masked", "weights", "values", "advantages"):
+        if key in row and len(items(row, key)) != len(sides):
+            raise DataError(f"{len(row[key])} of them for {len(sides)} {name}", key)
+    return View(name, schema.text(row, "prompt"), sides)
+
+
+def single(row: Json) -> View:
+    """prompt and completion, strings or lists of messages."""
+    if isinstance(row["prompt"], list):
+        prompt = context(row["prompt"], "prompt")
+        return View("text", prompt, (reply(row, "completion"),), chat=True)
+    side = ("completion", schema.text(row, "completion"))
+    return View("text", schema.text(row, "prompt"), (side,))
+
+
+def _steps(kind: str, row: Stepwise | Weighted | Advantage, record: Json, how: Layout) -> Json:
+    prompt = layout.opening(record, how)
+    texts = {"prompt": prompt, "steps": list(row.steps)}
+    return texts | beside.of_attempt(kind, row.origin, record, how, prompt, *row.steps)

@@ -1,0 +1,40 @@
+"""RLHFlow's process reward rows (RLHF-Reward-Modeling/math-rm): a chat in which every user turn is
+a step, the first with the problem before it, and every answer of the assistant + or -."""
+
+from __future__ import annotations
+
+from stepkit.core.rows import Stepwise
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.math_shepherd import judged
+from stepkit.formats.views import Json, View, messages
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """conversations. Masked steps at the end are left out; one before is refused."""
+    prompt, labels = layout.opening(record, how).rstrip(), judged(row)
+    steps = [step.strip() for step in row.steps[: len(labels)]]
+    turns = []
+    for index, (step, label) in enumerate(zip(steps, labels, strict=True)):
+        text = step if index else f"{prompt} {step}"
+        turns += [{"role": "user", "content": text}, layout.assistant("+" if label else "-")]
+    texts = {"conversations": turns}
+    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+
+
+def plus_minus(row: Json) -> View:
+    """conversations of steps and verdicts."""
+    turns = messages(row["conversations"], "conversations")
+    sides, labels = [], []
+    for index, (role, content) in enumerate(turns):
+        field = f"conversations[{index}]"
+        if role != ("user", "assistant")[index % 2]:
+            raise DataError(f'"{role}" out of turn: user and assistant alternate', field)
+        if index % 2 == 0:
+            sides.append((field, content))
+        elif content in ("+", "-"):
+            labels.append(content == "+")
+        else:
+            raise DataError("expected + or -", field)
+    return View("stepwise", "", tuple(sides), tuple(labels), True)

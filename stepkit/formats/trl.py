@@ -1,0 +1,90 @@
+"""TRL: its preference, unpaired and stepwise formats. Read in 1.16.0; PRMTrainer, gone since 1.14,
+in 1.13.0.
+
+To strings it adds the end-of-text token and nothing else; of a chat it makes its template's text,
+with the header of an answer after the prompt: so a chat's prompt cannot end within an answer.
+PRMTrainer takes the tokens of the prompt and of every step apart, puts a separator (default: a
+newline) after each step and its label on the last token of that.
+"""
+
+from __future__ import annotations
+
+from stepkit import schema
+from stepkit.core.rows import Pair, Stepwise, Unpaired
+from stepkit.errors import DataError
+from stepkit.formats import beside, layout
+from stepkit.formats.layout import Layout
+from stepkit.formats.views import Json, View, context, messages
+
+MASKED = -100
+"""A label that PyTorch's losses leave out."""
+
+
+def preference(row: Pair, record: Json, how: Layout) -> Json:
+    """prompt, chosen and rejected: strings, or lists of messages in a chat."""
+    sides = (row.chosen.text, row.rejected.text)
+    if how.chat:
+        before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+        turns = {
+            "prompt": before,
+            "chosen": [layout.assistant(chosen)],
+            "rejected": [layout.assistant(rejected)],
+        }
+        return turns | beside.of_pair(row, record, how, str(before), chosen, rejected)
+    prompt, (chosen, rejected) = layout.texts(row.prefix, sides, record, how)
+    texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return texts | beside.of_pair(row, record, how, prompt, chosen, rejected)
+
+
+def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
+    """prompt, completion and label, true or false."""
+    label = {"label": row.desirable}
+    if how.chat:
+        before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"prompt": before, "completion": [layout.assistant(text)]}
+        return turns | label | beside.of_side(row, record, how, str(before), text)
+    prompt, (text,) = layout.texts(row.prefix, [row.side.text], record, how)
+    texts = {"prompt": prompt, "completion": text}
+    return texts | label | beside.of_side(row, record, how, prompt, text)
+
+
+def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+    """prompt, completions and labels: 1, 0, or -100 for a step that is not trained on.
+
+    Whole numbers, for the trainer cuts a label with a point to one. Newlines around a step are
+    left out: the trainer's separator stands for them.
+    """
+    labels = [MASKED if label is None else int(label) for label in hard(row)]
+    prompt = layout.opening(record, how)
+    steps = [step.strip("\r\n") for step in row.steps]
+    if "" in steps:
+        raise DataError("a step of nothing but newlines", f"steps[{steps.index('')}]")
+    texts = {"prompt": prompt, "completions": steps, "labels": labels}
+    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+
+
+def hard(row: Stepwise) -> list[bool | None]:
+    """The labels, each right, wrong or masked. Raises DataError at a soft one."""
+    found: list[bool | None] = []
+    for index, label in enumerate(row.labels):
+        if label is not None and label not in (0, 1):
+            raise DataError(
+                f"{label} is neither right (1) nor wrong (0), and the trainer knows nothing "
+                "between: take a hard label, or --to plain",
+                f"labels[{index}]",
+            )
+        found.append(None if label is None else bool(label))
+    return found
+
+
+def implicit(row: Json) -> View:
+    """Preferences without a prompt: chosen and rejected begin alike, and that is the prompt."""
+    if isinstance(row["chosen"], list):
+        chosen, rejected = (messages(row[key], key) for key in ("chosen", "rejected"))
+        if chosen[:-1] != rejected[:-1]:
+            raise DataError("no prompt, and chosen and rejected differ before the last message")
+        prompt = context(row["chosen"][:-1], "chosen")
+        sides = (("chosen", chosen[-1][1]), ("rejected", rejected[-1][1]))
+        return View("pair", prompt, sides, chat=True)
+    sides = (("chosen", schema.text(row, "chosen")), ("rejected", schema.text(row, "rejected")))
+    return View("pair", "", sides)
