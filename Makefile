@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo check lint test golden models interop clean
+.PHONY: help demo check lint test golden models bench interop clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -114,6 +114,15 @@ models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
 	$(MAKE) -C samples models
 
 # ---- the rows in the trainers' own hands: an environment of its own, never part of the tests ----
+
+BENCHES := $(wildcard tests/bench/*.py)
+
+bench: $(READY)  ## measure beside the best there is (an hour on an idle machine): tests/bench/RESULTS.md
+	@mkdir -p build/bench
+	@{ echo "# Results"; echo; \
+	  echo "Made by \`make bench\` on $$(git rev-parse --short HEAD), $$(nproc) cores of $$(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)."; \
+	  for script in $(BENCHES); do echo; python $$script; done; } | tee build/bench/RESULTS.md
+	@mv build/bench/RESULTS.md tests/bench/RESULTS.md
 
 INTEROP := build/interop
 TRAINERS := $(CURDIR)/$(INTEROP)/venv/bin/python

@@ -97,8 +97,6 @@ def main(
         check_alone(click.get_current_context())
         judge_again(streams, jobs)
         return
-    if model.model is None:
-        raise UsageError("give -m FILE, the model that draws")
     name, chosen_options = chosen(method, sampling)
     check(sampling)
     if emit and METHODS[name].writes == "attempts":
