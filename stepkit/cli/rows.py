@@ -41,6 +41,7 @@ class Rows:
         self._layout = layout
         self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
         self._template = ""
+        self._layouts: dict[str, Layout] = {}
         self._ids: set[int] = set()
         self._pairs = self._longer = self._difference = 0
         self._asked, self._neighbours = "", 0
@@ -57,7 +58,8 @@ class Rows:
     def _group(self, records: list[Record]) -> list[Record]:
         from stepkit.jsonl import Record
 
-        made = self._plan.of_group([record.data for record in records])
+        places = [record.place for record in records]
+        made = self._plan.of_group([record.data for record in records], places)
         rows = [self._row(row, data) for data, row in made]
         return [Record.new(row, records[0].place) for row in rows if row]
 
@@ -97,7 +99,10 @@ class Rows:
         """The row as its trainer reads it; None when it was dropped."""
         layout, dropped = self._layout, self._plan.dropped
         if self._drawn_with:
-            layout = layout._replace(prompt=self._prompt(data))
+            layout = self._by_prompt(self._prompt(data))
+        if targets.TARGETS[self._target].ends and not targets.ended(row):
+            dropped["the attempt was cut off"] += 1
+            return None
         try:
             made = targets.write(self._target, row, data, layout)
         except BoundaryError:
@@ -114,6 +119,12 @@ class Rows:
             self._longer += difference > 0
             self._difference += difference
         return made
+
+    def _by_prompt(self, prompt: str) -> Layout:
+        known = self._layouts.get(prompt)
+        if known is None:
+            known = self._layouts[prompt] = self._layout._replace(prompt=prompt)
+        return known
 
     def _prompt(self, data: Json) -> str:
         """The prompt that the draws were made with, if it is a plain format."""
