@@ -6,6 +6,7 @@ when records are filtered, reordered, resumed or topped up.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 
@@ -15,22 +16,23 @@ def digest(*parts: object, size: int = 8) -> str:
     Every part goes in with its length and kind: ("ab", "c") and ("a", "bc"), 1 and "1" differ.
     Accepts str, bytes, int, float, bool, None and (nested) lists and tuples of them.
     """
-    state = blake2b(digest_size=size)
+    pieces: list[bytes] = []
+    _spell(parts, pieces)
+    return blake2b(b"".join(pieces), digest_size=size).hexdigest()
+
+
+def _spell(parts: Iterable[object], pieces: list[bytes]) -> None:
     for part in parts:
-        _feed(state, part)
-    return state.hexdigest()
-
-
-def _feed(state: blake2b, part: object) -> None:
-    if isinstance(part, (list, tuple)):
-        state.update(b"L%d:" % len(part))
-        for item in part:
-            _feed(state, item)
-        return
-    raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
-    kind = b"b" if isinstance(part, bytes) else type(part).__name__[:1].encode()
-    state.update(b"%s%d:" % (kind, len(raw)))
-    state.update(raw)
+        if type(part) is str:  # nearly every part
+            raw = part.encode("utf-8", "surrogatepass")
+            pieces += (b"s%d:" % len(raw), raw)
+        elif isinstance(part, (list, tuple)):
+            pieces.append(b"L%d:" % len(part))
+            _spell(part, pieces)
+        else:
+            raw = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+            kind = b"b" if isinstance(part, bytes) else type(part).__name__[:1].encode()
+            pieces += (b"%s%d:" % (kind, len(raw)), raw)
 
 
 def seed(*parts: object) -> int:

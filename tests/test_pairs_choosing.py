@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pairing import Json, add, grown, make, plan, step, texts, trace
 
 from stepkit.core.pairs.choosing import near, smoothed
-from stepkit.core.pairs.rivals import _first_step
+from stepkit.core.pairs.rivals import _first_line
 from stepkit.core.pairs.table import dealt
 from stepkit.text.segment import first_step
 
@@ -198,4 +198,4 @@ def test_no_pair_is_a_tie_and_every_pair_is_its_draws(seed: int) -> None:
 
 @given(st.text("a \n\t\u2028", max_size=9), st.integers(0, 3))
 def test_the_quick_cut_of_lines_is_the_cut_of_lines(text: str, before: int) -> None:
-    assert _first_step(text, {"by": "lines"}, before) == first_step(text, {"by": "lines"}, before)
+    assert _first_line(text) == first_step(text, {"by": "lines"}, before)

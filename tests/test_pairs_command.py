@@ -96,6 +96,14 @@ def test_what_would_do_nothing_is_refused(
     assert complaint in done.err and done.err.count("\n") == 1
 
 
+def test_a_bad_record_of_a_group_is_named(work: Workdir) -> None:
+    records = group()
+    del records[1]["tree"]["spine"]
+    work.write("in.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    done = work.run("step-pairs", "in.jsonl", "--max-per-problem", "3")
+    assert done.status == 3 and "in.jsonl:2: " in done.err and '"tree.spine"' in done.err
+
+
 # ---- the damages that published pipelines did -----------------------------------------------
 
 
@@ -103,12 +111,26 @@ def test_no_end_of_text_token_after_a_single_step(work: Workdir) -> None:
     """Trainers append one to every side: after a step it teaches to stop there."""
     done = work.run("step-pairs", "--scope", "step")
     assert done.status == 2 and "stop after a step" in done.err
+    told = ["--to", "ms-swift", "--rule", "intervention", "-o", "o.jsonl", "--scope", "step"]
+    done = work.run("step-pairs", *told)
+    assert done.status == 2 and "stop after a step" in done.err
     for row in rows(work, group()):
         whole = {"".join(record["steps"]) for record in group()}
         assert any(
             (row["prompt"] + row["chosen"]).endswith(end)
             for end in [*whole, *(text for drawn in DRAWS.values() for text, _ in drawn)]
         )
+
+
+def test_no_end_of_text_token_after_an_attempt_that_was_cut_off(work: Workdir) -> None:
+    record = group()[1]
+    record["tree"]["finish"][record["tree"]["spine"][-1]] = "length"
+    work.write("in.jsonl", json.dumps(record) + "\n")
+    done = work.run("step-pairs", "in.jsonl", "--to", "ms-swift", "--rule", "weighted")
+    assert (done.status, done.out) == (0, b"")
+    assert "1 the attempt was cut off" in done.err
+    (row,) = rows(work, [record], "--to", "plain", "--rule", "weighted")
+    assert row["ended"] is False
 
 
 def test_no_second_assistant_header(work: Workdir) -> None:

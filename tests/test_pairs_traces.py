@@ -129,6 +129,8 @@ def test_corrections_take_the_wrong_step_back() -> None:
     masked = only(labelled(), "masked-correction")
     assert masked.steps[2].startswith("Wait")
     assert masked.weights == (1.0, 0.0, 1.0, 1.0)
+    others = labelled() | {"role": ["tool", "assistant", "assistant"]}
+    assert only(others, "masked-correction").weights == (0.0, 0.0, 1.0, 1.0)
     # the wrong step turns out as good as its rival: nothing to correct
     record = labelled()
     record["tree"]["outcome"][record["tree"]["text"].index("c2")] = 1.0

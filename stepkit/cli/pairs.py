@@ -208,6 +208,11 @@ def _layout(
     layout = targets.settle(
         to, plan.rule.kind, Layout(prompt or DEFAULT_PROMPT, scope, told["conversational"])
     )
+    if plan.rule.kind == "weighted" and scope == "step" and targets.TARGETS[to].ends:
+        raise UsageError(
+            f"--to {to} puts an end-of-text token after every text and would teach the model to "
+            "stop after a step; use --scope continuation, or --to plain"
+        )
     if layout.chat and plan.name == "fill-in":
         raise UsageError("--rule fill-in makes texts with marks, which no chat has: use --to plain")
     if layout.chat and tokens:

@@ -41,6 +41,7 @@ class Rows:
         self._layout = layout
         self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
         self._template = ""
+        self._layouts: dict[str, Layout] = {}
         self._ids: set[int] = set()
         self._pairs = self._longer = self._difference = 0
         self._asked, self._neighbours = "", 0
@@ -55,11 +56,9 @@ class Rows:
         self._report()
 
     def _group(self, records: list[Record]) -> list[Record]:
-        from stepkit.jsonl import Record
-
-        made = self._plan.of_group([record.data for record in records])
-        rows = [self._row(row, data) for data, row in made]
-        return [Record.new(row, records[0].place) for row in rows if row]
+        places = [record.place for record in records]
+        made = self._plan.of_group([record.data for record in records], places)
+        return self._new([(row, self._row(row, data)) for data, row in made], places[0])
 
     def _block(self, records: list[Record]) -> list[Result]:
         results: list[Result] = []
@@ -71,24 +70,40 @@ class Rows:
         return results
 
     def _rows(self, record: Record) -> list[Record]:
+        made = [(row, self._row(row, record.data)) for row in self._plan.of_trace(record.data)]
+        rows = self._new(made, record.place)
+        return self._by_turns(rows) if self._plan.rule.kind == "unpaired" else rows
+
+    def _new(self, made: list[tuple[Any, Json | None]], place: str) -> list[Record]:
+        """The rows that were not written before. All are good by now: nothing is remembered of a
+        record that is rejected."""
         from stepkit.jsonl import Record
 
-        data, place = record.data, record.place
-        made = (self._row(row, data) for row in self._plan.of_trace(data))
-        rows = [row for row in made if row]
-        if self._plan.rule.kind == "unpaired":
-            rows = self._by_turns(rows)
-        return [Record.new(row, place) for row in rows]
+        rows = [(row, Record.new(data, place)) for row, data in made if data]
+        return [written for row, written in rows if self._is_new(row, written.data)]
 
-    def _by_turns(self, rows: list[Json]) -> list[Json]:
+    def _is_new(self, row: Any, made: Json) -> bool:
+        known = int(made["id"], 16)
+        if known in self._ids:
+            self._plan.dropped["already made"] += 1
+            return False
+        self._ids.add(known)
+        if isinstance(row, Pair):
+            difference = len(row.chosen.text) - len(row.rejected.text)
+            self._pairs += 1
+            self._longer += difference > 0
+            self._difference += difference
+        return True
+
+    def _by_turns(self, rows: list[Record]) -> list[Record]:
         """The rows of a record with its prompts in turn, and a count of equal neighbours.
 
         A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
         move within their record alone: a block ends where a pipe happened to end it.
         """
-        rows = dealt((_asked(row), row) for row in rows)
+        rows = dealt((_asked(row.data), row) for row in rows)
         for row in rows:
-            asked = _asked(row)
+            asked = _asked(row.data)
             self._neighbours += asked == self._asked
             self._asked = asked
         return rows
@@ -97,23 +112,21 @@ class Rows:
         """The row as its trainer reads it; None when it was dropped."""
         layout, dropped = self._layout, self._plan.dropped
         if self._drawn_with:
-            layout = layout._replace(prompt=self._prompt(data))
+            layout = self._by_prompt(self._prompt(data))
+        if targets.TARGETS[self._target].ends and not targets.ended(row):
+            dropped["the attempt was cut off"] += 1
+            return None
         try:
-            made = targets.write(self._target, row, data, layout)
+            return targets.write(self._target, row, data, layout)
         except BoundaryError:
             dropped["no token boundary after the prompt"] += 1
             return None
-        known = int(made["id"], 16)
-        if known in self._ids:
-            dropped["already made"] += 1
-            return None
-        self._ids.add(known)
-        if isinstance(row, Pair):
-            difference = len(row.chosen.text) - len(row.rejected.text)
-            self._pairs += 1
-            self._longer += difference > 0
-            self._difference += difference
-        return made
+
+    def _by_prompt(self, prompt: str) -> Layout:
+        known = self._layouts.get(prompt)
+        if known is None:
+            known = self._layouts[prompt] = self._layout._replace(prompt=prompt)
+        return known
 
     def _prompt(self, data: Json) -> str:
         """The prompt that the draws were made with, if it is a plain format."""

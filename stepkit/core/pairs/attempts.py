@@ -20,6 +20,9 @@ from stepkit.errors import DataError
 Found = tuple[Side, tuple[str, ...]]
 """An attempt, and the ids of the traces that it stands in."""
 
+Attempt = tuple[str, bool, str]
+"""The text of an attempt, its verdict, and the id of its trace."""
+
 Rule = Callable[[list[Found], Choice], Iterator[tuple[Found, Found]]]
 
 
@@ -64,12 +67,34 @@ def shorter_correct(attempts: list[Found], choice: Choice) -> Iterator[tuple[Fou
             yield good[0], (longer._replace(value=share), sources)
 
 
+def read(record: Json, dropped: Counter[str]) -> Attempt | None:
+    """Text, verdict and id of a decided whole attempt; None for any other.
+
+    Raises DataError naming what the record lacks.
+    """
+    steps = schema.steps(record)
+    if not steps:
+        raise DataError('no "response": a problem without an attempt')
+    right, ended = labelled.verdict(record)
+    if not all(trace.assistant_steps(record, len(steps))):
+        dropped["turns of others"] += 1
+    elif right is None or not ended:
+        dropped["the attempt is undecided" if right is None else "the attempt was cut off"] += 1
+    else:
+        return "".join(steps), right, schema.id_of(record)
+    return None
+
+
 def pairs(
-    records: Sequence[Json], rule: Rule, choice: Choice, origin: Origin, dropped: Counter[str]
+    read: Sequence[Attempt | None],
+    rule: Rule,
+    choice: Choice,
+    origin: Origin,
+    dropped: Counter[str],
 ) -> list[Pair]:
     """The pairs of the attempts of one group, in an order that does not depend on theirs."""
     found: list[Pair] = []
-    for (chosen, mine), (rejected, theirs) in rule(_attempts(records, dropped), choice):
+    for (chosen, mine), (rejected, theirs) in rule(_merged(read), choice):
         chance = stats.probability_better(chosen.k, chosen.n, rejected.k, rejected.n)
         if chosen.value <= rejected.value:
             dropped["tie"] += 1
@@ -92,26 +117,19 @@ def pairs(
     return kept
 
 
-def _attempts(records: Sequence[Json], dropped: Counter[str]) -> list[Found]:
-    """The decided attempts, equal ones merged, in the order of their texts."""
-    counts: dict[str, list[int]] = {}
+def _merged(read: Sequence[Attempt | None]) -> list[Found]:
+    """The attempts, equal ones as one, in the order of their texts."""
+    verdicts: dict[str, list[bool]] = {}
     sources: dict[str, list[str]] = {}
-    for record in records:
-        steps = schema.steps(record)
-        if not steps:
-            raise DataError('no "response": a problem without an attempt')
-        right, ended = labelled.verdict(record)
-        if not all(trace.assistant_steps(record, len(steps))):
-            dropped["turns of others"] += 1
-        elif right is None or not ended:
-            dropped["the attempt was cut off" if right is not None else "undecided"] += 1
-        else:
-            text = "".join(steps)
-            k_n = counts.setdefault(text, [0, 0])
-            k_n[0] += right
-            k_n[1] += 1
-            sources.setdefault(text, []).append(schema.id_of(record))
+    for attempt in read:
+        if attempt:
+            text, right, source = attempt
+            verdicts.setdefault(text, []).append(right)
+            sources.setdefault(text, []).append(source)
     return [
-        (Side(text, k, n, k / n, True), tuple(sorted(sources[text])))
-        for text, (k, n) in sorted(counts.items())
+        (
+            Side(text, sum(rights), len(rights), sum(rights) / len(rights), True),
+            tuple(sorted(sources[text])),
+        )
+        for text, rights in sorted(verdicts.items())
     ]

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stepkit.core import stats
-from stepkit.core.pairs.rivals import Rival
 from stepkit.core.pairs.rules import Duel
 from stepkit.core.rows import Origin, Pair
 
@@ -64,9 +63,10 @@ def pairs(
     for members in sets.values():
         kept = widest(members, choice.per_set, "over --max-per-set", dropped)
         weight = share(len(kept), choice, "set")
-        found += [
-            members[i] if weight is None else members[i]._replace(weight=weight) for i in kept
-        ]
+        chosen = [members[i] for i in kept]
+        if weight is not None and len(kept) > 1:
+            chosen = [pair._replace(weight=weight) for pair in chosen]
+        found += chosen
     return found
 
 
@@ -131,7 +131,8 @@ def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
         weight = better.value - worse.value
     elif choice.weight == "smooth":
         weight = smoothed(better.n, worse.n)
-    traced = origin._replace(step=siblings.step, draws=_draws(better, worse))
+    draws = tuple(map(str, (*better.nodes, *worse.nodes)))
+    traced = Origin(origin.rule, origin.version, siblings.step, origin.sources, draws)
     return Pair(siblings.prefix, chosen, rejected, chance, weight, traced)
 
 
@@ -147,10 +148,6 @@ def _ends(duel: Duel, match_length: bool) -> tuple[int, int] | None:
         return nearest and nearest[1:]
     chosen, rejected = next(right, None), next(wrong, None)
     return None if chosen is None or rejected is None else (chosen, rejected)
-
-
-def _draws(*rivals: Rival) -> tuple[str, ...]:
-    return tuple(str(node) for rival in rivals for node in rival.nodes)
 
 
 def clash(one: str, other: str) -> bool:

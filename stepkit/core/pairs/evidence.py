@@ -90,7 +90,7 @@ class Evidence:
             outcome, finish = self._verdict
         else:
             outcome, finish = self.tree["outcome"][node], self.tree["finish"][node]
-        return None if outcome is None else (right(outcome, node), finish)
+        return None if outcome is None else (is_right(outcome, node), finish)
 
     def between(self, place: int, node: int) -> str:
         """The text after ``place`` up to the end of ``node``, which is below it."""
@@ -125,7 +125,7 @@ class Evidence:
                 waiting += reversed(self.steps_at.get(node, ()))
 
 
-def right(outcome: float, node: int) -> bool:
+def is_right(outcome: float, node: int) -> bool:
     """True for 1. Raises DataError for anything but 1 and 0: pairs need right and wrong."""
     if outcome != 0 and outcome != 1:
         raise DataError(

@@ -9,10 +9,10 @@ counts: a draw that happened to begin with a step is a draw of its value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from stepkit import schema
-from stepkit.core.pairs.evidence import Evidence
+from stepkit.core.pairs.evidence import Evidence, Json, is_right
 from stepkit.core.pairs.values import Backup
 from stepkit.core.rows import Side
 from stepkit.errors import DataError
@@ -85,10 +85,11 @@ class Siblings:
         return self._evidence.between(schema.ROOT, self.place)
 
     @property
-    def steps_before(self) -> list[str]:
-        """The texts of the steps of the prefix."""
-        text = self._evidence.tree["text"]
-        return [text[place] for place in reversed(self._evidence.path(self.place))]
+    def before(self) -> list[tuple[str, bool]]:
+        """The steps of the prefix: text, and whether it is the model's."""
+        evidence = self._evidence
+        text, others = evidence.tree["text"], evidence.others
+        return [(text[one], one not in others) for one in reversed(evidence.path(self.place))]
 
     @property
     def has_others_before(self) -> bool:
@@ -170,46 +171,40 @@ def _stands(found: dict[str, Rival], text: str, number: int, spine: bool = False
 
     Not the first seen: the order of a file's nodes must make no difference.
     """
-    rival = found.get(text.strip())
+    key = text.strip()
+    rival = found.get(key)
     if rival is None:
-        rival = found[text.strip()] = Rival(text, number, spine)
-    elif (not spine, number, text) < (not rival.spine, rival.number, rival.text):
-        rival.text, rival.number = text, number
-        rival.spine |= spine
+        rival = found[key] = Rival(text, number, spine)
+    elif rival.text != text and (not spine, number, text) < (
+        not rival.spine,
+        rival.number,
+        rival.text,
+    ):
+        rival.text = text
+    rival.spine |= spine
+    rival.number = min(rival.number, number)
     return rival
 
 
 def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival]) -> None:
-    nodes: Sequence[int] = evidence.draws_at.get(place, ())
+    nodes = evidence.draws_at.get(place, ())
     if not nodes:
         return
-    tree, rule = evidence.tree, _split_rule(evidence.record)
+    tree, cut = evidence.tree, _cutter(evidence.record, step)
+    texts, outcomes, numbers = tree["text"], tree["outcome"], tree["draw"]
     for node in nodes:
-        decided = evidence.outcome(node)
-        if decided is None:
-            continue
-        first = _first_step(tree["text"][node], rule, step)
-        rival = _stands(found, first, tree["draw"][node])
-        rival.k += decided[0]
-        rival.n += 1
-        rival.value = rival.k / rival.n
-        rival.nodes.append(node)
-        rival.draws.append(node)
+        outcome = outcomes[node]
+        if outcome is not None:
+            rival = _stands(found, cut(texts[node]), numbers[node])
+            rival.k += is_right(outcome, node)
+            rival.n += 1
+            rival.value = rival.k / rival.n
+            rival.nodes.append(node)
+            rival.draws.append(node)
 
 
-def _first_step(text: str, rule: dict[str, object], step: int) -> str:
-    """segment.first_step; the plainest case, a line and then another, by hand: it is most of the
-    work of a large file."""
-    if rule == LINES:
-        cut = text.find("\n") + 1
-        if 0 < cut < len(text) and not text[cut].isspace() and not text[:cut].isspace():
-            return text[:cut]
-    from stepkit.text.segment import first_step  # here: its patterns take a while to compile
-
-    return first_step(text, rule, step)
-
-
-def _split_rule(record: dict[str, object]) -> dict[str, object]:
+def _cutter(record: Json, step: int) -> Callable[[str], str]:
+    """What gives the first step of a text by the record's rule, after ``step`` others."""
     rule = record.get("split")
     if not isinstance(rule, dict):
         raise DataError(
@@ -218,4 +213,19 @@ def _split_rule(record: dict[str, object]) -> dict[str, object]:
             else f"expected an object, got {schema.name_of(rule)}",
             "" if rule is None else "split",
         )
-    return rule
+    return _first_line if rule == LINES else lambda text: _first_step(text, rule, step)
+
+
+def _first_step(text: str, rule: Json, step: int) -> str:
+    from stepkit.text.segment import first_step  # here: its patterns take a while to compile
+
+    return first_step(text, rule, step)
+
+
+def _first_line(text: str) -> str:
+    """The same for LINES; the plainest case, a line and then another, by hand: cutting is most of
+    the work of a large file."""
+    cut = text.find("\n") + 1
+    if 0 < cut < len(text) and not text[cut].isspace() and not text[:cut].isspace():
+        return text[:cut]
+    return _first_step(text, LINES, 0)

@@ -14,6 +14,7 @@ from stepkit.core.pairs.evidence import Evidence, Json
 from stepkit.core.pairs.rules import Reading, everywhere_by
 from stepkit.core.pairs.traces import Case, Telling
 from stepkit.core.rows import Origin, Pair
+from stepkit.errors import DataError
 
 TREE = {"value", "sampler", "scope"}
 DUEL = {
@@ -115,14 +116,28 @@ class Plan:
         case = Case(record, self.reading, self.choice, self.telling, origin, self.dropped)
         return list(rule.make(case))
 
-    def of_group(self, records: Sequence[Json]) -> list[tuple[Json, Pair]]:
-        """The pairs of all attempts at one problem, each with the record that it is laid out by."""
+    def of_group(
+        self, records: Sequence[Json], places: Sequence[str] = ()
+    ) -> list[tuple[Json, Pair]]:
+        """The pairs of all attempts at one problem, each with the record that it is laid out by.
+
+        Raises DataError naming what a record lacks, with its entry of ``places``.
+        """
         rule = self.rule
-        if rule.over == "group":
-            origin = Origin(self.name, rule.version, 0, (), ())
-            pairs = attempts.pairs(records, rule.make, self.choice, origin, self.dropped)
-            return [(records[0], pair) for pair in pairs]
-        return self._capped([(one, pair) for one in records for pair in self.of_trace(one)])
+        found: list[Any] = []
+        for index, record in enumerate(records):
+            try:
+                if rule.over == "group":
+                    found.append(attempts.read(record, self.dropped))
+                else:
+                    found += [(record, pair) for pair in self.of_trace(record)]
+            except DataError as error:
+                raise error.at(places[index] if places else "") from None
+        if rule.over != "group":
+            return self._capped(found)
+        origin = Origin(self.name, rule.version, 0, (), ())
+        pairs = attempts.pairs(found, rule.make, self.choice, origin, self.dropped)
+        return [(records[0], pair) for pair in pairs]
 
     def _capped(self, found: list[tuple[Json, Pair]]) -> list[tuple[Json, Pair]]:
         """The pairs of a problem that its cap leaves, with their weights.

@@ -256,8 +256,7 @@ def intervention(case: Case) -> Iterator[Weighted]:
     the rest of the right attempt follows.
     """
     for duel, chosen in _corrections(case):
-        steps = (*_before(duel), chosen.text)
-        yield Weighted(steps, (1.0,) * len(steps), chosen.ended, _traced(case, duel))
+        yield _told(case, duel, [(chosen.text, 1.0)], chosen.ended)
 
 
 def self_correction(case: Case) -> Iterator[Weighted]:
@@ -323,19 +322,16 @@ def _corrections(case: Case) -> Iterator[tuple[Duel, Side]]:
 
 def _corrected(case: Case, weight: float) -> Iterator[Weighted]:
     for duel, chosen in _corrections(case):
-        before, words = _before(duel), case.telling.correction
-        steps = (*before, duel.worse.text, words, chosen.text)
-        weights = (1.0,) * len(before) + (weight, 1.0, 1.0)
-        yield Weighted(steps, weights, chosen.ended, _traced(case, duel))
+        wrong, words = (duel.worse.text, weight), (case.telling.correction, 1.0)
+        yield _told(case, duel, [wrong, words, (chosen.text, 1.0)], chosen.ended)
 
 
-def _before(duel: Duel) -> tuple[str, ...]:
-    return tuple(duel.siblings.steps_before)
-
-
-def _traced(case: Case, duel: Duel) -> Origin:
+def _told(case: Case, duel: Duel, told: list[tuple[str, float]], ended: bool) -> Weighted:
+    """The steps before the duel, those of others without weight, and then ``told``."""
+    both = [(text, float(own)) for text, own in duel.siblings.before] + told
     draws = tuple(str(node) for rival in (duel.better, duel.worse) for node in rival.nodes)
-    return case.origin._replace(step=duel.siblings.step, draws=draws)
+    origin = case.origin._replace(step=duel.siblings.step, draws=draws)
+    return Weighted(tuple(text for text, _ in both), tuple(w for _, w in both), ended, origin)
 
 
 def _first_zero(labels: list[float | None]) -> int | None:

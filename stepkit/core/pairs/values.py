@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.evidence import Evidence, right
+from stepkit.core.pairs.evidence import Evidence, is_right
 from stepkit.errors import DataError
 
 COUNTED = ("draws", "leaves", "visits")
@@ -49,7 +49,7 @@ def draws(evidence: Evidence, place: int) -> Value | None:
     decided = tuple(node for node in nodes if outcome[node] is not None)
     if not decided:
         return None
-    k = sum(right(outcome[node], node) for node in decided)
+    k = sum(is_right(outcome[node], node) for node in decided)
     return Value(k, len(decided), k / len(decided), decided)
 
 
