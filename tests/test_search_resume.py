@@ -55,3 +55,20 @@ def test_it_does_not_depend_on_the_order_of_arrival(
 ) -> None:
     trees = [search(WORLD, method, engine=WorldEngine(WORLD, order), **options) for order in (1, 2)]
     assert trees[0] == trees[1]
+
+
+def test_scores_of_the_nodes_stay_as_long_as_the_columns() -> None:
+    """Nodes that came after a scorer have null; what was derived from fewer draws goes."""
+    short = search(WORLD, "mcts", searches=5)
+    size = len(short["parent"])
+    short["scores"] = {"prm": {"of": "validity", "by": "scorer", "x": [0.5] * size}}
+    short["labels"] = {
+        "soft": {"by": "sampler", "x": [0.5] * size},
+        "gold": {"by": "human", "x": [1] * size},
+    }
+    record = {**WORLD.record(), "tree": short}
+    tree = search(WORLD, "mcts", record=record, searches=20)
+    grown = [None] * (len(tree["parent"]) - size)
+    assert grown and tree["scores"]["prm"]["x"] == [0.5] * size + grown
+    assert list(tree["labels"]) == ["gold"] and tree["labels"]["gold"]["x"] == [1] * size + grown
+    assert len(short["scores"]["prm"]["x"]) == size  # the record that was read is not touched

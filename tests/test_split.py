@@ -210,6 +210,7 @@ def test_a_verdict_under_evidence_is_changed_only_by_force(work: Workdir) -> Non
         ("--quantile 0.5", "--quantile has no effect with --by lines; it is for --by confidence"),
         ("--score x", "--score has no effect with --by lines; it is for --by confidence|tokens"),
         ("--leaves --grade", "--grade has no effect with --leaves"),
+        ("--leaves -j 2", "--jobs has no effect with --leaves"),
         ("--pattern x", "--pattern has no effect with --by lines; it is for --by regex"),
         ("--by blank --start", "--start has no effect with --by blank; it is for --by regex"),
         ("--by regex", "--by regex needs --pattern"),
@@ -295,7 +296,7 @@ def test_the_quantile_is_of_all_tokens_of_all_files(work: Workdir) -> None:
     assert second["steps"] == ["2 + 3", " = 5.\n\nSo 5"]
     assert first["split"] == second["split"] == bare["split"]
     assert first["split"]["quantile"] == 0.22
-    assert "14 tokens; steps begin at those less probable than 0.7408" in done.err
+    assert "14 tokens; steps begin at those less probable than 0.4066" in done.err
 
 
 def test_thinking_in_a_field_of_its_own(work: Workdir) -> None:
@@ -347,4 +348,6 @@ def test_leaves_are_traces(work: Workdir) -> None:
     assert "tree" not in own and "labels" not in own and own["mine"] == 1.10
     again = split(work, "--leaves", "--by", "blank", input=lines(searched()))
     assert again[1]["steps"] == ["a\n", "b\nAnswer: 7"]
+    short = split(work, "--leaves", "--min-chars", "3", input=lines(searched()))
+    assert short[1]["steps"] == ["a\n", "b\nAnswer: 7"]
     assert 'no "tree": run step-rollout first' in refused(work, "--leaves", input=lines(TRACE))

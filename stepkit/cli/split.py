@@ -74,8 +74,15 @@ def main(
         given |= _threshold(streams, by, quantile, score, given)
     rule = rule_of(by, **given)
     if leaves:
-        _refuse_with_leaves(grade=grade, force=force, field=field, thinking=thinking, score=score)
-        always = _was_given("by")
+        _refuse_with_leaves(
+            grade=grade,
+            jobs=_was_given("jobs"),
+            force=force,
+            field=field,
+            thinking=thinking,
+            score=score,
+        )
+        always = any(map(_was_given, ("by", *given)))
         blocks(
             streams,
             each(lambda one: leaf_records(one, rule if always else one.data.get("split", rule))),

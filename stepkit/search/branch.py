@@ -31,6 +31,7 @@ from stepkit.search.growing import Asking, Growth
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
 from stepkit.search.traces import begun, grown
+from stepkit.text.tokens import token_starts
 
 CONCLUDING = re.compile("answer|conclusion", re.IGNORECASE)
 
@@ -87,19 +88,25 @@ def _points(
     found = []
     for draw in draws:
         text = growth.tree["text"][draw]
-        raw = text.encode("utf-8", "surrogatepass")
         end = match.start() if (match := CONCLUDING.search(text)) else len(text)
         behind = max(cuts.get(draw, [0]))
         begins = _step_starts(growth, draw) if steps else None
-        for begin, logprob in zip(growth.token_ends(draw), logprobs[draw][1:], strict=False):
-            if not logprob or b"\x80" <= raw[begin : begin + 1] < b"\xc0":
-                continue  # not known, certain, or inside a character
-            cut = len(raw[:begin].decode("utf-8", "surrogatepass"))
-            if not behind < cut < end:
+        for cut, logprob in zip(_cuts(text, growth.token_ends(draw)), logprobs[draw], strict=False):
+            certain_or_unknown = not logprob
+            if cut is None or certain_or_unknown or not behind < cut < end:
                 continue
             if begins is None or cut in begins:
                 found.append(Point(logprob, draw, cut))
     return found
+
+
+def _cuts(text: str, ends: Sequence[int]) -> list[int | None]:
+    """Characters before each token; None where it begins inside one."""
+    raw = text.encode("utf-8", "surrogatepass")
+    sizes = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
+    inside = [b"\x80" <= raw[begin : begin + 1] < b"\xc0" for begin in [0, *ends]]
+    starts = token_starts(text, sizes) if ends else []
+    return [None if split else start for start, split in zip(starts, inside, strict=False)]
 
 
 def _step_starts(growth: Growth, draw: int) -> set[int]:

@@ -81,7 +81,18 @@ def ended(growth: Growth, data: Json) -> Json:
             fields["labels"] = kept
     if growth.new and isinstance(tree.get("labels"), dict):
         tree["labels"] = without_sampled(tree["labels"])
+    for key in ("labels", "scores"):
+        if isinstance(tree.get(key), dict):
+            size = len(tree["parent"])
+            tree[key] = {name: _extended(entry, size) for name, entry in tree[key].items()}
     return fields
+
+
+def _extended(entry: Any, size: int) -> Any:
+    """A label or score of the nodes, with null for nodes that have come since."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("x"), list):
+        return entry
+    return {**entry, "x": entry["x"] + [None] * (size - len(entry["x"]))}
 
 
 def grown(growth: Growth, data: Json) -> Json:

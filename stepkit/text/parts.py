@@ -22,7 +22,7 @@ Span = tuple[int, int]
 
 def silent(text: str) -> bool:
     """Whether there is nothing in ``text`` but white space and tags."""
-    return not text.strip() or not TAG.sub("", text).strip()
+    return not text.strip() or ("think>" in text and not TAG.sub("", text).strip())
 
 
 def thinking(text: str) -> Span | None:
@@ -30,7 +30,7 @@ def thinking(text: str) -> Span | None:
 
     Of repeated ones the first counts.
     """
-    tag = TAG.search(text)
+    tag = TAG.search(text) if "think>" in text else None
     if tag is None:
         return None
     if tag[0] == CLOSING:
@@ -63,6 +63,8 @@ def with_thinking(thought: str, text: str) -> str:
 
 def outside(cuts: list[int], spans: list[Span]) -> list[int]:
     """Those of ``cuts`` that fall inside none of ``spans`` (ascending and apart)."""
+    if not spans:
+        return cuts
     begins = [begin for begin, _ in spans]
     kept = []
     for cut in cuts:
@@ -74,11 +76,13 @@ def outside(cuts: list[int], spans: list[Span]) -> list[int]:
 
 def tags(text: str) -> list[Span]:
     """Where the tags are, ascending."""
-    return [tag.span() for tag in TAG.finditer(text)]
+    return [tag.span() for tag in TAG.finditer(text)] if "think>" in text else []
 
 
 def fenced(text: str) -> list[Span]:
     """Blocks of code with their fences and the line break after them, ascending and apart."""
+    if "```" not in text and "~~~" not in text:
+        return []
     found: list[Span] = []
     opened: re.Match[str] | None = None
     for match in FENCE.finditer(text):

@@ -12,7 +12,7 @@ each text; fixed numbers of tokens are SPO's tree.
 
 from __future__ import annotations
 
-from collections import Counter
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import exp
@@ -85,23 +85,22 @@ def least_probable(logprob: Sequence[float | None], count: int) -> list[int]:
 
 
 def quantile(counts: Mapping[float, int], share: float) -> float:
-    """The threshold ``below`` which at most ``share`` of the counted log-probabilities lie, as a
-    probability: the largest that was observed. 0.0 when none was counted.
+    """A threshold, as a probability, below which lie as many of the counted log-probabilities as
+    may be: at most ``share`` of them. 0.0 when none was counted.
 
-    ``counts`` says how often each log-probability occurred (they are kept to four decimals, so a
-    file of any length has few different ones).
+    It lies halfway between two that were observed, at six digits where these tell them apart, so
+    that it is short and the same on every machine.
+
+    Args:
+        counts: how often each log-probability occurred (they are kept to four decimals, so a file
+            of any length has few different ones).
     """
-    allowed = share * sum(counts.values())
-    passed = 0
-    threshold = 0.0
-    for value in sorted(counts):
-        if passed > allowed:
-            break
-        threshold = exp(value)
-        passed += counts[value]
-    return threshold
-
-
-def counted(rows: Sequence[Sequence[float | None]]) -> Counter[float]:
-    """How often each log-probability occurs in ``rows``."""
-    return Counter(value for row in rows for value in row if value is not None)
+    values = sorted(counts)
+    if not values:
+        return 0.0
+    under = [0, *accumulate(counts[value] for value in values[:-1])]  # tokens below each value
+    place = bisect_right(under, share * sum(counts.values())) - 1
+    above = values[place]
+    below = values[place - 1] if place else above - 2e-5
+    short = float(f"{exp((below + above) / 2):.6g}")
+    return short if exp(below) < short <= exp(above) else exp(above)
