@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo check lint test golden models clean
+.PHONY: help demo check lint test bench golden models clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -105,6 +105,17 @@ lint: $(READY)  ## ruff and mypy
 
 test: $(READY)  ## the tests
 	python -m pytest
+
+BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
+
+bench: $(READY)  ## measure what the manuals claim, into tests/bench/RESULTS.md (half an hour)
+	@mkdir -p build
+	@{ echo "# Measured"; echo; echo "By make bench, on $$(nproc) cores."; } > build/results.md
+	@for name in $(BENCHES); do \
+	  echo "tests/bench/$$name.py"; \
+	  { printf '\n## %s\n\n```text\n' $$name; python tests/bench/$$name.py; echo '```'; } >> build/results.md; \
+	done
+	@mv build/results.md tests/bench/RESULTS.md
 
 golden: $(READY)  ## rewrite the golden cases; review them with git diff
 	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py

@@ -135,6 +135,8 @@ def main(
             raise UsageError(f"--{option.replace('_', '-')}: expected a finite number")
     if emit and METHODS[name].writes == "attempts":
         raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
+    if dry_run and chosen_options.get("budget"):
+        raise UsageError("--dry-run with --budget: the budget itself says what will be drawn")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
     from stepkit.cli.session import Work, predict, run_strategies
@@ -160,7 +162,7 @@ def main(
     allot = _allot(name, chosen_options.get("budget"))
     work = Work(streams, policy, layout, strategy, write, jobs, allot)
     if dry_run:
-        predict(work, parameters.max_tokens)
+        predict(work, parameters.max_tokens, prefixes.whole)
     else:
         decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
         run_strategies(work, {**decides, **sampler.decisive, **policy.build})
