@@ -106,6 +106,18 @@ lint: $(READY)  ## ruff and mypy
 test: $(READY)  ## the tests
 	python -m pytest
 
+BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
+
+bench: $(READY)  ## measure what the manuals claim, into tests/bench/RESULTS.md (an hour)
+	@mkdir -p build
+	@{ echo "# Measured"; echo; echo "By make bench on commit $$(git rev-parse --short HEAD)," \
+	  "$$(nproc) cores of$$(sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)."; } > build/results.md
+	@for name in $(BENCHES); do \
+	  echo "tests/bench/$$name.py"; \
+	  { printf '\n## %s\n\n```text\n' $$name; python tests/bench/$$name.py; echo '```'; } >> build/results.md; \
+	done
+	@mv build/results.md tests/bench/RESULTS.md
+
 golden: $(READY)  ## rewrite the golden cases; review them with git diff
 	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py
 
@@ -114,15 +126,6 @@ models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
 	$(MAKE) -C samples models
 
 # ---- the rows in the trainers' own hands: an environment of its own, never part of the tests ----
-
-BENCHES := $(wildcard tests/bench/*.py)
-
-bench: $(READY)  ## measure beside the best there is (an hour on an idle machine): tests/bench/RESULTS.md
-	@mkdir -p build/bench
-	@{ echo "# Results"; echo; \
-	  echo "Made by \`make bench\` on $$(git rev-parse --short HEAD), $$(nproc) cores of $$(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)."; \
-	  for script in $(BENCHES); do echo; python $$script; done; } | tee build/bench/RESULTS.md
-	@mv build/bench/RESULTS.md tests/bench/RESULTS.md
 
 INTEROP := build/interop
 TRAINERS := $(CURDIR)/$(INTEROP)/venv/bin/python

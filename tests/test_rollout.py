@@ -188,6 +188,8 @@ def test_dry_run_counts_what_a_run_would_draw(work: Workdir, traces: bytes) -> N
     assert counted["draws"] == 5 * sum(steps)
     assert counted["new_tokens_at_most"] == 96 * counted["draws"]
     half = rollout(work, traces, "-k", "3")
+    spent = sum(sum(trace["tree"]["tokens"]) for trace in records(half)) * 5 / 3
+    assert spent / 2 <= counted["new_tokens"] <= spent * 2
     (missing,) = records(rollout(work, half.out, "-k", "5", "--dry-run"))
     assert missing["draws"] == 2 * sum(steps)
 
@@ -362,3 +364,68 @@ def test_an_option_of_another_method_is_refused_by_name(work: Workdir, method: s
     done = work.run("step-rollout", *BASE, "--method", method, "--at", "x", input=problems(1))
     assert done.status == 2 and "--at has no effect with --method chain" in done.err
     assert "--method sample" in done.err
+
+
+ADAPTIVE = (
+    ("--until", "first-success"),
+    ("--until", "wilson:half=0.25"),
+    ("--method", "bisect"),
+    ("--method", "bisect", "--until", "posterior", "-k", "8"),
+)
+
+
+@pytest.mark.parametrize("args", ADAPTIVE, ids=lambda args: " ".join(args))
+def test_a_dry_run_tells_what_an_adaptive_method_takes_within_a_factor_of_two(
+    work: Workdir, traces: bytes, args: tuple[str, ...]
+) -> None:
+    (told,) = records(rollout(work, traces, *args, "--dry-run"))
+    trees = [trace["tree"] for trace in records(rollout(work, traces, *args, timeout=300))]
+    draws = sum(by >= 0 for tree in trees for by in tree["by"])
+    tokens = sum(sum(tree["tokens"]) for tree in trees)
+    assert draws / 2 <= told["draws"] <= draws * 2
+    assert tokens / 2 <= told["new_tokens"] <= tokens * 2
+
+
+def test_a_dry_run_without_anything_to_go_by_does_not_guess_lengths(work: Workdir) -> None:
+    (told,) = records(rollout(work, problems(3), "-k", "2", "--dry-run"))
+    assert (told["draws"], told["new_tokens"]) == (6, None)
+
+
+@pytest.mark.parametrize("method", ["bisect", "omega"])
+def test_a_search_killed_at_any_byte_goes_on_to_the_same_file(
+    work: Workdir, traces: bytes, method: str
+) -> None:
+    """The journal cut off anywhere is what a kill leaves; the resumed file is the whole one."""
+    work.write("in.jsonl", b"".join(traces.splitlines(keepends=True)[:4]))
+    args = ("in.jsonl", "--method", method, "-k", "4", "-o", "a.jsonl")
+    whole = rollout(work, None, *args, "--journal", "whole.journal", stdin=None)
+    assert whole.status == 0, whole.err
+    expected = work.read("a.jsonl")
+    process = work.start("step-rollout", *BASE, *args)
+    journal = work.path / "a.jsonl.journal"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 4000):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    held = journal.read_bytes() if journal.exists() else b""
+    for size in {len(held), len(held) - 7, len(held) // 2, len(held) // 3}:
+        if size <= 0:
+            continue
+        journal.write_bytes(held[:size])
+        done = rollout(work, None, *args, "--resume", stdin=None)
+        assert done.status == 0, done.err
+        assert work.read("a.jsonl") == expected
+
+
+def test_two_provers_draw_from_the_same_prefixes(work: Workdir, traces: bytes) -> None:
+    """Another sampler's draws stand beside the first one's, each with its own rule."""
+    few = b"".join(traces.splitlines(keepends=True)[:2])
+    one = rollout(work, few, "-k", "2")
+    two = rollout(work, one.out, "--until", "first-success", "-k", "3", "-T", "0.5")
+    for before, after in zip(records(one), records(two), strict=True):
+        tree = after["tree"]
+        assert [sampler["temperature"] for sampler in tree["samplers"]] == [1.0, 0.5]
+        size = len(before["tree"]["parent"])
+        assert [tree["text"][n] for n in range(size)] == before["tree"]["text"]
+        assert tree["by"][size:] == [1] * (len(tree["by"]) - size)
+        assert tree["rule"][0].startswith("@1 first-success:most=3")

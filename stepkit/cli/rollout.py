@@ -101,6 +101,8 @@ def main(
     check(sampling)
     if emit and METHODS[name].writes == "attempts":
         raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
+    if dry_run and chosen_options.get("budget"):
+        raise UsageError("--dry-run with --budget: the budget itself says what will be drawn")
     if dry_run and (streams.output != run.STANDARD or streams.journal or streams.resume):
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
     if dry_run and (to_batch or from_batch):
@@ -143,7 +145,9 @@ def main(
     decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
     decides = {**decides, **sampler.decisive, **backend.build}
     if dry_run:
-        predict(work, sampler.sampling.max_tokens, backend.unit)
+        # the length of a draw is told by tokens, which a server's prefixes are not made of
+        whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
+        predict(work, sampler.sampling.max_tokens, whole, backend.unit)
     elif batch is not None:
         batch.run(work, decides)
     else:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
@@ -16,7 +17,8 @@ from stepkit.grade import Grader
 from stepkit.jsonl import Record, encode
 from stepkit.model.engine import Engine
 from stepkit.model.recorded import Memory, RecordedEngine
-from stepkit.search.scheduler import Allot, Attempt, Scheduler, Strategy
+from stepkit.search.scheduler import Allot, Scheduler, Strategy
+from stepkit.search.supposing import expected
 from stepkit.source import Source
 
 
@@ -102,26 +104,38 @@ class _Supply:
         )
 
 
-def predict(work: Work, max_tokens: int, unit: str = "tokens") -> None:
-    """Print what a run would ask, as one JSON object, without asking.
+def predict(
+    work: Work,
+    max_tokens: int,
+    whole: Callable[[dict[str, Any]], int | None],
+    unit: str = "tokens",
+) -> None:
+    """Print what a run would ask for, as one JSON object, without a draw (search/supposing.py).
 
     Args:
+        whole: tokens of a record's prompt and a whole attempt, or None when nothing tells.
         unit: what a prefix is made of.
     """
     length = f"prefix_{unit}"
-    totals = {"records": 0, "draws": 0, "prefixes": 0, length: 0, "new_tokens_at_most": 0}
+    totals: dict[str, float | None] = {"records": 0, "draws": 0, "prefixes": 0, length: 0}
+    totals |= {"new_tokens": 0, "new_tokens_at_most": 0}
+
+    def add(name: str, count: float | None) -> None:
+        so_far = totals[name]
+        totals[name] = None if so_far is None or count is None else so_far + count
 
     def count(record: Record) -> list[Record]:
-        asks = next(work.strategy(record), [])
-        attempts = [ask for ask in asks if isinstance(ask, Attempt)]
-        prefixes = {attempt.request.prefix for attempt in attempts}
-        totals["records"] += 1
-        totals["draws"] += len(attempts)
-        totals["prefixes"] += len(prefixes)
+        strategy = partial(work.strategy, record)
+        draws, prefixes, tokens = expected(strategy, record.data, whole(record.data))
+        add("records", 1)
+        add("draws", draws)
+        add("prefixes", len(prefixes))
         # the prefixes of a trace extend each other: only the longest is evaluated in full
-        totals[length] += max(map(len, prefixes), default=0)
-        totals["new_tokens_at_most"] += len(attempts) * max_tokens
+        add(length, max(map(len, prefixes), default=0))
+        add("new_tokens", tokens)
+        add("new_tokens_at_most", draws * max_tokens)
         return []
 
     run.blocks(work.streams, run.each(count))
-    click.echo(encode(totals).decode())
+    rounded = {name: None if x is None else round(x) for name, x in totals.items()}
+    click.echo(encode(rounded).decode())

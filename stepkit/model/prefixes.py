@@ -79,6 +79,13 @@ class Prefixes:
             prefixes.append(prompt + (ids[:count] if count >= 0 else self.exact(done)))
         return prefixes
 
+    def whole(self, record: dict[str, Any]) -> int | None:
+        """Tokens of the prompt and a whole attempt: the record's, or its solution; None without."""
+        if record.get("response") is not None:
+            return len(self.prompt(record)) + len(self.response(record))
+        solution = schema.optional_text(record, "solution")
+        return None if solution is None else len(self.prompt(record)) + len(self.exact(solution))
+
     def known(self, ids: Sequence[int], text: str, sampler: object) -> Ids | None:
         """``ids`` if ``sampler`` drew them with this vocabulary and they are just ``text``."""
         kept = tuple(ids)

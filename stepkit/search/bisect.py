@@ -16,6 +16,8 @@ Where this differs:
   search goes on there, in what has not been looked at. A prefix that was called lost, but after
   which the model recovers, gets as many draws again before it stays so.
 
+* ``posterior`` asks neither, but where the error most probably is (suspecting.py).
+
 What was drawn stands at the prefixes looked at, and why drawing stopped there in ``tree.rule``;
 step-label reads the first error from that.
 """
@@ -25,12 +27,14 @@ from __future__ import annotations
 from typing import Any
 
 from stepkit.core import stopping
+from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT
-from stepkit.search.chain import Until, against_root, rule_of
+from stepkit.search.chain import Until, against_root, prefixes_of, rule_of
 from stepkit.search.following import follow
 from stepkit.search.growing import Asking, Growth, Place
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
+from stepkit.search.suspecting import suspect
 from stepkit.search.traces import begun, ended, judged
 
 AGAIN = 2
@@ -41,17 +45,15 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see methods.py)."""
     growth = begun(setup, data)
     yield from judged(growth, data)
-    yield from bisect(growth, setup.options["until"], setup.options["draws"])
-    return ended(growth, data)
-
-
-def bisect(growth: Growth, until: Until, most: int) -> Asking:
-    """Draw where the first error of the tree's trace is looked for."""
+    until, most = setup.options["until"], setup.options["draws"]
     spine = growth.tree["spine"]
-    if not spine or growth.tree["outcome"][spine[-1]] != 0:
-        return
-    search = Search(growth, until, most)
-    yield from search.run()
+    if spine and growth.tree["outcome"][spine[-1]] == 0:
+        if until["name"] == "posterior":
+            own = assistant_steps(data, len(spine))
+            yield from suspect(growth, prefixes_of(growth), own, until["chance"], most)
+        else:
+            yield from Search(growth, until, most).run()
+    return ended(growth, data)
 
 
 class Search:

@@ -50,7 +50,7 @@ METHODS: Mapping[str, Method] = {
     "bisect": Method(
         "first error of a wrong trace by halving, with at most K remainders from a prefix",
         {"draws": 8, "until": {"name": "first-success"}},
-        until=("first-success", "hard", "drop"),
+        until=("first-success", "hard", "drop", "posterior"),
     ),
     "omega": Method(
         "first errors of many attempts at a problem, by halving and search (OmegaPRM)",

@@ -1,4 +1,7 @@
-"""The questions of --until: names, parameters, defaults. What they mean is said in chain.py."""
+"""The questions of --until: names, parameters, defaults.
+
+What they mean is said in chain.py, and in bisect.py.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,11 @@ QUESTIONS: Mapping[str, Mapping[str, Bound]] = {
         "error": Bound(0.05, *RATE),
         "root": Bound(16, 0, 1e6),
     },
+    "posterior": {"chance": Bound(0.9, *RATE)},
     "progress": {"odds": Bound(3.0, 1.0, 1e6), "error": Bound(0.05, *RATE)},
 }
 
-MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64}
+MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64, "posterior": 32}
 """Most draws from a prefix where -k does not say: what the tests mostly need, and some more."""
 
 

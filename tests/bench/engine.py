@@ -265,13 +265,12 @@ def compare(path: Path, shape: Shape, rounds: int) -> None:
             )
             seconds[name].append(float(done.stdout.split()[-1]))
     exact = statistics.median(seconds["exact"])
-    print(f"\n### {shape.name}\n")
-    print("| | seconds | tokens/s | exact is faster by |")
-    print("|---|---|---|---|")
+    print(f"\n{shape.name}\n")
+    print(f"{'':<10}{'seconds':>9}{'tokens/s':>10}{'/ exact':>9}")
     for name in names:
         median = statistics.median(seconds[name])
         rate, ratio = shape.total / median, median / exact
-        print(f"| {name} | {median:.1f} | {rate:.1f} | {ratio:.2f} |", flush=True)
+        print(f"{name:<10}{median:>9.1f}{rate:>10.1f}{ratio:>9.2f}", flush=True)
 
 
 def pipe(path: Path, rounds: int) -> None:
@@ -295,10 +294,9 @@ def pipe(path: Path, rounds: int) -> None:
         together.append(run(f"{first} | {split} | {score} > {FOLDER / 'piped.jsonl'}"))
         assert end.read_bytes() == (FOLDER / "piped.jsonl").read_bytes()
     one, other = statistics.median(apart), statistics.median(together)
-    print("\n### step-rollout | step-score, 32 problems x 4 draws x 32 tokens\n")
-    print("| | seconds |\n|---|---|")
-    print(f"| one after the other | {one:.1f} |\n| in one pipe | {other:.1f} |")
-    print(f"\nSpeed of the pipe against one after the other: {one / other:.2f}", flush=True)
+    print("\nstep-rollout | step-score, 32 problems x 4 draws x 32 tokens, seconds\n")
+    print(f"one after the other {one:>7.1f}\nin one pipe         {other:>7.1f}")
+    print(f"speed of the pipe   {one / other:>7.2f}", flush=True)
 
 
 def run(command: str) -> float:
@@ -327,11 +325,11 @@ def memory(path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, peak, reported = map(float, done.stdout.split()[-3:])
-    print("\n### memory, 32 draws x 128 tokens from one prefix of 256\n")
-    print("| | MiB |\n|---|---|")
-    print(f"| model, cache and buffers as llama.cpp reports them | {reported:.0f} |")
-    print(f"| peak of the process, of which Python and its libraries {before:.0f} | {peak:.0f} |")
-    print(f"\nPeak against what llama.cpp reports: {peak / reported:.2f}", flush=True)
+    print("\nmemory, 32 draws x 128 tokens from one prefix of 256, MiB\n")
+    print(f"model, cache and buffers as llama.cpp reports them {reported:>6.0f}")
+    print(f"peak of the process                                {peak:>6.0f}")
+    print(f"of which Python at the start                       {before:>6.0f}")
+    print(f"peak against what llama.cpp reports                {peak / reported:>6.2f}", flush=True)
 
 
 def main(given: Sequence[str] | None = None) -> None:
@@ -347,7 +345,7 @@ def main(given: Sequence[str] | None = None) -> None:
         print(next(times))
         return
     path = model(options.kind)
-    print(f"## The engine: Llama of 0.3 B, {options.kind}, {THREADS} threads")
+    print(f"Llama of 0.3 B, {options.kind}, {THREADS} threads, {options.rounds} rounds")
     for shape in shapes():
         compare(path, shape, options.rounds)
     pipe(path, options.rounds)
