@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
+from stepkit.core.pairs.case import Telling
 from stepkit.core.pairs.choosing import Choice
 from stepkit.core.pairs.rules import Reading
 from stepkit.core.pairs.table import Plan
-from stepkit.core.pairs.traces import Telling
 
 Json = dict[str, Any]
 Draw = tuple[str, float | None]

@@ -30,7 +30,7 @@ def test_a_step_that_begins_like_the_other_is_no_rival() -> None:
     """Published trees hold siblings that were cut finer: 3 + 4 against 3 + 4 = 7."""
     record = rivals(("3 + 4", 0, 2), ("3 + 4 = 7", 2, 2))
     assert make(record, scope="step").dropped == {
-        "one step begins with the other": 1,
+        "one begins with the other": 1,
         "fewer than two rivals": 2,
     }
 
@@ -42,7 +42,7 @@ def test_attempts_that_begin_like_the_other_are_no_pair() -> None:
     add(record, bad, "", 0.0, draw=0)
     assert texts(make(record).rows) == [("A", "Bx")]
     both = trace({0: [("x", 1.0)]}, 0.0, steps=["x more"])
-    assert make(both).dropped == {"one step begins with the other": 1}
+    assert make(both).dropped == {"one begins with the other": 1}
 
 
 def test_bounds_of_the_two_values() -> None:

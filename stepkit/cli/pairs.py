@@ -9,11 +9,11 @@ import click
 
 from stepkit.cli.escapes import TEXT
 from stepkit.cli.rows import Rows
-from stepkit.core.pairs import choosing, traces, values
+from stepkit.core.pairs import case, choosing, values
+from stepkit.core.pairs.case import Telling
 from stepkit.core.pairs.choosing import Choice
 from stepkit.core.pairs.rules import Reading
 from stepkit.core.pairs.table import RULES, Plan, default_rule
-from stepkit.core.pairs.traces import Telling
 from stepkit.errors import UsageError
 from stepkit.formats import targets
 from stepkit.formats.layout import DEFAULT_PROMPT, PROBLEM, Layout
@@ -108,7 +108,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 )
 @click.option(
     "--after-error",
-    type=click.Choice(traces.AFTER_ERROR),
+    type=click.Choice(case.AFTER_ERROR),
     default="keep",
     show_default=True,
     help="What becomes of labels after the first wrong step.",
@@ -117,7 +117,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     "--correction",
     metavar="TEXT",
     type=TEXT,
-    default=traces.CORRECTION.replace("\n", "\\n"),
+    default=case.CORRECTION.replace("\n", "\\n"),
     show_default=True,
     help="What stands between a wrong step and the one that corrects it.",
 )

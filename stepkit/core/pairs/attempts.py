@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from stepkit import schema
-from stepkit.core import stats, trace
+from stepkit.core import trace
 from stepkit.core.pairs import labelled
-from stepkit.core.pairs.choosing import Choice, clash, near
+from stepkit.core.pairs.choosing import Choice, chance, own_weight, refusal
 from stepkit.core.pairs.evidence import Json
 from stepkit.core.rows import Origin, Pair, Side
 from stepkit.errors import DataError
@@ -95,21 +95,12 @@ def pairs(
     """The pairs of the attempts of one group, in an order that does not depend on theirs."""
     found: list[Pair] = []
     for (chosen, mine), (rejected, theirs) in rule(_merged(read), choice):
-        chance = stats.probability_better(chosen.k, chosen.n, rejected.k, rejected.n)
-        if chosen.value <= rejected.value:
-            dropped["tie"] += 1
-        elif clash(chosen.text.strip(), rejected.text.strip()):
-            dropped["one side begins with the other"] += 1
-        elif chosen.value - rejected.value < choice.min_gap:
-            dropped["under --min-gap"] += 1
-        elif chance < choice.confidence:
-            dropped["under --confidence"] += 1
-        elif choice.min_distance and near(chosen.text, rejected.text, choice.min_distance):
-            dropped["under --min-distance"] += 1
-        else:
-            traced = origin._replace(sources=(*mine, *theirs))
-            weight = chosen.value - rejected.value if choice.weight == "gap" else 1.0
-            found.append(Pair("", chosen, rejected, chance, weight, traced))
+        if why := refusal(chosen, rejected, choice):
+            dropped[why] += 1
+            continue
+        traced = origin._replace(sources=(*mine, *theirs))
+        weight = own_weight(chosen, rejected, choice)
+        found.append(Pair("", chosen, rejected, chance(chosen, rejected), weight, traced))
     kept = sorted(found, key=lambda pair: -pair.gap)[: choice.per_problem]
     dropped["over --max-per-problem"] += len(found) - len(kept)
     if choice.weight in ("set", "problem"):  # the attempts at a problem are one set

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stepkit.core import stats
+from stepkit.core.pairs.rivals import Rival
 from stepkit.core.pairs.rules import Duel
-from stepkit.core.rows import Origin, Pair
+from stepkit.core.rows import Origin, Pair, Side
 
 SCOPES = ("continuation", "step", "full")
 WEIGHTS = ("set", "problem", "gap", "smooth")
@@ -98,17 +99,15 @@ def smoothed(n_chosen: int, n_rejected: int) -> float:
     return max(0.5, 1 / (1 + n_rejected / max(1, n_chosen)))
 
 
-def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
-    """The pair, or why there is none."""
-    siblings, better, worse, _ = duel
+def refusal(better: Rival | Side, worse: Rival | Side, choice: Choice) -> str:
+    """Why the two are no pair, by their values, counts and texts; "" when they are."""
     if better.value <= worse.value:
         return "tie"
     if clash(better.text.strip(), worse.text.strip()):
-        return "one step begins with the other"
+        return "one begins with the other"
     if better.value - worse.value < choice.min_gap:
         return "under --min-gap"
-    chance = stats.probability_better(better.k, better.n, worse.k, worse.n)
-    if chance < choice.confidence:
+    if choice.confidence and chance(better, worse) < choice.confidence:
         return "under --confidence"
     if better.value < choice.min_chosen:
         return "under --min-chosen"
@@ -116,6 +115,26 @@ def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
         return "over --max-rejected"
     if choice.min_distance and near(better.text, worse.text, choice.min_distance):
         return "under --min-distance"
+    return ""
+
+
+def chance(better: Rival | Side, worse: Rival | Side) -> float:
+    """That the better one is really better, by the counts."""
+    return stats.probability_better(better.k, better.n, worse.k, worse.n)
+
+
+def own_weight(better: Rival | Side, worse: Rival | Side, choice: Choice) -> float:
+    """The weight that a pair has by itself; 1 where it depends on how many pairs there are."""
+    if choice.weight == "gap":
+        return better.value - worse.value
+    return smoothed(better.n, worse.n) if choice.weight == "smooth" else 1.0
+
+
+def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
+    """The pair, or why there is none."""
+    siblings, better, worse, _ = duel
+    if why := refusal(better, worse, choice):
+        return why
     if choice.scope == "full" and siblings.has_others_before:
         return "a prefix with turns of others"
     ends: tuple[int | None, int | None] | None = (None, None)
@@ -125,15 +144,11 @@ def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
         return "no attempt that came to its end"
     chosen, rejected = siblings.side(better, ends[0]), siblings.side(worse, ends[1])
     if clash(chosen.text.strip(), rejected.text.strip()):
-        return "one side begins with the other"
-    weight = 1.0
-    if choice.weight == "gap":
-        weight = better.value - worse.value
-    elif choice.weight == "smooth":
-        weight = smoothed(better.n, worse.n)
+        return "one begins with the other"
     draws = tuple(map(str, (*better.nodes, *worse.nodes)))
     traced = Origin(origin.rule, origin.version, siblings.step, origin.sources, draws)
-    return Pair(siblings.prefix, chosen, rejected, chance, weight, traced)
+    weight = own_weight(better, worse, choice)
+    return Pair(siblings.prefix, chosen, rejected, chance(better, worse), weight, traced)
 
 
 def _ends(duel: Duel, match_length: bool) -> tuple[int, int] | None:

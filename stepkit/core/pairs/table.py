@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stepkit import schema
-from stepkit.core.pairs import attempts, choosing, rules, traces
+from stepkit.core.pairs import attempts, choosing, corrections, rules, singles, traces
+from stepkit.core.pairs.case import Case, Telling
 from stepkit.core.pairs.choosing import Choice
 from stepkit.core.pairs.evidence import Evidence, Json
 from stepkit.core.pairs.rules import Reading, everywhere_by
-from stepkit.core.pairs.traces import Case, Telling
 from stepkit.core.rows import Origin, Pair
 from stepkit.errors import DataError
 
@@ -30,7 +30,7 @@ class Rule(NamedTuple):
     Attributes:
         kind: of its rows (formats.targets.KINDS).
         over: what it looks at: "duels" and "trace": one record; "group": the attempts of one.
-        make: its function, by ``over``: rules.Rule, traces.Rule or attempts.Rule.
+        make: its function, by ``over``: rules.Rule, case.Rule or attempts.Rule.
         uses: the options that it heeds, by their names in Python.
         version: raised when it would choose otherwise.
     """
@@ -57,22 +57,22 @@ RULES = {
     "negatives": Rule("pair", "duels", rules.negatives, DUEL),
     "outcome": Rule("pair", "group", attempts.outcome, ATTEMPT | {"match_length"}),
     "shorter-correct": Rule("pair", "group", attempts.shorter_correct, ATTEMPT - {"confidence"}),
-    "ranked": Rule("ranked", "trace", traces.ranked, TREE | {"min_gap"}),
+    "ranked": Rule("ranked", "trace", singles.ranked, TREE | {"min_gap"}),
     "step-kto": Rule(
         "unpaired",
         "trace",
-        traces.step_kto,
+        singles.step_kto,
         TREE | {"confidence", "min_chosen", "max_rejected"},
     ),
     "kto": Rule("unpaired", "trace", traces.kto, set()),
     "prm": Rule("stepwise", "trace", traces.prm, {"at", "after_error"}),
     "weighted": Rule("weighted", "trace", traces.weighted, {"at"}),
-    "intervention": Rule("weighted", "trace", traces.intervention, TREE | {"at"}),
+    "intervention": Rule("weighted", "trace", corrections.intervention, TREE | {"at"}),
     "self-correction": Rule(
-        "weighted", "trace", traces.self_correction, TREE | {"at", "correction"}
+        "weighted", "trace", corrections.self_correction, TREE | {"at", "correction"}
     ),
     "masked-correction": Rule(
-        "weighted", "trace", traces.masked_correction, TREE | {"at", "correction"}
+        "weighted", "trace", corrections.masked_correction, TREE | {"at", "correction"}
     ),
     "filter": Rule("text", "trace", traces.filtered, {"at", "min_chosen"}),
     "fill-in": Rule("text", "trace", traces.fill_in, set()),

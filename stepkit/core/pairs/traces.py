@@ -6,142 +6,16 @@ model's are in every row as context, and are never labelled or given a weight.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from stepkit import schema
-from stepkit.core import stats, trace
+from stepkit.core import trace
 from stepkit.core.pairs import labelled
-from stepkit.core.pairs.choosing import Choice
-from stepkit.core.pairs.evidence import Evidence, Json
-from stepkit.core.pairs.rivals import everywhere
-from stepkit.core.pairs.rules import Duel, Reading, first_error
-from stepkit.core.rows import (
-    Advantage,
-    Origin,
-    Ranked,
-    Side,
-    Stepwise,
-    Text,
-    Unpaired,
-    Weighted,
-)
-from stepkit.errors import DataError
+from stepkit.core.pairs.case import Case
+from stepkit.core.pairs.evidence import Json
+from stepkit.core.rows import Advantage, Side, Stepwise, Text, Unpaired, Weighted
 
-AFTER_ERROR = ("keep", "mask", "cut")
-CORRECTION = "Wait, that is not right.\n"
 MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
-
-
-@dataclass(frozen=True)
-class Telling:
-    """How a trace is told.
-
-    Attributes:
-        after_error: what becomes of the labels after the first wrong step: "keep" them, "mask"
-            them, or "cut" the steps off.
-        correction: what stands between a wrong step and the one that corrects it.
-    """
-
-    after_error: str = "keep"
-    correction: str = CORRECTION
-
-
-@dataclass(frozen=True)
-class Case:
-    """One trace and how to read, choose and tell it."""
-
-    record: Json
-    reading: Reading
-    choice: Choice
-    telling: Telling
-    origin: Origin
-    dropped: Counter[str]
-
-    def evidence(self) -> Evidence:
-        return Evidence(self.record, self.reading.sampler)
-
-    def steps(self) -> tuple[list[str], list[bool]]:
-        """The steps of the trace, and which are the model's. DataError without an attempt."""
-        steps = schema.steps(self.record)
-        if not steps:
-            raise DataError('no "response": a problem without an attempt')
-        return steps, trace.assistant_steps(self.record, len(steps))
-
-
-Row = Ranked | Unpaired | Stepwise | Weighted | Text | Advantage
-Rule = Callable[[Case], Iterator[Row]]
-
-
-def ranked(case: Case) -> Iterator[Ranked]:
-    """The rivals at a prefix, the best first (TPO, Liao et al., arXiv:2410.12854).
-
-    TPO ranks whole answers of one tree; with the scopes continuation and full these are such. Of
-    equal values only the rival with the most draws is in the list, for a list has no ties. A side
-    is a right attempt where the value is above 1/2, else a wrong one.
-    """
-    choice, evidence = case.choice, case.evidence()
-    for siblings in everywhere(evidence, case.reading.backup, drawn=case.reading.drawn):
-        if choice.scope == "full" and siblings.has_others_before:
-            case.dropped["a prefix with turns of others"] += 1
-            continue
-        sides: list[Side] = []
-        nodes: list[int] = []
-        for rival in siblings.rivals:
-            if sides and sides[-1].value - rival.value <= max(choice.min_gap, 0.0):
-                case.dropped["tie" if sides[-1].value == rival.value else "under --min-gap"] += 1
-                continue
-            end = None
-            if choice.scope != "step":
-                end = next(siblings.ends(rival, rival.value > 0.5), None)
-                if end is None:
-                    case.dropped["no attempt that came to its end"] += 1
-                    continue
-            sides.append(siblings.side(rival, end))
-            nodes += rival.nodes
-        if len(sides) < 2:
-            case.dropped["fewer than two rivals"] += 1
-            continue
-        draws = tuple(map(str, nodes))
-        origin = case.origin._replace(step=siblings.step, draws=draws)
-        yield Ranked(siblings.prefix, tuple(sides), origin)
-
-
-def step_kto(case: Case) -> Iterator[Unpaired]:
-    """Each rival by itself: desirable above a value of 1/2, undesirable below (the process rows of
-    Step-KTO, Lin et al., arXiv:2501.10799; its outcome rows are ``kto``).
-
-    Their judge is a reward model; here the counts judge, or a score with --value. --min-chosen and
-    --max-rejected move the two bounds apart, and --confidence asks for that chance that the value
-    is on its side of 1/2. A side is an attempt with the outcome of its label.
-    """
-    choice, evidence = case.choice, case.evidence()
-    low = min(choice.max_rejected, 0.5)
-    for siblings in everywhere(evidence, case.reading.backup, drawn=case.reading.drawn):
-        if choice.scope == "full" and siblings.has_others_before:
-            case.dropped["a prefix with turns of others"] += 1
-            continue
-        for rival in siblings.rivals:
-            good = rival.value > 0.5
-            above = stats.probability_above_half(rival.k, rival.n)
-            if rival.value == 0.5 or (
-                rival.value < choice.min_chosen if good else rival.value > low
-            ):
-                case.dropped["neither desirable nor undesirable"] += 1
-            elif (above if good else 1 - above) < choice.confidence:
-                case.dropped["under --confidence"] += 1
-            else:
-                end = None
-                if choice.scope != "step":
-                    end = next(siblings.ends(rival, good), None)
-                    if end is None:
-                        case.dropped["no attempt that came to its end"] += 1
-                        continue
-                draws = tuple(map(str, rival.nodes))
-                origin = case.origin._replace(step=siblings.step, draws=draws)
-                yield Unpaired(siblings.prefix, siblings.side(rival, end), good, origin)
 
 
 def kto(case: Case) -> Iterator[Unpaired]:
@@ -247,33 +121,6 @@ def advantages(case: Case) -> Iterator[Advantage]:
     )
 
 
-def intervention(case: Case) -> Iterator[Weighted]:
-    """The steps before the first wrong one, and a right step in its place (InT, Yang et al.,
-    arXiv:2601.14209).
-
-    InT lets the model propose the step with the reference solution in view; here it is the best
-    rival that was drawn from the prefix. With scope step the row ends there, as theirs does; else
-    the rest of the right attempt follows.
-    """
-    for duel, chosen in _corrections(case):
-        yield _told(case, duel, [(chosen.text, 1.0)], chosen.ended)
-
-
-def self_correction(case: Case) -> Iterator[Weighted]:
-    """The wrong step, words that take it back, and the right attempt from there (S3c-Math, Yan et
-    al., arXiv:2409.01524), all of it to be imitated.
-
-    S3c-Math has a model write the words; here they are those of --correction.
-    """
-    yield from _corrected(case, 1.0)
-
-
-def masked_correction(case: Case) -> Iterator[Weighted]:
-    """The same with the wrong step masked, so that the error itself is not learnt (STeP, Chen et
-    al., arXiv:2505.20023)."""
-    yield from _corrected(case, 0.0)
-
-
 def fill_in(case: Case) -> Iterator[Text]:
     """Each step between others of a right attempt, to be filled in (MathFimer, Yan et al.,
     arXiv:2502.11684).
@@ -304,34 +151,6 @@ def _attempt(case: Case) -> Side | None:
         case.dropped["turns of others" if not all(own) else why] += 1
         return None
     return Side("".join(steps), int(right), 1, float(right), True)
-
-
-def _corrections(case: Case) -> Iterator[tuple[Duel, Side]]:
-    """At the first error: the duel, and the right side as the scope asks for it."""
-    for duel in first_error(case.evidence(), case.reading, case.dropped):
-        end = None
-        if case.choice.scope != "step":
-            end = next(duel.siblings.ends(duel.better, True), None)
-        if duel.better.value <= duel.worse.value:
-            case.dropped["tie"] += 1
-        elif end is None and case.choice.scope != "step":
-            case.dropped["no attempt that came to its end"] += 1
-        else:
-            yield duel, duel.siblings.side(duel.better, end)
-
-
-def _corrected(case: Case, weight: float) -> Iterator[Weighted]:
-    for duel, chosen in _corrections(case):
-        wrong, words = (duel.worse.text, weight), (case.telling.correction, 1.0)
-        yield _told(case, duel, [wrong, words, (chosen.text, 1.0)], chosen.ended)
-
-
-def _told(case: Case, duel: Duel, told: list[tuple[str, float]], ended: bool) -> Weighted:
-    """The steps before the duel, those of others without weight, and then ``told``."""
-    both = [(text, float(own)) for text, own in duel.siblings.before] + told
-    draws = tuple(str(node) for rival in (duel.better, duel.worse) for node in rival.nodes)
-    origin = case.origin._replace(step=duel.siblings.step, draws=draws)
-    return Weighted(tuple(text for text, _ in both), tuple(w for _, w in both), ended, origin)
 
 
 def _first_zero(labels: list[float | None]) -> int | None:
