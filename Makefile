@@ -104,7 +104,7 @@ lint: $(READY)  ## ruff and mypy
 	mypy
 
 test: $(READY)  ## the tests
-	python -m pytest
+	python -m pytest -n auto
 
 BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
 
