@@ -69,6 +69,7 @@ def test_undecided_unfinished_and_shared_attempts_are_left_out() -> None:
         "the attempt is undecided": 1,
         "the attempt was cut off": 1,
         "turns of others": 1,
+        "problems without two attempts to compare": 1,
     }
 
 

@@ -10,8 +10,10 @@ from zlib import crc32
 
 import pytest
 from pairing import Draw, Json, trace
+from test_contract import broken
 from work import ROOT, Workdir
 
+from stepkit.core.pairs.table import RULES
 from stepkit.formats.layout import BoundaryError, between_tokens
 
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
@@ -102,6 +104,23 @@ def test_a_bad_record_of_a_group_is_named(work: Workdir) -> None:
     work.write("in.jsonl", "".join(json.dumps(record) + "\n" for record in records))
     done = work.run("step-pairs", "in.jsonl", "--max-per-problem", "3")
     assert done.status == 3 and "in.jsonl:2: " in done.err and '"tree.spine"' in done.err
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_mutilated_record_is_bad_data_to_every_rule(work: Workdir, rule: str) -> None:
+    record = group()[1]
+    record["tree"]["scores"] = {"prm": {"x": [0.5] * len(record["tree"]["parent"])}}
+    record["tree"]["visits"] = [4, 5]
+    lines = broken(json.dumps(record).encode())
+    work.write("in.jsonl", lines)
+    options = ["--to", "plain", "--rule", rule, "--on-error", "skip", "in.jsonl"]
+    values = ["prm", "visits"] if "value" in RULES[rule].uses else []
+    for more in [[], *(["--value", value] for value in values)]:
+        done = work.run("step-pairs", *options, *more)
+        assert done.status == 1, done.err
+        assert "internal error" not in done.err
+    if rule == "prm":
+        assert work.run("step-pairs", *options, "--after-error", "cut").status == 1
 
 
 # ---- the damages that published pipelines did -----------------------------------------------

@@ -94,7 +94,9 @@ def pairs(
 ) -> list[Pair]:
     """The pairs of the attempts of one group, in an order that does not depend on theirs."""
     found: list[Pair] = []
-    for (chosen, mine), (rejected, theirs) in rule(_merged(read), choice):
+    duels = list(rule(_merged(read), choice))
+    dropped["problems without two attempts to compare"] += not duels
+    for (chosen, mine), (rejected, theirs) in duels:
         if why := refusal(chosen, rejected, choice):
             dropped[why] += 1
             continue

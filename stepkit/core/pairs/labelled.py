@@ -28,18 +28,19 @@ def wrong(evidence: Evidence, dropped: Counter[str]) -> bool:
 def first_error(evidence: Evidence, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
     name, entry = label(evidence.record, at, ("first", "hard"))
-    first = entry.get("first")
-    if first is None:
-        dropped["first error unknown"] += 1
-        return None
-    if type(first) is not int or not -1 <= first < len(evidence.steps):
-        raise DataError(
-            f"expected a step (0 .. {len(evidence.steps) - 1}), -1 or null", f"labels.{name}.first"
-        )
-    if first == -1:
-        dropped["no error"] += 1
+    first = first_of(name, entry, len(evidence.steps))
+    if first is None or first == -1:
+        dropped["first error unknown" if first is None else "no error"] += 1
         return None
     return first if evidence.own[first] else None
+
+
+def first_of(name: str, entry: Json, steps: int) -> int | None:
+    """The ``first`` of a label: a step, -1 for none, None for unknown."""
+    first = entry.get("first")
+    if first is not None and (type(first) is not int or not -1 <= first < steps):
+        raise DataError(f"expected a step (0 .. {steps - 1}), -1 or null", f"labels.{name}.first")
+    return first
 
 
 def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> tuple[str, Json]:
@@ -66,9 +67,9 @@ def verdict(record: Json) -> tuple[bool | None, bool]:
 
     An attempt of which nothing says how it ended is taken to be whole.
     """
-    tree, finish = record.get("tree"), ""
+    tree, finish = schema.check_tree(record), ""
     outcome = schema.correct_of(record)
-    if isinstance(tree, dict) and tree.get("spine"):
+    if tree and tree.get("spine"):
         found, finish = trace.verdict(record, tree)
         outcome = found if outcome is None else outcome
     sample = record.get("sample")

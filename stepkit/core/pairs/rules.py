@@ -214,10 +214,12 @@ def descent(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iter
     while evidence.steps_at.get(place):
         siblings = at(evidence, place, step, reading.backup, drawn=False)
         if not siblings.rivals:
-            dropped["fewer than two rivals"] += 1
+            dropped["no decided draw"] += 1
             return
         if len(siblings.rivals) > 1:
             yield Duel(siblings, siblings.best, siblings.worst)
+        else:
+            dropped["fewer than two rivals"] += 1
         place, step = siblings.best.places[0], step + 1
 
 

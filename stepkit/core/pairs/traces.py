@@ -32,11 +32,8 @@ def filtered(case: Case) -> Iterator[Text]:
     Without a label this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
     filtering by step, which leaves out attempts that came out right by luck.
     """
-    side = _attempt(case)
+    side = _right_attempt(case)
     if side is None:
-        return
-    if side.k == 0:
-        case.dropped["the attempt is wrong"] += 1
         return
     if case.reading.at is not None:
         steps, own = case.steps()
@@ -62,7 +59,8 @@ def prm(case: Case) -> Iterator[Stepwise]:
     labels = [value if mine else None for value, mine in zip(x, own, strict=True)]
     if case.telling.after_error != "keep":
         entry = case.record["labels"][name]
-        first = entry["first"] if "first" in entry else _first_zero(labels)
+        known = "first" in entry
+        first = labelled.first_of(name, entry, len(steps)) if known else _first_zero(labels)
         if first is None:
             case.dropped["first error unknown"] += 1
             return
@@ -129,9 +127,8 @@ def fill_in(case: Case) -> Iterator[Text]:
     <|fim_prefix|> where you want it with --prompt. MathFimer's expansion of other traces with such
     a model is a run of the model, not of this rule.
     """
-    side = _attempt(case)
-    if side is None or side.k == 0:
-        case.dropped["the attempt is wrong"] += side is not None
+    side = _right_attempt(case)
+    if side is None:
         return
     steps, own = case.steps()
     for step in range(1, len(steps) - 1):
@@ -140,6 +137,14 @@ def fill_in(case: Case) -> Iterator[Text]:
             one = side._replace(text=steps[step], ended=True)
             origin = case.origin._replace(step=step)
             yield Text(f"{before}{SUFFIX}{after}{MIDDLE}", one, origin)
+
+
+def _right_attempt(case: Case) -> Side | None:
+    side = _attempt(case)
+    if side and side.k == 0:
+        case.dropped["the attempt is wrong"] += 1
+        return None
+    return side
 
 
 def _attempt(case: Case) -> Side | None:
