@@ -128,7 +128,7 @@ def main(
         judge_again(streams, jobs)
         return
     if model.model is None:
-        raise UsageError("give -m FILE, the model that draws")
+        raise UsageError("missing option '-m' / '--model' (see step-rollout --help)")
     name, chosen_options = chosen(method, sampling)
     for option in ("temperature", "top_p", "min_p"):
         if not isfinite(sampling[option]):
