@@ -329,6 +329,16 @@ def test_rejects_and_the_rest_is_used(work: Workdir) -> None:
         ((*BASE, "--resume"), "--resume"),
         ((*BASE, "-T", "nan"), "--temperature"),
         ((*BASE, "--method", "magic"), "magic"),
+        ((*BASE, "--until", "never"), "first-success"),
+        ((*BASE, "--until", "wilson:width=1"), "half"),
+        ((*BASE, "--until", "hard:value=2"), "between 0 and 1"),
+        ((*BASE, "--until", "hard", "-k", "3"), "-k"),
+        ((*BASE, "--method", "bisect", "--until", "wilson"), "posterior"),
+        ((*BASE, "--until", "hard", "--budget", "draws=9"), "--budget"),
+        ((*BASE, "--budget", "draws=9", "--dry-run"), "--dry-run"),
+        ((*BASE, "--method", "bisect", "--searches", "3"), "--searches"),
+        ((*BASE, "--method", "omega", "--by", "regex:pattern=("), "--by"),
+        (("--method", "chain"), "-m"),
     ],
 )
 def test_usage_errors_come_before_any_input(

@@ -197,3 +197,12 @@ def test_a_rule_goes_on_where_the_same_one_stopped() -> None:
     assert stopping.continues(longer, "first-success:most=8")
     assert not stopping.continues("wilson:half=0.1,z=1.96,most=9", "wilson:half=0.2,z=1.96,most=9")
     assert not stopping.continues("first-success:most=9", "progress:odds=3,error=0.05,most=64")
+
+
+def test_a_value_is_not_known_because_the_first_draws_agree() -> None:
+    """Adversarial case 17: Wald's interval has no width when all of ten are right, and VinePPO's
+    rule stops there; Wilson's has."""
+    stops = stopping.stops("wilson:half=0.1,z=1.96,most=1000")
+    for n in range(1, 11):
+        assert not stops(n, n) and not stops(0, n)
+    assert stops(40, 40) and stops(0, 40)

@@ -195,3 +195,9 @@ def test_a_search_does_not_depend_on_what_else_is_random() -> None:
     random.seed(2)
     two, _ = Curve(CHANCES).searched("chain", 3, until=FIRST)
     assert one == two
+
+
+def test_a_trace_of_very_many_steps_is_no_deep_recursion() -> None:
+    curve = Curve([1.0] * 3000)
+    fields, engine = curve.searched("bisect", draws=2)
+    assert len(engine.seen) < 40 and len(fields["tree"]["spine"]) == 3000

@@ -7,6 +7,7 @@ from math import isnan
 import pytest
 
 from stepkit.core import tree as trees
+from stepkit.errors import DataError
 from stepkit.schema import TREE_COLUMNS, check_tree
 
 SAMPLER = {"id": "aa", "purpose": "value", "model": "m"}
@@ -124,3 +125,33 @@ def test_plant_lays_trees_end_to_end() -> None:
     assert forest.outcome[2] == 1.0 and all(isnan(x) for x in forest.outcome[3:])
     assert list(forest.draw) == [-1, -1, 0, 1, 2, -1, -1, -1]
     assert list(trees.plant([]).offsets) == [0]
+
+
+def test_every_sampler_notes_its_own_rule() -> None:
+    tree = trees.from_steps(["a"])
+    for by, text in ((1, "wilson:half=0.1,most=9"), (0, "first-success:most=4 -> lost")):
+        trees.set_rule(tree, 0, by, text)
+    assert tree["rule"][0] == "first-success:most=4 -> lost; @1 wilson:half=0.1,most=9"
+    assert trees.rule_at(tree, 0, 0) == "first-success:most=4"  # without what was decided
+    assert trees.rule_at(tree, 0, 1) == "wilson:half=0.1,most=9"
+    assert trees.rule_at(tree, 0, 2) == trees.rule_at(tree, 1, 0) == ""
+    trees.set_rule(tree, 0, 0, "mixed")
+    trees.set_rule(tree, 0, 1, "")
+    assert tree["rule"] == ["mixed", ""]
+    assert trees.rule_at({"parent": [-1]}, 0, 0) == ""  # an older tree has no such column
+
+
+def test_tokens_are_kept_for_every_node_or_known_to_be_missing() -> None:
+    tree = trees.from_steps(["a"])
+    trees.sampler_index(tree, SAMPLER)
+    drawn(tree, 0, 0, tokens=2)  # drawn before anyone asked
+    trees.keep(tree, "ids")
+    drawn(tree, 0, 1, tokens=3, ids=(7, 8, 9))
+    drawn(tree, 0, 2, tokens=1, ids=None)
+    drawn(tree, 1, 0, tokens=2, ids=(5,))  # a text that its tokens do not give back
+    trees.keep(tree, "ids")
+    assert tree["ids"] == [-1, -1, 7, 8, 9, -1, -1, -1]
+    assert trees.kept(tree, "ids") == [[], [], [-1, -1], [7, 8, 9], [-1], [-1, -1]]
+    assert trees.kept(tree, "token_logprob") is None
+    with pytest.raises(DataError, match=r"tree\.ids"):
+        trees.kept({**tree, "ids": [1]}, "ids")

@@ -47,7 +47,7 @@ class Growth:
     """A record's tree with what is needed to draw from its nodes.
 
     Attributes:
-        tree: as in core/tree.py; ``steps`` is its spine's text.
+        tree: as in core/tree.py.
         by: index of the sampler in ``tree["samplers"]``.
         rule: how steps are cut.
         draws, tokens: what this run has asked for, held already or not, so that a search that is
@@ -70,9 +70,7 @@ class Growth:
         self.draws = self.tokens = self.new = 0
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
-        self._prompt = len(prefixes[0])
         self._given = {ROOT: ""}
-        self._depth = {ROOT: 0}
         self._ids = trees.kept(tree, "ids")
         self._held: dict[Place, int] = {}
         self._cuts: dict[tuple[int, int], int] = {}
@@ -97,14 +95,19 @@ class Growth:
     def given(self, node: int) -> str:
         """The text of the attempt up to and with ``node``."""
         if node not in self._given:
-            self._given[node] = self.given(self.tree["parent"][node]) + self.tree["text"][node]
+            above, parts = node, []
+            while above not in self._given:
+                parts.append(self.tree["text"][above])
+                above = self.tree["parent"][above]
+            self._given[node] = self._given[above] + "".join(reversed(parts))
         return self._given[node]
 
     def depth(self, node: int) -> int:
         """How many steps lead to ``node``."""
-        if node not in self._depth:
-            self._depth[node] = self.depth(self.tree["parent"][node]) + 1
-        return self._depth[node]
+        above, count = node, 0
+        while above != ROOT:
+            above, count = self.tree["parent"][above], count + 1
+        return count
 
     def prefix(self, node: int) -> Ids:
         """The token ids up to and with ``node``, the prompt's first."""
