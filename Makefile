@@ -106,17 +106,17 @@ lint: $(READY)  ## ruff and mypy
 test: $(READY)  ## the tests
 	python -m pytest -n auto
 
-BENCHES := $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
+BENCHES ?= $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
 
-bench: $(READY)  ## measure what the manuals claim, into tests/bench/RESULTS.md (an hour)
-	@mkdir -p build
-	@{ echo "# Measured"; echo; echo "By make bench on commit $$(git rev-parse --short HEAD)," \
-	  "$$(nproc) cores of$$(sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)."; } > build/results.md
+bench: $(READY)  ## measure what the manuals claim, into tests/bench/results (BENCHES="engine ...")
+	@mkdir -p build tests/bench/results
 	@for name in $(BENCHES); do \
 	  echo "tests/bench/$$name.py"; \
-	  { printf '\n## %s\n\n```text\n' $$name; python tests/bench/$$name.py; echo '```'; } >> build/results.md; \
+	  { echo "make bench BENCHES=$$name, on commit $$(git describe --always --dirty --exclude '*')," \
+	    "$$(nproc) cores of$$(sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)"; \
+	    echo; python tests/bench/$$name.py; } > build/$$name.txt; \
+	  mv build/$$name.txt tests/bench/results/$$name.txt; \
 	done
-	@mv build/results.md tests/bench/RESULTS.md
 
 golden: $(READY)  ## rewrite the golden cases; review them with git diff
 	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py
