@@ -13,11 +13,14 @@ from simulated import Rule, RuleEngine, outcomes_at, run
 from stepkit.errors import DataError, FailedError, StepkitError
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
 from stepkit.model.recorded import RecordedEngine, from_json, to_json
+from stepkit.model.several import Several
 from stepkit.search.chain import start
 from stepkit.search.methods import Setup
 from stepkit.search.sample import flagged_step, sample
 from stepkit.search.scheduler import Attempt, Judge, Judged, Strategy
-from stepkit.search.score import likelihood, token_logit
+from stepkit.search.scorers import together
+from stepkit.search.scorers.likelihood import Likelihood
+from stepkit.search.scorers.token_logit import TokenLogit
 
 
 class NumberedSampler:
@@ -256,6 +259,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
         candidates=(10, 11),
         layout=lambda problem, steps: ((1, 2, 99, 3, 99), [2, 4]),
         score=lambda logits: 1 / (1 + math.exp(logits[1] - logits[0])),
+        profile=SimpleNamespace(of="validity"),
     )
     seen: list[Request] = []
 
@@ -263,20 +267,61 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
         seen.append(request)
         return Readout(((math.log(3.0), 0.0), (0.0, 0.0)))
 
-    ((scores, total),) = run(RuleEngine(rule), [token_logit(reader, "p", ["x", "y"])])
-    assert scores == pytest.approx([0.75, 0.5]) and total is None
+    scorer = TokenLogit(reader, {})
+    (scored,) = run(RuleEngine(rule), [scorer.score({"problem": "p"}, ["x", "y"])])
+    assert scored.x == pytest.approx([0.75, 0.5]) and scored.total is None
     assert isinstance(seen[0], Read) and seen[0].positions == (2, 4)
 
 
 def test_likelihood_averages_the_tokens_that_begin_in_a_step() -> None:
     # tokens of the response end at bytes 1, 3, 4: the second begins in step 0 and ends in step 1
-    prefixes: Any = SimpleNamespace(ends=lambda ids: [1, 3, 4])
-    rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
-    (((means, total), tokens),) = run(
-        RuleEngine(rule), [likelihood(prefixes, (1, 2), (3, 4, 5), ["ab", "c", "d"])]
+    prefixes: Any = SimpleNamespace(
+        ends=lambda ids: [1, 3, 4], prompt=lambda data: (1, 2), response=lambda data: (3, 4, 5)
     )
-    assert means == [-2.0, None, -5.0] and total == -3.0
-    assert tokens == ([1, 2, 1], [-1.0, -3.0, -5.0])
+    rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
+    scorer = Likelihood(prefixes, {}, keep_tokens=True)
+    (scored,) = run(RuleEngine(rule), [scorer.score({"problem": "p"}, ["ab", "c", "d"])])
+    assert scored.x == [-2.0, None, -5.0] and scored.total == -3.0
+    assert scored.more == {"token_bytes": [1, 2, 1], "token_logprob": [-1.0, -3.0, -5.0]}
+
+
+def test_generators_together_ask_at_once_and_get_their_own_answers() -> None:
+    asked: list[int] = []
+
+    def asking(*rounds: int) -> Any:
+        got = []
+        for count in rounds:
+            got.append((yield [f"{rounds}"] * count))
+        return got
+
+    both = together([asking(1, 2), asking(), asking(3)])
+    answers = None
+    while True:
+        try:
+            asks = both.send(answers)  # type: ignore[arg-type]
+        except StopIteration as end:
+            first, none, third = end.value
+            break
+        asked.append(len(asks))
+        answers = list(enumerate(asks))
+    assert asked == [4, 2] and none == []
+    assert first == [[(0, "(1, 2)")], [(0, "(1, 2)"), (1, "(1, 2)")]]
+    assert third == [[(1, "(3,)"), (2, "(3,)"), (3, "(3,)")]]
+
+
+def test_several_models_answer_what_names_them_and_equal_keys_apart() -> None:
+    def rule(name: str) -> Rule:
+        return lambda _: Drawn(name, "stop", 1, (1,), 0.0)
+
+    engine = Several({"": RuleEngine(rule("policy")), "prm": RuleEngine(rule("verifier"))})
+
+    def strategy() -> Strategy:
+        draws = [Draw("k", (1,), 0, Sampling(), model=name) for name in ("", "prm", "")]
+        return [drawn.text for drawn in (yield draws)]
+
+    shelf = Shelf()
+    (texts,) = run(RecordedEngine(engine, shelf), [strategy()])
+    assert texts == ["policy", "verifier", "policy"] and len(shelf) == 2
 
 
 def label(first: Any) -> dict[str, Any]:

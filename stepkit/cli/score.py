@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,8 +12,8 @@ from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
-    from stepkit.model.engine import Engine
     from stepkit.search.scheduler import Strategy
+    from stepkit.search.scorers import Scored, Scorer
 
 PROFILE = ("marker", "positive", "negative", "step")
 """Options that describe a PRM; without --prm they have no effect and are refused."""
@@ -94,106 +92,24 @@ def main(
         raise UsageError("--prompt and --template exclude each other")
     if keep_tokens and (policy is None or server.urls):
         raise UsageError("--keep-tokens goes with -m")
+    from stepkit.cli import scorers
     from stepkit.cli.session import Work, run_strategies
 
     if likely:
-        scoring = _likelihood(policy, model, server, form, streams, keep_tokens)
+        scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
-        scoring = _token_logit(model, {**profile, "prompt": prompt}, streams)
+        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams)
     key = name or ("logprob" if likely else "prm")
-
-    def write(record: Record, result: Any) -> list[Record]:
-        return [_scored(record, key, scoring.about, result)]
-
-    work = Work(streams, scoring.open, scoring.strategy, write)
-    run_strategies(work, {"scorer": key, **scoring.about["meta"], **scoring.build})
-
-
-@dataclass(frozen=True)
-class _Scoring:
-    """The engine that is read, what decides its rounding, a strategy, and what its scores are."""
-
-    open: Callable[[], Engine]
-    build: dict[str, object]
-    strategy: Callable[[Record], Strategy]
-    about: dict[str, Any]
-
-
-def _token_logit(
-    options: options.ModelOptions, given: dict[str, str | None], streams: run.Streams
-) -> _Scoring:
-    from dataclasses import asdict
-    from functools import partial
-
-    from stepkit import schema
-    from stepkit.model.layout import choose
-    from stepkit.model.llama import model_name
-    from stepkit.model.opening import open_engine, open_model
-    from stepkit.model.profiles import Reader, profile_of
-    from stepkit.search.score import token_logit
-
-    assert options.model is not None
-    model = open_model(options.model, options, "--prm")
-    layout = choose(model, options, 0)
-    streams.note(str(layout))
-    profile = profile_of(model, given)
-    reader = Reader(model, profile)
+    scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
-        steps = _steps(record)
-        x, total = yield from token_logit(reader, schema.problem_text(record.data), steps)
-        return x, total, {}
+        return scorer.score(record.data, _steps(record))
 
-    meta = {
-        "model": model.fingerprint,
-        "name": model_name(options.model),
-        "profile": asdict(profile),
-        **({} if layout.exact else {"layout": "fast"}),
-    }
-    about = {"of": profile.of, "by": "scorer", "meta": meta}
-    return _Scoring(partial(open_engine, model, layout), model.build, strategy, about)
+    def write(record: Record, result: Scored) -> list[Record]:
+        return [_with_scores(record, key, scorer, result)]
 
-
-def _likelihood(
-    policy: str | None,
-    options: options.ModelOptions,
-    server: options.ServerOptions,
-    form: dict[str, str | None],
-    streams: run.Streams,
-    keep_tokens: bool,
-) -> _Scoring:
-    from stepkit.core.tokens import LOGPROBS, SIZES
-    from stepkit.model.opening import Form, local_backend
-    from stepkit.search.score import likelihood
-
-    if server.urls:
-        from stepkit.model.serving import server_backend
-
-        backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
-    else:
-        assert policy is not None
-        backend = local_backend(policy, options, Form(**form), 0)
-    streams.note(backend.about)
-    prefixes, identity = backend.prefixes, backend.identity
-
-    def strategy(record: Record) -> Strategy:
-        steps = _steps(record)
-        prompt, response = prefixes.prompt(record.data), prefixes.response(record.data)
-        (x, total), tokens = yield from likelihood(prefixes, prompt, response, steps)
-        kept = {SIZES: tokens.size, LOGPROBS: tokens.logprob} if keep_tokens else {}
-        return x, total, kept
-
-    meta = {
-        "model": identity.model,
-        "name": identity.name,
-        **({"server": identity.server} if identity.server else {}),
-        "prompt": prefixes.prompter.identity,
-        "system": prefixes.prompter.system,
-        "unit": "nats per token",
-        **({} if backend.exact else {"layout": "fast"}),
-    }
-    about = {"of": "confidence", "by": "scorer", "meta": meta}
-    return _Scoring(backend.open, backend.build, strategy, about)
+    work = Work(streams, scoring.open, strategy, write)
+    run_strategies(work, {"scorer": key, **scorer.meta, **scoring.build})
 
 
 def _steps(record: Record) -> list[str]:
@@ -205,13 +121,12 @@ def _steps(record: Record) -> list[str]:
     return steps
 
 
-def _scored(record: Record, key: str, about: dict[str, Any], result: Any) -> Record:
+def _with_scores(record: Record, key: str, scorer: Scorer, scored: Scored) -> Record:
     from stepkit import schema
 
-    steps, total, tokens = result
-    scores = {"of": about["of"], "by": about["by"], "x": steps}
-    if total is not None:
-        scores["total"] = total
-    record.merge("scores", {key: {**scores, **tokens, "meta": about["meta"]}})
+    entry: dict[str, Any] = {"of": scorer.of, "by": "scorer", "x": scored.x}
+    if scored.total is not None:
+        entry["total"] = scored.total
+    record.merge("scores", {key: {**entry, **scored.more, "meta": scorer.meta}})
     record.set(schema.VERSION_KEY, schema.VERSION)
     return record

@@ -63,6 +63,7 @@ class Draw:
         key: the draw's identity: equal keys are one draw.
         until: asked with the text so far after every token; once it is true the rest is not
             wanted. An engine that cannot ask goes on: who asked cuts the text anyway.
+        model: which model is asked, where a command runs several (several.py).
     """
 
     key: str
@@ -70,6 +71,7 @@ class Draw:
     seed: int
     sampling: Sampling
     until: Callable[[str], bool] | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,14 @@ class Read:
         candidates: token ids whose logits are wanted at each position. When empty, the
             log-probability of the token that follows each position is given (so no position may
             be the last).
+        model: which model is asked, where a command runs several (several.py).
     """
 
     key: str
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     candidates: tuple[int, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)

@@ -41,13 +41,14 @@ class RecordedEngine:
         return len(self._known) + sum(len(requests) for requests in self._waiting.values())
 
     def submit(self, request: Request) -> None:
-        result = self._recall(request.key)
+        key = identity(request)
+        result = self._recall(key)
         if result is not None:
             self._known.append(Finished(request, result))
-        elif request.key in self._waiting:
-            self._waiting[request.key].append(request)
+        elif key in self._waiting:
+            self._waiting[key].append(request)
         else:
-            self._waiting[request.key] = [request]
+            self._waiting[key] = [request]
             self._engine.submit(request)
 
     def step(self) -> list[Finished]:
@@ -56,10 +57,11 @@ class RecordedEngine:
         if finished:
             return finished
         for done in self._engine.step():
+            key = identity(done.request)
             if isinstance(done.result, (Drawn, Readout)):
-                self._journal.put(done.request.key, to_json(done.result))
-                self._remember(done.request.key, done.result)
-            for request in self._waiting.pop(done.request.key):
+                self._journal.put(key, to_json(done.result))
+                self._remember(key, done.result)
+            for request in self._waiting.pop(key):
                 finished.append(Finished(request, done.result))
         return finished
 
@@ -76,6 +78,11 @@ class RecordedEngine:
         self._recent[key] = result
         if len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
+
+
+def identity(request: Request) -> str:
+    """What makes two requests one: their key, and the model where there are several."""
+    return f"{request.model}/{request.key}" if request.model else request.key
 
 
 def to_json(result: Result) -> dict[str, Any]:

@@ -76,8 +76,8 @@ class Turn:
     spent: tuple[int, int]
 
 
-Ask = Attempt | Judge | Read | Turn
-Answer = Attempted | Judged | Readout | list[int] | None
+Ask = Attempt | Draw | Judge | Read | Turn
+Answer = Attempted | Drawn | Judged | Readout | list[int] | None
 Allot = Callable[[Sequence[Turn]], list[list[int] | None]]
 Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
 
@@ -227,7 +227,7 @@ class Scheduler(Generic[Ticket]):
     def _result(self, place: _Place, ask: Ask, result: Drawn | Readout) -> None:
         if isinstance(ask, Attempt) and isinstance(result, Drawn):
             self._judge(place, result, ask.given + result.text, ask.answer)
-        elif isinstance(result, Readout):
+        else:
             self._settle(place, result)
 
     def _judge(self, place: _Place, drawn: Drawn | None, text: str, answer: str | None) -> None:
