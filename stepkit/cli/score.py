@@ -103,7 +103,7 @@ def main(
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
-        return scorer.score(record.data, _steps(record))
+        return (yield from scorer.score(record.data, _steps(record)))
 
     def write(record: Record, result: Scored) -> list[Record]:
         return [_with_scores(record, key, scorer, result)]
