@@ -201,6 +201,8 @@ def check(output: str, journal: str | None, resume: bool) -> None:
         return
     if os.path.realpath(path) == os.path.realpath(output):
         raise UsageError(f"--journal {path}: is also the output")
+    if os.path.exists(path):
+        os.close(open_locked(path))  # a run that is alive is no interrupted one
     if not resume and (found := _entries(path)):
         raise UsageError(_unfinished(path, found))
 

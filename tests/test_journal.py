@@ -55,6 +55,21 @@ def test_resumed_equals_uninterrupted(work: Workdir, whole: bytes, signum: int, 
     assert work.names() == ["a", "in.jsonl", "whole"]
 
 
+def test_a_second_run_beside_a_living_one_is_told_so(work: Workdir) -> None:
+    work.write("in.jsonl", problems())
+    process = work.start("session", "in.jsonl", "-o", "a", "--pause", "0.05")
+    journal = work.path / "a.journal"
+    deadline = time.monotonic() + 10
+    while not journal.exists() or journal.read_bytes().count(b"\n") <= 3:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.001)
+    for more in ((), ("--resume",)):
+        done = work.run("session", "in.jsonl", "-o", "a", *more)
+        assert done.status == 2 and "another run is writing it" in done.err
+    process.communicate()
+    assert process.returncode == 0 and work.names() == ["a", "in.jsonl"]
+
+
 @pytest.mark.parametrize("cut", [1, 5, 30])
 def test_a_torn_last_line_is_drawn_again(work: Workdir, whole: bytes, cut: int) -> None:
     interrupted(work)
