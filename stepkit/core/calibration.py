@@ -141,8 +141,8 @@ def _isotonic(scores: Array, right: Array) -> Parameters:
             pooled[0] = (pooled[0] * pooled[1] + mean * weight) / (pooled[1] + weight)
             pooled[1] += weight
             pooled[3] = last
-    knots = [(end, block[0]) for block in blocks for end in dict.fromkeys(block[2:])]
-    return {"scores": [knot[0] for knot in knots], "values": [knot[1] for knot in knots]}
+    knots = [(float(end), float(block[0])) for block in blocks for end in dict.fromkeys(block[2:])]
+    return {"scores": [end for end, _ in knots], "values": [value for _, value in knots]}
 
 
 class Threshold(NamedTuple):

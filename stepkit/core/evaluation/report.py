@@ -101,9 +101,8 @@ def report(
 
     Raises DataError when nothing can be measured, UsageError for a name that is not there.
     """
-    numbers: dict[str, int] = {}
-    for one in attempts:
-        numbers.setdefault(one.group, len(numbers))
+    # sorted, so that the order of the records does not change an interval
+    numbers = {name: i for i, name in enumerate(sorted({one.group for one in attempts}))}
     measures: dict[Key, Measure] = {}
     rows: list[Json] = []
     for part in _slices(attempts, numbers, options.by_file):
@@ -122,8 +121,9 @@ def _slices(attempts: Sequence[Attempt], numbers: dict[str, int], by_file: bool)
         for part in dict.fromkeys((one.part, "")):
             parts.setdefault((file, part), {}).setdefault(one.group, []).append(one)
     for (file, part), groups in sorted(parts.items(), key=lambda item: (item[0][1] == "",)):
-        members = np.array([numbers[name] for name in groups])
-        yield Slice(file, part, members, list(groups.values()))
+        members = sorted(groups, key=numbers.__getitem__)
+        order = np.array([numbers[name] for name in members])
+        yield Slice(file, part, order, [groups[name] for name in members])
 
 
 def _about(part: Slice, options: Options) -> Json:
@@ -164,7 +164,10 @@ def _curves(part: Slice, options: Options, same: Callable[[str, str], bool]) -> 
     ks = options.ks or _powers(min(len(one.right) for one in groups))
     found: dict[Key, Measure] = {}
     for key in _wanted(groups, options, ks):
-        curve = choosing.curve(groups, key.measure, key.score, key.aggregate, key.k)
+        try:
+            curve = choosing.curve(groups, key.measure, key.score, key.aggregate, key.k)
+        except ValueError as error:
+            raise DataError(str(error)) from None
         count = int((~np.isnan(curve.values)).sum())
         if not count:
             continue
