@@ -397,7 +397,7 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
         (["--apply", "m", "--score", "prm"], "--score has no effect with --apply"),
         (["--over", "tokens"], "--over has no effect without --plot"),
         (["--gold", "label:2"], 'expected NAME, or FIELD:0 or FIELD:1, as in "label:0"'),
-        (["--curves", "best,worst"], "'worst' is none of pass, best, majority, weighted"),
+        (["--curves", "best,worst"], "'worst' is none of pass, majority, best, weighted"),
         (["--k", "0"], "expected numbers from 1"),
         (["--against", "nobody"], "--against nobody: there is majority, min, prm, single"),
         (["--protocol", "prmbench", "--label", "a", "--score", "b"], "--score has no effect"),
@@ -440,9 +440,9 @@ def test_the_table(work: Workdir) -> None:
         "2 problems, 3 attempts each; 1 without a verdict, counted as wrong\n"
         "percent\n"
         "one of 2 right                                83.3\n"
+        "majority of 2                                 58.3\n"
         "best of 2, by prm min                         50.0\n"
         "weighted vote of 2, by prm min                50.0\n"
-        "majority of 2                                 58.3\n"
         "AUC of attempts within problems, by prm min   50.0\n"
     )
 

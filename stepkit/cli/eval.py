@@ -14,7 +14,7 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.core.evaluation.reading import Gold
 
-CURVES = ("pass", "best", "majority", "weighted")
+CURVES = ("pass", "majority", "best", "weighted")
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
@@ -49,7 +49,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     "--curves",
     metavar="LIST",
     callback=_listed,
-    help="Of pass, best, majority and weighted, with commas (default: what the records allow).",
+    help="Of pass, majority, best and weighted, with commas (default: what the records allow).",
 )
 @click.option(
     "--k",

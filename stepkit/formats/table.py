@@ -41,9 +41,9 @@ def table(rows: Sequence[Json], resamples: int) -> str:
     lines.append(f"percent, with 95 % intervals by {resamples} resamples of problems")
     if not resamples:
         lines[-1] = "percent"
-    against = list(dict.fromkeys(row["against"] for row in rows if "against" in row))
+    against = list(dict.fromkeys(row["against"] for row in _told(rows) if "against" in row))
     cells = [["", "", "", *(f"against {name}" for name in against)]]
-    for row in (row for row in rows if row["measure"] != "data"):
+    for row in _told(rows):
         if "against" in row:
             cells[-1][3 + against.index(row["against"])] = _number(row, "+5.1f", "+.1f")
         else:
@@ -59,6 +59,17 @@ def table(rows: Sequence[Json], resamples: int) -> str:
     if not against:
         lines.remove("")
     return "\n".join(lines) + "\n"
+
+
+def _told(rows: Sequence[Json]) -> list[Json]:
+    """Rows but of the data, and of other choices among one attempt where that is there itself."""
+    single = any(row["measure"] == "pass" and row.get("k") == 1 for row in rows)
+    return [
+        row
+        for row in rows
+        if row["measure"] != "data"
+        and not (single and row.get("k") == 1 and row["measure"] != "pass")
+    ]
 
 
 def _head(row: Json) -> str:

@@ -15,7 +15,7 @@ from stepkit.seeds import seed as seeded
 
 Array = np.ndarray[Any, Any]
 
-CURVES = ("pass", "best", "majority", "weighted")
+CURVES = ("pass", "majority", "best", "weighted")
 UNDECIDED = ("wrong", "apart")
 
 

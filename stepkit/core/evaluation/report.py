@@ -163,7 +163,7 @@ def _curves(part: Slice, options: Options, same: Callable[[str, str], bool]) -> 
     groups = [one for one in groups if one.right]
     ks = options.ks or _powers(min(len(one.right) for one in groups))
     found: dict[Key, Measure] = {}
-    for key in _wanted(groups, options, ks):
+    for key in dict.fromkeys(_wanted(groups, options, ks)):
         try:
             curve = choosing.curve(groups, key.measure, key.score, key.aggregate, key.k)
         except ValueError as error:
@@ -192,20 +192,19 @@ def _powers(most: int) -> tuple[int, ...]:
 def _wanted(groups: Sequence[Group], options: Options, ks: Sequence[int]) -> Iterator[Key]:
     """Curves to compute: those to show, and pass@1 and the majority to compare with."""
     attempts = [one for group in groups for one in group.attempts]
-    answered = any(one.final is not None for one in attempts)
+    answered = bool(options.curves) or any(one.final is not None for one in attempts)
     names = options.curves or CURVES
-    yield from (Key("pass", k=k) for k in dict.fromkeys((1, *(ks if "pass" in names else ()))))
+    yield Key("pass", k=1)
     for name in names:
+        if name == "pass" or (name == "majority" and answered):
+            yield from (Key(name, k=k) for k in ks)
+            continue
         for score in attempts[0].scores if name in ("best", "weighted") else ():
             for how in options.aggregates:
                 votes = all(one.scores[score].weight[how] is not None for one in attempts)
                 if name == "best" or options.curves or (votes and answered):
                     yield from (Key(name, score=score, aggregate=how, k=k) for k in ks)
-    if (
-        "majority" in options.curves
-        or MAJORITY in options.against
-        or (not options.curves and answered)
-    ):
+    if MAJORITY in options.against:
         yield from (Key("majority", k=k) for k in ks)
 
 
@@ -405,10 +404,10 @@ def _filled(row: Json, value: float, low: float, high: float) -> Json:
 
 
 def _base(key: Key, name: str, measures: dict[Key, Measure], options: Options) -> Key:
-    """What ``key`` is compared with."""
-    if name == SINGLE and key.k:
+    """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
+    if name == SINGLE and key.k > 1:
         return Key("pass", key.file, key.part, k=1)
-    if name == MAJORITY and key.k:
+    if name == MAJORITY and key.k > 1:
         return Key("majority", key.file, key.part, k=key.k)
     if name in options.aggregates and key.aggregate:
         return key._replace(aggregate=name)
