@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from stepkit import schema
 from stepkit.cli.maps import read_map
 from stepkit.core.evaluation import reading
+from stepkit.core.evaluation.plan import Options
 from stepkit.core.evaluation.reading import Attempt, Gold, Wanted
-from stepkit.core.evaluation.report import Options, report
+from stepkit.core.evaluation.report import report
 from stepkit.errors import DataError, UsageError
 from stepkit.jsonl import Record, encode
 from stepkit.run import STANDARD, Streams, each, whole

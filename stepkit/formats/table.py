@@ -75,11 +75,12 @@ def _told(rows: Sequence[Json]) -> list[Json]:
 def _head(row: Json) -> str:
     few, most = row["fewest"], row["most"]
     each = f"{few}" if few == most else f"{few} to {most}"
+    attempts = "attempt" if most == 1 else "attempts"
     where = _where(row)
     left = row.get("undecided", 0)
     how = {"wrong": "counted as wrong", "apart": "left out"}.get(row.get("undecided_are", ""), "")
     undecided = f"; {left} without a verdict, {how}" if left else ""
-    return f"{where}{row['problems']} problems, {each} attempts each{undecided}"
+    return f"{where}{row['problems']} problems, {each} {attempts} each{undecided}"
 
 
 def _where(row: Json) -> str:

@@ -1,19 +1,26 @@
-"""The curves of one set of problems: each problem's expectation, at each number of attempts."""
+"""The curves of a set of problems: each problem's expectation, at each number of attempts.
+
+What step-rerank would choose, and the AUC of what it would choose by.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepkit.core import curves, selection
 from stepkit.core.curves import Estimate
+from stepkit.core.evaluation import bootstrap, stepwise
+from stepkit.core.evaluation.plan import MAJORITY, Key, Measure, Options, Slice
 from stepkit.core.evaluation.reading import Attempt, votes
 from stepkit.core.evaluation.stepwise import Steps
+from stepkit.errors import DataError
 from stepkit.seeds import seed as seeded
 
 Array = np.ndarray[Any, Any]
+Json = dict[str, Any]
 
 CURVES = ("pass", "majority", "best", "weighted")
 UNDECIDED = ("wrong", "apart")
@@ -113,3 +120,67 @@ def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
         np.array([row[2] for row in rows]),
         len(groups),
     )
+
+
+def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) -> dict[Key, Measure]:
+    groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
+    problems = part.problems[[bool(one.right) for one in groups]]
+    groups = [one for one in groups if one.right]
+    ks = options.ks or _powers(min(len(one.right) for one in groups))
+    found: dict[Key, Measure] = {}
+    for key in dict.fromkeys(_wanted(groups, options, ks)):
+        try:
+            made = curve(groups, key.measure, key.score, key.aggregate, key.k)
+        except ValueError as error:
+            raise DataError(str(error)) from None
+        count = int((~np.isnan(made.values)).sum())
+        if not count:
+            continue
+        measure = Measure(bootstrap.at(bootstrap.mean(made.values), problems), count)
+        measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
+        measure.more = {"exact": made.error == 0, **_tokens(groups, key.k)}
+        if made.error:
+            measure.more["error"] = made.error
+        found[key] = measure
+    for score in groups[0].attempts[0].scores if not options.curves else ():
+        for how in options.aggregates:
+            pairs = stepwise.auc(as_steps(groups, score, how), "problem")
+            key = Key("auc_attempts", score=score, aggregate=how)
+            found[key] = Measure(bootstrap.at(pairs, problems), len(groups))
+    return found
+
+
+def _powers(most: int) -> tuple[int, ...]:
+    return (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
+
+
+def _wanted(groups: Sequence[Group], options: Options, ks: Sequence[int]) -> Iterator[Key]:
+    """Curves to compute: those to show, and pass@1 and the majority to compare with."""
+    attempts = [one for group in groups for one in group.attempts]
+    answered = bool(options.curves) or any(one.final is not None for one in attempts)
+    names = options.curves or CURVES
+    yield Key("pass", k=1)
+    for name in names:
+        if name == "pass" or (name == "majority" and answered):
+            yield from (Key(name, k=k) for k in ks)
+            continue
+        for score in attempts[0].scores if name in ("best", "weighted") else ():
+            for how in options.aggregates:
+                votes = all(one.scores[score].weight[how] is not None for one in attempts)
+                if name == "best" or options.curves or (votes and answered):
+                    yield from (Key(name, score=score, aggregate=how, k=k) for k in ks)
+    if MAJORITY in options.against:
+        yield from (Key("majority", k=k) for k in ks)
+
+
+def _tokens(groups: Sequence[Group], k: int) -> Json:
+    """Mean tokens of k attempts at a problem, where all of them are known."""
+    known = [one.tokens for group in groups if len(group.right) >= k for one in group.attempts]
+    if None in known or not known:
+        return {}
+    means = [
+        sum(one.tokens or 0 for one in group.attempts) / len(group.attempts)
+        for group in groups
+        if len(group.right) >= k
+    ]
+    return {"tokens": k * sum(means) / len(means)}

@@ -16,8 +16,8 @@ import numpy as np
 from stepkit import schema
 from stepkit.core import calibration, trace
 from stepkit.core.evaluation import bootstrap, stepwise
+from stepkit.core.evaluation.audits import counted_steps
 from stepkit.core.evaluation.reading import Attempt, problem_of
-from stepkit.core.evaluation.report import counted_steps
 from stepkit.errors import DataError
 from stepkit.seeds import digest
 
