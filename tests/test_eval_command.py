@@ -277,7 +277,7 @@ def test_agentprocessbench(work: Workdir) -> None:
     rows = rows_of(work.run("step-eval", *QUICK, *args, input=lines(records)))
     assert value(rows, "step_acc") == pytest.approx(2 / 3)
     assert value(rows, "first_error_acc") == 1
-    assert value(rows, "exact") == 0
+    assert value(rows, "exact_match") == 0
 
 
 def test_three_valued_gold_is_no_probability(work: Workdir) -> None:
@@ -417,6 +417,41 @@ def test_nothing_to_measure(work: Workdir) -> None:
     assert (done.status, 'no labels.gold and no "label" (0-based)' in done.err) == (3, True)
     done = work.run("step-eval", input="")
     assert (done.status, done.out) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--gold", "god"], "--gold: no attempt has labels.god"),
+        (["--fit", "platt", "--gold", "god"], "no attempt has labels.god"),
+        (["--protocol", "processbench", "--label", "critic"], "no attempt has labels.critic"),
+        (["--k", "1,9"], "--k 9: no problem has more than 3 attempts"),
+        (["--part", "subsets"], 'field "subsets": expected a string, got null'),
+    ],
+)
+def test_a_name_that_nobody_has(work: Workdir, args: list[str], said: str) -> None:
+    """A slip of the pen must not become a number."""
+    records = [record | {"correct": True} for record in GOLD]
+    if "--k" in args:
+        records = TWO
+    done = work.run("step-eval", *args, input=lines(records))
+    assert (done.status, done.out, said in done.err) == (3, b"", True), done.err
+
+
+def test_a_calibrated_score_is_a_score(work: Workdir) -> None:
+    """What --apply writes is read by the other commands under its name."""
+    work.write("train.jsonl", lines(judged(range(300))))
+    work.run("step-eval", "train.jsonl", "--fit", "platt", "-o", "map.json")
+    applied = work.run("step-eval", "--apply", "map.json", input=lines(judged(range(400, 402))))
+    chosen = work.run("step-rerank", "--score", "prm-platt", input=applied.out)
+    assert chosen.status == 0
+    named = work.run("step-label", "--first", "below:0.7", "--from", "prm-platt", input=applied.out)
+    assert (named.status, named.err) == (0, "")
+    for line in named.lines:
+        record = json.loads(line)
+        x = record["scores"]["prm-platt"]["x"]
+        low = [step for step, p in enumerate(x) if p < 0.7]
+        assert record["labels"]["first"]["first"] == (low[0] if low else -1)
 
 
 def test_a_score_that_is_missing_further_down(work: Workdir) -> None:

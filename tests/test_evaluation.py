@@ -219,7 +219,7 @@ def test_agentprocessbench_by_hand() -> None:
     counts = [protocols.agentprocessbench(*case) for case in cases]
     assert value("agentprocessbench", counts, "step_acc") == pytest.approx(4 / 8)
     assert value("agentprocessbench", counts, "first_error_acc") == pytest.approx(1 / 3)
-    assert value("agentprocessbench", counts, "exact") == pytest.approx(1 / 3)
+    assert value("agentprocessbench", counts, "exact_match") == pytest.approx(1 / 3)
 
 
 def test_a_label_missing_behind_the_first_error_does_not_hide_it() -> None:

@@ -85,6 +85,8 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
         if not collected.attempts:
             streams.warn("no records: nothing to measure")
             return b""
+        if gold is not None and all(one.truth is None for one in collected.attempts):
+            raise DataError(f"--gold: no attempt has {gold}")
         rows = report(collected.attempts, options, same_answer)
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])

@@ -32,7 +32,7 @@ import numpy as np
 SUBSETS = 20_000
 """At most so many subsets are enumerated."""
 
-SAMPLES = 10_000
+SAMPLES = 4_000
 """Random subsets where there are more."""
 
 LARGEST = 1_000

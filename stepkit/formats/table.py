@@ -28,7 +28,7 @@ NAMES = {
     "negative_f1": "F1 of wrong steps",
     "first_error_acc": "first error named",
     "step_acc": "step labels named",
-    "exact": "all labels named",
+    "exact_match": "all labels named",
 }
 BY_POSITION = "a score that knows only a step's position"
 WHAT = ("file", "part")

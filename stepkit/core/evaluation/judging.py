@@ -20,7 +20,12 @@ def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]
     known = [(index, one) for index, one in flat if _judgeable(one, protocol)]
     if not known:
         return {}
-    sources = [""] if known[0][1].judged_by else list(known[0][1].scores)
+    label = known[0][1].judged_by
+    if label and all(one.judged is None for _, one in known):
+        raise DataError(f"no attempt has labels.{label}")
+    sources = [""] if label else list(known[0][1].scores)
+    if not sources:
+        raise DataError("no scores to judge by: run step-score first, or give --label")
     found: dict[Key, Measure] = {}
     for score in sources:
         counts = [_counts(one, score, options, protocol) for _, one in known]
@@ -35,7 +40,7 @@ def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]
             if score and protocol != "agentprocessbench":
                 measure.more["threshold"] = _threshold(options)
             elif not score:
-                measure.more["label"] = known[0][1].judged_by
+                measure.more["label"] = label
             found[Key(name, score=score)] = measure
     return found
 

@@ -22,7 +22,7 @@ class Options:
 
     Attributes:
         curves: of choosing.CURVES; none are all that the records allow.
-        ks: numbers of attempts; none are powers of two up to the fewest at any problem.
+        ks: numbers of attempts, rising; none are powers of two up to the fewest at any problem.
         aggregates: how the scores of steps become one number.
         against: what is subtracted: SINGLE, MAJORITY, an aggregate, a score or a file.
         undecided: of choosing.UNDECIDED.

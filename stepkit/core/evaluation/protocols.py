@@ -9,7 +9,7 @@
   ``first_error_acc`` asks only whether the first wrong step was called wrong. Subsets are pooled.
 * AgentProcessBench: labels -1, 0, 1 of each of the agent's steps. ``step_acc`` is the share of
   labels named, ``first_error_acc`` the share of attempts whose first -1 (or its absence) is named,
-  ``exact`` the share without a wrong label. Subsets are pooled.
+  ``exact_match`` the share without a wrong label. Subsets are pooled.
 
 Missing judgements are wrong ones. Here this paper's code differs from its text: an attempt without
 any judgement has no first -1, and its compare.py takes that as right where there was no error.
@@ -123,7 +123,7 @@ def measures(
     return {
         "step_acc": ratio(of["hits"], of["labels"]),
         "first_error_acc": ratio(of["first_hit"], of["attempts"]),
-        "exact": ratio(of["exact"], of["attempts"]),
+        "exact_match": ratio(of["exact"], of["attempts"]),
     }
 
 

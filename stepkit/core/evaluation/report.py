@@ -32,7 +32,11 @@ def report(
     numbers = {name: i for i, name in enumerate(sorted({one.group for one in attempts}))}
     measures: dict[Key, Measure] = {}
     rows: list[Json] = []
-    for part in _slices(attempts, numbers, options.by_file):
+    slices = list(_slices(attempts, numbers, options.by_file))
+    most = max(len(group) for part in slices for group in part.groups)
+    if options.ks and options.ks[-1] > most:
+        raise DataError(f"--k {options.ks[-1]}: no problem has more than {most} attempts")
+    for part in slices:
         rows.append(_about(part, options))
         measures |= _measures(part, options, same)
     judging.average_parts(measures, options)

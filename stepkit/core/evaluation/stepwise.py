@@ -17,6 +17,7 @@ Counted are the steps up to and including the first error: what follows one is n
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ import numpy as np
 from stepkit.core.evaluation.bootstrap import Statistic, divided, ratio
 
 Array = np.ndarray[Any, Any]
+
+CELLS = 500_000
+"""Numbers held at a time."""
 
 WITHIN = ("all", "position", "problem", "both")
 """Which pairs an AUC is over."""
@@ -154,24 +158,66 @@ def _ordered(steps: Steps, strata: Array) -> _Order:
 
 
 def _weighted_auc(steps: Steps, strata: Array) -> Statistic:
+    """Of pairs across problems: a pair counts as often as its problems were drawn, multiplied.
+
+    Steps are pooled into segments, in order of score: the steps of one score if a wrong one is
+    among them, else all right ones up to the next such score. What counts is how many wrong steps
+    lie below a segment, and there are few of them.
+    """
     order = _ordered(steps, strata)
-    problem, right = steps.problem[order.steps], steps.right[order.steps]
+    if not len(order.steps):
+        return lambda weights: np.full(len(weights), np.nan)
+    right = steps.right[order.steps]
+    tie = np.searchsorted(np.unique(order.low), order.low)
+    mixed = np.bincount(tie, weights=1 - right) > 0
+    begins = mixed | np.r_[True, mixed[:-1]]
+    begins[tie[order.starts]] = True
+    segment = np.cumsum(begins)[tie] - 1
+    size = int(segment[-1]) + 1
+    firsts = segment[order.starts]
+    stratum = np.searchsorted(firsts, np.arange(size), side="right") - 1
+    ups = _Pooled(steps.problem[order.steps][right == 1], segment[right == 1], size)
+    downs = _Pooled(steps.problem[order.steps][right == 0], segment[right == 0], size)
 
     def of(weights: Array) -> Array:
-        if not len(problem):
-            return np.full(len(weights), np.nan)
-        each = weights[:, problem]
-        up = each * right
-        down = each - up
-        below = np.zeros((len(weights), len(problem) + 1))
-        np.cumsum(down, axis=1, out=below[:, 1:])
-        low, high = below[:, order.low], below[:, order.high]
-        wins = np.einsum("rn,rn->r", up, (low + high) / 2 - below[:, order.stratum])
-        ups = np.add.reduceat(up, order.starts, axis=1)
-        downs = np.add.reduceat(down, order.starts, axis=1)
-        return divided(wins, np.einsum("rs,rs->r", ups, downs))
+        return np.concatenate([part(some) for some in _few(weights, len(right))])
+
+    def part(weights: Array) -> Array:
+        up, down = ups.of(weights), downs.of(weights)
+        below = np.cumsum(down, axis=1) - down
+        wins = np.einsum("rs,rs->r", up, below - below[:, firsts][:, stratum] + down / 2)
+        pairs = (np.add.reduceat(one, firsts, axis=1) for one in (up, down))
+        return divided(wins, np.einsum("rs,rs->r", *pairs))
 
     return of
+
+
+class _Pooled:
+    """Weights of steps summed by segment.
+
+    Args:
+        problem, segment: [n] of each step, segments not falling.
+        size: number of segments.
+    """
+
+    def __init__(self, problem: Array, segment: Array, size: int) -> None:
+        self._problem = problem
+        self._there, self._starts = np.unique(segment, return_index=True)
+        self._size = size
+
+    def of(self, weights: Array) -> Array:
+        """[R, P] -> [R, size]"""
+        sums = np.zeros((len(weights), self._size))
+        if len(self._there):
+            each = weights[:, self._problem]
+            sums[:, self._there] = np.add.reduceat(each, self._starts, axis=1)
+        return sums
+
+
+def _few(weights: Array, steps: int) -> Iterator[Array]:
+    """The weights, some rows at a time: as many as fit a cache for each of so many steps."""
+    rows = max(1, CELLS // steps)
+    return (weights[start : start + rows] for start in range(0, len(weights), rows))
 
 
 def _wins_by_problem(steps: Steps, strata: Array) -> tuple[Array, Array]:
