@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -170,6 +173,19 @@ def test_files_side_by_side_are_paired_by_problem(work: Workdir) -> None:
     (own,) = [row for row in rows if row.get("file") == "b.jsonl" and "low" in row and row != gap]
     # 1/4 and 1/5 of the same problems: the difference is a fifth of a, and as sure as that
     assert gap["high"] - gap["low"] == pytest.approx((own["high"] - own["low"]) / 4)
+
+
+def test_only_problems_that_both_files_have_are_compared(work: Workdir) -> None:
+    """a: g 1/2, h 1. b: g 1, i 0. b is 1/4 below a on average, and 1/2 above it where both are."""
+    work.write("a.jsonl", lines([attempt("g", "1", one) for one in (True, False)]))
+    work.write("more.jsonl", lines([attempt("h", "1", True)]))
+    work.write("a.jsonl", work.read("a.jsonl") + work.read("more.jsonl"))
+    work.write("b.jsonl", lines([attempt("g", "1", True), attempt("i", "1", False)]))
+    args = ("--by-file", "--curves", "pass", "--against", "a.jsonl", *QUICK)
+    rows = rows_of(work.run("step-eval", "a.jsonl", "b.jsonl", *args))
+    assert [value(rows, "pass", file=f"{name}.jsonl") for name in "ab"] == [0.75, 0.5]
+    (gap,) = [row for row in rows if "against" in row]
+    assert (gap["value"], gap["problems"]) == (0.5, 1)
 
 
 def test_tokens_a_point(work: Workdir) -> None:
@@ -407,6 +423,30 @@ def test_refusals(work: Workdir, args: list[str], said: str) -> None:
     done = work.run("step-eval", *args, input=lines(TWO))
     assert (done.status, done.out, done.err.count("\n")) == (2, b"", 1), done.err
     assert said in done.err
+
+
+def test_all_or_nothing(work: Workdir) -> None:
+    """A report on a part of the records would be another report: nothing is written of it."""
+    work.write("o", "OLD\n")
+    work.write("in.jsonl", lines(TWO) + "{bad\n")
+    done = work.run("step-eval", "in.jsonl", *QUICK, "-o", "o", "--plot", "p.svg")
+    assert (done.status, work.read("o"), work.names()) == (3, b"OLD\n", ["in.jsonl", "o"])
+    done = work.run("step-eval", "in.jsonl", *QUICK, "-o", "o", "--on-error", "skip")
+    assert (done.status, done.err) == (1, "step-eval: 1 of 7 records skipped\n")
+    assert work.read("o") == work.run("step-eval", *QUICK, input=lines(TWO)).out
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_and_a_reader_that_is_gone(work: Workdir) -> None:
+    with open("/dev/full", "wb") as full:
+        done = work.run("step-eval", *QUICK, input=lines(TWO), stdout=full)
+    assert (done.status, "no space left on device" in done.err) == (4, True)
+    ours, theirs = os.pipe()
+    work.write("in.jsonl", lines(TWO))
+    process = work.start("step-eval", "in.jsonl", *QUICK, stdout=theirs)
+    os.close(theirs)
+    os.close(ours)
+    assert (process.communicate(timeout=60)[1], process.returncode) == (b"", -signal.SIGPIPE)
 
 
 def test_nothing_to_measure(work: Workdir) -> None:

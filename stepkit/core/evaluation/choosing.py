@@ -137,6 +137,7 @@ def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) ->
         if not count:
             continue
         measure = Measure(bootstrap.at(bootstrap.mean(made.values), problems), count)
+        measure.members, measure.values = problems, made.values
         measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
         measure.more = {"exact": made.error == 0, **_tokens(groups, key.k)}
         if made.error:

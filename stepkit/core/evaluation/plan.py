@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepkit.core.evaluation.bootstrap import Statistic
+from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
 from stepkit.core.evaluation.reading import Attempt
 
 Json = dict[str, Any]
@@ -58,12 +58,32 @@ class Key(NamedTuple):
 
 @dataclass
 class Measure:
-    """A statistic, the number of problems behind it, and what else its row says."""
+    """A number and what its row says.
+
+    Attributes:
+        statistic: the number, of all problems.
+        problems: how many are behind it.
+        more: what else its row says.
+        shown: it is asked for, not only needed to compare with.
+        members, values: [p] the problems and the value of each, for a mean of values.
+    """
 
     statistic: Statistic
     problems: int
     more: Json = field(default_factory=dict)
     shown: bool = True
+    members: Array | None = None
+    values: Array | None = None
+
+    def against(self, base: Measure) -> Measure:
+        """The difference to another one: of means, over the problems that both have."""
+        if self.members is None or self.values is None:
+            return Measure(difference(self.statistic, base.statistic), self.problems)
+        if base.members is None or base.values is None:
+            raise ValueError("a mean compared with another kind of number")
+        shared, mine, other = np.intersect1d(self.members, base.members, return_indices=True)
+        gaps = self.values[mine] - base.values[other]
+        return Measure(at(mean(gaps), shared), int((~np.isnan(gaps)).sum()))
 
 
 class Slice(NamedTuple):

@@ -98,8 +98,9 @@ def _rows(measures: dict[Key, Measure], options: Options, problems: int) -> list
             base = measures.get(_base(key, name, measures, options))
             if base is None or base is measure:
                 continue
-            rows.append(_of(key) | {"against": name, "problems": measure.problems})
-            statistics.append(bootstrap.difference(measure.statistic, base.statistic))
+            gap = measure.against(base)
+            rows.append(_of(key) | {"against": name, "problems": gap.problems})
+            statistics.append(gap.statistic)
             if "tokens" in measure.more and "tokens" in base.more:
                 rows[-1]["tokens"] = measure.more["tokens"] - base.more["tokens"]
     found = bootstrap.intervals(statistics, problems, options.resamples, options.seed)
