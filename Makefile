@@ -62,7 +62,7 @@ $(READY): pyproject.toml $(wildcard man/*.1)
 # ---- the demonstration: one rule an arrow ---------------------------------------------------
 
 demo: $(READY)  ## the whole pipeline on the shipped models, ending in a table
-	@$(MAKE) --no-print-directory $(DEMO)/table.txt $(DEMO)/pairs.jsonl
+	@$(MAKE) --no-print-directory $(DEMO)/table.txt $(DEMO)/chosen.jsonl $(DEMO)/pairs.jsonl
 	@echo; cat $(DEMO)/table.txt
 	@echo; echo "Preference pairs from rollouts: $$(wc -l < $(DEMO)/pairs.jsonl), the first:"; head -n 1 $(DEMO)/pairs.jsonl
 
@@ -73,13 +73,7 @@ $(DEMO)/attempts.jsonl: samples/problems.jsonl $(POLICY)
 $(DEMO)/scored.jsonl: $(DEMO)/attempts.jsonl $(PRM)
 	step-score $< --prm $(PRM) -o $@
 
-$(DEMO)/majority.jsonl: $(DEMO)/scored.jsonl
-	step-rerank $< --by majority -o $@
-
-$(DEMO)/best.jsonl: $(DEMO)/scored.jsonl
-	step-rerank $< --by best -o $@
-
-$(DEMO)/weighted.jsonl: $(DEMO)/scored.jsonl
+$(DEMO)/chosen.jsonl: $(DEMO)/scored.jsonl
 	step-rerank $< --by weighted -o $@
 
 $(DEMO)/evidence.jsonl: $(DEMO)/attempts.jsonl $(POLICY)
@@ -91,8 +85,8 @@ $(DEMO)/labels.jsonl: $(DEMO)/evidence.jsonl
 $(DEMO)/pairs.jsonl: $(DEMO)/labels.jsonl
 	step-pairs $< --to trl-dpo --conversational -o $@
 
-$(DEMO)/table.txt: $(DEMO)/scored.jsonl $(DEMO)/majority.jsonl $(DEMO)/best.jsonl $(DEMO)/weighted.jsonl
-	python samples/table.py $^ > $@
+$(DEMO)/table.txt: $(DEMO)/scored.jsonl
+	step-eval $< --k 1,8 --against single --against majority --table -o $@
 
 # ---- checks ---------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 A command is a map of one of three shapes. ``blocks`` hands it the records of one read, ``groups``
 the adjacent records of one group, ``session`` a source to take records from while a model works.
+``whole`` is ``blocks`` for a command whose output is what all records come to together.
 The runner owns input, output, rejects, order and the counts; it does not know what a command means.
 """
 
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from stepkit.records import Item
     from stepkit.source import Source
 
-__all__ = ["STANDARD", "Result", "Streams", "Tally", "blocks", "each", "groups", "session"]
+__all__ = [
+    "STANDARD",
+    "Result",
+    "Streams",
+    "Tally",
+    "blocks",
+    "each",
+    "groups",
+    "session",
+    "whole",
+]
 
 BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result]]"
 GroupFunction: TypeAlias = "Callable[[list[Record]], list[Record]]"
@@ -53,19 +64,38 @@ def blocks(streams: Streams, function: BlockFunction) -> Tally:
             each the records to write in its place, or the DataError that rejects it.
     """
     from stepkit.opened import opened
-    from stepkit.records import Bad
 
     with opened(streams) as run:
-        for block in run.items(streams.limit):
-            records = [item for item in block if not isinstance(item, Bad)]
-            results = function(records) if records else ()
-            if len(results) != len(records):
-                raise RuntimeError(f"{len(results)} results for {len(records)} records")
-            following = iter(results)
-            for item in block:
-                run.settle(item, item.error if type(item) is Bad else next(following))
-            run.flush()
+        _map_blocks(run, function)
     return streams.tally
+
+
+def whole(streams: Streams, function: BlockFunction, finish: Callable[[], bytes]) -> Tally:
+    """Take all records like ``blocks``, then write what they come to together.
+
+    Args:
+        finish: returns the output's last lines; called after the last record.
+    """
+    from stepkit.opened import opened
+
+    with opened(streams) as run:
+        _map_blocks(run, function)
+        run.sink.write(finish())
+    return streams.tally
+
+
+def _map_blocks(run: Run, function: BlockFunction) -> None:
+    from stepkit.records import Bad
+
+    for block in run.items(run.streams.limit):
+        records = [item for item in block if not isinstance(item, Bad)]
+        results = function(records) if records else ()
+        if len(results) != len(records):
+            raise RuntimeError(f"{len(results)} results for {len(records)} records")
+        following = iter(results)
+        for item in block:
+            run.settle(item, item.error if type(item) is Bad else next(following))
+        run.flush()
 
 
 def groups(streams: Streams, function: GroupFunction) -> Tally:

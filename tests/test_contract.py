@@ -32,6 +32,10 @@ ARGS: dict[str, list[str]] = {
 }
 """What a command cannot do without."""
 
+MODES = {"step-eval": ["--apply", str(ROOT / "tests" / "fixtures" / "map.json")]}
+"""Of a command that otherwise writes what all records come to (see its own tests): what makes it
+write records."""
+
 WRONG_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "step-split": ({"response": None, "completion": 5}, "completion"),
     "step-rollout": ({"steps": [*evidence.STEPS[:2], None]}, "steps[2]"),
@@ -39,6 +43,7 @@ WRONG_FIELD: dict[str, tuple[dict[str, Any], str]] = {
     "step-score": ({"steps": [*evidence.STEPS[:2], None]}, "steps[2]"),
     "step-pairs": ({"tree": {"parent": []}}, "tree.text"),
     "step-rerank": ({"scores": 5}, "scores"),
+    "step-eval": ({"scores": 5}, "scores"),
 }
 """Keys that make a good record wrong, and the field that the error must name."""
 
@@ -62,11 +67,11 @@ def good(command: str, count: int = 1, first: int = 1) -> bytes:
 
 
 def run(work: Workdir, command: str, *args: str, **settings: Any) -> Done:
-    return work.run(command, *ARGS.get(command, []), *args, **settings)
+    return work.run(command, *ARGS.get(command, []), *MODES.get(command, []), *args, **settings)
 
 
 def start(work: Workdir, command: str, *args: str, **settings: Any) -> subprocess.Popen[bytes]:
-    return work.start(command, *ARGS.get(command, []), *args, **settings)
+    return work.start(command, *ARGS.get(command, []), *MODES.get(command, []), *args, **settings)
 
 
 def delivered(command: str, count: int) -> int:
@@ -228,7 +233,7 @@ def test_20_dash_is_standard_input_and_output(work: Workdir, command: str) -> No
 @every
 def test_21_standard_input_is_left_alone(work: Workdir, command: str) -> None:
     work.write("a", good(command))
-    call = " ".join([*argv(command), *ARGS.get(command, [])])
+    call = " ".join([*argv(command), *ARGS.get(command, []), *MODES.get(command, [])])
     done = subprocess.run(
         f"echo keep | ({call} a >out; cat)",
         shell=True,

@@ -186,7 +186,7 @@ def test_man_and_click_have_the_same_options(command: str) -> None:
 
 @each_command
 def test_synopsis_has_every_option(command: str) -> None:
-    known = {name for option in options(command) for name in option.opts}
+    known = {name for one in options(command) for name in (*one.opts, *one.secondary_opts)}
     shown: set[str] = set()
     for flag in flags(section(page(command), "SYNOPSIS")):
         shown |= {flag} if flag in known else {f"-{letter}" for letter in flag[1:]}

@@ -1,0 +1,213 @@
+"""step-eval: judged and scored attempts in, measures with intervals out. Needs no model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stepkit.core import selection
+from stepkit.errors import UsageError
+from stepkit.options import command, reads, writes
+from stepkit.run import Streams
+
+if TYPE_CHECKING:
+    from stepkit.core.evaluation.reading import Gold
+
+CURVES = ("pass", "majority", "best", "weighted")
+PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
+METHODS = ("temperature", "platt", "isotonic", "threshold")
+
+SHARED = {"files", "limit", "shard", "on_error", "rejects", "output", "quiet", "verbose"}
+ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as_table"}
+EFFECT = {
+    "--apply": {"apply_file"},
+    "--fit": {"fit", "scores", "gold"},
+    "--protocol": ROWS | {"protocol", "threshold", "label"},
+    "": ROWS | {"curves", "ks", "aggregates", "undecided", "bins", "plot", "over"},
+}
+"""Which options have an effect in which of the command's modes."""
+
+
+def _listed(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    names = tuple(value.split(",")) if value else ()
+    for name in names:
+        if name not in CURVES:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(CURVES)}", context, option)
+    return names
+
+
+def _numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    parts = value.split(",") if value else []
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise click.BadParameter("expected numbers from 1, as in 1,4,16", context, option)
+    return tuple(sorted({int(part) for part in parts}))
+
+
+@command("step-eval")
+@click.option(
+    "--curves",
+    metavar="LIST",
+    callback=_listed,
+    help="Of pass, majority, best and weighted, with commas (default: what the records allow).",
+)
+@click.option(
+    "--k",
+    "ks",
+    metavar="LIST",
+    callback=_numbers,
+    help="Numbers of attempts (default: powers of two up to the fewest at any problem).",
+)
+@click.option(
+    "--score",
+    "scores",
+    metavar="NAME",
+    multiple=True,
+    help="A score to measure; may be repeated (default: all that are there).",
+)
+@click.option(
+    "--aggregate",
+    "aggregates",
+    type=click.Choice(selection.AGGREGATES),
+    multiple=True,
+    help="How the scores of the steps become one number; may be repeated (default: min).",
+)
+@click.option(
+    "--against",
+    metavar="NAME",
+    multiple=True,
+    help="Also the difference to: single, majority, a score, an aggregate or a file.",
+)
+@click.option(
+    "--gold",
+    metavar="NAME|FIELD:BASE",
+    help="True labels of steps: labels.NAME, or a field that counts from BASE, 0 or 1 "
+    "(default: labels.gold).",
+)
+@click.option(
+    "--protocol", type=click.Choice(PROTOCOLS), help="Measure as that benchmark does, only."
+)
+@click.option(
+    "--threshold",
+    metavar="T|MAP",
+    help="With --protocol: steps scoring below are wrong (default: 0.5); or the one in a map.",
+)
+@click.option(
+    "--label", metavar="NAME", help="With --protocol: judge labels.NAME instead of scores."
+)
+@click.option("--part", metavar="FIELD", help="Also by the values of a field of the records.")
+@click.option("--by-file", is_flag=True, help="Each file by itself, paired by problem.")
+@click.option(
+    "--undecided",
+    type=click.Choice(["wrong", "apart"]),
+    default="wrong",
+    show_default=True,
+    help="Count attempts without a verdict as wrong, or leave them out.",
+)
+@click.option(
+    "--bins",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Bins of the calibration error.",
+)
+@click.option(
+    "--resamples",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=10000,
+    show_default=True,
+    help="Bootstrap resamples for the intervals; 0 is none.",
+)
+@click.option(
+    "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of all that is drawn."
+)
+@click.option(
+    "--table/--json",
+    "as_table",
+    default=None,
+    help="A table for people, or JSON lines (default: a table on a terminal).",
+)
+@click.option(
+    "--plot", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Also draw the curves."
+)
+@click.option(
+    "--over",
+    type=click.Choice(["k", "tokens"]),
+    default="k",
+    show_default=True,
+    help="With --plot: over attempts, or over the tokens that they took.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(METHODS),
+    help="Fit a calibration map on gold labels and write it, nothing else.",
+)
+@click.option(
+    "--apply",
+    "apply_file",
+    metavar="MAP",
+    type=click.Path(dir_okay=False),
+    help="Write the records with the score that a map makes, nothing else.",
+)
+@reads
+@writes
+def main(
+    streams: Streams, fit: str | None, apply_file: str | None, gold: str | None, **given: Any
+) -> None:
+    """Measure choices among attempts, scores of steps and judges, with intervals.
+
+    \b
+      step-eval scored.jsonl
+      step-eval --curves best,weighted --k 8 --against majority scored.jsonl
+      step-eval --protocol processbench --part subset judged.jsonl
+      step-eval --fit platt --gold hard train.jsonl -o map.json
+      step-eval --apply map.json test.jsonl | step-eval --gold hard
+    """
+    _refuse_idle(_mode(fit, apply_file, given["protocol"]))
+    if apply_file is not None:
+        from stepkit.cli.maps import apply_map, read_map
+
+        apply_map(streams, read_map(apply_file))
+        return
+    from stepkit.cli import measuring
+
+    truth = None if gold is None else _gold(gold)
+    if fit is not None:
+        measuring.fit(streams, fit, given["scores"], truth)
+    else:
+        measuring.measure(streams, truth, given)
+
+
+def _mode(fit: str | None, apply_file: str | None, protocol: str | None) -> str:
+    """The option that says what is done, "" without one."""
+    asked = {"--fit": fit, "--apply": apply_file, "--protocol": protocol}
+    modes = [name for name, value in asked.items() if value is not None]
+    if len(modes) > 1:
+        raise UsageError(f"{modes[0]} and {modes[1]} exclude each other")
+    return modes[0] if modes else ""
+
+
+def _refuse_idle(mode: str) -> None:
+    context = click.get_current_context()
+    for option in context.command.params:
+        name = option.name or ""
+        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        if name not in SHARED | EFFECT[mode]:
+            where = f"with {mode}" if mode else "without --protocol"
+            raise UsageError(f"{option.opts[0]} has no effect {where}")
+    if context.params.get("over") == "tokens" and not context.params.get("plot"):
+        raise UsageError("--over has no effect without --plot")
+
+
+def _gold(text: str) -> Gold:
+    from stepkit.core.evaluation.reading import Gold
+
+    name, colon, base = text.partition(":")
+    if not colon:
+        return Gold(name)
+    if base not in ("0", "1") or not name:
+        raise UsageError(f'--gold {text}: expected NAME, or FIELD:0 or FIELD:1, as in "label:0"')
+    return Gold(name, int(base))

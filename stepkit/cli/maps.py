@@ -1,0 +1,45 @@
+"""Calibration maps as files: read, and applied to records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepkit import schema
+from stepkit.errors import DataError, UsageError
+from stepkit.run import Streams, blocks, each
+
+if TYPE_CHECKING:
+    from stepkit.core.evaluation.fitting import Map
+    from stepkit.jsonl import Record
+
+
+def read_map(path: str) -> Map:
+    """The map in a file that step-eval --fit wrote. Raises UsageError."""
+    from stepkit.core.evaluation.fitting import parsed
+    from stepkit.jsonl import decode
+    from stepkit.lines import reason
+
+    try:
+        with open(path, "rb") as file:
+            return parsed(decode(file.read()))
+    except OSError as error:
+        raise UsageError(f"{path}: {reason(error)}") from None
+    except DataError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def apply_map(streams: Streams, fitted: Map) -> None:
+    """Write every record with the score that the map makes."""
+    if fitted.method == "threshold":
+        raise UsageError(
+            f"--apply: the map has a threshold only, {fitted.threshold:g}, and leaves the scores "
+            "as they are: use --threshold"
+        )
+
+    def mapped(record: Record) -> list[Record]:
+        record.merge("scores", {fitted.name: fitted.applied(record.data)})
+        if schema.VERSION_KEY not in record.data:
+            record.set(schema.VERSION_KEY, schema.VERSION)
+        return [record]
+
+    blocks(streams, each(mapped))

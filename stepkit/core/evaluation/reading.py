@@ -1,0 +1,301 @@
+"""From a record, the numbers that are measured; nothing else of it is kept.
+
+Raises DataError naming the field. Gold labels come from ``labels.NAME`` (``first``, 0-based, or
+``x``, one number per step), or from a field of the record with its own index base: benchmarks have
+their labels there, 0-based ones and 1-based ones.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import exp, nan
+from typing import Any, NamedTuple
+
+from stepkit import schema
+from stepkit.core import selection, trace
+from stepkit.core.evaluation.protocols import FIELDS, NONE
+from stepkit.errors import DataError
+from stepkit.seeds import digest
+
+Json = dict[str, Any]
+
+
+class Gold(NamedTuple):
+    """Where the truth about steps is.
+
+    Attributes:
+        name: an entry of ``labels``, or with ``base`` a field of the record.
+        base: index of the first step in that field; None for ``labels``.
+    """
+
+    name: str = "gold"
+    base: int | None = None
+
+    def __str__(self) -> str:
+        return f"labels.{self.name}" if self.base is None else self.name
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to read.
+
+    Attributes:
+        scores: names; none are all that the first record has.
+        aggregates: of selection.AGGREGATES.
+        judge: the label that a protocol reads its judgements from; None: the scores.
+        gold: None: labels.gold, or else the protocol's own field.
+        protocol: of protocols.NAMES, or None.
+        part: field that the records are divided by, or None.
+    """
+
+    scores: tuple[str, ...] = ()
+    aggregates: tuple[str, ...] = ("min",)
+    judge: str | None = None
+    gold: Gold | None = None
+    protocol: str | None = None
+    part: str | None = None
+
+
+class Truth(NamedTuple):
+    """Gold labels of an attempt.
+
+    Attributes:
+        first: the first wrong step, NONE without one, None when not known.
+        steps: [T] of each step, None where it has none; None when only the first is known.
+    """
+
+    first: int | None
+    steps: tuple[float | None, ...] | None = None
+
+    def counted(self, own: Sequence[bool]) -> list[tuple[int, float]]:
+        """(step, label) of the model's steps, up to and including the first error.
+
+        Raises ValueError for a label that is neither 0 nor 1.
+        """
+        found = []
+        for step, mine in enumerate(own):
+            if not mine:
+                continue
+            if self.steps is not None:
+                label = self.steps[step]
+            else:
+                label = None if self.first is None else float(step != self.first)
+            if label is None:
+                break
+            if label not in (0, 1):
+                raise ValueError(f"step {step} is labelled {label:g}, neither 0 nor 1")
+            found.append((step, float(label)))
+            if not label:
+                break
+        return found
+
+
+class Scored(NamedTuple):
+    """One score of an attempt.
+
+    Attributes:
+        steps: [T] of each step, NaN where it is not the model's.
+        order: by aggregate, what attempts are compared by.
+        weight: by aggregate, the logarithm or the value that is summed as votes; None when the
+            scores are no probabilities.
+        probabilities: the scores are from 0 to 1, and called so.
+        meta: what made them.
+    """
+
+    steps: array[float]
+    order: dict[str, float]
+    weight: dict[str, float | None]
+    probabilities: bool
+    meta: Any
+
+
+@dataclass
+class Attempt:
+    """One attempt, as far as it is measured.
+
+    Attributes:
+        group, problem: what attempts at one problem share; a hash of the problem itself.
+        part: value of the field that records are divided by.
+        file: where it stood.
+        right: verdict, None when undecided or not graded.
+        final: the answer, None without one.
+        tokens: that it took, None when not known.
+        own: [T] is the step the model's?
+        scores, truth: by name; gold labels.
+        judged, judged_by: labels that judge the steps, and their name.
+        place: file and line.
+    """
+
+    group: str
+    problem: str
+    part: str
+    file: str
+    right: float | None
+    final: str | None
+    tokens: int | None
+    own: list[bool]
+    scores: dict[str, Scored] = field(default_factory=dict)
+    truth: Truth | None = None
+    judged: Truth | None = None
+    judged_by: str = ""
+    place: str = ""
+
+    def counted(self) -> list[tuple[int, float]]:
+        """Truth.counted of the attempt. Raises DataError with its place."""
+        try:
+            return [] if self.truth is None else self.truth.counted(self.own)
+        except ValueError as error:
+            raise DataError(f"{error}; see --gold", place=self.place) from None
+
+
+def read(record: Json, wanted: Wanted, file: str = "", place: str = "") -> Attempt:
+    """Read one attempt."""
+    steps = schema.steps(record)
+    if record.get("response") is None:
+        raise DataError('no "response": there is no attempt to measure')
+    own = trace.assistant_steps(record, len(steps))
+    attempt = Attempt(
+        group=schema.group_of(record),
+        problem=problem_of(record),
+        part="" if wanted.part is None else _part(record, wanted.part),
+        file=file,
+        right=schema.correct_of(record),
+        final=selection.answer_of(record),
+        tokens=tokens_of(record),
+        own=own,
+        judged_by=wanted.judge or "",
+        place=place,
+    )
+    attempt.truth = _truth(record, wanted, own)
+    if wanted.judge is not None:
+        attempt.judged = _labels(record, wanted.judge, own)
+    for name in wanted.scores:
+        attempt.scores[name] = _scored(record, name, wanted.aggregates, len(steps))
+    return attempt
+
+
+def problem_of(record: Json) -> str:
+    """A hash of the problem's text (of the group where there is none): the same in every file."""
+    if "problem" in record or "prompt" in record:
+        return digest("evaluated", schema.problem_text(record))
+    return digest("evaluated", schema.group_of(record))
+
+
+def tokens_of(record: Json) -> int | None:
+    """Tokens drawn for the attempt and for the evidence about it, as far as they were counted.
+
+    A node that was cut from a draw is a part of that draw and not counted again.
+    """
+    total, known = 0, False
+    sample = record.get("sample")
+    if isinstance(sample, dict) and isinstance(sample.get("tokens"), int):
+        total, known = sample["tokens"], True
+    tree = schema.check_tree(record)
+    if tree is not None and "tokens" in tree:
+        cut = tree.get("cut", [schema.UNDRAWN] * len(tree["draw"]))
+        for size, draw, source in zip(tree["tokens"], tree["draw"], cut, strict=True):
+            if draw >= 0 and source == schema.UNDRAWN and isinstance(size, int):
+                total, known = total + size, True
+    return total if known else None
+
+
+def _part(record: Json, key: str) -> str:
+    value = record.get(key)
+    if isinstance(value, str) or schema.is_number(value):
+        return str(value)
+    raise DataError(f"expected a string, got {schema.name_of(value)}", key)
+
+
+def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> Scored:
+    _, entry = trace.named(record, "scores", name, "--score NAME")
+    x = trace.step_numbers(entry, count, f"scores.{name}") if count else []
+    raw = entry.get("of", "raw") == "raw"
+    known = [value for value in x if value is not None]
+    order: dict[str, float] = {}
+    weight: dict[str, float | None] = {}
+    for how in aggregates:
+        found = selection.candidate(record, selection.Settings("best", how, name)).aggregate
+        assert found is not None
+        order[how] = found.order
+        votes = not raw and (not known or 0 <= found.value <= 1)
+        weight[how] = found.order if votes else None
+    return Scored(
+        array("d", [nan if value is None else value for value in x]),
+        order,
+        weight,
+        not raw and all(0 <= value <= 1 for value in known),
+        entry.get("meta"),
+    )
+
+
+def votes(weights: Sequence[float], how: str) -> list[float]:
+    """Weights that can be summed; those of a product are logarithms, and only ratios matter."""
+    if how != "product":
+        return [max(weight, 0.0) for weight in weights]
+    top = max(weights)
+    return [exp(weight - top) if top > -float("inf") else 0.0 for weight in weights]
+
+
+def _truth(record: Json, wanted: Wanted, own: list[bool]) -> Truth | None:
+    gold = wanted.gold or Gold()
+    labels = record.get("labels")
+    if gold.base is None and isinstance(labels, dict) and gold.name in labels:
+        return _labels(record, gold.name, own)
+    if wanted.gold is None and wanted.protocol is not None:
+        gold = Gold(*FIELDS[wanted.protocol])
+    return _field(record, gold, own) if gold.base is not None and gold.name in record else None
+
+
+def _labels(record: Json, name: str, own: list[bool]) -> Truth | None:
+    labels = record.get("labels")
+    if labels is None or (isinstance(labels, dict) and labels.get(name) is None):
+        return None
+    _, entry = trace.named(record, "labels", name, "--label NAME")
+    where = f"labels.{name}"
+    truth = Truth(None) if entry.get("x") is None else _of_steps(entry["x"], where, own)
+    if entry.get("first") is not None:
+        return truth._replace(first=_step(entry["first"], len(own), f"{where}.first"))
+    return truth
+
+
+def _field(record: Json, gold: Gold, own: list[bool]) -> Truth | None:
+    """The first error, a list of the wrong steps (1-based), or labels by step."""
+    value, base, count = record[gold.name], gold.base or 0, len(own)
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        try:
+            by_step = {int(key) - base: one for key, one in value.items()}
+        except ValueError:
+            raise DataError("expected numbers of steps as keys", gold.name) from None
+        return _of_steps([by_step.get(step) for step in range(count)], gold.name, own)
+    if isinstance(value, list) and base == 1:
+        if not all(_whole(one) and 1 <= one <= count for one in value):
+            raise DataError(f"expected a list of steps, 1 .. {count}", gold.name)
+        return _of_steps([float(step + 1 not in value) for step in range(count)], gold.name, own)
+    if isinstance(value, list):
+        return _of_steps(value, gold.name, own)
+    first = value - base if _whole(value) and value != NONE else value
+    return Truth(_step(first, count, gold.name))
+
+
+def _of_steps(values: Any, where: str, own: list[bool]) -> Truth:
+    steps = trace.step_numbers({"x": values}, len(own), where)
+    first: int | None = NONE
+    for step, (value, mine) in enumerate(zip(steps, own, strict=True)):
+        if mine and (value is None or value <= 0):
+            first = None if value is None else step
+            break
+    return Truth(first, tuple(steps))
+
+
+def _step(value: Any, count: int, where: str) -> int:
+    if not _whole(value) or not NONE <= value < count:
+        raise DataError(f"expected a step, -1 .. {count - 1}, got {value!r}", where)
+    return int(value)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

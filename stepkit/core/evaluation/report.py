@@ -1,0 +1,149 @@
+"""Which measures the attempts allow, as rows: a value, its interval, and what it is of.
+
+Problems are numbered over all files and parts, so that what is compared is paired by problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from math import isnan
+
+import numpy as np
+
+from stepkit.core.evaluation import audits, bootstrap, choosing, judging, protocols
+from stepkit.core.evaluation.bootstrap import Statistic
+from stepkit.core.evaluation.plan import MAJORITY, SINGLE, Json, Key, Measure, Options, Slice
+from stepkit.core.evaluation.reading import Attempt
+from stepkit.errors import DataError, UsageError
+
+
+def report(
+    attempts: Sequence[Attempt], options: Options, same: Callable[[str, str], bool]
+) -> list[Json]:
+    """Rows, each of JSON values.
+
+    Args:
+        attempts: at least one, in input order.
+        same: do two answers mean the same?
+
+    Raises DataError when nothing can be measured, UsageError for a name that is not there.
+    """
+    # sorted, so that the order of the records does not change an interval
+    numbers = {name: i for i, name in enumerate(sorted({one.group for one in attempts}))}
+    measures: dict[Key, Measure] = {}
+    rows: list[Json] = []
+    slices = list(_slices(attempts, numbers, options.by_file))
+    most = max(len(group) for part in slices for group in part.groups)
+    if options.ks and options.ks[-1] > most:
+        raise DataError(f"--k {options.ks[-1]}: no problem has more than {most} attempts")
+    for part in slices:
+        rows.append(_about(part, options))
+        measures |= _measures(part, options, same)
+    judging.average_parts(measures, options)
+    if not any(measure.shown for measure in measures.values()):
+        raise DataError(_nothing(options))
+    return rows + _rows(measures, options, len(numbers))
+
+
+def _slices(attempts: Sequence[Attempt], numbers: dict[str, int], by_file: bool) -> Iterator[Slice]:
+    parts: dict[tuple[str, str], dict[str, list[Attempt]]] = {}
+    for one in attempts:
+        file = one.file if by_file else ""
+        for part in dict.fromkeys((one.part, "")):
+            parts.setdefault((file, part), {}).setdefault(one.group, []).append(one)
+    for (file, part), groups in sorted(parts.items(), key=lambda item: (item[0][1] == "",)):
+        members = sorted(groups, key=numbers.__getitem__)
+        order = np.array([numbers[name] for name in members])
+        yield Slice(file, part, order, [groups[name] for name in members])
+
+
+def _about(part: Slice, options: Options) -> Json:
+    sizes = [len(group) for group in part.groups]
+    row = _of(Key("data", part.file, part.part)) | {
+        "problems": len(sizes),
+        "attempts": sum(sizes),
+        "fewest": min(sizes),
+        "most": max(sizes),
+    }
+    if any(one.right is not None for group in part.groups for one in group):
+        row["undecided"] = sum(one.right is None for group in part.groups for one in group)
+        row["undecided_are"] = options.undecided
+    return row
+
+
+def _measures(
+    part: Slice, options: Options, same: Callable[[str, str], bool]
+) -> dict[Key, Measure]:
+    found: dict[Key, Measure] = {}
+    flat = [one for group in part.groups for one in group]
+    if options.protocol is None and any(one.right is not None for one in flat):
+        found |= choosing.measures(part, options, same)
+    if options.protocol is None and any(one.truth is not None for one in flat):
+        found |= audits.measures(part, options)
+    if options.protocol is not None:
+        found |= judging.measures(part, options, options.protocol)
+    return {key._replace(file=part.file, part=part.part): measure for key, measure in found.items()}
+
+
+def _rows(measures: dict[Key, Measure], options: Options, problems: int) -> list[Json]:
+    _check_against(measures, options)
+    rows: list[Json] = []
+    statistics: list[Statistic] = []
+    for key, measure in measures.items():
+        if not measure.shown:
+            continue
+        rows.append(_of(key) | {"problems": measure.problems, **measure.more})
+        statistics.append(measure.statistic)
+        for name in options.against:
+            base = measures.get(_base(key, name, measures, options))
+            if base is None or base is measure:
+                continue
+            gap = measure.against(base)
+            rows.append(_of(key) | {"against": name, "problems": gap.problems})
+            statistics.append(gap.statistic)
+            if "tokens" in measure.more and "tokens" in base.more:
+                rows[-1]["tokens"] = measure.more["tokens"] - base.more["tokens"]
+    found = bootstrap.intervals(statistics, problems, options.resamples, options.seed)
+    return [_filled(row, *one) for row, one in zip(rows, found, strict=True) if one[0] == one[0]]
+
+
+def _filled(row: Json, value: float, low: float, high: float) -> Json:
+    row["value"] = value
+    if row["measure"] != "ece" and not isnan(low):
+        row |= {"low": low, "high": high}
+    if "against" in row and "tokens" in row and value > 0:
+        row["tokens_per_point"] = row["tokens"] / (100 * value)
+    return {name: one for name, one in row.items() if one == one}
+
+
+def _base(key: Key, name: str, measures: dict[Key, Measure], options: Options) -> Key:
+    """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
+    if name == SINGLE and key.k > 1:
+        return Key("pass", key.file, key.part, k=1)
+    if name == MAJORITY and key.k > 1:
+        return Key("majority", key.file, key.part, k=key.k)
+    if name in options.aggregates and key.aggregate:
+        return key._replace(aggregate=name)
+    if key.score and any(other.score == name for other in measures):
+        return key._replace(score=name)
+    return key._replace(file=name)
+
+
+def _check_against(measures: dict[Key, Measure], options: Options) -> None:
+    known = {SINGLE, MAJORITY, *options.aggregates} if any(key.k for key in measures) else set()
+    known |= {key.score for key in measures} | {key.file for key in measures}
+    for name in options.against:
+        if name not in known - {""}:
+            have = ", ".join(sorted(known - {""})) or "nothing"
+            raise UsageError(f"--against {name}: there is {have}")
+
+
+def _of(key: Key) -> Json:
+    return {name: value for name, value in key._asdict().items() if value}
+
+
+def _nothing(options: Options) -> str:
+    if options.protocol is not None:
+        name, base = protocols.FIELDS[options.protocol]
+        return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'
+    return "nothing to measure: neither verdicts (correct) nor gold labels of scored steps"
