@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STANDARD", "Result", "Streams", "Tally", "blocks", "each", "groups", "session"]
 
-BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result]]"
+BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result | bytes]]"
 GroupFunction: TypeAlias = "Callable[[list[Record]], list[Record]]"
 SessionFunction: TypeAlias = (
     "Callable[[Source, NullJournal], Generator[tuple[Record, Result], None, None]]"
@@ -45,17 +45,20 @@ def each(function: Callable[[Record], list[Record]]) -> BlockFunction:
     return block
 
 
-def blocks(streams: Streams, function: BlockFunction) -> Tally:
+def blocks(streams: Streams, function: BlockFunction, head: bytes = b"") -> Tally:
     """Map the whole lines of one read at a time.
 
     Args:
         function: is given the records of a block (at least one) and returns, in their order, for
-            each the records to write in its place, or the DataError that rejects it.
+            each the records to write in its place (or the bytes, for a document that is no
+            records), or the DataError that rejects it.
+        head: how the output begins, also without any record.
     """
     from stepkit.opened import opened
     from stepkit.records import Bad
 
     with opened(streams) as run:
+        run.pending += [head] if head else []
         for block in run.items(streams.limit):
             records = [item for item in block if not isinstance(item, Bad)]
             results = function(records) if records else ()
