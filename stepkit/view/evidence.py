@@ -56,9 +56,10 @@ def states(evidence: Evidence) -> list[Json]:
 def _state(evidence: Evidence, place: int) -> Json:
     tree = evidence.tree
     finals = tree.get("final") or [None] * len(tree["parent"])
-    groups: dict[tuple[Any, ...], list[int]] = {}
+    groups: dict[tuple[str, float | None, str, str | None], list[int]] = {}
     for node in evidence.draws_at.get(place, ()):
-        key = (tree["text"][node], tree["outcome"][node], tree["finish"][node], finals[node])
+        final = finals[node] if isinstance(finals[node], str) else None
+        key = (tree["text"][node], tree["outcome"][node], tree["finish"][node], final)
         groups.setdefault(key, []).append(tree["draw"][node])
     made = [
         {"text": text, "outcome": outcome, "finish": finish, "final": final, "draws": numbers}

@@ -83,8 +83,9 @@ function domainOf(name) {
 const place = (x, domain) =>
   Math.min(1, Math.max(0, (x - domain.low) / (domain.high - domain.low)));
 
+// A measure's name as it is shown; one without a dot is the page's own.
 const titled = (name) =>
-  name === "draws" ? "draws (value, counted here)" : name.slice(name.indexOf(".") + 1);
+  name === "draws" ? "draws (value, counted here)" : unhidden(name.slice(name.indexOf(".") + 1));
 
 // ---- search and filter -------------------------------------------------------------------------
 

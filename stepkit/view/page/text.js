@@ -48,13 +48,17 @@ function divided(text, query) {
   return parts.filter(([part]) => part);
 }
 
+const numbered = (letter) => `U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+// The same as plain text, where no element can stand.
+const unhidden = (text) => text.replace(ALL_HIDDEN, numbered);
+
 function spelled(text) {
   const nodes = [];
   let end = 0;
   for (const match of text.matchAll(ALL_HIDDEN)) {
     nodes.push(text.slice(end, match.index));
-    const number = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-    nodes.push(el("span.hidden", { title: "a character that is not seen" }, `U+${number}`));
+    nodes.push(el("span.hidden", { title: "a character that is not seen" }, numbered(match[0])));
     end = match.index + match[0].length;
   }
   nodes.push(text.slice(end));

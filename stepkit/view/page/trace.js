@@ -188,7 +188,7 @@ function row(found, name, state, text, errors) {
   const sign = found.measures[GOLD]?.x ? goldSigns(found.measures[GOLD])[state - 1] : null;
   if (sign && !errors.includes(GOLD)) body.append(el(`span.badge.gold.${sign[1]}`, {}, `${sign[0]} gold`));
   const panel = behind(found, state);
-  const button = gauge(found, name, state, mine, panel);
+  const button = gauge(found, name, state, mine);
   item.append(el("span.n", {}, state || ""), body, button);
   if (panel) {
     const more = el("button.more", { type: "button", "aria-expanded": "false" }, panel.label);
@@ -206,9 +206,9 @@ function row(found, name, state, text, errors) {
 }
 
 // The number of a step, where it lies, its interval and its counts; more on hover and on focus.
-function gauge(found, name, state, mine, panel) {
+function gauge(found, name, state, mine) {
+  if (!name || !found.measures[name]?.x) return el("span");
   const button = el("button.gauge", { type: "button", "aria-describedby": "tip" });
-  if (!name || !found.measures[name]?.x) return panel ? button : el("span");
   const { x, k, n, undecided, low, high, settled } = at(found, name, state);
   const domain = domainOf(name);
   if (mine) {
