@@ -144,7 +144,7 @@ def test_what_is_wrong_is_named(record: Json, field: str) -> None:
     [
         (["scores.prm", "labels.hard", "labels.value"], "labels.value"),
         (["scores.prm", "draws"], "draws"),
-        (["scores.prm", "labels.gold", "labels.mine"], "labels.mine"),
+        (["labels.gold", "labels.mine", "scores.prm"], "labels.mine"),
         (["labels.gold"], "labels.gold"),
         (["scores.b", "scores.a"], "scores.b"),
         ([], None),
@@ -174,7 +174,7 @@ def test_rollouts_are_all_there_undecided_last() -> None:
 
 def test_rivals_with_their_counts() -> None:
     first, second, third, last = looked_at(viewing.evidence())["rivals"]
-    # three draws at the step itself were right and one wrong, and two draws that begin with it right
+    # of the draws at the step itself three were right, and of those that begin with it two
     assert first[0] == {"text": "6 * 7 = 42.\n", "k": 5, "n": 6, "undecided": 1, "own": True}
     assert [(one["text"], one["k"], one["n"], one["undecided"]) for one in first[1:]] == [
         ("6 * 7 = 48.\n", 0, 1, 0),
@@ -401,7 +401,7 @@ PLAIN = """\
 a/0  ✗ wrong  answer 42 · reference 41 · <stdin>:1
 What is one more than 6 * 7 - 2?
 labels.value: the chance that this sampler still gets there
-      0.67 █████▎░░ 2/3 +1?  0.21-0.94    (before the first step)
+      0.67 █████▍░░ 2/3 +1?  0.21-0.94    (before the first step)
   1   0.75 ██████░░ 3/4 +1?  0.30-0.95    6 * 7 = 42.
   2   0.00 ░░░░░░░░ 0/4      0.00-0.49    42 - 2 = 41.
                                           ✗ first error (labels.first, labels.gold)

@@ -101,9 +101,7 @@ HOSTILE = (
     "line\u2028separator\u2029paragraph\x85next",
     "price \u202etxt.exe\u202c \u2066isolated\u2069 \u200bzero\ufeff",
     "null\x00bell\x07escape\x1b[2J\x1b]0;title\x07delete\x7f",
-    "\ud83d\ude00 e\u0301 \u4e2d\u6587 \u0627\u0644\u0639\u0631\u0628\u064a\u0629".encode(
-        "utf-16", "surrogatepass"
-    ).decode("utf-16"),
+    "\U0001f600 e\u0301 \u4e2d\u6587 \u0627\u0644\u0639\u0631\u0628\u064a\u0629",
 )
 """Texts that would leave a string, a script, a comment or an attribute, or that deceive the eye."""
 

@@ -23,20 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import evidence  # noqa: E402
 from browser import Browser, executable  # noqa: E402
 
-WORDS = [
-    "apple",
-    "orange",
-    "seven",
-    "marble",
-    "train",
-    "candle",
-    "river",
-    "stone",
-    "window",
-    "bottle",
-    "garden",
-    "letter",
-]
+WORDS = ["apple", "seven", "marble", "train", "candle", "river", "stone", "window", "letter"]
 QUERY = "candle s"
 
 PAINTED = """new Promise(done => requestAnimationFrame(() => setTimeout(() => done(Math.round(
