@@ -32,6 +32,8 @@ FLAGS = (
     # tests often run as root in a container, where the sandbox cannot start; the pages are ours
     "--no-sandbox",
 )
+TITLED = "document.title !== 'step-view'"
+"""A page of traces names the one that it shows."""
 PATIENCE = 90.0
 """Seconds to wait for an answer: the machine may be busy."""
 
@@ -131,13 +133,13 @@ class Browser:
 
     # ---- a page --------------------------------------------------------------------------------
 
-    def open(self, page: Path, address: str = "") -> None:
-        """Load a file and wait until its scripts have run."""
+    def open(self, page: Path, address: str = "", until: str = TITLED) -> None:
+        """Load a file and wait until its scripts have run, and an expression is true."""
         self.call("Page.navigate", url="about:blank")
         self.complaints.clear()
         self.requests.clear()
         self.call("Page.navigate", url=f"file://{page}{address}")
-        self.wait("document.readyState === 'complete' && document.title !== 'step-view'")
+        self.wait(f"document.readyState === 'complete' && {until}")
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page (a promise is waited for), as JSON."""
@@ -158,12 +160,15 @@ class Browser:
 
     def text(self, selector: str) -> str:
         """The text that is seen of the first element, "" when there is none."""
-        return str(self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
+        return next(iter(self.texts(selector)), "")
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of all of them."""
-        query = f"document.querySelectorAll({json.dumps(selector)})"
-        found = self.run(f"Array.from({query}, one => one.innerText)")
+        """The texts of all of them, once what was changed has been painted."""
+        found = self.run(
+            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done("
+            f"Array.from(document.querySelectorAll({json.dumps(selector)}),"
+            " one => one.innerText ?? one.textContent)))))"
+        )
         assert isinstance(found, list)
         return found
 

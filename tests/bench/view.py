@@ -69,7 +69,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder, "page.html")
         began = time.perf_counter()
-        command = [sys.executable, ROOT / "bin" / "step-view", "-o", page]
+        command: list[str | Path] = [sys.executable, ROOT / "bin" / "step-view", "-o", page]
         subprocess.run(command, input=traces(count).encode(), check=True)
         made = time.perf_counter() - began
         browser = Browser(program, Path(folder, "profile"))

@@ -77,9 +77,9 @@ function dots(found, name, x, y, tipped) {
   const domain = domainOf(name);
   points(found, name).forEach((value, state) => {
     if (value === null) return;
-    const { low, high } = at(found, name, state);
+    const { low, high, settled } = at(found, name, state);
     const at_ = svg("g", { class: "point", transform: `translate(${x(state)},0)` });
-    if (low !== null && high !== null)
+    if (low !== null && high !== null && !settled)
       at_.append(svg("path", { class: "whisker", d: `M0,${y(low)}V${y(high)}M-4,${y(low)}H4M-4,${y(high)}H4` }));
     const dot = svg("circle", { cy: y(value), r: 5 });
     shade(dot, value, domain);

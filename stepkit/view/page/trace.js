@@ -208,8 +208,9 @@ function row(found, name, state, text, errors) {
 // The number of a step, where it lies, its interval and its counts; more on hover and on focus.
 function gauge(found, name, state, mine) {
   if (!name || !found.measures[name]?.x) return el("span");
+  const { x, k, n, undecided, low, high, settled, counted } = at(found, name, state);
+  if (!state && x === null && !counted) return el("span");
   const button = el("button.gauge", { type: "button", "aria-describedby": "tip" });
-  const { x, k, n, undecided, low, high, settled } = at(found, name, state);
   const domain = domainOf(name);
   if (mine) {
     shade(button, x, domain);
@@ -233,8 +234,8 @@ function gauge(found, name, state, mine) {
 
 function focusStep(state) {
   const item = document.getElementById(`step-${state}`);
-  item?.querySelector(".gauge, .more")?.focus({ preventScroll: true });
-  item?.scrollIntoView({ block: "center", behavior: "smooth" });
+  item?.scrollIntoView({ block: "center" }); // before the tip takes its place
+  (item?.querySelector(".gauge") ?? item?.querySelector(".more"))?.focus({ preventScroll: true });
 }
 
 // ---- what stands behind a step -----------------------------------------------------------------
