@@ -75,15 +75,15 @@ class Run:
             if shown:
                 self.progress.update(self.reader.taken)
 
-    def settle(self, item: Item, result: Result) -> None:
+    def settle(self, item: Item, result: Result | bytes) -> None:
         """Write what became of an item, or reject it; raises the DataError that ends the run."""
         self.tally.read += 1
         if isinstance(result, DataError):
             self._reject(item, result)
             return
-        for record in result:
-            self.tally.written += 1
-            self.pending.append(record.line())
+        lines = [result] if isinstance(result, bytes) else [one.line() for one in result]
+        self.tally.written += len(lines)
+        self.pending += lines
 
     def _reject(self, item: Item, error: DataError) -> None:
         located = DataError(error.what, error.field, error.place or f"{item.source}:{item.number}")

@@ -31,10 +31,9 @@ __all__ = [
     "each",
     "groups",
     "session",
-    "whole",
 ]
 
-BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result]]"
+BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result | bytes]]"
 GroupFunction: TypeAlias = "Callable[[list[Record]], list[Record]]"
 SessionFunction: TypeAlias = (
     "Callable[[Source, NullJournal], Generator[tuple[Record, Result], None, None]]"
@@ -56,46 +55,38 @@ def each(function: Callable[[Record], list[Record]]) -> BlockFunction:
     return block
 
 
-def blocks(streams: Streams, function: BlockFunction) -> Tally:
+def blocks(
+    streams: Streams,
+    function: BlockFunction,
+    head: bytes = b"",
+    tail: Callable[[], bytes] | None = None,
+) -> Tally:
     """Map the whole lines of one read at a time.
 
     Args:
         function: is given the records of a block (at least one) and returns, in their order, for
-            each the records to write in its place, or the DataError that rejects it.
+            each the records to write in its place (or the bytes, for a document that is no
+            records), or the DataError that rejects it.
+        head: how the output begins, also without any record.
+        tail: returns how it ends; called after the last record.
     """
     from stepkit.opened import opened
-
-    with opened(streams) as run:
-        _map_blocks(run, function)
-    return streams.tally
-
-
-def whole(streams: Streams, function: BlockFunction, finish: Callable[[], bytes]) -> Tally:
-    """Take all records like ``blocks``, then write what they come to together.
-
-    Args:
-        finish: returns the output's last lines; called after the last record.
-    """
-    from stepkit.opened import opened
-
-    with opened(streams) as run:
-        _map_blocks(run, function)
-        run.sink.write(finish())
-    return streams.tally
-
-
-def _map_blocks(run: Run, function: BlockFunction) -> None:
     from stepkit.records import Bad
 
-    for block in run.items(run.streams.limit):
-        records = [item for item in block if not isinstance(item, Bad)]
-        results = function(records) if records else ()
-        if len(results) != len(records):
-            raise RuntimeError(f"{len(results)} results for {len(records)} records")
-        following = iter(results)
-        for item in block:
-            run.settle(item, item.error if type(item) is Bad else next(following))
-        run.flush()
+    with opened(streams) as run:
+        run.pending += [head] if head else []
+        for block in run.items(streams.limit):
+            records = [item for item in block if not isinstance(item, Bad)]
+            results = function(records) if records else ()
+            if len(results) != len(records):
+                raise RuntimeError(f"{len(results)} results for {len(records)} records")
+            following = iter(results)
+            for item in block:
+                run.settle(item, item.error if type(item) is Bad else next(following))
+            run.flush()
+        if tail is not None:
+            run.pending.append(tail())
+    return streams.tally
 
 
 def groups(streams: Streams, function: GroupFunction) -> Tally:

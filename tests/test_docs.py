@@ -10,7 +10,6 @@ examples are the lines ``.Dl $ command``.
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import shutil
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
-from work import ROOT, clean_environment, commands
+from work import ROOT, clean_environment, commands, missing
 
 from stepkit import __version__
 
@@ -114,13 +113,6 @@ def words_of(macro: str, source: str) -> list[str]:
     """The words marked by a macro, alternatives included: ``Cm a | b`` gives a and b."""
     marked = re.findall(rf"\b{macro} ((?:[\w-]+(?: \| )?)+)", source)
     return [word for group in marked for word in group.split(" | ")]
-
-
-def missing(tool: str) -> None:
-    """Skip the test, by name; or fail it where nothing may be skipped."""
-    if os.environ.get("STEPKIT_NO_SKIP"):
-        pytest.fail(f"missing: {tool}")
-    pytest.skip(f"missing: {tool}")
 
 
 each_command = pytest.mark.parametrize("command", commands())

@@ -17,7 +17,7 @@ from work import ROOT, commands
 
 ROWS = {
     "ground": {"errors", "schema", "seeds", "interrupts"},
-    "pure": {"text", "core", "grade", "formats"},
+    "pure": {"text", "core", "grade", "formats", "view"},
     "model": {"model"},
     "search": {"search"},
     "runner": {
@@ -44,6 +44,7 @@ KNOWS_NOT = {
     "grade": {"click"},
     "model": {"click"},
     "search": {"click", "io", "os", "pathlib", "shutil", "subprocess", "sys", "tempfile"},
+    "view": {"click", "io", "os", "pathlib", "shutil", "subprocess", "sys", "tempfile"},
 }
 
 SINGLE_IMPORTERS = {

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "tests" / "fixtures" / "tool.py"
@@ -118,6 +118,15 @@ def clean_environment(home: Path) -> dict[str, str]:
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
     }
+
+
+def missing(tool: str) -> NoReturn:
+    """Skip the test, by name; or fail it where nothing may be skipped."""
+    import pytest
+
+    if os.environ.get("STEPKIT_NO_SKIP"):
+        pytest.fail(f"missing: {tool}")
+    pytest.skip(f"missing: {tool}")
 
 
 def read_available(stream: IO[bytes], seconds: float) -> bytes:

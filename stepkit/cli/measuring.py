@@ -14,7 +14,7 @@ from stepkit.core.evaluation.reading import Attempt, Gold, Wanted
 from stepkit.core.evaluation.report import report
 from stepkit.errors import DataError, UsageError
 from stepkit.jsonl import Record, encode
-from stepkit.run import STANDARD, Streams, each, whole
+from stepkit.run import STANDARD, Streams, blocks, each
 
 if TYPE_CHECKING:
     from stepkit.core.evaluation.fitting import Map
@@ -96,7 +96,7 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
             return table(rows, options.resamples).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)
 
-    whole(streams, each(collected.take), finish)
+    blocks(streams, each(collected.take), tail=finish)
 
 
 def fit(streams: Streams, method: str, scores: tuple[str, ...], gold: Gold | None) -> None:
@@ -116,7 +116,7 @@ def fit(streams: Streams, method: str, scores: tuple[str, ...], gold: Gold | Non
             raise DataError(f"scores here: {have}; choose one with --score NAME", "scores")
         return encode(fitted(collected.attempts, method, names[0], str(gold or Gold()))) + b"\n"
 
-    whole(streams, each(collected.take), finish)
+    blocks(streams, each(collected.take), tail=finish)
 
 
 def _threshold(given: Json) -> tuple[float | None, Map | None]:

@@ -190,7 +190,7 @@ def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival
     nodes = evidence.draws_at.get(place, ())
     if not nodes:
         return
-    tree, cut = evidence.tree, _cutter(evidence.record, step)
+    tree, cut = evidence.tree, cutter(evidence.record, step)
     texts, outcomes, numbers = tree["text"], tree["outcome"], tree["draw"]
     for node in nodes:
         outcome = outcomes[node]
@@ -203,7 +203,7 @@ def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival
             rival.draws.append(node)
 
 
-def _cutter(record: Json, step: int) -> Callable[[str], str]:
+def cutter(record: Json, step: int) -> Callable[[str], str]:
     """What gives the first step of a text by the record's rule, after ``step`` others."""
     rule = record.get("split")
     if not isinstance(rule, dict):

@@ -1,0 +1,116 @@
+"""step-view: traces in, a page for a browser out, or colours for a terminal. Needs no model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from stepkit.errors import DataError, UsageError
+from stepkit.options import command, reads, writes
+from stepkit.run import STANDARD, Streams, blocks
+
+if TYPE_CHECKING:
+    from stepkit.jsonl import Record
+    from stepkit.view.case import Choice, Json
+
+COLOURS = ("auto", "always", "never")
+
+
+@command("step-view")
+@click.option("--label", metavar="NAME", help="Colour by this label (default: what is there).")
+@click.option("--score", metavar="NAME", help="Colour by this score.")
+@click.option(
+    "--sampler",
+    metavar="ID|INDEX",
+    help="Whose draws count, where several samplers drew.",
+)
+@click.option("--term", is_flag=True, help="Write for a terminal instead of a page.")
+@click.option(
+    "--color",
+    type=click.Choice(COLOURS),
+    help="Colours with --term: on a terminal (auto, the default), always or never.",
+)
+@reads
+@writes
+def main(
+    streams: Streams,
+    label: str | None,
+    score: str | None,
+    sampler: str | None,
+    term: bool,
+    color: str | None,
+) -> None:
+    """Make one page of the traces: their steps, what they are worth, and why.
+
+    \b
+      step-view labels.jsonl -o page.html
+      step-view --score prm scored.jsonl -o page.html
+      step-view --term --color always labels.jsonl | less -R
+    """
+    from stepkit.view.case import Choice
+
+    if label is not None and score is not None:
+        raise UsageError("--label and --score exclude each other: steps have one colour")
+    if color is not None and not term:
+        raise UsageError("--color has no effect without --term")
+    asked = f"labels.{label}" if label is not None else f"scores.{score}" if score else None
+    choice = Choice(asked, sampler)
+    if term:
+        _terminal(streams, choice, color or "auto")
+    else:
+        _page(streams, choice)
+
+
+def _page(streams: Streams, choice: Choice) -> None:
+    from stepkit.view import page
+    from stepkit.view.case import summary
+
+    if streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty():
+        raise UsageError("a page is not for a terminal: use -o FILE.html, or --term")
+
+    from stepkit.jsonl import encode
+
+    def piece(case: Json) -> bytes:
+        return page.piece(encode(summary(case)), encode(case))
+
+    head = page.head(encode({"measure": choice.measure}))
+    blocks(streams, _each(choice, piece), head)
+
+
+def _terminal(streams: Streams, choice: Choice, color: str) -> None:
+    from stepkit.view.terminal import Terminal
+
+    terminal = Terminal(_columns(), color == "always" or (color == "auto" and _coloured(streams)))
+    blocks(streams, _each(choice, lambda case: terminal.text(case).encode()))
+
+
+def _each(
+    choice: Choice, write: Callable[[Json], bytes]
+) -> Callable[[list[Record]], list[bytes | DataError]]:
+    """The block function that turns each record into what ``write`` makes of its case."""
+    from stepkit.view.case import cases
+
+    def block(records: list[Record]) -> list[bytes | DataError]:
+        data = [record.data for record in records]
+        found = cases(data, [record.place for record in records], choice)
+        return [one if isinstance(one, DataError) else write(one) for one in found]
+
+    return block
+
+
+def _coloured(streams: Streams) -> bool:
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty()
+
+
+def _columns() -> int:
+    """The width to fill: COLUMNS, else the terminal's; 80 where there is none."""
+    try:
+        return int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(1).columns or 80
+    except (OSError, ValueError):
+        return 80

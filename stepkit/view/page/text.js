@@ -1,0 +1,94 @@
+// Text into elements. Nothing here, or anywhere on the page, parses a text as HTML.
+
+const LONG = 20000; // characters shown at first: a step of a megabyte must not stop the page
+
+// What would hide, reorder or fake text: controls but tab and line feed, bidi, zero width, halves
+// of surrogate pairs. With the u flag a whole pair is one character and never matches.
+const HIDDEN =
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]/u;
+const ALL_HIDDEN = new RegExp(HIDDEN.source, "gu");
+
+// el("p.note", {title: "x"}, "text", child): properties are attributes, functions are listeners.
+function el(kind, properties = {}, ...children) {
+  const [name, ...classes] = kind.split(".");
+  const made = name.startsWith("svg:")
+    ? document.createElementNS("http://www.w3.org/2000/svg", name.slice(4))
+    : document.createElement(name);
+  if (classes.length) made.setAttribute("class", classes.join(" "));
+  for (const [key, value] of Object.entries(properties)) {
+    if (typeof value === "function") made.addEventListener(key, value);
+    else if (value !== null && value !== undefined && value !== false)
+      made.setAttribute(key, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+// A text as nodes: hidden characters by their numbers, what was searched for marked.
+function shown(text, query = "") {
+  const nodes = [];
+  for (const [part, found] of divided(text, query)) {
+    const inside = HIDDEN.test(part) ? spelled(part) : [part];
+    nodes.push(...(found ? [el("mark", {}, ...inside)] : inside));
+  }
+  return nodes;
+}
+
+function divided(text, query) {
+  const low = text.toLowerCase();
+  // some letters change their length in lower case: then places in one are not places in the other
+  if (!query || low.length !== text.length) return [[text, false]];
+  const parts = [];
+  let end = 0;
+  for (let at = low.indexOf(query); at >= 0; at = low.indexOf(query, end)) {
+    parts.push([text.slice(end, at), false], [text.slice(at, at + query.length), true]);
+    end = at + query.length;
+  }
+  parts.push([text.slice(end), false]);
+  return parts.filter(([part]) => part);
+}
+
+const numbered = (letter) => `U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
+
+// The same as plain text, where no element can stand.
+const unhidden = (text) => text.replace(ALL_HIDDEN, numbered);
+
+function spelled(text) {
+  const nodes = [];
+  let end = 0;
+  for (const match of text.matchAll(ALL_HIDDEN)) {
+    nodes.push(text.slice(end, match.index));
+    nodes.push(el("span.hidden", { title: "a character that is not seen" }, numbered(match[0])));
+    end = match.index + match[0].length;
+  }
+  nodes.push(text.slice(end));
+  return nodes;
+}
+
+// The same in an element; of a very long text the beginning, and a button for the rest.
+function passage(kind, text, query = "") {
+  const made = el(kind, { dir: "auto" });
+  if (text.length <= LONG) {
+    made.append(...shown(text, query));
+    return made;
+  }
+  const last = text.charCodeAt(LONG - 1);
+  const whole = last >= 0xd800 && last < 0xdc00 ? LONG - 1 : LONG; // not between two surrogates
+  const rest = () => made.replaceChildren(...shown(text, query));
+  made.append(
+    ...shown(text.slice(0, whole), query),
+    el("button.rest", { type: "button", click: rest }, `… all ${counted(text.length)} characters`),
+  );
+  return made;
+}
+
+const counted = (number) => number.toLocaleString("en");
+
+// Numbers as they are read: two digits of a rate, a sign for a change, three digits of the rest.
+function number(x, domain) {
+  if (x === null || x === undefined) return "–";
+  if (domain.kind === "rate") return x.toFixed(2);
+  if (domain.kind === "change") return (x > 0 ? "+" : x < 0 ? "−" : "") + Math.abs(x).toFixed(2);
+  const text = Math.abs(x) >= 1e5 || (x && Math.abs(x) < 1e-3) ? x.toExponential(1) : x.toPrecision(3);
+  return text.replace("-", "−");
+}

@@ -1,0 +1,298 @@
+// One trace: its head, its curve and its steps, each with what stands behind it.
+
+const SHOWN = 40; // rollouts or rivals at first
+const current = { trace: null, found: null, name: null, over: new Set(), query: "" };
+
+// The numbers of a measure at a state; null for what the record does not have.
+function at(found, name, state) {
+  const one = found.measures[name] ?? {};
+  const get = (key) => (state ? one[key]?.[state - 1] : one.root?.[key]) ?? null;
+  return {
+    x: get("x"), k: get("k"), n: get("n"), undecided: get("undecided"), low: get("low"), high: get("high"),
+    why: state ? (one.why?.[state - 1] ?? null) : null,
+    settled: Boolean(one.settled && state === found.steps.length),
+    counted: "k" in one && "n" in one,
+  };
+}
+
+// The lines of a tip: what the number is, what it was counted from, how sure that is.
+function told(found, name, state) {
+  const lines = [];
+  const what = state ? `Step ${state}` : "Before the first step";
+  if (state && !found.mine[state - 1]) return [what, "not the model's own text: it has no number"];
+  const domain = domainOf(name);
+  const { x, k, n, undecided, low, high, why, settled, counted } = at(found, name, state);
+  const of = kinds.get(name) || "number";
+  lines.push(`${what}: ${of} ${x === null ? "unknown" : number(x, domain)}`);
+  if (settled) lines.push(x === null ? "the attempt's own verdict is undecided" : `the attempt's own verdict: ${SAID[judged(x)][1]}`);
+  else if (n) lines.push(`${counted_(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
+  else if (undecided) lines.push(`no draw decided, ${undecided} undecided`);
+  else if (counted && of !== "progress") lines.push("nothing drawn here");
+  else if (of === "value") lines.push("no counts in the record");
+  if (!settled && low !== null && high !== null) lines.push(`95 % interval ${number(low, domain)} to ${number(high, domain)} (Wilson)`);
+  else if (!settled && n) lines.push("no interval");
+  const before = state ? at(found, name, state - 1).x : null;
+  if (of === "value" && x !== null && before !== null)
+    lines.push(`${number(x - before, { kind: "change" })} against the step before`);
+  const rule = found.states?.[state]?.rule;
+  if (rule) lines.push(`drawing stopped by ${rule}`);
+  if (why) lines.push(why.slice(0, 600));
+  return lines;
+}
+
+const counted_ = (k) => (Number.isInteger(k) ? String(k) : k.toPrecision(3));
+
+// What each source says is the first wrong step: step -> names; gold among them.
+function errorsOf(found) {
+  const steps = new Map();
+  for (const [name, one] of Object.entries(found.measures)) {
+    if (one.first === undefined || one.first === null || one.first < 0) continue;
+    steps.set(one.first, [...(steps.get(one.first) ?? []), name]);
+  }
+  return steps;
+}
+
+// ---- the tip -----------------------------------------------------------------------------------
+
+const tip = document.getElementById("tip");
+
+function tipped(element, lines) {
+  const show = () => {
+    const [title, ...rest] = lines();
+    tip.replaceChildren(el("b", {}, ...shown(title)), ...rest.map((line) => el("div", {}, ...shown(line))));
+    tip.hidden = false;
+    const box = element.getBoundingClientRect();
+    const { width, height } = tip.getBoundingClientRect();
+    const left = Math.min(innerWidth - width - 8, Math.max(8, box.left + box.width / 2 - width / 2));
+    const above = box.top - height - 8;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${above > 8 ? above : Math.min(box.bottom + 8, innerHeight - height - 8)}px`;
+  };
+  const hide = () => (tip.hidden = true);
+  element.addEventListener("pointerenter", show);
+  element.addEventListener("pointerleave", hide);
+  element.addEventListener("focus", show);
+  element.addEventListener("blur", hide);
+  return element;
+}
+
+// ---- the trace ---------------------------------------------------------------------------------
+
+const main = document.getElementById("trace");
+
+function render() {
+  const { trace, found, name, query } = current;
+  tip.hidden = true;
+  if (!trace) {
+    main.replaceChildren(el("p.empty", {}, traces.length ? "No trace is chosen." : "There are no traces in this file."));
+    return;
+  }
+  if (!found) {
+    main.replaceChildren(el("p.empty", {}, "The page was cut off within this trace."));
+    return;
+  }
+  const parts = [heading(trace, found, query), passage("p.problem", found.problem, query), facts(found)];
+  if (name && found.measures[name]?.x) parts.push(curves(found, name));
+  else if (name) parts.push(el("p.note", {}, `This trace has no ${titled(name)}.`));
+  parts.push(steps(found, name, query));
+  main.replaceChildren(el("article", {}, ...parts));
+}
+
+function heading(trace, found, query) {
+  const answers = el("p.answers", {});
+  if (found.final !== null) answers.append("answer ", el("b", {}, ...shown(found.final, query)));
+  if (found.answer !== null)
+    answers.append(found.final !== null ? " · reference " : "reference ", el("b", {}, ...shown(found.answer, query)));
+  return el(
+    "header.head",
+    {},
+    el("h2", {}, el("a", { href: `#${encodeURIComponent(trace.address)}`, title: "The address of this trace" }, ...shown(trace.address, query))),
+    found.steps.length ? verdict(found.correct, true) : el("span.verdict.open", {}, "no attempt"),
+    answers,
+  );
+}
+
+function facts(found) {
+  const all = { read: found.place, group: found.group, ...found.facts };
+  const items = Object.entries(all).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...shown(text))));
+  return el("dl.facts", {}, ...items);
+}
+
+function curves(found, name) {
+  const box = el("div.plot");
+  const others = comparable(found, name);
+  const redraw = () => {
+    const over = others.filter((other) => current.over.has(other));
+    const width = Math.max(280, box.clientWidth || 600);
+    const dot = (group, state) => {
+      tipped(group, () => told(found, name, state));
+      group.addEventListener("click", () => focusStep(state));
+    };
+    box.replaceChildren(chart(found, name, over, width, dot));
+    toggles.forEach(([other, button]) => button.setAttribute("class", `toggle o${over.indexOf(other) % 4}`));
+  };
+  const toggles = others.map((other) => {
+    const pressed = current.over.has(other);
+    const button = el("button.toggle", { type: "button", "aria-pressed": String(pressed) }, titled(other));
+    button.addEventListener("click", () => {
+      const on = !current.over.has(other);
+      current.over[on ? "add" : "delete"](other);
+      button.setAttribute("aria-pressed", String(on));
+      redraw();
+    });
+    return [other, button];
+  });
+  let width = 0;
+  new ResizeObserver(() => {
+    if (box.clientWidth !== width) {
+      width = box.clientWidth;
+      redraw();
+    }
+  }).observe(box);
+  const domain = domainOf(name);
+  const of = kinds.get(name);
+  return el(
+    "section.curves",
+    {},
+    el("p.meaning", {}, el("b", {}, titled(name)), of && of !== titled(name) ? ` – a ${of}` : "", MEANING[of] ? `: ${MEANING[of]}` : ""),
+    el("div.scale", {}, number(domain.low, domain), el("span.ramp"), number(domain.high, domain), ...(others.length ? [el("span.overlay", {}, "compare"), ...toggles.map(([, button]) => button)] : [])),
+    box,
+  );
+}
+
+// ---- steps -------------------------------------------------------------------------------------
+
+function steps(found, name, query) {
+  const errors = errorsOf(found);
+  const list = el("ol.steps", {});
+  const root = found.states?.[0];
+  if ((name && at(found, name, 0).x !== null) || root?.draws.length || (root && !found.steps.length))
+    list.append(row(found, name, 0, el("div.text.start", {}, "before the first step"), []));
+  found.steps.forEach((text, step) => {
+    list.append(row(found, name, step + 1, passage("div.text", text, query), errors.get(step) ?? []));
+  });
+  return list;
+}
+
+function row(found, name, state, text, errors) {
+  const mine = !state || found.mine[state - 1];
+  const item = el(mine ? "li.step" : "li.step.other", { id: `step-${state}` });
+  const body = el("div.body", {}, text);
+  if (!mine) body.prepend(el("span.role", {}, ...shown(found.role?.[state - 1] ?? "other")));
+  const mistakes = errors.filter((one) => one !== GOLD).map(titled);
+  if (mistakes.length) {
+    item.classList.add("error");
+    body.append(el("span.badge.error", {}, `✗ first error (${mistakes.join(", ")})`));
+  }
+  if (errors.includes(GOLD)) body.append(el("span.badge.gold", {}, "✗ first error in gold"));
+  const sign = found.measures[GOLD]?.x ? goldSigns(found.measures[GOLD])[state - 1] : null;
+  if (sign && !errors.includes(GOLD)) body.append(el(`span.badge.gold.${sign[1]}`, {}, `${sign[0]} gold`));
+  const panel = behind(found, state);
+  const button = gauge(found, name, state, mine);
+  item.append(el("span.n", {}, state || ""), body, button);
+  if (panel) {
+    const more = el("button.more", { type: "button", "aria-expanded": "false" }, panel.label);
+    body.append(more);
+    const flip = () => {
+      const open = more.getAttribute("aria-expanded") !== "true";
+      more.setAttribute("aria-expanded", String(open));
+      item.querySelector(".behind")?.remove();
+      if (open) item.append(panel.open());
+    };
+    more.addEventListener("click", flip);
+    button.addEventListener("click", flip);
+  }
+  return item;
+}
+
+// The number of a step, where it lies, its interval and its counts; more on hover and on focus.
+function gauge(found, name, state, mine) {
+  if (!name || !found.measures[name]?.x) return el("span");
+  const { x, k, n, undecided, low, high, settled, counted } = at(found, name, state);
+  if (!state && x === null && !counted) return el("span");
+  const button = el("button.gauge", { type: "button", "aria-describedby": "tip" });
+  const domain = domainOf(name);
+  if (mine) {
+    shade(button, x, domain);
+    const track = el("span.track", {});
+    if (low !== null && high !== null && !settled) {
+      track.append(el("span.range"));
+      button.style.setProperty("--l", `${place(low, domain) * 100}%`);
+      button.style.setProperty("--r", `${(1 - place(high, domain)) * 100}%`);
+    }
+    if (x !== null) track.append(el("span.dot"));
+    const counts = settled ? "verdict" : n ? `${counted_(k)}/${n}` : undecided ? `0/0` : "";
+    const open = !settled && undecided ? ` +${undecided}?` : "";
+    button.append(el("span.x", {}, number(x, domain)), el("span.counts", {}, counts + open), track);
+  } else {
+    button.classList.add("unknown");
+    button.append(el("span.x", {}, "–"));
+  }
+  tipped(button, () => told(found, name, state));
+  return button;
+}
+
+function focusStep(state) {
+  const item = document.getElementById(`step-${state}`);
+  item?.scrollIntoView({ block: "center" }); // before the tip takes its place
+  (item?.querySelector(".gauge") ?? item?.querySelector(".more"))?.focus({ preventScroll: true });
+}
+
+// ---- what stands behind a step -----------------------------------------------------------------
+
+const several = (count, what) => `${counted(count)} ${what}${count === 1 ? "" : "s"}`;
+
+function behind(found, state) {
+  const draws = found.states?.[state]?.draws ?? [];
+  const all = found.rivals?.[state ? state - 1 : 0] ?? [];
+  // a trace's first step shows its rivals; only a tree without a trace has them at its start
+  const rivals = state || !found.steps.length ? all : [];
+  const drawn = draws.reduce((sum, group) => sum + group.draws.length, 0);
+  const others = rivals.filter((rival) => !rival.own).length;
+  if (!drawn && !others) return null;
+  const label = [others ? several(others, "rival") : "", drawn ? several(drawn, "rollout") : ""].filter(Boolean).join(" · ");
+  const open = () =>
+    el(
+      "div.behind",
+      {},
+      others ? section("Rivals", "steps at the same prefix; counts are of draws made at them or beginning with them", rivals.map(rival)) : null,
+      drawn ? section("Rollouts", state ? "drawn after this step" : "drawn from the problem", draws.map(rollout)) : null,
+    );
+  return { label, open };
+}
+
+function section(title, what, rows) {
+  const table = el("ul", {});
+  table.append(...rows.slice(0, SHOWN));
+  if (rows.length > SHOWN) {
+    const more = el("button.rest", { type: "button" }, `… all ${counted(rows.length)}`);
+    more.addEventListener("click", () => more.parentElement.replaceWith(...rows.slice(SHOWN)));
+    table.append(el("li", {}, more));
+  }
+  return el("section", {}, el("h3", {}, title, el("small", {}, what)), table);
+}
+
+function rival(one) {
+  const x = one.n ? one.k / one.n : null;
+  const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
+  shade(value, x, { low: 0, high: 1 });
+  const counts = `${counted_(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
+  const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
+  return el(one.own ? "li.rival.own" : "li.rival", {}, value, el("span.counts", {}, counts + visits), passage("span.text", one.text), one.own ? el("span.badge", {}, "this step") : null);
+}
+
+const ENDED = { length: "cut off", error: "failed" };
+
+function rollout(one) {
+  const open = one.outcome === null ? "li.rollout.undecided" : "li.rollout";
+  const ended = [ENDED[one.finish], one.final !== null ? "" : "no answer"].filter(Boolean).join(", ");
+  const numbers = `draw${one.draws.length > 1 ? "s" : ""} ${one.draws.join(", ")}`;
+  return el(
+    open,
+    { title: numbers },
+    verdict(one.outcome),
+    el("span.times", {}, one.draws.length > 1 ? `${one.draws.length}×` : ""),
+    passage("span.text", one.text),
+    el("span.ending", {}, one.final !== null ? el("b", {}, ...shown(one.final)) : null, ended ? ` ${ended}` : null),
+  );
+}
