@@ -80,17 +80,18 @@ def share(values: list[float]) -> float:
 def main(folder: str, problems: str) -> None:
     """Print it."""
     texts = [record["problem"] for record in lines(Path(problems))]
-    right, count = Counter(), Counter()
+    right: Counter[str] = Counter()
+    count: Counter[str] = Counter()
     for attempt in lines(Path(folder, "sample.jsonl")):
         right[attempt["problem"]] += attempt["correct"] is True
         count[attempt["problem"]] += 1
     one = [right[text] / count[text] for text in texts]
     columns = {}
     for _, method, rule in ROWS:
-        found = Counter()
+        found: dict[str, bool] = {}
         for chosen in lines(Path(folder, f"{method}.{rule}.jsonl")):
             found[chosen["problem"]] = chosen["correct"] is True
-        columns[method, rule] = [float(found[text]) for text in texts]
+        columns[method, rule] = [float(found.get(text, False)) for text in texts]
     print(
         f"{len(texts)} test problems; % right with 95 % intervals, paired differences in points\n"
     )
