@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo check lint test golden models bench interop clean
+.PHONY: help demo experiment check lint test golden models bench interop clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -87,6 +87,45 @@ $(DEMO)/pairs.jsonl: $(DEMO)/labels.jsonl
 
 $(DEMO)/table.txt: $(DEMO)/scored.jsonl
 	step-eval $< --k 1,8 --against single --against majority --table -o $@
+
+# ---- the experiment: searches and choices at equal tokens --------------------------------------
+
+EXPERIMENT := build/experiment
+PROBLEMS ?= 300
+DRAW := step-rollout -q -t 1 -m $(POLICY) --max-tokens 96
+READ := step-score -q -t 1 --prm $(PRM)
+CHOICES := $(foreach method,sample beam dvts particle refined,$(addprefix $(method).,best weighted))
+
+experiment: $(READY)  ## ways to spend the same tokens, into samples/experiment.txt (PROBLEMS=300)
+	@$(MAKE) --no-print-directory $(patsubst %,$(EXPERIMENT)/%.jsonl,sample.majority $(CHOICES))
+	@{ echo "make experiment PROBLEMS=$(PROBLEMS), on commit $$(git describe --always --dirty --exclude '*')"; \
+	  echo; python samples/guided.py $(EXPERIMENT) $(EXPERIMENT)/problems.jsonl; } > build/experiment.txt
+	@mv build/experiment.txt samples/experiment.txt
+	@cat samples/experiment.txt
+
+$(EXPERIMENT)/problems.jsonl: samples/problems.jsonl
+	@mkdir -p $(@D)
+	head -n $(PROBLEMS) $< > $@
+
+$(EXPERIMENT)/sample.jsonl: $(EXPERIMENT)/problems.jsonl $(POLICY) $(PRM)
+	$(DRAW) --method sample -k 17 $< | step-split -q | $(READ) -o $@
+
+$(EXPERIMENT)/first.jsonl: $(EXPERIMENT)/problems.jsonl $(POLICY) $(PRM)
+	$(DRAW) --method sample -k 8 $< | step-split -q | $(READ) -o $@
+
+$(EXPERIMENT)/refined.jsonl: $(EXPERIMENT)/first.jsonl $(POLICY) $(PRM)
+	step-label -q --first below:0.5 $< | $(DRAW) --at first -k 3 | step-split -q | $(READ) -o $@
+
+$(EXPERIMENT)/beam.jsonl $(EXPERIMENT)/dvts.jsonl $(EXPERIMENT)/particle.jsonl: $(EXPERIMENT)/%.jsonl: $(EXPERIMENT)/problems.jsonl $(POLICY) $(PRM)
+	$(DRAW) --method $* --prm $(PRM) $< -o $@
+
+$(EXPERIMENT)/%.traces: $(EXPERIMENT)/%.jsonl
+	step-split -q --leaves $< > $@
+
+$(EXPERIMENT)/sample.traces $(EXPERIMENT)/refined.traces: $(EXPERIMENT)/%.traces: $(EXPERIMENT)/%.jsonl
+	ln -f $< $@
+
+$(foreach rule,majority best weighted,$(eval $(EXPERIMENT)/%.$(rule).jsonl: $(EXPERIMENT)/%.traces ; step-rerank -q --by $(rule) $$< -o $$@))
 
 # ---- checks ---------------------------------------------------------------------------------
 

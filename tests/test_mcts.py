@@ -15,6 +15,7 @@ from worlds import (
     DEPTH,
     ByteSampler,
     Game24,
+    Known,
     Sums,
     WorldEngine,
     maze,
@@ -247,3 +248,72 @@ def test_opinions_and_outcomes_are_mixed_by_their_weight(
             n[node] += 1
             k[node] += tree["outcome"][leaf]
             c[node] += opinions[steps[-1]]
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    seed=st.integers(0, 10**6),
+    weight=st.sampled_from([0.0, 0.3, 1.0]),
+    prior=st.sampled_from(["likelihood", "score"]),
+    searches=st.integers(1, 40),
+)
+def test_scores_are_value_and_prior_by_the_formula(
+    seed: int, weight: float, prior: str, searches: int
+) -> None:
+    """Walk the visits again, with the sums counted from the tree alone."""
+    world = Game24([2, 3, 5, 12])
+    scorer = Known(lambda text: (sum(map(ord, text)) * 7919 % 1000) / 1000)
+    options: dict[str, Any] = {"score_weight": weight, "prior": prior, "scorer": scorer}
+    options |= {"select": "puct", "width": [4], "searches": searches}
+    tree = search(world, "mcts", seed=seed, **options)
+    assert len(tree["visits"]) == searches
+    assert any(tree["whole"]) == (weight < 1 and searches > 0)
+    x, size = tree["scores"]["prm"]["x"], len(tree["parent"])
+    n, decided, k, c = [0] * size, [0] * size, [0.0] * size, [0.0] * size
+
+    def q(node: int) -> float:
+        if decided[node]:
+            return k[node] / decided[node]
+        return q(tree["parent"][node]) if node else 0.0
+
+    def bound(child: int, siblings: list[int]) -> float:
+        above = sqrt(sum(n[one] for one in siblings))
+        likely = [exp(tree["logprob"][one] / tree["tokens"][one]) for one in siblings]
+        if prior == "score":
+            likely = [x[one] for one in siblings]
+        p = likely[siblings.index(child)] / (sum(likely) or 1.0)
+        mixed = (1 - weight) * q(child) + weight * c[child] / n[child]
+        return mixed + p * above / (1 + n[child])
+
+    for leaf in tree["visits"]:
+        line = line_to(tree, leaf)
+        steps = [node for node in line if node and not tree["whole"][node]]
+        new = [node for node in steps if not n[node]]
+        begins = not new or new[0] == steps_below(tree, tree["parent"][new[0]])[0]
+        for above, below in pairwise([0, *steps]):
+            siblings = steps_below(tree, above)
+            if begins and below not in new:
+                best = max(bound(one, siblings) for one in siblings)
+                assert bound(below, siblings) >= best - 1e-9
+        for node in line:
+            n[node] += 1
+            c[node] += x[steps[-1]]
+            if tree["outcome"][leaf] is not None:
+                decided[node] += 1
+                k[node] += tree["outcome"][leaf]
+
+
+def test_a_value_model_alone_leads_to_the_answer() -> None:
+    """AlphaMath's search: no remainders, no answer; of what can still make 24 the best attempt
+    comes, in every run."""
+    world = Game24([5, 5, 5, 9])
+    for seed in range(5):
+        scorer = Known(lambda text: float(value(world, text) > 0))
+        options: dict[str, Any] = {"scorer": scorer, "exploration": 0.2}
+        options |= {"searches": 150, "width": [40, 20, 10]}
+        tree = search(world, "mcts", seed=seed, **options)
+        assert not any(tree["whole"])
+        assert tree["outcome"][tree["search"]["chosen"]] == 1
+        bare = {key: x for key, x in world.record().items() if key != "answer"}
+        blind = search(world, "mcts", seed=seed, record=bare, **options)
+        assert (blind["visits"], blind["search"]) == (tree["visits"], tree["search"])

@@ -5,15 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from worlds import Game24, Journal, WorldEngine, recorded, search
+from worlds import Game24, Journal, WorldEngine, knowing, recorded, search
 
 WORLD = Game24([5, 5, 5, 9])
+GUIDE = knowing(WORLD)
 METHODS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("mcts", {"searches": 20}, {"searches": 45}),
     ("best-first", {"draws": 3, "searches": 3}, {"searches": 7}),
     ("branch", {"draws": 3, "rounds": 1}, {"rounds": 2}),
     ("branch", {"width": [2, 2, 2]}, {}),
     ("truncate", {"draws": 4}, {"draws": 9}),
+    *(
+        (method, {"scorer": GUIDE, "searches": 2, **options}, {"searches": 9})
+        for method, options in (
+            *(("beam", {}), ("dvts", {}), ("lookahead", {}), ("particle", {"ess": 0.5})),
+            *(("speculate", {"draws": 3}), ("speculate", {"draws": 2, "advantage": 0.1})),
+            ("mcts", {"searches": 4, "select": "puct", "prior": "score"}),
+        )
+    ),
 ]
 every_method = pytest.mark.parametrize(("method", "options", "more"), METHODS)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import accumulate, combinations, product
@@ -31,8 +31,10 @@ from stepkit.model.engine import (
     Sampling,
 )
 from stepkit.model.recorded import RecordedEngine
+from stepkit.search.guiding import Guidance
 from stepkit.search.methods import METHODS, Setup, loaded
 from stepkit.search.scheduler import Scheduler, Strategy
+from stepkit.search.scorers import Asking, Scored
 from stepkit.seeds import digest, draw_seed
 from stepkit.text.answers import extract
 
@@ -248,16 +250,24 @@ class ByteTokens:
 class ByteSampler:
     """A sampler (model/sampler.py) without a model."""
 
-    def __init__(self, seed: int = 1, max_tokens: int = 4096) -> None:
+    def __init__(
+        self, seed: int = 1, max_tokens: int = 4096, temperature: float = 1.0, asks: str = ""
+    ) -> None:
         self.prefixes = ByteTokens()
-        self.sampling = Sampling(max_tokens=max_tokens)
-        self.id = digest("sampler", seed, max_tokens)
+        self.sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
+        self.id = digest("sampler", seed, max_tokens, temperature, asks)
         self.identity = {"id": self.id, "seed": seed}
+        self._made = (seed, max_tokens)
+        self._asks = asks
+
+    def greedy(self) -> ByteSampler:
+        return ByteSampler(*self._made, temperature=0.0)
 
     def draw(self, prefix: tuple[int, ...], purpose: str, number: int, origin: str = "") -> Draw:
         place = digest("prefix", prefix, origin)
         key = digest("draw", self.id, purpose, place, number)
-        return Draw(key, prefix, draw_seed(self.id, purpose, place, number), self.sampling)
+        seed = draw_seed(self.id, purpose, place, number)
+        return Draw(key, prefix, seed, self.sampling, model=self._asks)
 
 
 class WorldEngine:
@@ -300,7 +310,8 @@ class WorldEngine:
 
     def _drawn(self, request: Draw) -> Drawn:
         given = bytes(request.prefix[request.prefix.index(0) + 1 :]).decode()
-        text, logprobs, finish = self._attempt(given, random.Random(request.seed))
+        greedy = request.sampling.temperature == 0
+        text, logprobs, finish = self._attempt(given, random.Random(request.seed), greedy)
         raw = text.encode()
         if request.until is not None:
             for size in range(1, len(raw)):
@@ -314,7 +325,9 @@ class WorldEngine:
         ids = tuple(raw) if text.encode() == raw else None  # cut off inside a character
         return Drawn(text, finish, len(raw), ids, sum(own), own)
 
-    def _attempt(self, given: str, chance: random.Random) -> tuple[str, list[float], str]:
+    def _attempt(
+        self, given: str, chance: random.Random, greedy: bool
+    ) -> tuple[str, list[float], str]:
         """The text to the end, the log-probability of each byte (all of a step's at its first)."""
         text, logprobs = "", []
         begun = given[given.rfind("\n") + 1 :]  # a step that the prefix ends in the middle of
@@ -323,6 +336,8 @@ class WorldEngine:
             moves = [move for move in self.world.moves(given) if move.step.startswith(begun)]
             weights = [float(move.chance) for move in moves]
             (move,) = chance.choices(moves, weights)
+            if greedy:
+                move = max(moves, key=lambda one: one.chance)
             step, begun = move.step[len(begun) :], ""
             if step:
                 logprobs += [log(move.chance / sum(one.chance for one in moves))]
@@ -383,15 +398,42 @@ def search(
     engine: Any = None,
     record: Json | None = None,
     max_tokens: int = 4096,
+    scorer: Any = None,
     **options: Any,
 ) -> Tree:
-    """The tree that ``method`` grows on the world's problem."""
-    given = {**METHODS[method].options, **options}
-    setup = Setup(ByteSampler(seed, max_tokens), given)  # type: ignore[arg-type]
+    """The tree that ``method`` grows on the world's problem, guided by ``scorer`` if it is."""
+    setup = Setup(
+        ByteSampler(seed, max_tokens),  # type: ignore[arg-type]
+        {**METHODS[method].options, **options},
+        guidance=None if scorer is None else Guidance(scorer),
+        draft=ByteSampler(seed, max_tokens, asks="draft"),  # type: ignore[arg-type]
+    )
     data = world.record() if record is None else record
     fields = run(loaded(method)(setup, data), engine or WorldEngine(world))
     tree: Tree = fields["tree"]
     return tree
+
+
+class Known:
+    """A scorer whose score of a step is a given number of the text up to it."""
+
+    of = "value"
+
+    def __init__(self, number: Callable[[str], float], name: str = "known") -> None:
+        self.meta = {"name": name}
+        self.scored: list[str] = []
+        self._number = number
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        yield from ()
+        texts = list(accumulate(steps))[first:]
+        self.scored += texts
+        return Scored([None] * first + [self._number(text) for text in texts])
+
+
+def knowing(world: World) -> Known:
+    """A scorer of the best quality there is: it knows the true value of every prefix."""
+    return Known(lambda text: float(value(world, text)))
 
 
 class Journal(SimpleNamespace):

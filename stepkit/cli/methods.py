@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from stepkit.cli import guides
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
-from stepkit.search.methods import DEFAULT, METHODS, users_of
+from stepkit.search.methods import DEFAULT, METHODS, NEEDED, users_of
 from stepkit.search.questions import MOST, parsed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -117,10 +118,19 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "help": "No further draw for a record once its draws have N tokens.",
         },
     ),
+    "most_seconds": (
+        ("--most-seconds",),
+        {
+            "metavar": "S",
+            "type": click.FloatRange(min=0, min_open=True),
+            "help": "No further draw for a record S seconds after its first.",
+        },
+    ),
+    **guides.OPTIONS,
 }
 """Option of a method -> its names and click's settings. None is: not given."""
 
-LARGER = {"draws", "searches", "most_draws", "most_tokens", "budget"}
+LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "budget"}
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
 
@@ -158,9 +168,14 @@ def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, An
     read = {option: READ.get(option, _same)(value) for option, value in values.items()}
     if "until" in read and "budget" in read:
         raise UsageError("--until and --budget exclude each other")
+    guides.check(read)
     if "until" in read:
         read = _asking(name, read)
-    return name, {**own, **read}
+    options = {**own, **read}
+    for option, value in options.items():
+        if value is NEEDED:
+            raise UsageError(f"--method {name} needs {OPTIONS[option][0][-1]}")
+    return name, options
 
 
 def _asking(method: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +191,8 @@ def _asking(method: str, given: dict[str, Any]) -> dict[str, Any]:
 
 def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a method's options that a resume must agree on."""
-    return {name: value for name, value in options.items() if name not in LARGER}
+    not_these = LARGER | {*guides.MODELS}
+    return {name: value for name, value in options.items() if name not in not_these}
 
 
 def _same(value: Any) -> Any:

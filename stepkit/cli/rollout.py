@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
-from stepkit.cli import sources
+from stepkit.cli import guides, sources
 from stepkit.cli.escapes import TEXT
 from stepkit.cli.methods import chosen, deciding, of_methods
 from stepkit.cli.sampling import check, of_sampling, refuse_steering
@@ -110,6 +110,8 @@ def main(
     sources.check(streams, model, server, to_batch, from_batch)
     if chosen_options.get("budget") is not None and (to_batch or from_batch):
         raise UsageError("--budget is spent draw by draw: not with batch files")
+    if chosen_options.get("prm") is not None and (to_batch or from_batch):
+        raise UsageError("--prm judges draw by draw: not with batch files")
     if server.urls or to_batch or from_batch:
         refuse_steering(sampling)
     if prompt is not None and template is not None:
@@ -124,6 +126,7 @@ def main(
     most = sampling["max_tokens"]
     backend = sources.backend_of(streams, model, server, form, batch, most)
     streams.note(backend.about)
+    biases = sampling["logit_bias"]
     sampling["stop"] = tuple(filter(None, sampling["stop"]))
     sampler = Sampler(
         backend.prefixes,
@@ -133,7 +136,15 @@ def main(
         seed=seed,
         exact=backend.exact,
     )
-    setup = Setup(sampler, chosen_options, tokens=keep_tokens)
+    policy = guides.Policy(backend, sampler, model, form, seed, biases)
+    guided = guides.guides_of(chosen_options, policy, streams)
+    setup = Setup(
+        sampler,
+        chosen_options,
+        tokens=keep_tokens,
+        guidance=guided.guidance,
+        draft=guided.draft,
+    )
     start = loaded(name)
 
     def strategy(record: Record) -> Strategy:
@@ -141,9 +152,9 @@ def main(
 
     write = _writer(name, emit, chosen_options.get("by"))
     allot = _allot(name, chosen_options.get("budget"))
-    work = Work(streams, backend.open, strategy, write, jobs, allot)
+    work = Work(streams, guided.open, strategy, write, jobs, allot)
     decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
-    decides = {**decides, **sampler.decisive, **backend.build}
+    decides = {**decides, **sampler.decisive, **backend.build, **guided.decides}
     if dry_run:
         # the length of a draw is told by tokens, which a server's prefixes are not made of
         whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None

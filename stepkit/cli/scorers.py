@@ -12,6 +12,7 @@ from stepkit.run import Streams
 
 if TYPE_CHECKING:
     from stepkit.model.engine import Engine
+    from stepkit.model.llama import Model
     from stepkit.search.scorers import Scorer
 
 
@@ -25,9 +26,16 @@ class Scoring:
 
 
 def verifier(
-    model: options.ModelOptions, given: dict[str, str | None], streams: Streams
+    model: options.ModelOptions,
+    given: dict[str, str | None],
+    streams: Streams,
+    opened: Model | None = None,
 ) -> Scoring:
-    """A process reward model, the GGUF file ``model.model``."""
+    """A process reward model, the GGUF file ``model.model``.
+
+    Args:
+        opened: the same file, where it is open already.
+    """
     from stepkit.model.layout import choose
     from stepkit.model.llama import model_name
     from stepkit.model.opening import open_engine, open_model
@@ -35,7 +43,7 @@ def verifier(
     from stepkit.search.scorers.token_logit import TokenLogit
 
     assert model.model is not None
-    opened = open_model(model.model, model, "--prm")
+    opened = opened or open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0)
     streams.note(str(layout))
     profile = profile_of(opened, given)

@@ -3,7 +3,7 @@
 A search makes many attempts that share their beginnings. As traces of one group they can be scored,
 reranked and paired like any others. Steps that were cut from a draw are views of it, not attempts;
 so a leaf that is such a view is left out, and the draw it was cut from stands for both. Draws that
-failed are no attempts either.
+failed are no attempts either. An attempt whose every step was scored in the tree keeps the scores.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stepkit import schema
+from stepkit.core import trace
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, UNDRAWN
 
@@ -66,6 +67,7 @@ def _attempt(tree: Json, nodes: list[int], cut: Callable[[str, int], list[str]])
     for node in nodes:
         text = tree["text"][node]
         steps += cut(text, len(steps)) if tree["whole"][node] else [text] if text else []
+    scores = _scores(tree, nodes)
     outcome = tree["outcome"][leaf]
     final = tree.get("final") or [None] * len(tree["parent"])
     return {
@@ -74,7 +76,23 @@ def _attempt(tree: Json, nodes: list[int], cut: Callable[[str, int], list[str]])
         "sample": _sample(tree, nodes),
         "final": final[leaf],
         "correct": None if outcome is None else outcome == 1,
+        **({"scores": scores} if scores else {}),
     }
+
+
+def _scores(tree: Json, nodes: list[int]) -> Json:
+    """Those of ``tree.scores`` that have a number for every step of the attempt; none of a whole
+    remainder, which is more steps than one."""
+    steps = [node for node in nodes if tree["text"][node]]
+    if any(tree["whole"][node] for node in steps):
+        return {}
+    found = {}
+    for name, entry in (tree.get("scores") or {}).items():
+        x = trace.step_numbers(entry, len(tree["parent"]), f"tree.scores.{name}", "nodes")
+        own = [x[node] for node in steps]
+        if None not in own:
+            found[name] = {**entry, "x": own}
+    return found
 
 
 def _sample(tree: Json, nodes: list[int]) -> Json:

@@ -92,9 +92,11 @@ def open_engine(model: Model, sizes: Layout) -> SlotEngine:
     return SlotEngine(Context(model, sizes), turns)
 
 
-def local_backend(path: str, options: Options, form: Form, max_tokens: int) -> Backend:
-    """A GGUF file, to be run in this process."""
-    model = open_model(path, options)
+def local_backend(
+    path: str, options: Options, form: Form, max_tokens: int, option: str = "--model"
+) -> Backend:
+    """A GGUF file, to be run in this process; ``option`` is what the user named it by."""
+    model = open_model(path, options, option)
     sizes = layout.choose(model, options, max_tokens)
     return Backend(
         Identity(model_name(path), model.fingerprint),

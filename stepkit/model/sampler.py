@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
 
@@ -30,6 +30,9 @@ class Identity:
 class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
+    Args:
+        asks: name of the model among several (model/several.py).
+
     Attributes:
         decisive: all that decides a draw, by the names that users know.
         id: hash of it.
@@ -45,9 +48,13 @@ class Sampler:
         context: int | None,
         seed: int,
         exact: bool = True,
+        asks: str = "",
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
+        self._asks = asks
+        self._rest: dict[str, Any] = {"model": model, "context": context, "seed": seed}
+        self._rest |= {"exact": exact, "asks": asks}
         prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
             "model": model.model,
@@ -90,4 +97,9 @@ class Sampler:
             prefix,
             draw_seed(self.id, purpose, place, number),
             self.sampling,
+            model=self._asks,
         )
+
+    def greedy(self) -> Sampler:
+        """The same at temperature 0: another sampler, whose draws of a prefix are all the same."""
+        return Sampler(self.prefixes, replace(self.sampling, temperature=0.0), **self._rest)

@@ -10,30 +10,44 @@ from collections.abc import Mapping
 from stepkit.model.engine import Counters, Engine, Finished, Request
 
 
+def named(group: str, model: str) -> str:
+    """The name of a model of a group of models, whose first one has no name of its own."""
+    return f"{group}/{model}" if model else group
+
+
+def grouped(engines: Mapping[str, Engine]) -> Several:
+    """Engines as one; of those that are several themselves each model is named in its group."""
+    flat: dict[str, Engine] = {}
+    for group, engine in engines.items():
+        own = engine.engines if isinstance(engine, Several) else {"": engine}
+        flat |= {named(group, model): one for model, one in own.items()}
+    return Several(flat)
+
+
 class Several:
     """An Engine (see engine.py) that hands each request to the engine of the model it names."""
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
-        self._engines = dict(engines)
+        self.engines = dict(engines)
         self.counters = Counters()
-        for engine in self._engines.values():
+        for engine in self.engines.values():
             engine.counters = self.counters
 
     @property
     def pending(self) -> int:
-        return sum(engine.pending for engine in self._engines.values())
+        return sum(engine.pending for engine in self.engines.values())
 
     def submit(self, request: Request) -> None:
-        self._engines[request.model].submit(request)
+        self.engines[request.model].submit(request)
 
     def step(self) -> list[Finished]:
         """Let every engine that has something to do work for about one decode."""
         finished = []
-        for engine in self._engines.values():
+        for engine in self.engines.values():
             if engine.pending:
                 finished += engine.step()
         return finished
 
     def close(self) -> None:
-        for engine in self._engines.values():
+        for engine in self.engines.values():
             engine.close()

@@ -12,7 +12,7 @@ last; and the search ends after a number of expansions or when there is nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from stepkit.schema import ROOT
@@ -20,6 +20,7 @@ from stepkit.search.growing import Asking, Growth
 from stepkit.search.mcts import candidates
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
+from stepkit.search.spending import Within
 from stepkit.search.traces import begun, grown
 
 
@@ -28,14 +29,14 @@ def best_first(
     k: int,
     width: Sequence[int],
     expansions: int,
-    budget: Callable[[int], bool] = lambda count: True,
+    within: Within = lambda count=1: True,
 ) -> Asking:
     """Expand the best step ``expansions`` times, the root first, and measure what comes of it.
 
     Args:
         k: completions that measure a step.
         width: next steps drawn at depth 0, 1, ...; the last number is for all below.
-        budget: asked before every expansion whether there is room for so many draws.
+        within: asked before every expansion whether there is room for so many draws.
     """
     frontier: dict[int, float] = {ROOT: 0.0}
     for _ in range(expansions):
@@ -44,7 +45,7 @@ def best_first(
         node = max(frontier, key=lambda one: (frontier[one], -growth.depth(one), -one))
         del frontier[node]
         wide = width[min(growth.depth(node), len(width) - 1)]
-        if not budget(wide + wide * k):
+        if not within(wide + wide * k):
             return
         steps = yield from growth.drawn(growth.fresh(node, wide, whole=False))
         fresh = [step for step in candidates(growth, steps) if not growth.ended(step)]
@@ -70,6 +71,6 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
         options["draws"],
         options["width"],
         options["searches"],
-        growth.within(options["most_draws"], options["most_tokens"]),
+        growth.spent.within(options),
     )
     return grown(growth, data)

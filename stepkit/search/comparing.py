@@ -51,7 +51,7 @@ def compare(growth: Growth, nodes: Sequence[int], odds: float, error: float, mos
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
     matches = [Match(a, b, goal, most) for a, b in pairwise(outcomes)]
-    new = growth.new
+    new = growth.spent.new
 
     def take() -> None:
         for place, node in enumerate(nodes):
@@ -75,7 +75,7 @@ def compare(growth: Growth, nodes: Sequence[int], odds: float, error: float, mos
     while places := wanted():
         yield from growth.drawn(places)
         take()
-    if growth.new > new:
+    if growth.spent.new > new:
         rule = stopping.text_of("progress", odds=odds, error=error, most=most)
         growth.note(nodes[0], rule)
         for node, match in zip(nodes[1:], matches, strict=True):

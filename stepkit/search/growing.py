@@ -13,7 +13,7 @@ remainder, whatever the rule.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -24,15 +24,15 @@ from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
 from stepkit.search.scheduler import Ask, Attempt, Attempted
+from stepkit.search.spending import Spent
 from stepkit.seeds import digest
 from stepkit.text.segment import Rule, Tokens, first_step, split
 
 Json = dict[str, Any]
 Asking = Generator[Sequence[Ask], Sequence[Any], Any]
 
-
 NO_LIMIT = 2**62
-"""More draws or tokens than there are."""
+"""More tokens than there are."""
 
 
 class Place(NamedTuple):
@@ -50,9 +50,7 @@ class Growth:
         tree: as in core/tree.py.
         by: index of the sampler in ``tree["samplers"]``.
         rule: how steps are cut.
-        draws, tokens: what this run has asked for, held already or not, so that a search that is
-            repeated from what the tree holds comes to the same end.
-        new: how many draws were made.
+        spent: what was drawn in this run, by all that draw from this tree.
     """
 
     def __init__(
@@ -67,7 +65,7 @@ class Growth:
         self.by = sampler_index(tree, sampler.identity)
         self.answer = answer
         self.rule: Rule = rule or {"by": "lines"}
-        self.draws = self.tokens = self.new = 0
+        self.spent = Spent()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
         self._given = {ROOT: ""}
@@ -78,6 +76,21 @@ class Growth:
         self._numbers: Counter[tuple[Ids, bool]] = Counter()
         for node in range(1, len(tree["parent"])):
             self._note(node)
+
+    def beside(self, sampler: Sampler, prefixes: Sequence[Ids] | None = None) -> Growth:
+        """The same tree, drawn from by another sampler beside this one.
+
+        Args:
+            prefixes: the empty prefix and those of the spine as its model has them; None for
+                another sampler of the same model.
+        """
+        spine = [ROOT, *self.tree["spine"]]
+        own = [self.prefix(node) for node in spine] if prefixes is None else prefixes
+        other = Growth(sampler, self.tree, own, self.answer, self.rule)
+        other.spent, other._ids = self.spent, self._ids
+        if prefixes is None:
+            other._prefixes = self._prefixes
+        return other
 
     def _note(self, node: int) -> None:
         tree = self.tree
@@ -121,7 +134,7 @@ class Growth:
         return self._prefixes[ROOT] + self._sampler.prefixes.exact(self.given(node))
 
     def _tokens_of(self, node: int) -> Ids | None:
-        if self._ids is None or node >= len(self._ids):
+        if self._ids is None:
             return None
         by = self.tree["by"][node]
         if by == UNDRAWN:
@@ -157,8 +170,8 @@ class Growth:
         for place, node in zip(places, nodes, strict=True):
             if place not in self._asked:
                 self._asked.add(place)
-                self.draws += 1
-                self.tokens += self.tree["tokens"][node] if "tokens" in self.tree else 0
+                self.spent.draws += 1
+                self.spent.tokens += self.tree["tokens"][node] if "tokens" in self.tree else 0
         return nodes
 
     def at(self, place: Place) -> int | None:
@@ -215,8 +228,7 @@ class Growth:
                 drawn, finish, outcome, final = self._cut_off(drawn, step), "", None, None
         if finish == "until":
             finish = ""  # nothing but white space came after the step
-        node = trees.add(
-            self.tree,
+        node = self._add(
             place.node,
             drawn.text,
             whole=place.whole,
@@ -233,7 +245,15 @@ class Growth:
         if drawn.ids is not None:
             self._prefixes[node] = self.prefix(place.node) + drawn.ids
         self._held[place] = node
-        self.new += 1
+        self.spent.new += 1
+        return node
+
+    def _add(self, parent: int, text: str, **about: Any) -> int:
+        node = trees.add(self.tree, parent, text, **about)
+        if self._ids is not None:
+            own, tokens = about["ids"], about["tokens"]
+            known = own is not None and len(own) == tokens
+            self._ids.append(list(own) if known else [trees.UNKNOWN["ids"]] * tokens)
         return node
 
     @staticmethod
@@ -263,12 +283,6 @@ class Growth:
         logprob = sum(logprobs) if len(logprobs) == count else drawn.logprob
         ids = drawn.ids[:count] if ends[count] == size else None
         return Drawn(text, drawn.finish, count, ids, logprob, logprobs)
-
-    def within(self, draws: int | None, tokens: int | None) -> Callable[..., bool]:
-        """Whether this record still has some of its budget: room for ``count`` further draws (one,
-        when it is not said), and fewer tokens than given."""
-        most, length = draws or NO_LIMIT, tokens or NO_LIMIT
-        return lambda count=1: self.draws + count <= most and self.tokens < length
 
     # -- steps cut from draws ---------------------------------------------------------------
 
@@ -308,8 +322,8 @@ class Growth:
             own = ids[places[begin] : count] if ids and count and begin in places else None
             held = self._cuts.get((node, above))
             if held is None:
-                held = trees.add(
-                    tree, above, step, whole=False, finish="",
+                held = self._add(
+                    above, step, whole=False, finish="",
                     by=tree["by"][node], draw=tree["draw"][node], cut=node,
                     tokens=len(own or ()), ids=own,
                 )  # fmt: skip

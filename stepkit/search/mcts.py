@@ -10,10 +10,12 @@ one draw of the remainder, and the outcomes are carried up. Q is the share of ri
 decided simulations through a step, N counts all of them, and P is the step's probability per token,
 exp(sum of log-probabilities / tokens), over the sum of its siblings'.
 
-With a ``self_weight`` w the model is also asked what it thinks of each new step, and Q becomes
-(1 - w) Q + w C, C being the mean of these opinions over the simulations through a step: MCTS-DPO
-(arXiv 2405.00451, section 3.1) adds the two, AlphaMath mixes its value model in like this. With
-w = 1 no remainders are drawn, and opinions alone lead the search.
+With a weight w there is also an opinion of each new step, and Q becomes (1 - w) Q + w C, C being
+the mean of the opinions over the simulations through a step. It is the model's own (MCTS-DPO, arXiv
+2405.00451, section 3.1, which adds the two) or a scorer's (AlphaMath, section 3.2, mixes its value
+model in like this; any process reward model will do). With w = 1, which is AlphaMath's search for
+answers, no remainders are drawn, opinions alone lead the search, and no answer is needed. A scorer
+can also be the prior: P is then its opinion of a step over the sum of its siblings'.
 
 Where this differs: all ``width`` new steps are simulated, because their draws share a batch and
 siblings with values are what training rows are made of. Equal siblings are one candidate, the
@@ -21,25 +23,27 @@ first; the others stay in the tree. An undecided simulation counts in N and not 
 which nothing is decided has its parent's Q. Going to a step that ended the attempt repeats its
 outcome and draws nothing; it counts as a simulation.
 
-``tree.visits`` holds the node that each simulation ended at, in order, and ``tree.scores.self`` the
-opinions: N and Q are a replay of them (core/backups.py has that of the outcomes), and so is the
-whole search, from what the tree or the journal holds.
+``tree.visits`` holds the node that each simulation ended at, in order, and ``tree.scores`` the
+opinions, the model's own as ``self``: N and Q are a replay of them (core/backups.py has that of the
+outcomes), and so is the whole search, from what the tree or the journal holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import exp, log, sqrt
 from typing import Any
 
-from stepkit import schema
 from stepkit.core.tree import Tree
 from stepkit.schema import NO_PARENT, ROOT
 from stepkit.search.growing import Asking, Growth
+from stepkit.search.guiding import Guidance, Guide, finished
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
 from stepkit.search.self_evaluation import SelfEvaluation
+from stepkit.search.spending import Within
 from stepkit.search.traces import begun, grown
 
 Score = Callable[[int], float]
@@ -48,10 +52,10 @@ Score = Callable[[int], float]
 class Statistics:
     """N and Q of the nodes so far: sums over the simulations that went through them."""
 
-    def __init__(self, tree: Tree, self_weight: float = 0.0) -> None:
+    def __init__(self, tree: Tree, weight: float = 0.0) -> None:
         self.visits: dict[int, int] = {}
         self._tree = tree
-        self._weight = self_weight
+        self._weight = weight
         self._opinion: dict[int, float] = {}
         self._right: dict[int, float] = {}
         self._decided: dict[int, int] = {}
@@ -92,56 +96,53 @@ class Plan:
         width: next steps drawn at depth 0, 1, ...; the last number is for all below.
         exploration: c.
         puct: by PUCT, else by UCT.
-        self_weight: how much the model's own opinion of a step counts in Q, 0 to 1.
-        budget: asked before every expansion whether there is room for so many draws.
+        weight: how much the opinion of a step counts in Q, 0 to 1.
+        prior: P by opinions, else by the policy's own probabilities.
+        within: asked before every expansion whether there is room for so many draws.
     """
 
     simulations: int
     width: Sequence[int]
     exploration: float
     puct: bool = False
-    self_weight: float = 0.0
-    budget: Callable[[int], bool] = lambda count: True
+    weight: float = 0.0
+    prior: bool = False
+    within: Within = lambda count=1: True
 
 
-def mcts(growth: Growth, plan: Plan, judge: SelfEvaluation | None = None) -> Asking:
+def mcts(growth: Growth, plan: Plan, judge: Guide | None = None) -> Asking:
     """Search by ``plan``; the leaves of the simulations become the tree's ``visits``.
 
     Args:
-        judge: asked for opinions, where the plan gives them a weight.
+        judge: asked for opinions of new steps, where the plan goes by them.
     """
     tree = growth.tree
     tree["visits"] = []
-    seen = Statistics(tree, plan.self_weight)
-    score = _puct if plan.puct else _uct
+    seen = Statistics(tree, plan.weight)
     children: dict[int, list[int]] = {}
     opinions: dict[int, float] = {}
+    prior = partial(_likely, tree) if not plan.prior else opinions.__getitem__
+    score = partial(_puct, prior) if plan.puct else _uct
     while (left := plan.simulations - len(tree["visits"])) > 0:
         node, depth = ROOT, 0
         while siblings := children.get(node):
-            node = max(siblings, key=score(tree, seen, siblings, plan.exploration))
+            node = max(siblings, key=score(seen, siblings, plan.exploration))
             depth += 1
         if growth.ended(node):
             seen.back_up(node, opinions.get(node, 0.0))
             continue
         width = plan.width[min(depth, len(plan.width) - 1)]
-        if not plan.budget(width + min(width, left)):
+        if not plan.within(width + (min(width, left) if plan.weight < 1 else 0)):
             break
         steps = yield from growth.drawn(growth.fresh(node, width, whole=False))
         children[node] = candidates(growth, steps)
         fresh = children[node][:left]
         if judge is not None:
-            answers = yield [judge.read(growth.given(step)) for step in fresh]
-            opinions |= zip(fresh, map(judge.chance, answers), strict=True)
-        leaves = yield from _simulated(growth, fresh, plan.self_weight < 1)
+            values = yield from judge.scored(steps)
+            opinions |= {step: max(0.0, value) for step, value in zip(steps, values, strict=True)}
+        leaves = yield from _simulated(growth, fresh, plan.weight < 1)
         for step, leaf in zip(fresh, leaves, strict=True):
             seen.back_up(leaf, opinions.get(step, 0.0))
-    if judge is not None:
-        x = [opinions.get(node) for node in range(len(tree["parent"]))]
-        tree["scores"] = {
-            **tree.get("scores", {}),
-            "self": {"of": "validity", "by": "scorer", "x": x},
-        }
 
 
 def _simulated(growth: Growth, steps: Sequence[int], by_draws: bool) -> Asking:
@@ -160,34 +161,43 @@ def candidates(growth: Growth, steps: Sequence[int]) -> list[int]:
     return sorted(first.values())
 
 
-def _uct(tree: Tree, seen: Statistics, siblings: Sequence[int], c: float) -> Score:
+def _likely(tree: Tree, step: int) -> float:
+    """Probability of a step's tokens, per token."""
+    return exp(tree["logprob"][step] / max(1, tree["tokens"][step]))
+
+
+def _uct(seen: Statistics, siblings: Sequence[int], c: float) -> Score:
     above = log(sum(seen.visits.get(child, 0) for child in siblings))
     return lambda child: seen.q(child) + c * sqrt(above / seen.visits[child])
 
 
-def _puct(tree: Tree, seen: Statistics, siblings: Sequence[int], c: float) -> Score:
+def _puct(likely: Score, seen: Statistics, siblings: Sequence[int], c: float) -> Score:
     above = sqrt(sum(seen.visits.get(child, 0) for child in siblings))
-    likely = {step: exp(tree["logprob"][step] / max(1, tree["tokens"][step])) for step in siblings}
-    total = sum(likely.values())
+    total = sum(map(likely, siblings)) or 1.0
     return lambda child: (
-        seen.q(child) + c * likely[child] / total * above / (1 + seen.visits[child])
+        seen.q(child) + c * likely(child) / total * above / (1 + seen.visits[child])
     )
 
 
 def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see methods.py)."""
-    growth = begun(setup, data, ids=True)
-    options = setup.options
+    options, guidance = setup.options, setup.guidance
+    weight = options["score_weight"]
+    if guidance is None and (weight := options["self_weight"]):
+        guidance = Guidance(SelfEvaluation(setup.sampler), "self")
+    growth = begun(setup, data, ids=True, graded=weight < 1)
     plan = Plan(
         options["searches"],
         options["width"],
         options["exploration"],
         options["select"] == "puct",
-        options["self_weight"],
-        growth.within(options["most_draws"], options["most_tokens"]),
+        weight,
+        options["prior"] == "score",
+        growth.spent.within(options),
     )
-    judge = None
-    if plan.self_weight:
-        judge = SelfEvaluation(setup.sampler.prefixes, schema.problem_text(data))
-    yield from mcts(growth, plan, judge)
-    return grown(growth, data)
+    if guidance is None:
+        yield from mcts(growth, plan)
+        return grown(growth, data)
+    guide = Guide(guidance, growth, data, options["aggregate"])
+    yield from mcts(growth, plan, guide)
+    return finished(growth, guide, data, {"by": "mcts"})

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from stepkit.model.sampler import Sampler
+    from stepkit.search.guiding import Guidance
     from stepkit.search.scheduler import Strategy
 
 DEFAULT = "chain"
@@ -41,6 +42,19 @@ class Method:
     until: tuple[str, ...] = ()
 
 
+AGGREGATES = ("last", "min", "mean", "product")
+"""How a guided search makes one number of the scores of an attempt's steps."""
+
+NEEDED = object()
+"""In place of a default: the method does not work without the option."""
+
+LIMITS: Mapping[str, Any] = {
+    **{"by": None, "max_steps": None},
+    **{"most_draws": None, "most_tokens": None, "most_seconds": None},
+}
+GUIDED: Mapping[str, Any] = {"prm": NEEDED, "aggregate": "last", "searches": 40, **LIMITS}
+BEAMS: Mapping[str, Any] = {**GUIDED, "beams": 4, "width": (4,)}
+
 METHODS: Mapping[str, Method] = {
     "chain": Method(
         "K remainders from every prefix of a trace (Math-Shepherd)",
@@ -55,8 +69,8 @@ METHODS: Mapping[str, Method] = {
     "omega": Method(
         "first errors of many attempts at a problem, by halving and search (OmegaPRM)",
         {
-            **{"draws": 8, "searches": 20, "exploration": 0.125, "by": None, "max_steps": None},
-            **{"most_draws": None, "most_tokens": None},
+            **{"draws": 8, "searches": 20, "exploration": 0.125},
+            **LIMITS,
         },
     ),
     "sample": Method(
@@ -69,14 +83,15 @@ METHODS: Mapping[str, Method] = {
         {
             **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
             "self_weight": 0.0,
-            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+            **{"prm": None, "score_weight": 1.0, "prior": "likelihood", "aggregate": "last"},
+            **LIMITS,
         },
     ),
     "best-first": Method(
         "expand the step whose K completions are right most often (Tree-PLV)",
         {
             **{"draws": 8, "width": (3,), "searches": 8},
-            **{"by": None, "max_steps": None, "most_draws": None, "most_tokens": None},
+            **LIMITS,
         },
     ),
     "branch": Method(
@@ -90,6 +105,20 @@ METHODS: Mapping[str, Method] = {
     "subthought": Method(
         "K endings from every turn of a thinking trace, and the answer of most",
         {"draws": 1},
+    ),
+    "beam": Method("the best next steps by a PRM, again and again (AlphaMath)", BEAMS),
+    "dvts": Method("the same in subtrees that know nothing of each other", BEAMS),
+    "lookahead": Method("beam, by the PRM's score of where a step leads", {**BEAMS, "ahead": 1}),
+    "particle": Method(
+        "K attempts that multiply where the PRM believes in them",
+        {
+            **{**GUIDED, "draws": 16, "ess": 1.0},
+            **{"weight_temperature": 1.0, "resample": "systematic"},
+        },
+    ),
+    "speculate": Method(
+        "K attempts by a draft model; the policy writes the steps that the PRM rejects",
+        {**GUIDED, "draft": NEEDED, "draws": 1, "accept": 0.7, "advantage": None},
     ),
 }
 
@@ -105,6 +134,8 @@ class Setup:
         asked: how many attempts this run has asked for so far, by what they begin with (see
             sample.py).
         order: numbers the records in the order in which they were begun.
+        guidance: the scorer that guides the search, if one does.
+        draft: a smaller model that proposes steps.
     """
 
     sampler: Sampler
@@ -112,6 +143,8 @@ class Setup:
     tokens: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     order: Iterator[int] = field(default_factory=count)
+    guidance: Guidance | None = None
+    draft: Sampler | None = None
 
 
 def loaded(name: str) -> Callable[[Setup, dict[str, Any]], Strategy]:

@@ -21,7 +21,6 @@ decided draw ends its search.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -30,12 +29,10 @@ from stepkit.schema import ROOT
 from stepkit.search.growing import Asking, Growth
 from stepkit.search.methods import Setup
 from stepkit.search.scheduler import Strategy
+from stepkit.search.spending import Within
 from stepkit.search.traces import begun, ended, judged
 
 ALPHA, BETA, LENGTH = 0.5, 0.9, 500
-
-Within = Callable[[int], bool]
-"""Whether so many further draws are within the record's budget."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     yield from judged(growth, data)
     options = setup.options
     search = Search(growth, options["draws"], options["exploration"])
-    within = growth.within(options["most_draws"], options["most_tokens"])
-    yield from search.run(options["searches"], within)
+    yield from search.run(options["searches"], growth.spent.within(options))
     return ended(growth, data)
 
 

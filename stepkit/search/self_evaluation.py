@@ -9,11 +9,16 @@ hint, is not shown.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from math import exp
+from typing import Any
 
+from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.engine import Read, Readout
-from stepkit.model.prefixes import Prefixes
+from stepkit.model.sampler import Sampler
+from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
 
 QUESTION = """{problem}
@@ -28,20 +33,30 @@ ANSWERS = ("Yes", "No")
 
 
 class SelfEvaluation:
-    """Asks a model about attempts at one problem. Raises DataError when its vocabulary has no two
-    tokens that begin the answers."""
+    """A Scorer (see scorers/__init__.py) that asks the model that draws.
 
-    def __init__(self, prefixes: Prefixes, problem: str) -> None:
-        self._prefixes = prefixes
-        self._problem = problem
-        yes, no = (prefixes.exact(answer)[0] for answer in ANSWERS)
+    Raises DataError when its vocabulary has no two tokens that begin the answers.
+    """
+
+    of = "validity"
+
+    def __init__(self, sampler: Sampler) -> None:
+        self.meta: Mapping[str, Any] = {"sampler": sampler.id}
+        self._prefixes = sampler.prefixes
+        yes, no = (self._prefixes.exact(answer)[0] for answer in ANSWERS)
         if yes == no:
             raise DataError("this model's Yes and No begin with the same token", "self-weight")
         self._candidates = (yes, no)
 
-    def read(self, given: str) -> Read:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        problem = schema.problem_text(data)
+        said = list(accumulate(steps))[first:]
+        readouts = yield [self._read(problem, given) for given in said]
+        return Scored([None] * first + [self._chance(readout) for readout in readouts])
+
+    def _read(self, problem: str, given: str) -> Read:
         """The request for the opinion of an attempt whose text so far is ``given``."""
-        said = QUESTION.replace("{problem}", self._problem, 1)
+        said = QUESTION.replace("{problem}", problem, 1)
         head, _, tail = said.rpartition("{given}")
         ids = self._prefixes.prompter.prompt(f"{head}{given}{tail}")
         last = len(ids) - 1
@@ -49,7 +64,7 @@ class SelfEvaluation:
         return Read(key, ids, (last,), self._candidates)
 
     @staticmethod
-    def chance(readout: Readout) -> float:
+    def _chance(readout: Readout) -> float:
         """The share of "Yes"."""
         ((yes, no),) = readout.values
         return 1.0 / (1.0 + exp(min(no - yes, 700.0)))

@@ -14,14 +14,14 @@ RULE = "allocated:"
 def share(growth: Growth, nodes: Sequence[int], most: int, who: int) -> Asking:
     """Draw at ``nodes``, at most ``most`` times each, as the run's budget is given out."""
     totals = [0] * len(nodes)
-    new = growth.new
+    new = growth.spent.new
     while True:
         for place, node in enumerate(nodes):
             while growth.at(Place(node, totals[place])) is not None:
                 totals[place] += 1
         room = [max(0, most - total) for total in totals]
         counts = [growth.counted(node) for node in nodes]
-        spent = (growth.draws, growth.tokens)
+        spent = (growth.spent.draws, growth.spent.tokens)
         (more,) = yield [Turn(who, counts, tuple(totals), room, spent)]
         if more is None:
             break
@@ -32,6 +32,6 @@ def share(growth: Growth, nodes: Sequence[int], most: int, who: int) -> Asking:
                 for number in range(count)
             ]
         )
-    if growth.new > new:
+    if growth.spent.new > new:
         for node in nodes:
             growth.note(node, RULE + f"most={most}")

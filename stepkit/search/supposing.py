@@ -3,13 +3,15 @@
 How much a method draws that looks at its draws depends on what it sees. So it is run on
 suppositions instead of a model: a problem is right at a rate drawn uniformly from 0 to 1; in a
 wrong trace one step, each as likely, is the first error, from which nothing is right; every draw is
-as long as the rest of the trace, and is cut where the trace is. The mean of a few such runs is the
+as long as the rest of the trace, and is cut where the trace is; a step that is drawn by itself is
+one of three that differ; a scorer finds all steps equally good. The mean of a few such runs is the
 prediction.
 """
 
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +25,7 @@ from stepkit.text.equal import quick
 
 Json = dict[str, Any]
 RUNS = 4
+DIGITS = "0123456789"
 
 
 @dataclass
@@ -80,17 +83,33 @@ class Supposed:
         request, cost = ask.request, self.cost
         cost.draws += 1
         cost.prefixes.add(request.prefix)
-        rest = self._text[len(ask.given) :] if self._text.startswith(ask.given) else ""
+        rest = self._text[len(ask.given) :]
         right = len(ask.given) < self._lost_from and self._chance.random() < self._rate
         tokens = 1
         if self._whole is None:
             cost.tokens = None
         else:
             tokens = max(1, min(self._whole - len(request.prefix), request.sampling.max_tokens))
+        if request.until is not None and request.until(rest):
+            size = _begun(rest, request.until)
+            tokens, rest = -(-tokens * size // len(rest)), self._said(rest[:size])
         if cost.tokens is not None:
             cost.tokens += tokens
         drawn = Drawn(rest, "stop", tokens, None, -float(tokens))
         return Attempted(drawn, self._answer if right else None, float(right))
+
+    def _said(self, step: str) -> str:
+        """A step as it may be drawn: its first digit is one of three."""
+        at = next((place for place, sign in enumerate(step) if sign in DIGITS), None)
+        if at is None:
+            return step
+        other = DIGITS[(DIGITS.index(step[at]) + self._chance.randrange(3)) % 10]
+        return step[:at] + other + step[at + 1 :]
+
+
+def _begun(text: str, until: Callable[[str], bool]) -> int:
+    """How much of ``text`` there must be for ``until`` to be true."""
+    return bisect_left(range(len(text)), True, key=lambda size: until(text[:size]))
 
 
 def expected(

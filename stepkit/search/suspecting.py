@@ -33,7 +33,7 @@ def suspect(
     """
     totals = [0] * len(nodes)
     costs = costs_of(growth, nodes)
-    new = growth.new
+    new = growth.spent.new
     while True:
         for state, node in enumerate(nodes):
             while growth.at(Place(node, totals[state])) is not None:
@@ -45,7 +45,7 @@ def suspect(
         gains = {state: gain(counts, possible, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
         yield from growth.drawn([Place(nodes[best], totals[best])])
-    if growth.new > new:
+    if growth.spent.new > new:
         rule = stopping.text_of("posterior", chance=chance, most=most)
         first = max(range(len(possible)), key=chances(counts, possible).__getitem__)
         for state, node in enumerate(nodes):

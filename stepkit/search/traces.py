@@ -17,17 +17,18 @@ from stepkit.text.segment import check
 Json = dict[str, Any]
 
 
-def begun(setup: Setup, data: Json, *, ids: bool = False) -> Growth:
+def begun(setup: Setup, data: Json, *, ids: bool = False, graded: bool = True) -> Growth:
     """The record's tree, or a new one whose spine is its steps, ready to be drawn from.
 
     Args:
         ids: keep the token ids of what is drawn, for a method that draws on from drawn steps.
+        graded: the method goes by outcomes, so that there must be an answer to compare with.
 
     Raises DataError when the record lacks what is needed.
     """
     steps = schema.steps(data)
     answer = schema.answer_of(data)
-    if answer is None:
+    if answer is None and graded:
         raise DataError("missing: draws are graded against it", "answer")
     given = schema.check_tree(data)
     tree = from_steps(steps) if given is None else copied(given)
@@ -75,11 +76,11 @@ def ended(growth: Growth, data: Json) -> Json:
         fields["final"] = tree["final"][last]
         fields["correct"] = None if outcome is None else outcome == 1
     labels = data.get("labels")
-    if growth.new and isinstance(labels, dict):
+    if growth.spent.new and isinstance(labels, dict):
         kept = without_sampled(labels)
         if len(kept) < len(labels):
             fields["labels"] = kept
-    if growth.new and isinstance(tree.get("labels"), dict):
+    if growth.spent.new and isinstance(tree.get("labels"), dict):
         tree["labels"] = without_sampled(tree["labels"])
     for key in ("labels", "scores"):
         if isinstance(tree.get(key), dict):

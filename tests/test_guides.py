@@ -1,0 +1,182 @@
+"""Guided searches as people run them: the shipped policy and its verifier in one process."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+from test_rollout import BASE, POLICY, problems, records, rollout
+from work import ROOT, Workdir
+
+PRM = ROOT / "samples" / "models" / "prm.gguf"
+GUIDED = ("--prm", str(PRM), "--max-tokens", "96")
+SMALL = {
+    "beam": ("--beams", "2", "--width", "3"),
+    "dvts": ("--beams", "2", "--width", "3"),
+    "lookahead": ("--beams", "2", "--width", "2"),
+    "particle": ("-k", "5"),
+    "speculate": ("-k", "3", "--draft", str(PRM)),
+    "mcts": ("--searches", "12", "--width", "3"),
+}
+every_method = pytest.mark.parametrize("method", SMALL)
+
+
+def guided(work: Workdir, method: str, *more: str, count: int = 1, **settings: Any) -> Any:
+    args = ("--method", method, *SMALL[method], *GUIDED, *more)
+    done = rollout(work, problems(count), *args, timeout=600, **settings)
+    assert done.status == 0, done.err
+    return done
+
+
+@every_method
+def test_every_step_is_scored_as_step_score_scores_it(work: Workdir, method: str) -> None:
+    """And of the attempts, step-rerank takes the one that the search takes."""
+    (record,) = records(guided(work, method))
+    tree = record["tree"]
+    x, chosen = tree["scores"]["prm"]["x"], tree["search"]["chosen"]
+    assert tree["search"]["by"] == method and len(x) == len(tree["parent"])
+    assert all(
+        score is not None for score, text in zip(x[1:], tree["text"][1:], strict=True) if text
+    )
+    traces = guided(work, method, "--emit", "traces").out
+    again = work.run("step-score", "--prm", str(PRM), "-t", "1", "--name", "own", input=traces)
+    assert again.status == 0, again.err
+    for trace in [json.loads(line) for line in again.lines]:
+        assert trace["scores"]["prm"]["x"] == pytest.approx(trace["scores"]["own"]["x"], abs=1e-5)
+        assert trace["scores"]["prm"]["meta"] == trace["scores"]["own"]["meta"]
+    ended = [line for line in traces.splitlines() if json.loads(line)["sample"]["finish"] == "stop"]
+    taken = work.run("step-rerank", "--aggregate", "last", input=b"\n".join([*ended, b""]))
+    assert taken.status == 0, taken.err
+    (best,) = [json.loads(line) for line in taken.lines]
+    assert best["origin"]["node"] == chosen
+
+
+@every_method
+def test_the_same_bytes_whatever_runs_beside(work: Workdir, method: str) -> None:
+    whole = guided(work, method, count=3).out
+    assert guided(work, method, "--window", "1", "--slots", "8", count=3).out == whole
+
+
+@pytest.mark.parametrize("method", ["beam", "particle", "speculate"])
+def test_killed_at_any_byte_it_goes_on_to_the_same_file(work: Workdir, method: str) -> None:
+    work.write("in.jsonl", problems(2))
+    args = ("in.jsonl", "--method", method, *SMALL[method], *GUIDED, "-o", "a.jsonl")
+    whole = rollout(work, None, *args, stdin=None, timeout=600)
+    assert whole.status == 0, whole.err
+    expected = work.read("a.jsonl")
+    process = work.start("step-rollout", *BASE, *args)
+    journal = work.path / "a.jsonl.journal"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 4000):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    held = journal.read_bytes() if journal.exists() else b""
+    for size in {len(held), len(held) - 7, len(held) // 2}:
+        if size <= 0:
+            continue
+        journal.write_bytes(held[:size])
+        done = rollout(work, None, *args, "--resume", stdin=None, timeout=600)
+        assert done.status == 0, done.err
+        assert work.read("a.jsonl") == expected
+
+
+def test_another_verifier_is_no_resume(work: Workdir) -> None:
+    work.write("in.jsonl", problems(1))
+    args = ("in.jsonl", "--method", "beam", *SMALL["beam"], "--max-tokens", "96", "-o", "a.jsonl")
+    process = work.start("step-rollout", *BASE, *args, "--prm", str(PRM))
+    journal = work.path / "a.jsonl.journal"
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 2000):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    if not journal.exists():
+        pytest.skip("it had finished")
+    done = rollout(
+        work, None, *args, "--resume", "--prm", str(PRM), "--aggregate", "min", stdin=None
+    )
+    assert done.status == 2 and "aggregate" in done.err
+
+
+def test_a_policy_that_is_its_own_verifier_is_one_engine(work: Workdir) -> None:
+    """The verifier can write, too: asked by its own file's name twice, it is opened once, and says
+    of its steps what step-score has it say."""
+    args = ("-m", str(PRM), "--prm", str(PRM), "-t", "1", "--max-tokens", "96", "-v")
+    done = work.run(
+        *("step-rollout", *args, "--method", "beam", *SMALL["beam"], "--emit", "traces"),
+        input=problems(1),
+        timeout=600,
+    )
+    assert done.status == 0, done.err
+    again = work.run("step-score", "--prm", str(PRM), "-t", "1", "--name", "own", input=done.out)
+    traces = [json.loads(line) for line in again.lines]
+    for trace in traces:
+        assert trace["scores"]["prm"]["x"] == pytest.approx(trace["scores"]["own"]["x"], abs=1e-5)
+    assert done.err.count("layout:") < guided(work, "beam", "-v").err.count("layout:")
+
+
+@every_method
+def test_a_dry_run_tells_what_a_guided_search_takes_within_a_factor_of_two(
+    work: Workdir, method: str
+) -> None:
+    (told,) = records(guided(work, method, "--dry-run", count=6))
+    trees = [record["tree"] for record in records(guided(work, method, count=6))]
+    draws = sum(by >= 0 for tree in trees for by in tree["by"])
+    tokens = sum(sum(tree["tokens"]) for tree in trees)
+    assert draws / 2 <= told["draws"] <= draws * 2
+    assert tokens / 2 <= told["new_tokens"] <= tokens * 2
+
+
+def test_a_problem_without_an_answer_is_searched(work: Workdir) -> None:
+    bare = json.loads(problems(1))
+    answer = bare.pop("answer")
+    bare.pop("solution", None)
+    line = json.dumps(bare) + "\n"
+    done = rollout(work, line, "--method", "beam", *SMALL["beam"], *GUIDED, timeout=600)
+    (record,) = records(done)
+    (known,) = records(guided(work, "beam"))
+    assert record["tree"]["search"] == known["tree"]["search"]
+    assert record["tree"]["final"] == known["tree"]["final"] and answer
+    assert set(record["tree"]["outcome"]) == {None}
+    refused = rollout(work, line, "--method", "mcts", *GUIDED, "--score-weight", "0.5")
+    assert refused.status == 3 and 'field "answer"' in refused.err
+
+
+def test_a_search_is_over_with_its_seconds(work: Workdir) -> None:
+    (record,) = records(guided(work, "beam", "--most-seconds", "1e-9"))
+    about = record["tree"]["search"]
+    assert (about["stopped"], len(about["kept"])) == ("budget", 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--method beam", "--method beam needs --prm"),
+        ("--method speculate --prm p.gguf", "--method speculate needs --draft"),
+        ("--method chain --prm p.gguf", "--prm has no effect with --method chain"),
+        ("--method beam --prm p.gguf -k 3", "--draws has no effect with --method beam"),
+        ("--method dvts --prm p.gguf --ahead 2", "goes with --method lookahead"),
+        ("--method mcts --score-weight 0.5", "--score-weight has no effect without --prm"),
+        ("--method mcts --prior score", "--prior has no effect without --prm"),
+        ("--method mcts --prm p.gguf --prior score", "no effect without --select puct"),
+        ("--method mcts --prm p.gguf --self-weight 0.5", "--self-weight and --prm exclude"),
+        (
+            "--method mcts --prm p.gguf --score-weight 0",
+            "--prm has no effect with --score-weight 0",
+        ),
+        ("--method speculate --accept 1 --advantage 1", "--accept and --advantage exclude"),
+        ("--method beam --prm p.gguf --to-batch x --served y", "--prm judges draw by draw"),
+        ("--method beam --prm missing.gguf", "missing.gguf"),
+    ],
+)
+def test_what_has_no_effect_is_refused(work: Workdir, options: str, message: str) -> None:
+    done = rollout(work, problems(1), *options.split())
+    assert (done.status in (2, 4), done.out) == (True, b"") and message in done.err
+
+
+def test_a_draft_must_be_another_model(work: Workdir) -> None:
+    args = ("--method", "speculate", "--prm", str(PRM), "--draft", str(POLICY))
+    done = rollout(work, problems(1), *args)
+    assert done.status == 2 and "--draft is the policy itself" in done.err
