@@ -66,6 +66,7 @@ def vote(
     return shared([of[answer] for answer in first])
 
 
+@settings(deadline=None)
 @given(attempts(), st.data())
 def test_pass_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     _, _, right = case
@@ -74,6 +75,7 @@ def test_pass_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
     assert abs(curves.pass_at(right, k).value - true) <= 1e-12
 
 
+@settings(deadline=None)
 @given(attempts(), st.data())
 def test_best_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     scores, _, right = case
@@ -92,6 +94,7 @@ def test_best_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
     )
 
 
+@settings(deadline=None)
 @given(attempts())
 def test_majority_is_the_mean_over_all_subsets(case: Case) -> None:
     _, answers, right = case
@@ -103,6 +106,7 @@ def test_majority_is_the_mean_over_all_subsets(case: Case) -> None:
         assert found.error == 0
 
 
+@settings(deadline=None)
 @given(attempts(), st.data())
 def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     scores, answers, right = case

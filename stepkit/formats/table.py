@@ -99,11 +99,16 @@ def _name(row: Json) -> str:
 
 
 def _number(row: Json, wide: str, narrow: str) -> str:
-    text = format(100 * row["value"], wide)
+    text = format(_percent(row["value"]), wide)
     if "low" in row:
-        low, high = (format(100 * row[end], narrow).rjust(len(text)) for end in ("low", "high"))
+        low, high = (format(_percent(row[end]), narrow).rjust(len(text)) for end in ("low", "high"))
         text += f" [{low},{high}]"
     return text
+
+
+def _percent(value: float) -> float:
+    """In percent, as it is shown; no zero has a minus."""
+    return round(100 * value, 1) + 0.0
 
 
 def _aside(row: Json) -> str:

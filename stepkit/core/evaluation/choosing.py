@@ -123,6 +123,7 @@ def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
 
 
 def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) -> dict[Key, Measure]:
+    """The curves that are asked for or that the records allow. Raises DataError."""
     groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
     problems = part.problems[[bool(one.right) for one in groups]]
     groups = [one for one in groups if one.right]
