@@ -2,7 +2,6 @@
 
 A command is a map of one of three shapes. ``blocks`` hands it the records of one read, ``groups``
 the adjacent records of one group, ``session`` a source to take records from while a model works.
-``whole`` is ``blocks`` for a command whose output is what all records come to together.
 The runner owns input, output, rejects, order and the counts; it does not know what a command means.
 """
 
