@@ -283,6 +283,7 @@ def test_rivals_and_rollouts(work: Workdir, browser: Browser) -> None:
 
 def test_the_curve(work: Workdir, browser: Browser) -> None:
     browser.open(page(work, viewing.labelled()))
+    browser.wait("document.querySelector('.point') !== null")  # drawn when its width is known
     places = browser.run(
         "[...document.querySelectorAll('.point circle')].map(c => Number(c.getAttribute('cy')))"
     )
