@@ -25,7 +25,7 @@ function told(found, name, state) {
   const of = kinds.get(name) || "number";
   lines.push(`${what}: ${of} ${x === null ? "unknown" : number(x, domain)}`);
   if (settled) lines.push(x === null ? "the attempt's own verdict is undecided" : `the attempt's own verdict: ${SAID[judged(x)][1]}`);
-  else if (n) lines.push(`${counted_(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
+  else if (n) lines.push(`${whole(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
   else if (undecided) lines.push(`no draw decided, ${undecided} undecided`);
   else if (counted && of !== "progress") lines.push("nothing drawn here");
   else if (of === "value") lines.push("no counts in the record");
@@ -40,7 +40,7 @@ function told(found, name, state) {
   return lines;
 }
 
-const counted_ = (k) => (Number.isInteger(k) ? String(k) : k.toPrecision(3));
+const whole = (k) => (Number.isInteger(k) ? String(k) : k.toPrecision(3));
 
 // What each source says is the first wrong step: step -> names; gold among them.
 function errorsOf(found) {
@@ -185,7 +185,7 @@ function row(found, name, state, text, errors) {
     body.append(el("span.badge.error", {}, `✗ first error (${mistakes.join(", ")})`));
   }
   if (errors.includes(GOLD)) body.append(el("span.badge.gold", {}, "✗ first error in gold"));
-  const sign = found.measures[GOLD]?.x ? goldSigns(found.measures[GOLD])[state - 1] : null;
+  const sign = found.measures[GOLD]?.x ? goldSigns(found.measures[GOLD], found.steps.length)[state - 1] : null;
   if (sign && !errors.includes(GOLD)) body.append(el(`span.badge.gold.${sign[1]}`, {}, `${sign[0]} gold`));
   const panel = behind(found, state);
   const button = gauge(found, name, state, mine);
@@ -221,7 +221,7 @@ function gauge(found, name, state, mine) {
       button.style.setProperty("--r", `${(1 - place(high, domain)) * 100}%`);
     }
     if (x !== null) track.append(el("span.dot"));
-    const counts = settled ? "verdict" : n ? `${counted_(k)}/${n}` : undecided ? `0/0` : "";
+    const counts = settled ? "verdict" : n ? `${whole(k)}/${n}` : undecided ? `0/0` : "";
     const open = !settled && undecided ? ` +${undecided}?` : "";
     button.append(el("span.x", {}, number(x, domain)), el("span.counts", {}, counts + open), track);
   } else {
@@ -276,7 +276,7 @@ function rival(one) {
   const x = one.n ? one.k / one.n : null;
   const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
   shade(value, x, { low: 0, high: 1 });
-  const counts = `${counted_(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
+  const counts = `${whole(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
   const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
   return el(one.own ? "li.rival.own" : "li.rival", {}, value, el("span.counts", {}, counts + visits), passage("span.text", one.text), one.own ? el("span.badge", {}, "this step") : null);
 }
