@@ -533,5 +533,5 @@ def test_no_traces(work: Workdir, browser: Browser) -> None:
     made = work.path / "page.html"
     assert work.run("step-view", "-o", "page.html").status == 0
     browser.open(made, until="document.querySelector('.empty') !== null")
-    assert browser.text(".empty") == "There are no traces in this file."
+    assert browser.text(".empty") == "There are no traces here."
     assert browser.text("#count") == "0 traces"
