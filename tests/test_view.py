@@ -297,7 +297,7 @@ TEXT = st.text() | st.sampled_from(viewing.HOSTILE)
 
 @given(
     st.recursive(
-        TEXT | st.floats(allow_nan=False), lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner)
+        TEXT | st.floats(allow_nan=False), lambda one: st.lists(one) | st.dictionaries(TEXT, one)
     )
 )
 def test_embedded_json_is_the_same_json_and_no_markup(value: Any) -> None:
