@@ -58,6 +58,7 @@ class Run:
                 self.sink.abandon()
             raise
         self.pending: list[bytes] = []
+        self.head = b""  # written before the first record
         self.reader = lines.Reader(streams.files)
         self.progress = Progress(
             streams.command,
@@ -82,6 +83,8 @@ class Run:
             self._reject(item, result)
             return
         lines = [result] if isinstance(result, bytes) else [one.line() for one in result]
+        if lines and self.head and not self.tally.written:
+            self.pending.append(self.head)
         self.tally.written += len(lines)
         self.pending += lines
 

@@ -66,14 +66,14 @@ def blocks(
         function: is given the records of a block (at least one) and returns, in their order, for
             each the records to write in its place (or the bytes, for a document that is no
             records), or the DataError that rejects it.
-        head: how the output begins, also without any record.
+        head: how the output begins, also without any record; not when the run fails before one.
         tail: returns how it ends; called after the last record.
     """
     from stepkit.opened import opened
     from stepkit.records import Bad
 
     with opened(streams) as run:
-        run.pending += [head] if head else []
+        run.head = head
         for block in run.items(streams.limit):
             records = [item for item in block if not isinstance(item, Bad)]
             results = function(records) if records else ()
@@ -83,6 +83,8 @@ def blocks(
             for item in block:
                 run.settle(item, item.error if type(item) is Bad else next(following))
             run.flush()
+        if head and not run.tally.written:
+            run.pending.append(head)
         if tail is not None:
             run.pending.append(tail())
     return streams.tally

@@ -116,6 +116,15 @@ def test_intervals_of_counts_alone(meta: Json) -> None:
     assert (made["root"]["low"], made["root"]["high"]) == pytest.approx(wilson(2, 2))
 
 
+def test_an_undecided_verdict_is_no_undecided_draw() -> None:
+    record = viewing.evidence() | {"correct": None}
+    tree = record["tree"]
+    tree["outcome"][tree["spine"][-1]] = None
+    one = looked_at(record)["measures"]["draws"]
+    assert (one["settled"], one["n"][-1], one["undecided"][-1]) == (True, 0, 1)
+    assert "  4      - ········ verdict" in terminal.Terminal(80, False).text(looked_at(record))
+
+
 def test_intervals_that_a_label_refused_stay_refused() -> None:
     entry = {"of": "value", "x": [0.5], "k": [2], "n": [4], "low": [None], "high": [None]}
     made = measures.measure(entry, 1, "labels.value")
@@ -129,7 +138,7 @@ def test_intervals_that_a_label_refused_stay_refused() -> None:
         ({"labels": {"a": 5}}, "labels.a"),
         ({"scores": {"a": {"x": [1]}}}, "scores.a.x"),
         ({"scores": {"a": {"x": [1, "2", 3]}}}, "scores.a.x[1]"),
-        ({"labels": {"a": {"x": [1, 2, 3], "k": [1]}}}, "labels.a.k.x"),
+        ({"labels": {"a": {"x": [1, 2, 3], "k": [1]}}}, "labels.a.k"),
         ({"labels": {"a": {"first": 3}}}, "labels.a.first"),
     ],
 )
@@ -288,7 +297,7 @@ TEXT = st.text() | st.sampled_from(viewing.HOSTILE)
 
 @given(
     st.recursive(
-        TEXT | st.floats(allow_nan=False), lambda x: st.lists(x) | st.dictionaries(TEXT, x)
+        TEXT | st.floats(allow_nan=False), lambda one: st.lists(one) | st.dictionaries(TEXT, one)
     )
 )
 def test_embedded_json_is_the_same_json_and_no_markup(value: Any) -> None:

@@ -283,6 +283,7 @@ def test_rivals_and_rollouts(work: Workdir, browser: Browser) -> None:
 
 def test_the_curve(work: Workdir, browser: Browser) -> None:
     browser.open(page(work, viewing.labelled()))
+    browser.wait("document.querySelector('.point') !== null")  # drawn when its width is known
     places = browser.run(
         "[...document.querySelectorAll('.point circle')].map(c => Number(c.getAttribute('cy')))"
     )
@@ -300,6 +301,26 @@ def test_the_curve(work: Workdir, browser: Browser) -> None:
     assert browser.run("document.querySelector('.toggle').ariaPressed") == "true"
     browser.hover(".point:nth-of-type(2) .reach")
     assert browser.text("#tip").split("\n") == TIPS[1]
+
+
+def test_the_curve_of_a_long_trace(work: Workdir, browser: Browser) -> None:
+    steps = [f"step {number}\n" for number in range(1000)]
+    x, k = [number % 5 / 4 for number in range(1000)], [number % 5 for number in range(1000)]
+    label = {"of": "value", "by": "sampler", "x": x, "k": k, "n": [4] * 1000}
+    marks = {"mine": label, "gold": {"first": 500}, "first": {"first": 490}}
+    record = viewing.plain(1, True) | {"steps": steps, "response": "".join(steps), "labels": marks}
+    browser.open(page(work, record))
+    browser.wait("document.querySelector('.point') !== null")
+    assert browser.run("document.querySelectorAll('.band').length") == 1000
+    assert browser.texts(".whisker") == []
+    ticks = [text for text in browser.texts(".tick") if "." not in text]
+    assert ticks[1:4] == ["100", "200", "300"]
+    first, second = browser.run(
+        "[...document.querySelectorAll('text.error')].map(one => one.getBoundingClientRect().top)"
+    )
+    assert abs(first - second) > 10  # ten steps apart, one would be written over the other
+    browser.hover(".point:nth-of-type(1000) .reach")
+    assert browser.text("#tip").startswith("Step 1000: value 1.00")
 
 
 def test_steps_of_others_have_no_number(work: Workdir, browser: Browser) -> None:
@@ -512,5 +533,5 @@ def test_no_traces(work: Workdir, browser: Browser) -> None:
     made = work.path / "page.html"
     assert work.run("step-view", "-o", "page.html").status == 0
     browser.open(made, until="document.querySelector('.empty') !== null")
-    assert browser.text(".empty") == "There are no traces in this file."
+    assert browser.text(".empty") == "There are no traces here."
     assert browser.text("#count") == "0 traces"

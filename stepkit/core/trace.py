@@ -58,15 +58,19 @@ def named(record: Json, key: str, name: str | None, option: str) -> tuple[str, J
 
 def step_numbers(entry: Json, count: int, field: str, what: str = "steps") -> list[float | None]:
     """The ``x`` of a score or label: one number or null per step (or other ``what``)."""
-    x = entry.get("x")
+    return numbers(entry.get("x"), count, f"{field}.x", what)
+
+
+def numbers(x: Any, count: int, field: str, what: str = "steps") -> list[float | None]:
+    """A column of an entry, checked like ``step_numbers``."""
     if not isinstance(x, list):
-        raise DataError(f"expected a list, got {schema.name_of(x)}", f"{field}.x")
+        raise DataError(f"expected a list, got {schema.name_of(x)}", field)
     if len(x) != count:
-        raise DataError(f"{len(x)} entries, but there are {count} {what}", f"{field}.x")
+        raise DataError(f"{len(x)} entries, but there are {count} {what}", field)
     for step, value in enumerate(x):
         if value is not None and not schema.is_number(value):
             raise DataError(
-                f"expected a number or null, got {schema.name_of(value)}", f"{field}.x[{step}]"
+                f"expected a number or null, got {schema.name_of(value)}", f"{field}[{step}]"
             )
     return x
 

@@ -29,7 +29,7 @@ def measures(record: Json, count: int) -> dict[str, Json]:
 
     Each has ``of``, ``by``, and as far as the record has them ``x``, COLUMNS, ``why`` (one per
     step), ``root``, ``first``, ``total``, ``meta``; ``settled`` is true where the last value is the
-    attempt's own verdict (n = 1: nothing comes after it).
+    attempt's own verdict (one, decided or not: nothing is drawn after it).
     """
     found = {}
     for key in KEYS:
@@ -43,12 +43,9 @@ def measures(record: Json, count: int) -> dict[str, Json]:
 def measure(entry: Json, count: int, field: str) -> Json:
     """One entry, checked. Raises DataError naming what is below ``field``."""
     made: Json = {key: entry[key] for key in ("of", "by") if isinstance(entry.get(key), str)}
-    if entry.get("x") is not None:
-        made["x"] = trace.step_numbers(entry, count, field)
-    for name in COLUMNS:
+    for name in ("x", *COLUMNS):
         if entry.get(name) is not None:
-            column = {"x": entry[name]}
-            made[name] = trace.step_numbers(column, count, f"{field}.{name}")
+            made[name] = trace.numbers(entry[name], count, f"{field}.{name}")
     if isinstance(entry.get("root"), dict):
         root = entry["root"]
         made["root"] = {
@@ -62,7 +59,7 @@ def measure(entry: Json, count: int, field: str) -> Json:
         made["why"] = [str(why) if why is not None else None for why in entry["why"][:count]]
     meta = entry.get("meta")
     if "k" in made and "n" in made:
-        made["settled"] = count > 0 and made["n"][-1] == 1
+        made["settled"] = count > 0 and _at_end(made) == 1
         drawn = not (isinstance(meta, dict) and "backup" in meta)
         if drawn and not {"low", "high"} & set(made):
             _add_intervals(made)
@@ -79,6 +76,12 @@ def _first(value: Any, count: int, field: str) -> int | None:
     if value is None or (type(value) is int and -1 <= value < count):
         return value
     raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
+
+
+def _at_end(made: Json) -> float:
+    """Draws and verdicts at the last step."""
+    undecided = made["undecided"][-1] if "undecided" in made else 0
+    return (made["n"][-1] or 0) + (undecided or 0)
 
 
 def _add_intervals(made: Json) -> None:

@@ -164,7 +164,7 @@ def _broken(line: str, columns: int) -> Iterator[str]:
             space = -1
         if letter == " ":
             space = index
-    yield line[start:]
+    yield line[start:].rstrip()
 
 
 def bar(share: float | None) -> str:

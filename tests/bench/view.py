@@ -80,7 +80,7 @@ def main() -> None:
             say(f"{count} traces, {size:.1f} MB, made in {made:.1f} s")
             say(f"loaded and painted: {browser.run(PAINTED)} ms")
             browser.run(WATCH)
-            say(f"first key, nothing read ahead: {browser.run(f'{KEY}({QUERY[0]!r})')}")
+            say(f"first key, while reading ahead: {browser.run(f'{KEY}({QUERY[0]!r})')}")
             browser.wait("document.documentElement.dataset.searchable === 'yes'")
             for end in range(2, len(QUERY) + 1):
                 say(f"{QUERY[:end]!r}: {browser.run(f'{KEY}({QUERY[:end]!r})')}")

@@ -81,8 +81,8 @@ class List {
       return cell;
     });
     const more = trace.steps - cells.length;
-    const steps = trace.steps ? `${trace.steps} ${trace.steps === 1 ? "step" : "steps"}` : "no attempt";
-    const told = !cells.length ? steps : more > 0 ? `+${more}` : "";
+    const steps = trace.steps ? several(trace.steps, "step") : "no attempt";
+    const told = !cells.length ? steps : more > 0 ? `+${counted(more)}` : "";
     return el("div.strip", { "aria-label": steps }, ...cells, told);
   }
 
@@ -114,7 +114,8 @@ function verdict(outcome, word = false) {
   const partly = typeof outcome === "number" && outcome !== 0 && outcome !== 1;
   const kind = partly ? "part" : judged(outcome);
   const [sign, said] = partly ? ["", String(outcome)] : SAID[kind];
-  return el(`span.verdict.${kind}`, { title: said, "aria-label": said, role: "img" }, word ? `${sign} ${said}`.trim() : sign || said);
+  const look = { title: said, "aria-label": said, role: "img" };
+  return el(`span.verdict.${kind}`, look, word ? `${sign} ${said}`.trim() : sign || said);
 }
 
 // Colour and height by a number: --t is how far it is from the middle, --p where it lies.

@@ -68,7 +68,8 @@ function relist() {
   const found = holding.filter(VERDICTS[state.verdict][1]);
   state.found = ordered(found, order.value, measure.value);
   list.measure = measure.value;
-  id("count").value = found.length === traces.length ? several(traces.length, "trace") : `${counted(found.length)} of ${several(traces.length, "trace")}`;
+  const all = several(traces.length, "trace");
+  id("count").value = found.length === traces.length ? all : `${counted(found.length)} of ${all}`;
   list.box.scrollTop = 0;
   list.show(state.found);
   list.reveal(current.trace);
@@ -79,7 +80,8 @@ function relist() {
 function fill() {
   for (const [name, [label]] of Object.entries(VERDICTS)) {
     const pressed = String(name === state.verdict);
-    const button = el("button", { type: "button", id: `is-${name}`, "aria-pressed": pressed }, `${label} `, el("small"));
+    const look = { type: "button", id: `is-${name}`, "aria-pressed": pressed };
+    const button = el("button", look, `${label} `, el("small"));
     button.addEventListener("click", () => {
       state.verdict = name;
       for (const other of filter.children) other.setAttribute("aria-pressed", String(other === button));
@@ -119,7 +121,7 @@ function fill() {
 // What most traces were made to be coloured by.
 function preferred() {
   const votes = new Map();
-  for (const trace of traces) if (trace.measure) votes.set(trace.measure, (votes.get(trace.measure) ?? 0) + 1);
+  for (const { measure } of traces) if (measure) votes.set(measure, (votes.get(measure) ?? 0) + 1);
   return [...votes].sort((a, b) => b[1] - a[1])[0]?.[0] ?? kinds.keys().next().value;
 }
 
@@ -205,7 +207,10 @@ function onKey(event) {
 }
 
 function describeKeys() {
-  const rows = Object.entries(KEYS).map(([keys, [what]]) => el("div", {}, el("dt", {}, ...keys.split(" ").map((key) => el("kbd", {}, key))), el("dd", {}, what)));
+  const rows = Object.entries(KEYS).map(([keys, [what]]) => {
+    const caps = keys.split(" ").map((key) => el("kbd", {}, key));
+    return el("div", {}, el("dt", {}, ...caps), el("dd", {}, what));
+  });
   const close = el("button", { type: "button", click: () => id("help").close() }, "Close");
   id("help").append(el("h2", {}, "Keys"), el("dl", {}, ...rows), close);
   id("keys").addEventListener("click", () => id("help").showModal());

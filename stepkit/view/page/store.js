@@ -109,7 +109,7 @@ function haystack(trace) {
 
 const pause = () => new Promise((resume) => setTimeout(resume));
 
-// The traces among `from` that hold `query`, or null when `given up` says that nobody waits for it.
+// The traces among `from` that hold `query`, or null when `givenUp` says that nobody waits.
 async function searched(query, from, givenUp) {
   const found = [];
   let began = performance.now();

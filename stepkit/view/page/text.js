@@ -83,6 +83,7 @@ function passage(kind, text, query = "") {
 }
 
 const counted = (number) => number.toLocaleString("en");
+const several = (count, what) => `${counted(count)} ${what}${count === 1 ? "" : "s"}`;
 
 // Numbers as they are read: two digits of a rate, a sign for a change, three digits of the rest.
 function number(x, domain) {

@@ -24,12 +24,13 @@ function told(found, name, state) {
   const { x, k, n, undecided, low, high, why, settled, counted } = at(found, name, state);
   const of = kinds.get(name) || "number";
   lines.push(`${what}: ${of} ${x === null ? "unknown" : number(x, domain)}`);
-  if (settled) lines.push(x === null ? "the attempt's own verdict is undecided" : `the attempt's own verdict: ${SAID[judged(x)][1]}`);
-  else if (n) lines.push(`${counted_(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
+  if (settled) lines.push(`the attempt's own verdict: ${SAID[judged(x)][1]}`);
+  else if (n) lines.push(`${whole(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
   else if (undecided) lines.push(`no draw decided, ${undecided} undecided`);
   else if (counted && of !== "progress") lines.push("nothing drawn here");
   else if (of === "value") lines.push("no counts in the record");
-  if (!settled && low !== null && high !== null) lines.push(`95 % interval ${number(low, domain)} to ${number(high, domain)} (Wilson)`);
+  if (!settled && low !== null && high !== null)
+    lines.push(`95 % interval ${number(low, domain)} to ${number(high, domain)} (Wilson)`);
   else if (!settled && n) lines.push("no interval");
   const before = state ? at(found, name, state - 1).x : null;
   if (of === "value" && x !== null && before !== null)
@@ -40,7 +41,7 @@ function told(found, name, state) {
   return lines;
 }
 
-const counted_ = (k) => (Number.isInteger(k) ? String(k) : k.toPrecision(3));
+const whole = (k) => (Number.isInteger(k) ? String(k) : k.toPrecision(3));
 
 // What each source says is the first wrong step: step -> names; gold among them.
 function errorsOf(found) {
@@ -83,12 +84,9 @@ const main = document.getElementById("trace");
 function render() {
   const { trace, found, name, query } = current;
   tip.hidden = true;
-  if (!trace) {
-    main.replaceChildren(el("p.empty", {}, traces.length ? "No trace is chosen." : "There are no traces in this file."));
-    return;
-  }
   if (!found) {
-    main.replaceChildren(el("p.empty", {}, "The page was cut off within this trace."));
+    const why = trace ? "The page was cut off within this trace." : "There are no traces here.";
+    main.replaceChildren(el("p.empty", {}, why));
     return;
   }
   const parts = [heading(trace, found, query), passage("p.problem", found.problem, query), facts(found)];
@@ -102,11 +100,12 @@ function heading(trace, found, query) {
   const answers = el("p.answers", {});
   if (found.final !== null) answers.append("answer ", el("b", {}, ...shown(found.final, query)));
   if (found.answer !== null)
-    answers.append(found.final !== null ? " · reference " : "reference ", el("b", {}, ...shown(found.answer, query)));
+    answers.append(answers.firstChild ? " · " : "", "reference ", el("b", {}, ...shown(found.answer, query)));
+  const address = { href: `#${encodeURIComponent(trace.address)}`, title: "The address of this trace" };
   return el(
     "header.head",
     {},
-    el("h2", {}, el("a", { href: `#${encodeURIComponent(trace.address)}`, title: "The address of this trace" }, ...shown(trace.address, query))),
+    el("h2", {}, el("a", address, ...shown(trace.address, query))),
     found.steps.length ? verdict(found.correct, true) : el("span.verdict.open", {}, "no attempt"),
     answers,
   );
@@ -114,8 +113,8 @@ function heading(trace, found, query) {
 
 function facts(found) {
   const all = { read: found.place, group: found.group, ...found.facts };
-  const items = Object.entries(all).map(([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...shown(text))));
-  return el("dl.facts", {}, ...items);
+  const item = ([name, text]) => el("div", {}, el("dt", {}, name), el("dd", {}, ...shown(text)));
+  return el("dl.facts", {}, ...Object.entries(all).map(item));
 }
 
 function curves(found, name) {
@@ -151,11 +150,14 @@ function curves(found, name) {
   }).observe(box);
   const domain = domainOf(name);
   const of = kinds.get(name);
+  const kind = of && of !== titled(name) ? ` – ${of}` : "";
+  const scale = [number(domain.low, domain), el("span.ramp"), number(domain.high, domain)];
+  const buttons = toggles.map(([, button]) => button);
   return el(
     "section.curves",
     {},
-    el("p.meaning", {}, el("b", {}, titled(name)), of && of !== titled(name) ? ` – a ${of}` : "", MEANING[of] ? `: ${MEANING[of]}` : ""),
-    el("div.scale", {}, number(domain.low, domain), el("span.ramp"), number(domain.high, domain), ...(others.length ? [el("span.overlay", {}, "compare"), ...toggles.map(([, button]) => button)] : [])),
+    el("p.meaning", {}, el("b", {}, titled(name)), kind, MEANING[of] ? `: ${MEANING[of]}` : ""),
+    el("div.scale", {}, ...scale, ...(others.length ? [el("span.overlay", {}, "compare")] : []), ...buttons),
     box,
   );
 }
@@ -185,7 +187,8 @@ function row(found, name, state, text, errors) {
     body.append(el("span.badge.error", {}, `✗ first error (${mistakes.join(", ")})`));
   }
   if (errors.includes(GOLD)) body.append(el("span.badge.gold", {}, "✗ first error in gold"));
-  const sign = found.measures[GOLD]?.x ? goldSigns(found.measures[GOLD])[state - 1] : null;
+  const gold = found.measures[GOLD];
+  const sign = gold?.x ? goldSigns(gold, found.steps.length)[state - 1] : null;
   if (sign && !errors.includes(GOLD)) body.append(el(`span.badge.gold.${sign[1]}`, {}, `${sign[0]} gold`));
   const panel = behind(found, state);
   const button = gauge(found, name, state, mine);
@@ -221,7 +224,7 @@ function gauge(found, name, state, mine) {
       button.style.setProperty("--r", `${(1 - place(high, domain)) * 100}%`);
     }
     if (x !== null) track.append(el("span.dot"));
-    const counts = settled ? "verdict" : n ? `${counted_(k)}/${n}` : undecided ? `0/0` : "";
+    const counts = settled ? "verdict" : n ? `${whole(k)}/${n}` : undecided ? `0/0` : "";
     const open = !settled && undecided ? ` +${undecided}?` : "";
     button.append(el("span.x", {}, number(x, domain)), el("span.counts", {}, counts + open), track);
   } else {
@@ -240,8 +243,6 @@ function focusStep(state) {
 
 // ---- what stands behind a step -----------------------------------------------------------------
 
-const several = (count, what) => `${counted(count)} ${what}${count === 1 ? "" : "s"}`;
-
 function behind(found, state) {
   const draws = found.states?.[state]?.draws ?? [];
   const all = found.rivals?.[state ? state - 1 : 0] ?? [];
@@ -250,15 +251,17 @@ function behind(found, state) {
   const drawn = draws.reduce((sum, group) => sum + group.draws.length, 0);
   const others = rivals.filter((rival) => !rival.own).length;
   if (!drawn && !others) return null;
-  const label = [others ? several(others, "rival") : "", drawn ? several(drawn, "rollout") : ""].filter(Boolean).join(" · ");
+  const counts = [others && several(others, "rival"), drawn && several(drawn, "rollout")];
+  const competing = "steps at the same prefix; counts are of draws made at them or beginning with them";
+  const from = state ? "drawn after this step" : "drawn from the problem";
   const open = () =>
     el(
       "div.behind",
       {},
-      others ? section("Rivals", "steps at the same prefix; counts are of draws made at them or beginning with them", rivals.map(rival)) : null,
-      drawn ? section("Rollouts", state ? "drawn after this step" : "drawn from the problem", draws.map(rollout)) : null,
+      others ? section("Rivals", competing, rivals.map(rival)) : null,
+      drawn ? section("Rollouts", from, draws.map(rollout)) : null,
     );
-  return { label, open };
+  return { label: counts.filter(Boolean).join(" · "), open };
 }
 
 function section(title, what, rows) {
@@ -276,16 +279,24 @@ function rival(one) {
   const x = one.n ? one.k / one.n : null;
   const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
   shade(value, x, { low: 0, high: 1 });
-  const counts = `${counted_(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
+  const counts = `${whole(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
   const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
-  return el(one.own ? "li.rival.own" : "li.rival", {}, value, el("span.counts", {}, counts + visits), passage("span.text", one.text), one.own ? el("span.badge", {}, "this step") : null);
+  return el(
+    one.own ? "li.rival.own" : "li.rival",
+    {},
+    value,
+    el("span.counts", {}, counts + visits),
+    passage("span.text", one.text),
+    one.own ? el("span.badge", {}, "this step") : null,
+  );
 }
 
 const ENDED = { length: "cut off", error: "failed" };
 
 function rollout(one) {
   const open = one.outcome === null ? "li.rollout.undecided" : "li.rollout";
-  const ended = [ENDED[one.finish], one.final !== null ? "" : "no answer"].filter(Boolean).join(", ");
+  const answer = one.final === null ? null : el("b", {}, ...shown(one.final));
+  const ended = [ENDED[one.finish], answer ? "" : "no answer"].filter(Boolean).join(", ");
   const numbers = `draw${one.draws.length > 1 ? "s" : ""} ${one.draws.join(", ")}`;
   return el(
     open,
@@ -293,6 +304,6 @@ function rollout(one) {
     verdict(one.outcome),
     el("span.times", {}, one.draws.length > 1 ? `${one.draws.length}×` : ""),
     passage("span.text", one.text),
-    el("span.ending", {}, one.final !== null ? el("b", {}, ...shown(one.final)) : null, ended ? ` ${ended}` : null),
+    el("span.ending", {}, answer, ended ? ` ${ended}` : null),
   );
 }
