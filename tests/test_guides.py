@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from servers import Fake
 from test_rollout import BASE, POLICY, problems, records, rollout
 from work import ROOT, Workdir
 from worlds import problems as sample_problems
@@ -157,6 +158,31 @@ def test_a_problem_without_an_answer_is_searched(work: Workdir) -> None:
     assert set(record["tree"]["outcome"]) == {None}
     refused = rollout(work, line, "--method", "mcts", *GUIDED, "--score-weight", "0.5")
     assert refused.status == 3 and 'field "answer"' in refused.err
+
+
+def test_a_policy_on_a_server_is_guided_by_a_verifier_here(work: Workdir) -> None:
+    with Fake() as fake:
+        args = (
+            "--server",
+            fake.url,
+            "--prompt",
+            "{problem}\\n",
+            "--method",
+            "beam",
+            "--max-steps",
+            "2",
+        )
+        done = work.run(
+            *("step-rollout", *args, *SMALL["beam"], "--prm", str(PRM), "-t", "1"),
+            input=problems(1),
+            timeout=600,
+            environment={"NO_PROXY": "*"},
+        )
+    (record,) = records(done)
+    tree = record["tree"]
+    assert len(fake.bodies) == sum(by >= 0 for by in tree["by"])
+    assert tree["text"][1] == "So it is\n" and tree["search"]["stopped"] == "ended"
+    assert all(0 < score < 1 for score in tree["scores"]["prm"]["x"][1:])
 
 
 def test_a_search_is_over_with_its_seconds(work: Workdir) -> None:
