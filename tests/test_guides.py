@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import ggufs
 import pytest
 from servers import Fake
 from test_rollout import BASE, POLICY, problems, records, rollout
 from work import ROOT, Workdir
 from worlds import problems as sample_problems
+
+from stepkit.model.llama import Model
 
 PRM = ROOT / "samples" / "models" / "prm.gguf"
 GUIDED = ("--prm", str(PRM), "--max-tokens", "96")
@@ -220,6 +225,33 @@ def test_batch_files_cannot_be_judged_draw_by_draw(work: Workdir) -> None:
     args = ("--method", "beam", "--prm", str(PRM), "--to-batch", "x", "--served", "y")
     done = work.run("step-rollout", *args, input=problems(1))
     assert done.status == 2 and "--prm judges draw by draw" in done.err
+
+
+def test_a_draft_may_have_another_vocabulary(work: Workdir) -> None:
+    """Bytes drafted at random: each model goes on from the text in tokens of its own."""
+    draft = ggufs.write_llama(work.path / "draft.gguf")
+    grammar = work.write("lines.gbnf", 'root ::= [a-z] [a-z] [a-z]* "\\n" root\n')
+    args = ("--method", "speculate", "--prm", str(PRM), "--draft", str(draft), "-k", "6")
+    more = ("--accept", "0.3", "--searches", "4", "--grammar", str(grammar), "--keep-tokens")
+    (record,) = records(rollout(work, problems(1), *args, *more, timeout=600))
+    tree, about = record["tree"], record["tree"]["search"]
+    assert 0 < about["accepted"] < about["proposed"]
+    assert tree["samplers"][0]["vocabulary"] != tree["samplers"][1]["vocabulary"]
+    vocabularies = {by: _pieces(path) for by, path in enumerate((POLICY, draft))}
+    at = 0
+    for node, count in enumerate(tree["tokens"]):
+        ids, at = tree["ids"][at : at + count], at + count
+        if node and -1 not in ids:
+            said = b"".join(vocabularies[tree["by"][node]][token] for token in ids)
+            assert said == tree["text"][node].encode()
+    for tip in about["attempts"]:
+        while tip:
+            assert re.fullmatch("[a-z]{2,}\n?", tree["text"][tip])
+            tip = tree["parent"][tip]
+
+
+def _pieces(path: Path) -> list[bytes]:
+    return Model(str(path)).pieces
 
 
 def test_a_draft_must_be_another_model(work: Workdir) -> None:

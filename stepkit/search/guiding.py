@@ -18,6 +18,7 @@ from typing import Any
 
 from stepkit.core import leaves
 from stepkit.core.selection import aggregate
+from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
 from stepkit.search.growing import Asking, Growth
 from stepkit.search.methods import Setup
@@ -55,7 +56,7 @@ class Guide:
         self._growth = growth
         self._data = data
         self._x: dict[int, float | None] = {}
-        held = growth.tree.get("scores", {}).get(guidance.name, {})
+        held = node_scores(growth.tree).get(guidance.name, {})
         if held.get("meta") == self._scorer.meta:
             self._x = {node: x for node, x in enumerate(held["x"]) if x is not None}
 
@@ -104,7 +105,7 @@ class Guide:
     def write(self) -> None:
         """Put the scores into the tree."""
         tree = self._growth.tree
-        tree["scores"] = {**tree.get("scores", {}), self._name: self.entry()}
+        tree["scores"] = {**(tree.get("scores") or {}), self._name: self.entry()}
 
     def _path(self, node: int) -> list[int]:
         """The nodes that have text on the way to ``node``: the steps of the attempt so far."""
