@@ -275,6 +275,8 @@ def test_an_aggregate_that_scores_do_not_have_is_the_records_error() -> None:
         search(maze("lll"), "beam", scorer=scorer, aggregate="product")
     with pytest.raises(DataError, match="odds need scores from 0 to 1"):
         search(maze("lll"), "particle", scorer=scorer)
+    with pytest.raises(DataError, match="a tree search needs scores from 0 to 1"):
+        search(maze("lll"), "mcts", scorer=scorer)
 
 
 def test_a_step_without_a_score_comes_last() -> None:

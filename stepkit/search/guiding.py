@@ -66,6 +66,18 @@ class Guide:
         yield from together([self._score(node) for node in missing])
         return [self.value(node) for node in nodes]
 
+    def chances(self, nodes: Sequence[int]) -> Asking:
+        """The values of ``nodes`` as chances that can be mixed with outcomes: 0 where a step has no
+        score or was cut off. Raises DataError for a value that is no chance."""
+        values = yield from self.scored(nodes)
+        if not all(0 <= value <= 1 for value in values if value > -inf):
+            raise DataError("a tree search needs scores from 0 to 1", f"tree.scores.{self._name}")
+        finish = self._growth.tree["finish"]
+        return [
+            0.0 if value == -inf or finish[node] == "length" else value
+            for node, value in zip(nodes, values, strict=True)
+        ]
+
     def value(self, node: int) -> float:
         """The aggregate of the scores on the way to ``node``; -inf where a step has none.
 
