@@ -111,7 +111,7 @@ $(EXPERIMENT)/sample.jsonl: $(EXPERIMENT)/problems.jsonl $(POLICY) $(PRM)
 	$(DRAW) --method sample -k 17 $< | step-split -q | $(READ) -o $@
 
 $(EXPERIMENT)/first.jsonl: $(EXPERIMENT)/problems.jsonl $(POLICY) $(PRM)
-	$(DRAW) --method sample -k 8 $< | step-split -q | $(READ) -o $@
+	$(DRAW) --method sample -k 7 $< | step-split -q | $(READ) -o $@
 
 $(EXPERIMENT)/refined.jsonl: $(EXPERIMENT)/first.jsonl $(POLICY) $(PRM)
 	step-label -q --first below:0.5 $< | $(DRAW) --at first -k 3 | step-split -q | $(READ) -o $@

@@ -30,8 +30,8 @@ ROWS = (
     ("dvts 4 x 4, weighted vote", "dvts", "weighted"),
     ("particle 16, best", "particle", "best"),
     ("particle 16, weighted vote", "particle", "weighted"),
-    ("8 and refinement, best", "refined", "best"),
-    ("8 and refinement, weighted", "refined", "weighted"),
+    ("7 and refinement, best", "refined", "best"),
+    ("7 and refinement, weighted", "refined", "weighted"),
 )
 
 

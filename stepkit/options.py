@@ -385,7 +385,7 @@ def _servers(values: dict[str, Any]) -> ServerOptions:
     alone = {"served"} if values.get("to_batch") or values.get("from_batch") else set()
     if not urls and (idle := [key for key in given if key not in alone]):
         raise UsageError(f"--{idle[0]} goes with --server")
-    if urls or alone:
+    if (urls or alone) and values.get("prm") is None:  # a verifier runs here all the same
         context = click.get_current_context()
         for key in _MODEL:
             if context.get_parameter_source(key) is click.core.ParameterSource.COMMANDLINE:

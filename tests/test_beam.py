@@ -23,6 +23,7 @@ from worlds import (
     value,
 )
 
+from stepkit.core.leaves import leaf_traces
 from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
 from stepkit.search.beam import dealt
@@ -238,12 +239,44 @@ def test_scores_that_the_tree_has_are_not_asked_for_again() -> None:
     assert new["scores"]["prm"]["meta"] == {"name": "other"}
 
 
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ([1], "tree.scores: expected an object"),
+        ({"prm": 3}, "tree.scores.prm: expected an object"),
+        ({"prm": {"x": [0.5]}}, "tree.scores.prm.x: 1 entries"),
+        ({"other": {"x": "no"}}, "tree.scores.other.x: expected a list"),
+    ],
+)
+def test_mutilated_scores_are_bad_data(scores: Any, message: str) -> None:
+    world = maze("lll")
+    tree = {**search(world, "beam", scorer=knowing(world)), "scores": scores}
+    with pytest.raises(DataError) as caught:
+        search(world, "beam", scorer=knowing(world), record={**world.record(), "tree": tree})
+    assert f"{caught.value.field}: {caught.value.what}".startswith(message)
+    with pytest.raises(DataError):
+        leaf_traces({**world.record(), "tree": tree}, lambda text, before: [text])
+
+
+def test_scores_of_others_stay_in_the_tree() -> None:
+    world = Game24([2, 3, 5, 12])
+    tree = search(world, "beam", scorer=knowing(world), searches=2)
+    size = len(tree["parent"])
+    tree["scores"]["other"] = {"of": "value", "by": "scorer", "x": [0.25] * size}
+    record = {**world.record(), "tree": tree}
+    longer = search(world, "beam", scorer=knowing(world), record=record)
+    new = len(longer["parent"]) - size
+    assert new > 0 and longer["scores"]["other"]["x"] == [0.25] * size + [None] * new
+
+
 def test_an_aggregate_that_scores_do_not_have_is_the_records_error() -> None:
     scorer = Known(lambda text: 2.0)
     with pytest.raises(DataError, match="a product needs scores from 0 to 1"):
         search(maze("lll"), "beam", scorer=scorer, aggregate="product")
     with pytest.raises(DataError, match="odds need scores from 0 to 1"):
         search(maze("lll"), "particle", scorer=scorer)
+    with pytest.raises(DataError, match="a tree search needs scores from 0 to 1"):
+        search(maze("lll"), "mcts", scorer=scorer)
 
 
 def test_a_step_without_a_score_comes_last() -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
+import ggufs
 import pytest
+from servers import Fake
 from test_rollout import BASE, POLICY, problems, records, rollout
 from work import ROOT, Workdir
+from worlds import problems as sample_problems
+
+from stepkit.model.llama import Model
 
 PRM = ROOT / "samples" / "models" / "prm.gguf"
 GUIDED = ("--prm", str(PRM), "--max-tokens", "96")
@@ -24,9 +32,9 @@ SMALL = {
 every_method = pytest.mark.parametrize("method", SMALL)
 
 
-def guided(work: Workdir, method: str, *more: str, count: int = 1, **settings: Any) -> Any:
+def guided(work: Workdir, method: str, *more: str, count: int = 1, text: str = "") -> Any:
     args = ("--method", method, *SMALL[method], *GUIDED, *more)
-    done = rollout(work, problems(count), *args, timeout=600, **settings)
+    done = rollout(work, text or problems(count), *args, timeout=600)
     assert done.status == 0, done.err
     return done
 
@@ -74,7 +82,7 @@ def test_killed_at_any_byte_it_goes_on_to_the_same_file(work: Workdir, method: s
     process.send_signal(signal.SIGKILL)
     process.communicate()
     held = journal.read_bytes() if journal.exists() else b""
-    for size in {len(held), len(held) - 7, len(held) // 2}:
+    for size in {len(held) - 7, len(held) // 2}:
         if size <= 0:
             continue
         journal.write_bytes(held[:size])
@@ -101,28 +109,41 @@ def test_another_verifier_is_no_resume(work: Workdir) -> None:
 
 
 def test_a_policy_that_is_its_own_verifier_is_one_engine(work: Workdir) -> None:
-    """The verifier can write, too: asked by its own file's name twice, it is opened once, and says
-    of its steps what step-score has it say."""
-    args = ("-m", str(PRM), "--prm", str(PRM), "-t", "1", "--max-tokens", "96", "-v")
-    done = work.run(
-        *("step-rollout", *args, "--method", "beam", *SMALL["beam"], "--emit", "traces"),
-        input=problems(1),
-        timeout=600,
-    )
+    """The verifier can draw, too: under both options its file is opened once, and its steps have
+    the scores that step-score gives them."""
+    args = ("-m", str(PRM), "--prm", str(PRM), "-t", "1", "--max-tokens", "20", "-v")
+    beam = ("--method", "beam", *SMALL["beam"], "--searches", "2")
+    done = work.run("step-rollout", *args, *beam, input=problems(1), timeout=600)
     assert done.status == 0, done.err
-    again = work.run("step-score", "--prm", str(PRM), "-t", "1", "--name", "own", input=done.out)
-    traces = [json.loads(line) for line in again.lines]
-    for trace in traces:
-        assert trace["scores"]["prm"]["x"] == pytest.approx(trace["scores"]["own"]["x"], abs=1e-5)
-    assert done.err.count("layout:") < guided(work, "beam", "-v").err.count("layout:")
+    assert done.err.count("layout:") == 1 < guided(work, "beam", "-v").err.count("layout:")
+    (record,) = records(done)
+    tree = record["tree"]
+    x = tree["scores"]["prm"]["x"]
+    first = [node for node in range(1, len(x)) if not tree["parent"][node] and tree["text"][node]]
+    traces = [
+        {
+            "problem": record["problem"],
+            "response": tree["text"][node],
+            "steps": [tree["text"][node]],
+        }
+        for node in first
+    ]
+    lines = "".join(json.dumps(trace) + "\n" for trace in traces)
+    again = work.run("step-score", "--prm", str(PRM), "-t", "1", input=lines)
+    assert again.status == 0, again.err
+    for node, line in zip(first, again.lines, strict=True):
+        assert [x[node]] == pytest.approx(json.loads(line)["scores"]["prm"]["x"], abs=1e-5)
 
 
 @every_method
 def test_a_dry_run_tells_what_a_guided_search_takes_within_a_factor_of_two(
     work: Workdir, method: str
 ) -> None:
-    (told,) = records(guided(work, method, "--dry-run", count=6))
-    trees = [record["tree"] for record in records(guided(work, method, count=6))]
+    solved = [{"problem": p.problem, "answer": p.answer, "solution": p.solution}
+              for p in islice(sample_problems("test", 5), 6)]  # fmt: skip
+    lines = "".join(json.dumps(record) + "\n" for record in solved)
+    (told,) = records(guided(work, method, "--dry-run", text=lines))
+    trees = [record["tree"] for record in records(guided(work, method, text=lines))]
     draws = sum(by >= 0 for tree in trees for by in tree["by"])
     tokens = sum(sum(tree["tokens"]) for tree in trees)
     assert draws / 2 <= told["draws"] <= draws * 2
@@ -142,6 +163,31 @@ def test_a_problem_without_an_answer_is_searched(work: Workdir) -> None:
     assert set(record["tree"]["outcome"]) == {None}
     refused = rollout(work, line, "--method", "mcts", *GUIDED, "--score-weight", "0.5")
     assert refused.status == 3 and 'field "answer"' in refused.err
+
+
+def test_a_policy_on_a_server_is_guided_by_a_verifier_here(work: Workdir) -> None:
+    with Fake() as fake:
+        args = (
+            "--server",
+            fake.url,
+            "--prompt",
+            "{problem}\\n",
+            "--method",
+            "beam",
+            "--max-steps",
+            "2",
+        )
+        done = work.run(
+            *("step-rollout", *args, *SMALL["beam"], "--prm", str(PRM), "-t", "1"),
+            input=problems(1),
+            timeout=600,
+            environment={"NO_PROXY": "*"},
+        )
+    (record,) = records(done)
+    tree = record["tree"]
+    assert len(fake.bodies) == sum(by >= 0 for by in tree["by"])
+    assert tree["text"][1] == "So it is\n" and tree["search"]["stopped"] == "ended"
+    assert all(0 < score < 1 for score in tree["scores"]["prm"]["x"][1:])
 
 
 def test_a_search_is_over_with_its_seconds(work: Workdir) -> None:
@@ -167,13 +213,45 @@ def test_a_search_is_over_with_its_seconds(work: Workdir) -> None:
             "--prm has no effect with --score-weight 0",
         ),
         ("--method speculate --accept 1 --advantage 1", "--accept and --advantage exclude"),
-        ("--method beam --prm p.gguf --to-batch x --served y", "--prm judges draw by draw"),
         ("--method beam --prm missing.gguf", "missing.gguf"),
     ],
 )
 def test_what_has_no_effect_is_refused(work: Workdir, options: str, message: str) -> None:
     done = rollout(work, problems(1), *options.split())
     assert (done.status in (2, 4), done.out) == (True, b"") and message in done.err
+
+
+def test_batch_files_cannot_be_judged_draw_by_draw(work: Workdir) -> None:
+    args = ("--method", "beam", "--prm", str(PRM), "--to-batch", "x", "--served", "y")
+    done = work.run("step-rollout", *args, input=problems(1))
+    assert done.status == 2 and "--prm judges draw by draw" in done.err
+
+
+def test_a_draft_may_have_another_vocabulary(work: Workdir) -> None:
+    """Bytes drafted at random: each model goes on from the text in tokens of its own."""
+    draft = ggufs.write_llama(work.path / "draft.gguf")
+    grammar = work.write("lines.gbnf", 'root ::= [a-z] [a-z] [a-z]* "\\n" root\n')
+    args = ("--method", "speculate", "--prm", str(PRM), "--draft", str(draft), "-k", "6")
+    more = ("--accept", "0.3", "--searches", "4", "--grammar", str(grammar), "--keep-tokens")
+    (record,) = records(rollout(work, problems(1), *args, *more, timeout=600))
+    tree, about = record["tree"], record["tree"]["search"]
+    assert 0 < about["accepted"] < about["proposed"]
+    assert tree["samplers"][0]["vocabulary"] != tree["samplers"][1]["vocabulary"]
+    vocabularies = {by: _pieces(path) for by, path in enumerate((POLICY, draft))}
+    at = 0
+    for node, count in enumerate(tree["tokens"]):
+        ids, at = tree["ids"][at : at + count], at + count
+        if node and -1 not in ids:
+            said = b"".join(vocabularies[tree["by"][node]][token] for token in ids)
+            assert said == tree["text"][node].encode()
+    for tip in about["attempts"]:
+        while tip:
+            assert re.fullmatch("[a-z]{2,}\n?", tree["text"][tip])
+            tip = tree["parent"][tip]
+
+
+def _pieces(path: Path) -> list[bytes]:
+    return Model(str(path)).pieces
 
 
 def test_a_draft_must_be_another_model(work: Workdir) -> None:

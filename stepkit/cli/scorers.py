@@ -29,12 +29,12 @@ def verifier(
     model: options.ModelOptions,
     given: dict[str, str | None],
     streams: Streams,
-    opened: Model | None = None,
+    shared: Model | None = None,
 ) -> Scoring:
     """A process reward model, the GGUF file ``model.model``.
 
     Args:
-        opened: the same file, where it is open already.
+        shared: the same file, where it is open already and has an engine.
     """
     from stepkit.model.layout import choose
     from stepkit.model.llama import model_name
@@ -43,9 +43,10 @@ def verifier(
     from stepkit.search.scorers.token_logit import TokenLogit
 
     assert model.model is not None
-    opened = opened or open_model(model.model, model, "--prm")
+    opened = shared or open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0)
-    streams.note(str(layout))
+    if shared is None:
+        streams.note(str(layout))
     profile = profile_of(opened, given)
     meta = {
         "model": opened.fingerprint,

@@ -87,9 +87,8 @@ def _scores(tree: Json, nodes: list[int]) -> Json:
     if any(tree["whole"][node] for node in steps):
         return {}
     found = {}
-    for name, entry in (tree.get("scores") or {}).items():
-        x = trace.step_numbers(entry, len(tree["parent"]), f"tree.scores.{name}", "nodes")
-        own = [x[node] for node in steps]
+    for name, entry in trace.node_scores(tree).items():
+        own = [entry["x"][node] for node in steps]
         if None not in own:
             found[name] = {**entry, "x": own}
     return found

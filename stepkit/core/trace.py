@@ -75,6 +75,20 @@ def numbers(x: Any, count: int, field: str, what: str = "steps") -> list[float |
     return x
 
 
+def node_scores(tree: Json) -> dict[str, Json]:
+    """The entries of ``tree.scores``, each with one number or null per node. Raises DataError."""
+    entries = tree.get("scores") or {}
+    if not isinstance(entries, dict):
+        raise DataError(f"expected an object, got {schema.name_of(entries)}", "tree.scores")
+    for name, entry in entries.items():
+        if not isinstance(entry, dict):
+            raise DataError(
+                f"expected an object, got {schema.name_of(entry)}", f"tree.scores.{name}"
+            )
+        step_numbers(entry, len(tree["parent"]), f"tree.scores.{name}", "nodes")
+    return entries
+
+
 def spine_tree(record: Json, steps: Sequence[str]) -> Json:
     """The record's checked tree, whose spine must be the record's steps. DataError without one."""
     tree = schema.check_tree(record)

@@ -18,6 +18,7 @@ from typing import Any
 
 from stepkit.core import leaves
 from stepkit.core.selection import aggregate
+from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
 from stepkit.search.growing import Asking, Growth
 from stepkit.search.methods import Setup
@@ -55,7 +56,7 @@ class Guide:
         self._growth = growth
         self._data = data
         self._x: dict[int, float | None] = {}
-        held = growth.tree.get("scores", {}).get(guidance.name, {})
+        held = node_scores(growth.tree).get(guidance.name, {})
         if held.get("meta") == self._scorer.meta:
             self._x = {node: x for node, x in enumerate(held["x"]) if x is not None}
 
@@ -64,6 +65,18 @@ class Guide:
         missing = [node for node in dict.fromkeys(nodes) if self._unscored(node)]
         yield from together([self._score(node) for node in missing])
         return [self.value(node) for node in nodes]
+
+    def chances(self, nodes: Sequence[int]) -> Asking:
+        """The values of ``nodes`` as chances that can be mixed with outcomes: 0 where a step has no
+        score or was cut off. Raises DataError for a value that is no chance."""
+        values = yield from self.scored(nodes)
+        if not all(0 <= value <= 1 for value in values if value > -inf):
+            raise DataError("a tree search needs scores from 0 to 1", f"tree.scores.{self._name}")
+        finish = self._growth.tree["finish"]
+        return [
+            0.0 if value == -inf or finish[node] == "length" else value
+            for node, value in zip(nodes, values, strict=True)
+        ]
 
     def value(self, node: int) -> float:
         """The aggregate of the scores on the way to ``node``; -inf where a step has none.
@@ -104,7 +117,7 @@ class Guide:
     def write(self) -> None:
         """Put the scores into the tree."""
         tree = self._growth.tree
-        tree["scores"] = {**tree.get("scores", {}), self._name: self.entry()}
+        tree["scores"] = {**(tree.get("scores") or {}), self._name: self.entry()}
 
     def _path(self, node: int) -> list[int]:
         """The nodes that have text on the way to ``node``: the steps of the attempt so far."""

@@ -21,7 +21,7 @@ Where this differs: all ``width`` new steps are simulated, because their draws s
 siblings with values are what training rows are made of. Equal siblings are one candidate, the
 first; the others stay in the tree. An undecided simulation counts in N and not in Q; a step of
 which nothing is decided has its parent's Q. Going to a step that ended the attempt repeats its
-outcome and draws nothing; it counts as a simulation.
+outcome and draws nothing; it counts as a simulation. The opinion of a step that was cut off is 0.
 
 ``tree.visits`` holds the node that each simulation ended at, in order, and ``tree.scores`` the
 opinions, the model's own as ``self``: N and Q are a replay of them (core/backups.py has that of the
@@ -138,8 +138,7 @@ def mcts(growth: Growth, plan: Plan, judge: Guide | None = None) -> Asking:
         children[node] = candidates(growth, steps)
         fresh = children[node][:left]
         if judge is not None:
-            values = yield from judge.scored(steps)
-            opinions |= {step: max(0.0, value) for step, value in zip(steps, values, strict=True)}
+            opinions |= zip(steps, (yield from judge.chances(steps)), strict=True)
         leaves = yield from _simulated(growth, fresh, plan.weight < 1)
         for step, leaf in zip(fresh, leaves, strict=True):
             seen.back_up(leaf, opinions.get(step, 0.0))

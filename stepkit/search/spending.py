@@ -42,8 +42,9 @@ class Spent:
 
         def left(count: int = 1) -> bool:
             if seconds < inf:
-                begun[:] = begun or [clock()]
-                if clock() - begun[0] >= seconds:
+                now = clock()
+                begun[:] = begun or [now]
+                if now - begun[0] >= seconds:
                     return False
             return self.draws + count <= draws and self.tokens < tokens
 

@@ -1,0 +1,78 @@
+"""Several models as one engine, and scorers that ask one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from simulated import RuleEngine
+
+from stepkit.model.engine import Draw, Drawn, Read, Readout, Sampling
+from stepkit.model.several import Several, grouped, named
+from stepkit.search.scheduler import Attempt, Judge
+from stepkit.search.scorers import Scored
+from stepkit.search.scorers.named import Named
+
+
+def engine(says: str) -> RuleEngine:
+    return RuleEngine(lambda request: Drawn(says, "stop", 1, None, None))
+
+
+def draw(model: str) -> Draw:
+    return Draw("k", (1,), 1, Sampling(), model=model)
+
+
+def test_every_request_goes_to_the_model_it_names() -> None:
+    both = Several({"": engine("policy"), "prm": engine("verifier")})
+    asked = [draw("prm"), draw(""), draw("prm")]
+    for request in asked:
+        both.submit(request)
+    assert both.pending == 3
+    done = [one for _ in range(3) for one in both.step()]
+    said = {id(one.request): one.result.text for one in done if isinstance(one.result, Drawn)}
+    assert [said[id(request)] for request in asked] == ["verifier", "policy", "verifier"]
+    assert not both.pending
+
+
+def test_models_of_a_group_keep_their_names_in_it() -> None:
+    """A scorer with two models of its own, beside a policy."""
+    one, two, policy = engine("one"), engine("two"), engine("policy")
+    own = Several({"": one, "reference": two})
+    assert grouped({"": policy, "prm": own}).engines == {
+        "": policy,
+        "prm": one,
+        "prm/reference": two,
+    }
+    assert (named("prm", ""), named("prm", "reference")) == ("prm", "prm/reference")
+
+
+class Asks:
+    """A scorer that asks all that can be asked."""
+
+    of = "value"
+
+    def __init__(self) -> None:
+        self.meta: Mapping[str, Any] = {"name": "asks"}
+
+    def score(self, data: Any, steps: Any, first: int = 0) -> Any:
+        reads = yield [Read("r", (1, 2), (0,)), Read("s", (1, 2), (0,), model="reference")]
+        more = yield [Attempt(draw(""), "given", "4"), draw("reference"), Judge("text", "4")]
+        return Scored([*reads, *more])
+
+
+def test_a_scorer_asks_the_models_of_its_group() -> None:
+    scorer = Named(Asks(), "prm")
+    scoring: Any = scorer.score({}, ["a"])
+    first, second = next(scoring)
+    assert (first.model, second.model) == ("prm", "prm/reference")
+    attempt, bare, judge = scoring.send([Readout(()), Readout(())])
+    assert (attempt.request.model, bare.model, judge) == (
+        "prm",
+        "prm/reference",
+        Judge("text", "4"),
+    )
+    try:
+        scoring.send([1, 2, 3])
+    except StopIteration as end:
+        assert end.value.x == [Readout(()), Readout(()), 1, 2, 3]
+    assert (scorer.of, scorer.meta) == ("value", {"name": "asks"})
