@@ -21,8 +21,8 @@ OUTPUTS = 64
 """Rows of logits of one call: 64 x 152k x 4 B = 39 MB when every position is read."""
 ONE_PASS = 2048
 """Most tokens of a call that only reads: a trace is one call, which llama.cpp cuts by itself."""
-BRANCHES = OUTPUTS - 2
-"""Branches read beside each other; the rows of logits that llama.cpp holds are no fewer."""
+BRANCHES = OUTPUTS - 1
+"""Branches read beside each other, and the trunk; llama.cpp holds a row of logits for each."""
 
 
 class Facts(Protocol):

@@ -51,10 +51,10 @@ class Prefill:
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
         """Where evaluation of ``ids`` has to begin when a sequence holds ``held``."""
         shared = common(held, ids)
-        if shared == len(ids) and not wanted:
-            return shared
         if shared < self.least and held != ids:
             shared = 0
+        if shared == len(ids) and not wanted:
+            return shared
         return min(shared, *wanted[:1], max(0, len(ids) - self.least))
 
     def enter(
