@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -31,18 +31,19 @@ def verifier(
     from stepkit.model.layout import choose
     from stepkit.model.llama import model_name
     from stepkit.model.opening import open_engine, open_model
-    from stepkit.model.profiles import Reader, profile_of
+    from stepkit.model.profiles.reader import Reader
+    from stepkit.model.profiles.recognise import profile_of
     from stepkit.search.scorers.token_logit import TokenLogit
 
     assert model.model is not None
     opened = open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0)
     streams.note(str(layout))
-    profile = profile_of(opened, given)
+    profile = profile_of(opened, given).profile
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),
-        "profile": asdict(profile),
+        "profile": profile.data(),
         **({} if layout.exact else {"layout": "fast"}),
     }
     scorer = TokenLogit(Reader(opened, profile), meta)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepkit import schema
 from stepkit.model.engine import Read
-from stepkit.model.profiles import Reader
+from stepkit.model.profiles.reader import Reader
 from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
 
@@ -26,9 +25,9 @@ class TokenLogit:
         self._model = model
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
-        ids, positions = self._reader.layout(schema.problem_text(data), steps)
-        wanted = tuple(positions[first:])
+        laid = self._reader.layout(data, steps)
+        wanted = laid.positions[first:]
         candidates = self._reader.candidates
-        key = digest("read", ids, list(wanted), candidates, size=12)
-        (readout,) = yield [Read(key, ids, wanted, candidates, self._model)]
+        key = digest("read", laid.ids, list(wanted), candidates, size=12)
+        (readout,) = yield [Read(key, laid.ids, wanted, candidates, self._model)]
         return Scored([None] * first + [self._reader.score(logits) for logits in readout.values])
