@@ -16,7 +16,7 @@ from typing import Any, get_args, get_type_hints
 from stepkit.errors import UsageError
 from stepkit.schema import LABEL_KINDS, name_of
 
-KINDS = ("token-logit", "hidden-head", "implicit")
+KINDS = ("token-logit", "hidden-head", "grafted", "implicit")
 READ_AT = ("marker", "before", "last")
 CLEANED = ("", "strip", "flatten")
 MAPS = ("softmax", "difference", "sigmoid", "tanh", "raw")
@@ -96,6 +96,8 @@ class Readout:
         head: layers of a hidden-head model's head: "linear", "mlp" (linear, ReLU, linear),
             "gain" (linear, then gain and bias) or "ensemble" (the mean of several sigmoid heads).
         outputs: how many numbers the head gives.
+        rows: of a grafted head: the tokens whose logits are its outputs.
+        bias: of a grafted head: what is added to each; empty: nothing.
         map: "softmax": the share of the outputs in ``good``; "difference": that share less the
             others'; "sigmoid", "tanh", "raw": of the only output.
         good: outputs that speak for the step.
@@ -107,6 +109,8 @@ class Readout:
     negative: Token = Token("")
     head: str = ""
     outputs: int = 0
+    rows: tuple[int, ...] = ()
+    bias: tuple[float, ...] = ()
     map: str = "softmax"
     good: tuple[int, ...] = (0,)
     beta: float = 0.0
@@ -264,7 +268,14 @@ def check(profile: Profile, place: str) -> None:
         for key, token in (("positive", readout.positive), ("negative", readout.negative)):
             if not token:
                 refuse(key, "needed by a token-logit model")
+    grafted = profile.kind == "grafted"
     outputs = 2 if profile.kind == "token-logit" else readout.outputs
+    if grafted:
+        outputs = len(readout.rows)
+        if not outputs:
+            refuse("rows", "needed by a model with a grafted head")
+        if readout.bias and len(readout.bias) != outputs:
+            refuse("bias", f"{len(readout.bias)} numbers for {outputs} rows")
     if profile.kind == "hidden-head" and outputs < 1:
         refuse("outputs", "needed by a model with a head")
     if profile.kind == "implicit":
