@@ -272,6 +272,20 @@ def test_a_reading_does_not_depend_on_what_was_read_before(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_parts_of_a_long_call_are_never_narrow(files: dict[str, Path], kind: str) -> None:
+    """A text a little longer than what is evaluated together left some rows alone."""
+    model = Model(str(files[kind]))
+    ids = some_ids(1000)
+    for length in (513, 515, 519, 520, 900):
+        wanted = (1, 511, length - 1)
+        request = Read("r", ids[:length], wanted, (1, 2, 3))
+        (alone,) = read(model, request, context=1024)
+        whole = read(model, Read("w", ids, (*wanted, 999), (1, 2, 3)), context=1024)
+        assert alone.tolist() == whole[0][:3].tolist()
+    model.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_engines_that_draw_and_that_read_agree_bit_for_bit(
     files: dict[str, Path], kind: str
 ) -> None:

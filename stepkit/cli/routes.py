@@ -30,6 +30,13 @@ class Extra:
     head: str | None = None
     reference: str | None = None
 
+    @property
+    def profile(self) -> str:
+        """JSON of the profile that the head carries, or ""."""
+        from stepkit.model.heads import read_head
+
+        return read_head(self.head).profile if self.head is not None else ""
+
 
 @dataclass(frozen=True)
 class Opened:

@@ -45,7 +45,7 @@ def verifier(
     opened = open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0) if search else for_reading(opened, model)
     streams.note(str(layout))
-    profile = profile_of(opened, given).profile
+    profile = profile_of(opened, given, extra.profile).profile
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),

@@ -66,7 +66,8 @@ class Head:
     @property
     def width(self) -> int:
         """Numbers in a hidden state that it takes."""
-        return int(next(iter(self.tensors.values())).shape[1])
+        part = self._part(self._prefixes[0])
+        return int(part["0.weight" if "0.weight" in part else "weight"].shape[1])
 
     @property
     def outputs(self) -> int:
@@ -176,7 +177,7 @@ def from_checkpoint(tensors: Mapping[str, Tensor], prefix: str | None, profile: 
         kind = _kind(set(own))
         if kind is not None:
             arrays = {short: tensors[name].read() for short, name in sorted(own.items())}
-            return Head(kind, arrays, own, profile)
+            return Head(kind, arrays, dict(sorted(own.items())), profile)
     others = sorted(name for name in tensors if not name.startswith(("model.", "lm_head.")))
     seen = ", ".join(others[:8]) or "nothing but a backbone's"
     raise UsageError(

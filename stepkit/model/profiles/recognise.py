@@ -21,8 +21,11 @@ class Recognised:
     by: str
 
 
-def profile_of(model: Model, given: Mapping[str, str | None]) -> Recognised:
+def profile_of(model: Model, given: Mapping[str, str | None], beside: str = "") -> Recognised:
     """The profile in the model's metadata, overridden by what the user gave.
+
+    Args:
+        beside: JSON of the profile that the model's head carries, or "".
 
     Raises UsageError when neither says how to read the model.
     """
@@ -31,6 +34,9 @@ def profile_of(model: Model, given: Mapping[str, str | None]) -> Recognised:
     if carried is not None:
         by = f"the model's metadata {METADATA_KEY}"
         profile = from_json(carried, by)
+    elif beside:
+        by = "the head's metadata"
+        profile = from_json(beside, by)
     elif not given.get("marker"):
         raise UsageError(
             "the model carries no profile that says how to read it: give --marker, --positive and "
