@@ -14,7 +14,7 @@ import pytest
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model import drawing, llama
-from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Result, Sampling
+from stepkit.model.engine import Draw, Drawn, Engine, Read, Readout, Request, Result, Sampling
 from stepkit.model.layout import Layout
 from stepkit.model.layout import choose as choose_layout
 from stepkit.model.llama import Context, Model
@@ -131,15 +131,26 @@ def test_a_result_does_not_depend_on_who_shares_the_batch(
     model.close()
 
 
+def tensors_of(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of an F32 or F16 GGUF by name, in 64 bits."""
+    reader = gguf.GGUFReader(str(path))
+    return {t.name: np.asarray(t.data, np.float64).reshape(t.shape[::-1]) for t in reader.tensors}
+
+
 def forward(path: Path, ids: Sequence[int]) -> np.ndarray:
-    """[tokens, n_vocab] logits of a GGUF Llama, computed from its tensors in NumPy (float64).
+    """[tokens, n_vocab] logits of a GGUF Llama, computed from its tensors in NumPy (float64)."""
+    tensors = tensors_of(path)
+    output = tensors.get("output.weight", tensors["token_embd.weight"])
+    return hidden_states(path, ids) @ output.T
+
+
+def hidden_states(path: Path, ids: Sequence[int]) -> np.ndarray:
+    """[tokens, width] what the output matrix is multiplied with.
 
     Attention goes through 16-bit numbers, as llama.cpp's key-value cache has it.
     """
     reader = gguf.GGUFReader(str(path))
-    tensors = {
-        t.name: np.asarray(t.data, np.float64).reshape(t.shape[::-1]) for t in reader.tensors
-    }
+    tensors = tensors_of(path)
 
     def value(name: str) -> float:
         return float(reader.fields[f"llama.{name}"].parts[-1][0])
@@ -184,8 +195,7 @@ def forward(path: Path, ids: Sequence[int]) -> np.ndarray:
         gate = normed @ tensors[block + "ffn_gate.weight"].T
         up = normed @ tensors[block + "ffn_up.weight"].T
         x = x + (gate / (1 + np.exp(-gate)) * up) @ tensors[block + "ffn_down.weight"].T
-    output = tensors.get("output.weight", tensors["token_embd.weight"])
-    return norm(x, "output_norm") @ output.T
+    return norm(x, "output_norm")
 
 
 def shipped(name: str) -> Path:
@@ -247,7 +257,7 @@ def engine_on(model: Model, sizes: Layout) -> SlotEngine:
     return SlotEngine(Context(model, sizes), NoTurns())
 
 
-def finish(engine: SlotEngine, requests: Sequence[Request]) -> dict[str, Result | StepkitError]:
+def finish(engine: Engine, requests: Sequence[Request]) -> dict[str, Result | StepkitError]:
     for request in requests:
         engine.submit(request)
     results = {}

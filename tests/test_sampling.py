@@ -118,7 +118,7 @@ def test_exp_is_exp() -> None:
     """Within 2 units in the last place, from 1 down to where weights count as nothing."""
     logits = np.linspace(-100.0, 0.0, 200_001, dtype=np.float32)[None, :]
     weights = np.empty((1, -(-logits.size // BLOCK) * BLOCK), np.float32)
-    sampling._weigh(logits, logits.max(axis=1), 1.0, weights)
+    sampling.weigh(logits, logits.max(axis=1), 1.0, weights)
     expected = np.exp(logits.astype(np.float64))
     inside = logits > -87.0
     ulps = np.abs(weights[:, : logits.size] - expected)[inside] / np.spacing(

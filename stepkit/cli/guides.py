@@ -194,9 +194,9 @@ def _verifier(
     ran = replace(policy.model, model=path)
     here = policy.backend.model
     if here is not None and fingerprint(path) == here.fingerprint:
-        scoring = verifier(ran, {}, streams, here)
+        scoring = verifier(ran, {}, streams, search=True, shared=here)
         return Guidance(scoring.scorer), {"prm": scoring.scorer.meta}
-    scoring = verifier(ran, {}, streams)
+    scoring = verifier(ran, {}, streams, search=True)
     opens["prm"] = scoring.open
     decides = {"prm": scoring.scorer.meta, **{f"prm {k}": v for k, v in scoring.build.items()}}
     return Guidance(Named(scoring.scorer, "prm")), decides

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from stepkit.errors import StepkitError
 
@@ -98,17 +98,51 @@ class Drawn:
     logprobs: tuple[float, ...] = ()
 
 
+Head = Callable[[Any], Any]
+"""Hidden states [rows, width] float32, behind the final norm, to numbers [rows, outputs]."""
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What is tried behind a beginning of a Read: a question, a forced answer, an end of text.
+
+    Attributes:
+        start: how many of the Read's ids come before it, at least 1.
+        ids: what follows them instead; never empty.
+        positions: strictly increasing indices into ``ids`` where it is read; empty: at its last.
+    """
+
+    start: int
+    ids: tuple[int, ...]
+    positions: tuple[int, ...] = ()
+
+    @property
+    def read_at(self) -> tuple[int, ...]:
+        """``positions``, the default filled in."""
+        return self.positions or (len(self.ids) - 1,)
+
+
 @dataclass(frozen=True)
 class Read:
     """Read the model's output at chosen positions of one sequence, without drawing.
 
+    What is read at a position is one of four things, the first that is asked for: the logits of
+    ``candidates``, what ``head`` makes of the hidden state, a ``summary`` of the distribution, or
+    else the log-probability of the token that follows.
+
     Attributes:
         positions: strictly increasing indices into ``ids``; the output *at* an index is the
             prediction made after that token.
-        candidates: token ids whose logits are wanted at each position. When empty, the
-            log-probability of the token that follows each position is given (so no position may
-            be the last).
+        candidates: token ids whose logits are wanted at each position.
         model: which model is asked, where a command runs several (several.py).
+        head: applied to the hidden states (heads.py); the key must say which it is. An engine
+            over a server has none.
+        summary: the numbers of a Summary, in its order.
+        branches: sequences that leave this one, read in the same way. The beginning that they
+            share is evaluated once (reading.py).
+
+    Where the following token counts (a summary, or its log-probability) no position may be the
+    last of its sequence.
     """
 
     key: str
@@ -116,13 +150,42 @@ class Read:
     positions: tuple[int, ...]
     candidates: tuple[int, ...] = ()
     model: str = ""
+    head: Head | None = None
+    summary: bool = False
+    branches: tuple[Branch, ...] = ()
+
+
+TOP = 20
+"""Most probable tokens whose log-probabilities a Summary averages (the k of DeepConf,
+Fu et al., arXiv:2508.15260: as many as servers give)."""
+
+
+class Summary(NamedTuple):
+    """What a distribution over the vocabulary of V tokens is like, in nats.
+
+    Attributes:
+        logprob: log-probability of the token that follows.
+        entropy: - sum p log p.
+        certainty: self-certainty, the mean over the vocabulary of - log(V p): the divergence
+            KL(U || p) of the uniform distribution from it (Kang et al., arXiv:2502.18581).
+        top: mean log-probability of the TOP most probable tokens; its negative is DeepConf's
+            token confidence.
+    """
+
+    logprob: float
+    entropy: float
+    certainty: float
+    top: float
 
 
 @dataclass(frozen=True)
 class Readout:
-    """``values[i]``: the candidates' logits at position i, or one log-probability in nats.
+    """``values[i]``: what was read at position i; behind the Read's own positions come those of
+    its branches, branch by branch.
 
-    Over the bytes of a text (see served.py) it is empty where no token begins behind position i.
+    The candidates' logits, the head's outputs, the numbers of a Summary, or one log-probability in
+    nats. Over the bytes of a text (see served.py) it is empty where no token begins behind
+    position i.
     """
 
     values: tuple[tuple[float, ...], ...]

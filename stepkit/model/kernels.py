@@ -169,3 +169,29 @@ def pick(
                 reached += np.float64(weights[row, i])
                 if reached > target:
                     break
+
+
+def moments(
+    logits: Array,  # [rows, n_vocab] float32
+    highest: Array,  # [rows] float32, the largest logit of each row
+    weights: Array,  # [rows, blocks * BLOCK] float32, 0 behind the vocabulary's end
+    lanes: Array,  # [2, LANES] float64, scratch
+    sums: Array,  # [rows, blocks, 2] float64, out
+) -> None:
+    """Sums over every block of weight * shift, and of shift = logit - highest; a token without
+    weight adds nothing to the first."""
+    size = logits.shape[1]
+    for row in range(sums.shape[0]):
+        for block in range(sums.shape[1]):
+            lanes[:] = 0.0
+            for i in range(block * BLOCK, min(size, (block + 1) * BLOCK)):
+                shift = np.float64(logits[row, i] - highest[row])
+                weight = np.float64(weights[row, i])
+                if weight > 0:
+                    lanes[0, i % LANES] += weight * shift
+                lanes[1, i % LANES] += shift
+            for which in range(2):
+                total = 0.0
+                for j in range(LANES):
+                    total += lanes[which, j]
+                sums[row, block, which] = total

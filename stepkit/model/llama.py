@@ -21,6 +21,7 @@ from typing import Any
 from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.layout import Layout, check_room
+from stepkit.seeds import digest
 
 MAGIC = b"GGUF"
 
@@ -170,6 +171,11 @@ class Model:
         }
 
     @property
+    def width(self) -> int:
+        """Numbers in a hidden state."""
+        return int(self._lib.llama_model_n_embd(self._model))
+
+    @property
     def on_gpu(self) -> bool:
         """Whether all layers lie on a GPU, so that decoding leaves the processor alone."""
         layers = int(self._lib.llama_model_n_layer(self._model))
@@ -224,6 +230,12 @@ class Model:
             if length >= 0:
                 return buffer.raw[:length]
             size = -length
+
+    @property
+    def vocabulary(self) -> str:
+        """Identity of the vocabulary: every token's text, in order, and what ends a text."""
+        texts = [self._lib.llama_vocab_get_text(self._vocab, t) for t in range(self.n_vocab)]
+        return digest(texts, self.bos, sorted(self.ends_generation()))
 
     def ends_generation(self) -> frozenset[int]:
         """Ids of the end-of-generation tokens."""
@@ -419,13 +431,16 @@ class Context:
         check_room(model, layout)
         parameters = lib.llama_context_default_params()
         parameters.n_seq_max = layout.sequences
-        parameters.n_ctx = layout.sequences * layout.context
-        parameters.n_batch = parameters.n_ubatch = layout.batch
+        parameters.n_ctx = layout.cells
+        parameters.n_batch, parameters.n_ubatch = layout.batch, layout.ubatch
         parameters.n_outputs_max = layout.outputs
         parameters.n_threads = parameters.n_threads_batch = layout.threads
-        parameters.kv_unified = False
+        parameters.kv_unified = layout.unified
         parameters.flash_attn_type = _flash_attention(lib, model, layout)
         parameters.no_perf = True
+        self._states = States(lib) if layout.unified else None
+        if self._states is not None:
+            parameters.cb_eval = self._states.callback
         _log.clear()
         self._context = lib.llama_init_from_model(model._model, parameters)
         if not self._context:
@@ -456,28 +471,44 @@ class Context:
         self._lib.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self.forget(target, length)
 
-    def decode(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Any:
+    def share(self, source: int, target: int, length: int) -> None:
+        """Make ``target``, which holds nothing, begin with the first ``length`` tokens of
+        ``source``, in a unified layout: nothing is moved."""
+        if not self.layout.unified:
+            raise FailedError("internal: sequences of streams share nothing")
+        self._lib.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def decode(
+        self, tokens: Any, positions: Any, slots: Any, wanted: Any, hidden: bool = False
+    ) -> Any:
         """Run one batch.
 
         Args:
             tokens, positions, slots: [n] integers; positions of a slot follow on from what it
                 holds.
-            wanted: [n] 0 or 1, rows whose logits are wanted.
+            wanted: [n] 0 or 1, rows whose output is wanted.
+            hidden: give hidden states instead of logits (see States); the layout is unified.
 
         Returns:
             [number wanted, n_vocab] float32 logits in batch order, a view that the next decode
-            overwrites; None when none are wanted.
+            overwrites, or [number wanted, width] hidden states; None when none are wanted.
 
         Raises:
-            FailedError: llama.cpp could not run the batch.
+            FailedError: llama.cpp could not run the batch, or has no hidden states.
             Interrupted: a signal arrived; the decode was given up.
         """
         rows = self._batch.fill(tokens, positions, slots, wanted)
         if rows > self.layout.outputs:
             raise FailedError(f"internal: a batch with {rows} rows of logits")
+        if hidden and self._states is None:
+            raise FailedError("internal: hidden states are read in a unified layout")
+        if self._states is not None:
+            self._states.begin(hidden and rows > 0)
         with interrupts.deferred():
             status = self._lib.llama_decode(self._context, self._batch.struct)
             if status == 0:
+                if hidden and rows and self._states is not None:
+                    return self._states.rows(rows)
                 return self._rows(rows)
         if status == 2:
             raise FailedError("llama.cpp gave up a decode")
@@ -491,6 +522,60 @@ class Context:
 
         logits = self._lib.llama_get_logits(self._context)
         return numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
+
+
+class States:
+    """Hidden states of the rows that are wanted, behind the final norm: what the output matrix is
+    multiplied with, Hugging Face's ``last_hidden_state``.
+
+    They are caught while the graph is computed, and the graph is left there. llama.cpp's own way
+    (``llama_set_embeddings``) makes an output of every token: with 152k words, 600 kB of logits
+    for each, and up to a sixth more work.
+    """
+
+    NODE = b"result_norm"  # its name in the graphs of nearly all architectures
+
+    def __init__(self, lib: Any) -> None:
+        self._library = library = lib.llama_cpp._lib
+        library.ggml_get_name.restype = ctypes.c_char_p
+        library.ggml_get_name.argtypes = [ctypes.c_void_p]
+        library.ggml_nbytes.restype = ctypes.c_size_t
+        library.ggml_nbytes.argtypes = [ctypes.c_void_p]
+        library.ggml_backend_tensor_get.restype = None
+        library.ggml_backend_tensor_get.argtypes = [
+            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+        ]
+        self._wanted = False
+        self._parts: list[bytes] = []
+        self.callback = lib.llama_cpp.ggml_backend_sched_eval_callback(self._visit)
+
+    def begin(self, wanted: bool) -> None:
+        """A decode begins; catch its states if ``wanted``."""
+        self._wanted = wanted
+        self._parts = []
+
+    def rows(self, count: int) -> Any:
+        """[count, width] float32: the states of the decode that ended. Raises FailedError."""
+        import numpy
+
+        states = numpy.frombuffer(b"".join(self._parts), numpy.float32)
+        if not len(states) or len(states) % count:
+            raise FailedError("llama.cpp gives no hidden states of a model of this architecture")
+        return states.reshape(count, -1)
+
+    def _visit(self, node: int, asked: bool, _data: Any) -> bool:
+        """Asked of every node whether it is of interest, then called when that one is computed;
+        false then leaves the rest of the graph out."""
+        if not self._wanted:
+            return False
+        if asked:
+            return bool(self._library.ggml_get_name(node) == self.NODE)
+        size = self._library.ggml_nbytes(node)
+        buffer = ctypes.create_string_buffer(size)
+        if size:
+            self._library.ggml_backend_tensor_get(node, buffer, 0, size)
+        self._parts.append(buffer.raw[:size])
+        return False
 
 
 class Batch:

@@ -15,6 +15,7 @@ from stepkit.model.engine import Engine
 from stepkit.model.layout import Layout
 from stepkit.model.llama import Context, Grammar, Model, model_name
 from stepkit.model.prefixes import Prefixes
+from stepkit.model.reading import ReadEngine
 from stepkit.model.sampler import Identity
 from stepkit.model.slots import SlotEngine
 from stepkit.model.turns import NoTurns, Turns
@@ -86,10 +87,12 @@ def open_model(path: str, options: Options, option: str = "--model") -> Model:
     )
 
 
-def open_engine(model: Model, sizes: Layout) -> SlotEngine:
-    """An engine on ``model``; engines that use the processor take turns with others of the user."""
+def open_engine(model: Model, sizes: Layout) -> SlotEngine | ReadEngine:
+    """An engine on ``model``, for reads only in a unified layout; engines that use the processor
+    take turns with others of the user."""
     turns = NoTurns() if model.on_gpu else Turns()
-    return SlotEngine(Context(model, sizes), turns)
+    context = Context(model, sizes)
+    return ReadEngine(context, turns) if sizes.unified else SlotEngine(context, turns)
 
 
 def local_backend(

@@ -130,8 +130,8 @@ class Chooser:
     def _total(self, logits: Any, highest: Any) -> Any:
         """[rows] float64: sums of the weights at temperature 1."""
         weights = np.empty((len(logits), self._blocks * BLOCK), np.float32)
-        _weigh(logits, highest, 1.0, weights)
-        return _summed(weights)[1]
+        weigh(logits, highest, 1.0, weights)
+        return summed(weights)[1]
 
     def _chunk(
         self, logits: Any, highest: Any, chances: Any, sampling: Sampling
@@ -140,8 +140,8 @@ class Chooser:
         rows, padded = len(logits), self._blocks * BLOCK
         weights = np.empty((rows, padded), np.float32)
         warm = sampling.temperature > 0
-        _weigh(logits, highest, sampling.temperature if warm else 1.0, weights)
-        sums, totals = _summed(weights)
+        weigh(logits, highest, sampling.temperature if warm else 1.0, weights)
+        sums, totals = summed(weights)
         if not warm:
             return logits.argmax(axis=1), totals
         untempered = totals
@@ -154,7 +154,7 @@ class Chooser:
         if sampling.min_p > 0.0:
             weights[weights < np.float32(sampling.min_p)] = 0.0
         if sampling.filters:
-            sums, totals = _summed(weights)
+            sums, totals = summed(weights)
         tokens = np.empty(rows, np.int64)
         _picked(weights.size, weights, sums, totals, chances, tokens)
         return tokens, untempered
@@ -176,7 +176,8 @@ def warm() -> None:
 # -- the kernels, with their scratch memory ------------------------------------------------------
 
 
-def _weigh(logits: Any, highest: Any, temperature: float, weights: Any) -> None:
+def weigh(logits: Any, highest: Any, temperature: float, weights: Any) -> None:
+    """``weights`` [rows, blocks * BLOCK] = exp((logit - highest) / temperature)."""
     powers = np.empty(BLOCK, np.int32)
     remainders = np.empty(BLOCK, np.float32)
     inverse = np.float32(1.0 / temperature)
@@ -184,7 +185,7 @@ def _weigh(logits: Any, highest: Any, temperature: float, weights: Any) -> None:
     _weighed(weights.size, logits, highest, inverse, EXP, remainders, powers, scales, weights)
 
 
-def _summed(weights: Any) -> tuple[Any, Any]:
+def summed(weights: Any) -> tuple[Any, Any]:
     """Sums of the blocks [rows, blocks] and of the rows [rows], both float64."""
     sums = np.empty((len(weights), weights.shape[1] // BLOCK))
     _added(weights.size, weights, np.empty(LANES), sums)

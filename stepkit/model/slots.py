@@ -11,8 +11,7 @@ measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
 * each sequence has a stream of its own and flash attention is off (llama.py);
 * prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
   each sequence: so both shapes are the same whoever is around;
-* no call has fewer than 8 rows, or fewer than 8 rows of logits: ggml multiplies narrow matrices
-  (one column, for K-quants fewer than 8) along another path that rounds otherwise. llama.cpp
+* no call has fewer than 8 rows, or fewer than 8 rows of logits (prefill.py says why). llama.cpp
   splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens
   of idle slots, which are forgotten at once.
 
@@ -23,22 +22,23 @@ goes on from its own draws without evaluating them again, and nothing is filled 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from stepkit.errors import DataError, StepkitError
+from stepkit.errors import DataError
 from stepkit.model.drawing import Drawing
 from stepkit.model.engine import Counters, Draw, Finished, Read, Readout, Request
+from stepkit.model.layout import beside
 from stepkit.model.llama import Context, Grammar
+from stepkit.model.prefill import LEAST_ROWS, Prefill, Take
 from stepkit.model.prefix_trie import PrefixTrie, common
 from stepkit.model.prefixes import Ids
-from stepkit.model.sampling import log_softmax_at
+from stepkit.model.reading import ReadEngine, cannot
+from stepkit.model.rows import values
 from stepkit.model.turns import NoTurns, Turns
 
-LEAST_ROWS = 8  # see above; found by measuring, kept by tests
 COPIED = 512
 """Cells of the cache that are copied in the time in which one token is prefilled, roughly."""
 REMEMBERED_ROWS = 16
@@ -52,7 +52,8 @@ class SlotEngine:
         self._context = context
         self._layout = context.layout
         self._turns = turns
-        self._least = LEAST_ROWS if self._layout.exact else 1
+        self._calls = Prefill(context, turns)
+        self._least = self._calls.least
         # a copy moves a whole sequence's cells, used or not
         self._copying = self._layout.context // COPIED
         self._trie = PrefixTrie(self._layout.sequences)
@@ -67,8 +68,18 @@ class SlotEngine:
         self._reads: deque[Read] = deque()
         self._refused: list[Finished] = []
         self._last_rows: OrderedDict[Ids, Any] = OrderedDict()
+        self._reader: ReadEngine | None = None
         self._pending = 0
-        self.counters = Counters()
+
+    @property
+    def counters(self) -> Counters:
+        return self._calls.counters
+
+    @counters.setter
+    def counters(self, counters: Counters) -> None:
+        self._calls.counters = counters
+        if self._reader is not None:
+            self._reader.counters = counters
 
     @property
     def pending(self) -> int:
@@ -76,7 +87,7 @@ class SlotEngine:
 
     def submit(self, request: Request) -> None:
         self._pending += 1
-        error = self._cannot(request)
+        error = cannot(request, self._context.context)
         if error is not None:
             self._refused.append(Finished(request, error))
         elif isinstance(request, Draw):
@@ -97,20 +108,10 @@ class SlotEngine:
 
     def close(self) -> None:
         self._drawing.close()
+        if self._reader is not None:
+            self._reader.close()
         self._context.close()
         self._turns.close()
-
-    def _cannot(self, request: Request) -> StepkitError | None:
-        ids = request.prefix if isinstance(request, Draw) else request.ids
-        room = self._context.context - (1 if isinstance(request, Draw) else 0)
-        if not ids:
-            return DataError("nothing to start from: the prompt has no tokens")
-        if len(ids) > room:
-            return DataError(
-                f"{len(ids)} tokens, but the context holds {self._context.context}; "
-                "raise --context (up to what the model was trained for)"
-            )
-        return None
 
     # -- draws ------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class SlotEngine:
         row = self._last_rows.get(prefix)
         if row is None or shared < len(prefix):
             source = self._shelve(prefix)
-            keep = lambda _, row: row.copy()  # noqa: E731
+            keep = lambda _, rows: list(rows.copy())  # noqa: E731
             (row,) = self._prefill(source, prefix, [len(prefix) - 1], keep)
             self._last_rows[prefix] = row
             if len(self._last_rows) > REMEMBERED_ROWS:
@@ -178,27 +179,13 @@ class SlotEngine:
             self._trie.put(oldest, ids[:shared])
         return oldest
 
-    def _prefill(
-        self, place: int, ids: Ids, wanted: list[int], take: Callable[[int, Any], Any]
-    ) -> list[Any]:
-        """Evaluate ``ids`` in sequence ``place`` from where they leave what it holds.
-
-        Returns what ``take`` makes of each wanted position (increasing) and its row of logits,
-        which is gone after the call: a long text has more rows than memory.
-        """
-        held = self._trie.held(place)
-        shared = common(held, ids)
-        if shared < self._least and held != ids:
-            shared = 0
-        start = min(shared, wanted[0], max(0, len(ids) - self._least))
+    def _prefill(self, place: int, ids: Ids, wanted: list[int], take: Take) -> list[Any]:
+        """Evaluate ``ids`` in sequence ``place`` from where they leave what it holds; returns what
+        ``take`` makes of the wanted positions."""
+        start = self._calls.start(self._trie.held(place), ids, wanted)
         self._context.forget(place, start)
         self._trie.put(place, ids[:start])
-        taken: list[Any] = []
-        self.counters.reused_tokens += start
-        for first, last in self._chunks(start, len(ids), wanted):
-            inside = [position for position in wanted if first <= position < last]
-            rows = self._prefill_chunk(place, ids, first, last, inside)
-            taken += [take(p, row) for p, row in zip(inside, rows, strict=True)]
+        taken = self._calls.enter(place, ids, start, wanted, take)
         self._trie.put(place, ids)
         return taken
 
@@ -215,38 +202,6 @@ class SlotEngine:
         exact = [place for place in every if self._trie.held(place) == ids]
         return (exact[0], len(ids)) if exact else (0, 0)
 
-    def _chunks(self, start: int, end: int, wanted: list[int]) -> list[tuple[int, int]]:
-        """Cut ``start .. end`` into calls of at most a batch, none shorter than LEAST_ROWS.
-
-        A chunk also ends before its rows of logits would outgrow the buffer.
-        """
-        chunks = []
-        while start < end:
-            last = min(end, start + self._layout.batch)
-            inside = [position for position in wanted if start <= position < last]
-            if len(inside) > self._layout.outputs:
-                last = inside[self._layout.outputs]
-            if 0 < end - last < self._least:
-                last = end - self._least
-            chunks.append((start, last))
-            start = last
-        return chunks
-
-    def _prefill_chunk(
-        self, place: int, ids: Ids, first: int, last: int, inside: list[int]
-    ) -> list[Any]:
-        wanted = np.zeros(last - first, np.int8)
-        wanted[[position - first for position in inside]] = 1
-        if inside:
-            self._fill(wanted)
-        positions = np.arange(first, last, dtype=np.int32)
-        logits = self._run(np.array(ids[first:last], np.int32), positions, place, wanted)
-        self.counters.read_tokens += last - first
-        if logits is None:
-            return []
-        order = np.flatnonzero(wanted)
-        return [logits[int(np.searchsorted(order, p - first))] for p in inside]
-
     # -- decoding ---------------------------------------------------------------------------
 
     def _decode(self) -> list[Finished]:
@@ -262,8 +217,8 @@ class SlotEngine:
         wanted = drawing.active[rows].astype(np.int8)
         for number in idle:
             positions[number - rows[0]] = self._room_in(number)
-        self._fill(wanted)
-        logits = self._run(tokens, positions, rows, wanted)
+        self._calls.fill(wanted)
+        logits = self._calls.run(tokens, positions, rows, wanted)
         for number in idle:
             self._context.forget(number, len(self._trie.held(number)))
         if len(logits) > len(places):
@@ -279,12 +234,6 @@ class SlotEngine:
         low, high = places[0], max(places[-1] + 1, places[0] + LEAST_ROWS)
         high = min(high, self._layout.slots)
         return np.arange(min(low, high - LEAST_ROWS), high)
-
-    def _fill(self, wanted: Any) -> None:
-        """Ask for more rows of logits, in place, until they are LEAST_ROWS or all."""
-        missing = self._least - int(wanted.sum())
-        if missing > 0:
-            wanted[np.flatnonzero(wanted == 0)[:missing]] = 1
 
     def _room_in(self, number: int) -> int:
         """Where an idle slot's filler goes, after making the slot hold just what it says."""
@@ -330,23 +279,24 @@ class SlotEngine:
 
     def _read(self, request: Read) -> Finished:
         """Evaluate one sequence and read it at the asked positions."""
+        if request.branches or request.head is not None:
+            return self._elsewhere(request)
         wanted = list(request.positions)
-        values: list[tuple[float, ...]] = []
+        rows: list[tuple[float, ...]] = []
         if wanted:
             ids = request.ids if request.candidates else request.ids[: wanted[-1] + 1]
-            values = self._prefill(self._shelve(ids), ids, wanted, partial(_value, request))
-        if any(not np.isfinite(number) for value in values for number in value):
+            take = partial(values, request, request.ids)
+            rows = self._prefill(self._shelve(ids), ids, wanted, take)
+        if any(not np.isfinite(number) for row in rows for number in row):
             return Finished(request, DataError("the model's logits are not finite numbers"))
-        return Finished(request, Readout(tuple(values)))
+        return Finished(request, Readout(tuple(rows)))
 
-    def _run(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> Any:
-        self.counters.decodes += 1
-        with self._turns.one():
-            return self._context.decode(tokens, positions, slots, wanted)
-
-
-def _value(request: Read, position: int, row: Any) -> tuple[float, ...]:
-    if request.candidates:
-        return tuple(float(row[token]) for token in request.candidates)
-    following = np.array([request.ids[position + 1]])
-    return (float(log_softmax_at(row[None, :], following)[0]),)
+    def _elsewhere(self, request: Read) -> Finished:
+        """Read where sequences share cells and hidden states are caught; opened when needed."""
+        if self._reader is None:
+            context = Context(self._context.model, beside(self._layout))
+            self._reader = ReadEngine(context, self._turns)
+            self._reader.counters = self.counters
+        self._reader.submit(request)
+        (finished,) = self._reader.step()
+        return finished
