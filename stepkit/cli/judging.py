@@ -392,7 +392,7 @@ def _scorer(judging: Judging, backend: Backend) -> Scorer:
     if judging.name == "genprm":
         answers = _answers(backend, [spellings(word) for word in genprm.ANSWERS])
         drawing = sampler(stop=(genprm.STOP,))
-        return genprm.GenPrm(backend.prefixes, judging.form, drawing, answers, meta, draws)
+        return genprm.GenPrm(judging.form, drawing, answers, meta, draws)
     return critique.Critiques(
         question,
         sampler(),

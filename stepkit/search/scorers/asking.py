@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core.trace import assistant_steps
+from stepkit.model.engine import Drawn
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.search.scorers import Json
 from stepkit.text.forms import filled
@@ -24,13 +25,15 @@ class Question:
         """The prompt's tokens, up to where the judge's reply begins."""
         return self._prefixes.prompter.prompt(filled(self._form, **values))
 
-    def text(self, **values: str) -> str:
-        """The message itself."""
-        return filled(self._form, **values)
 
-    def after(self, prompt: Ids, *said: str) -> Ids:
-        """A prompt and the beginning of its reply."""
-        return prompt + self._prefixes.exact("".join(said)) if any(said) else prompt
+def followed(prefixes: Prefixes, prompt: Ids, *said: str | Drawn) -> Ids:
+    """A prompt and the beginning of its reply; what was drawn goes in by its own tokens."""
+    for part in said:
+        if isinstance(part, Drawn):
+            prompt += prefixes.exact(part.text) if part.ids is None else part.ids
+        else:
+            prompt += prefixes.exact(part)
+    return prompt
 
 
 def judged(data: Json, steps: Sequence[str], first: int = 0) -> list[int]:

@@ -18,11 +18,10 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.model.engine import Drawn
-from stepkit.model.prefixes import Prefixes
 from stepkit.model.sampler import Sampler
 from stepkit.search.scorers import Asking, Json, Scored, together
 from stepkit.search.scorers.answers import Answers
-from stepkit.search.scorers.asking import judged
+from stepkit.search.scorers.asking import followed, judged
 from stepkit.search.scorers.critique import PURPOSE
 
 STOP = "</analyze>"
@@ -46,7 +45,6 @@ class GenPrm:
 
     def __init__(
         self,
-        prefixes: Prefixes,
         system: str,
         sampler: Sampler,
         answers: Answers,
@@ -54,7 +52,7 @@ class GenPrm:
         draws: int,
     ) -> None:
         self.meta = meta
-        self._prefixes = prefixes
+        self._prefixes = sampler.prefixes
         self._system = system.strip()
         self._sampler = sampler
         self._answers = answers
@@ -92,14 +90,15 @@ class GenPrm:
             messages.append({"role": "user", "content": said})
             opener = f"<analyze>\nLet's analyze the Paragraph {at + 1} step by step: "
             prompt = self._prefixes.prompter.prompt(said, messages)
-            begun = prompt + self._prefixes.exact(opener)
+            begun = followed(self._prefixes, prompt, opener)
             (drawn,) = yield [self._sampler.draw(begun, PURPOSE, number)]
-            reply = f"{opener}{drawn.text}{STOP}{JUDGEMENT}"
-            (shares,) = yield from self._answers.choose([prompt + self._prefixes.exact(reply)])
+            closed = followed(self._prefixes, begun, drawn, STOP + JUDGEMENT)
+            (shares,) = yield from self._answers.choose([closed])
             turns.append((None if shares is None else shares[0], drawn))
             if shares is None:
                 break  # a reply without a judgement is none that the next turn could follow
             word = ANSWERS[shares[0] < shares[1]]
-            messages.append({"role": "assistant", "content": f"{reply}{word}{END}"})
+            reply = f"{opener}{drawn.text}{STOP}{JUDGEMENT}{word}{END}"
+            messages.append({"role": "assistant", "content": reply})
             said = ""
         return turns

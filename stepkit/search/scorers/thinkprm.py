@@ -22,7 +22,7 @@ from stepkit.model.engine import Draw, Drawn
 from stepkit.model.sampler import Sampler
 from stepkit.search.scorers import Asking, Json, Scored, together
 from stepkit.search.scorers.answers import Answers
-from stepkit.search.scorers.asking import Question, judged
+from stepkit.search.scorers.asking import Question, followed, judged
 from stepkit.search.scorers.critique import PURPOSE
 
 OPENER = "\nLet's verify step by step:"
@@ -53,6 +53,7 @@ class ThinkPrm:
     ) -> None:
         self.meta = meta
         self._question = question
+        self._prefixes = sampler.prefixes
         self._sampler = sampler
         self._answers = answers
         self._draws = draws
@@ -76,12 +77,11 @@ class ThinkPrm:
         self, problem: str, steps: Sequence[str]
     ) -> Asking[tuple[list[float | None], list[Drawn]]]:
         """The share of "yes" after each rationale about these steps, and the rationales."""
-        prompt = self._question.after(
-            self._question.ids(problem=problem, steps=_laid_out(steps)), OPENER
-        )
+        asked = self._question.ids(problem=problem, steps=_laid_out(steps))
+        prompt = followed(self._prefixes, asked, OPENER)
         beyond = f"Step {len(steps) + 1}:"
         rationales = yield [self._draw(prompt, number, beyond) for number in range(self._draws)]
-        closed = [self._question.after(prompt, one.text, QUESTION) for one in rationales]
+        closed = [followed(self._prefixes, prompt, one, QUESTION) for one in rationales]
         shares = yield from self._answers.choose(closed)
         return [None if share is None else share[0] for share in shares], list(rationales)
 
