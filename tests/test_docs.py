@@ -282,6 +282,7 @@ def test_wheel_holds_commands_and_man_pages(tmp_path: Path) -> None:
     for command in commands():
         assert any(name.endswith(f".data/data/share/man/man1/{command}.1") for name in names)
         assert f"{command} = " in scripts
+    assert "stepkit/text/prompts/choice.txt" in names
     assert not [name for name in names if name.startswith(("samples/", "tests/"))]
 
 

@@ -193,7 +193,7 @@ def test_three_answers_give_the_expected_label(row: tuple[float, float, float]) 
     weights = [math.exp(one) for one in row]
     label = (weights[0] - weights[2]) / sum(weights)
     assert scored.x == pytest.approx([(label + 1) / 2])
-    assert row[1 - scored.more["verdict"][0]] == max(row)
+    assert weights[1 - scored.more["verdict"][0]] == max(weights)
 
 
 def test_a_server_lists_tokens_and_what_it_does_not_list_is_impossible() -> None:
@@ -341,6 +341,7 @@ def test_verdicts_are_counted(rows: list[list[bool | None]]) -> None:
         decided = [one for one in column if one is not None]
         mean = sum(decided) / len(decided) if decided else None
         assert counted.x("mean")[step] == mean
+        assert counted.x("intersection")[step] == (float(any(decided)) if decided else None)
 
 
 def test_a_critique_that_was_cut_off_says_so() -> None:
@@ -543,6 +544,21 @@ def test_a_knockout_asks_one_pair_less_than_attempts_and_the_strongest_wins(
     assert unbeaten == [order.index(max(order))]
 
 
+@settings(max_examples=40)
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=12, unique=True))
+def test_elimination_keeps_the_strongest_and_asks_fewer_than_two_pairs_each(
+    order: list[int],
+) -> None:
+    count = len(order)
+    verdicts, engine = contest([one / 10 for one in order], "elimination", bias=0.7)
+    pairs = sum(map(len, verdicts)) // 2
+    assert max(count - 1, 0) <= pairs <= max(2 * count - 3, 0)
+    assert len(engine.seen) <= count - 1, "a round at most for each that goes"
+    best = verdicts[order.index(max(order))]
+    assert all(one["p"] > 0.5 for one in best)
+    assert len({one["against"] for one in best}) == len(best), "no pair is asked twice"
+
+
 @given(st.integers(0, 14))
 def test_a_round_robin_lets_each_two_meet_once(count: int) -> None:
     rounds = round_robin(count)
@@ -568,6 +584,15 @@ def test_two_records_of_one_id_cannot_be_told_apart() -> None:
     pairs = Pairwise(Question(prefixes, "{problem}{first}{second}"), answers, "all", META)
     (result,) = run(reader(lambda _: 0.0), [pairs.compare([trace(id="a"), trace(id="a")])])
     assert isinstance(result, DataError) and '"a"' in result.what
+
+
+def test_attempts_at_different_problems_are_not_compared() -> None:
+    prefixes = laid_out()
+    answers = LocalAnswers(prefixes, [("A",), ("B",)], "--judge")
+    pairs = Pairwise(Question(prefixes, "{problem}{first}{second}"), answers, "all", META)
+    two = [trace(id="a"), trace(id="b", problem="q")]
+    (result,) = run(reader(lambda _: 0.0), [pairs.compare(two)])
+    assert isinstance(result, DataError) and result.field == "problem"
 
 
 def test_numbering() -> None:

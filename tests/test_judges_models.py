@@ -62,7 +62,8 @@ def lines(*records: dict[str, Any]) -> str:
 
 def score(work: Workdir, model: Path, how: str, *args: str | Path, input: str) -> Done:
     done = work.run(
-        *("step-score", "-m", model, "-t", "1", "--slots", "16", "--judge", how, *args),
+        "step-score",
+        *("-m", model, "-t", "1", "--slots", "16", "--judge", how, *args),
         input=input,
         timeout=600,
     )
@@ -254,6 +255,20 @@ def test_a_resumed_run_writes_the_same_bytes(work: Workdir, chat: Path, how: str
     assert score(work, chat, how, *args, "--resume", input="").status == 0
     fresh = score(work, chat, how, "in", *SHORT[how], input="")
     assert work.read("out") == fresh.out
+
+
+def test_a_resume_may_ask_for_more_critiques(work: Workdir, chat: Path) -> None:
+    work.write("in", lines(trace()) + "{\n")
+    args = ("in", "--max-reason", "5", "-o", "out")
+    assert score(work, chat, "critique", *args, input="").status == 3
+    kept = work.read("out.journal").count(b"\n")
+    assert kept == 2, "a first line and one critique"
+    work.write("in", lines(trace()))
+    assert score(work, chat, "critique", *args, "-k", "3", "--resume", input="").status == 0
+    fresh = score(work, chat, "critique", *args[:3], "-k", "3", input="")
+    assert work.read("out") == fresh.out
+    (entry,) = [json.loads(line)["scores"]["critique"] for line in fresh.lines]
+    assert entry["n"] == [3] * 3
 
 
 @pytest.mark.parametrize(

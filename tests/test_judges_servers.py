@@ -25,7 +25,8 @@ FORM = ("--prompt", "<{problem}>")
 
 def judged(work: Workdir, url: str, how: str, *args: str | Path) -> Done:
     done = work.run(
-        *("step-score", "--server", url, "--judge", how, *args),
+        "step-score",
+        *("--server", url, "--judge", how, *args),
         input=json.dumps(TRACE) + "\n",
         environment=LOOPBACK,
         timeout=300,

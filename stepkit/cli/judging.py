@@ -123,15 +123,18 @@ OPTIONS = {
 }
 
 
+KINDS = ("all", "knockout", "elimination")
+
+
 class Rounds(click.ParamType):
-    """``all``, ``knockout`` or a number of rounds."""
+    """``all``, ``knockout``, ``elimination`` or a number of rounds."""
 
     name = "rounds"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in ("all", "knockout") or (str(value).isdecimal() and int(value) > 0):
+        if value in KINDS or (str(value).isdecimal() and int(value) > 0):
             return str(value)
-        self.fail(f"expected all, knockout or a number of rounds, got {value!r}", param, ctx)
+        self.fail(f"expected {', '.join(KINDS)} or a number, got {value!r}", param, ctx)
 
 
 def of_judging(function: options.F) -> options.F:
@@ -163,8 +166,9 @@ def of_judging(function: options.F) -> options.F:
         ),
         click.option(
             "--vote",
-            type=click.Choice(["mean", "majority"]),
-            help="A step's score: the share of the critiques (default), or what most say.",
+            type=click.Choice(["mean", "majority", "intersection"]),
+            help="A step's score: the share of the critiques (default), what most say, or 0 only "
+            "where all agree.",
         ),
         click.option(
             "--max-reason",
@@ -176,7 +180,7 @@ def of_judging(function: options.F) -> options.F:
             "--rounds",
             metavar="N",
             type=Rounds(),
-            help="Pairs to compare: all (default), knockout, or N rounds of a round robin.",
+            help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
         ),
         click.option(
             "-T",
@@ -441,6 +445,7 @@ def _meta(judging: Judging, backend: Backend) -> dict[str, Any]:
         "system": prompter.system,
         "judge": judging.name,
         "judge_prompt": digest("prompt", judging.form),
-        **judging.settings,
+        # how many draws there are is told by counts, and a resume may ask for more
+        **{key: value for key, value in judging.settings.items() if key != "draws"},
         **({} if backend.exact else {"layout": "fast"}),
     }

@@ -8,7 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-VOTES = ("mean", "majority")
+VOTES = ("mean", "majority", "intersection")
+"""CAPO's three ways of voting over critiques (Xie et al., arXiv:2508.02298)."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,14 @@ class Tally:
     undecided: list[int]
 
     def x(self, vote: str) -> list[float | None]:
-        """The share that says right; or what more than half say, 1 or 0. None without a verdict,
-        or without a majority."""
+        """By "mean" the share that says right; by "majority" what more than half say, 1 or 0; by
+        "intersection" 0 where all say wrong, else 1. None without a verdict, or a majority."""
+        counts = zip(self.k, self.n, strict=True)
         if vote == "mean":
-            return [k / n if n else None for k, n in zip(self.k, self.n, strict=True)]
-        return [
-            None if 2 * k == n else float(2 * k > n) for k, n in zip(self.k, self.n, strict=True)
-        ]
+            return [k / n if n else None for k, n in counts]
+        if vote == "majority":
+            return [None if 2 * k == n else float(2 * k > n) for k, n in counts]
+        return [float(k > 0) if n else None for k, n in counts]
 
 
 def tally(verdicts: Sequence[Sequence[bool | None]], steps: int) -> Tally:
