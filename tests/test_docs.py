@@ -274,6 +274,7 @@ def test_wheel_holds_commands_and_man_pages(tmp_path: Path) -> None:
     for command in commands():
         assert any(name.endswith(f".data/data/share/man/man1/{command}.1") for name in names)
         assert f"{command} = " in scripts
+    assert "stepkit/text/prompts/choice.txt" in names
     assert not [name for name in names if name.startswith(("samples/", "tests/"))]
     plain = [path for path in (ROOT / "stepkit").rglob("*.*") if path.suffix in (".js", ".css")]
     assert plain and {str(path.relative_to(ROOT)) for path in plain} <= set(names)

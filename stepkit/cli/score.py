@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
+from stepkit.cli import judging
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 
@@ -39,7 +40,12 @@ BESIDE = ("head", "reference")
 @options.model_file(
     "--reference", help="With --prm: the model it was trained from, where scores are log-ratios."
 )
-@click.option("--name", metavar="NAME", help='Name of the scores (default: "prm", else "logprob").')
+@judging.of_judging
+@click.option(
+    "--name",
+    metavar="NAME",
+    help='Name of the scores (default: "prm", "logprob", or the way of --judge).',
+)
 @click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id).")
 @click.option("--positive", metavar="TOKEN", help="The token that says a step is good.")
 @click.option("--negative", metavar="TOKEN", help="The token that says a step is bad.")
@@ -89,19 +95,22 @@ def main(
     head: str | None,
     reference: str | None,
     cache: str | None,
-    **profile: str | None,
+    **profile: Any,
 ) -> None:
     """Score every step of a trace in one pass.
 
     \b
     step-split traces.jsonl | step-score --prm prm.gguf | step-rerank
     step-split traces.jsonl | step-score -m policy.gguf --name logprob
+    step-split traces.jsonl | step-score -m chat.gguf --judge choice
 
     With --prm, a step's score is the probability of the positive token against the
     negative one at the marker behind the step. How to lay a trace out is read from
     the PRM file's own profile, or from the options. With -m or --server, it is the
-    mean log-probability that the model gives to the step's tokens.
+    mean log-probability that the model gives to the step's tokens; with --judge too,
+    what the model says when it is asked about them.
     """
+    judged = judging.chosen(profile)
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
         raise UsageError("give either --prm FILE, or -m FILE or --server URL")
@@ -114,18 +123,25 @@ def main(
             raise UsageError(f"--{key} goes with -m or --server")
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    if keep_tokens and (policy is None or server.urls):
-        raise UsageError("--keep-tokens goes with -m")
+    if judged is not None and not likely:
+        raise UsageError("--judge goes with -m or --server: a chat model")
+    if keep_tokens and (policy is None or server.urls or judged is not None):
+        raise UsageError("--keep-tokens goes with -m, and not with --judge")
     from stepkit.cli import scorers
     from stepkit.cli.routes import Extra
     from stepkit.cli.session import Work, run_strategies
 
-    if likely:
+    key = name or (judged.name if judged else "logprob" if likely else "prm")
+    if judged is not None and judged.name == "pairs":
+        judging.compare(judged, policy, model, server, form, streams, key)
+        return
+    if judged is not None:
+        scoring = judging.judge(judged, policy, model, server, form, streams)
+    elif likely:
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
         extra = Extra(head, reference)
         scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, extra)
-    key = name or ("logprob" if likely else "prm")
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:

@@ -238,6 +238,11 @@ class Prompter:
         self.identity = f"chat:{digest('template', template)}" if self._chat else self._form
         """What evidence carries of the layout: the format itself, or a chat template's hash."""
 
+    @property
+    def takes_turns(self) -> bool:
+        """Whether a conversation can be laid out, not just one text."""
+        return self._chat is not None
+
     def prompt(self, problem: str, messages: Sequence[Message] | None = None) -> tuple[int, ...]:
         """Token ids of the prompt. ``messages`` (a record's own chat) win over ``problem``."""
         if self._chat is None:

@@ -60,7 +60,7 @@ def draw_request(
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if logprobs:
-        body["logprobs"] = 1
+        body["logprobs"] = max(1, draw.listed)
     return body
 
 
@@ -115,6 +115,22 @@ def drawn(answer: Mapping[str, Any]) -> Drawn:
         return Drawn(text, finish, _counted(answer), None, None)
     rounded = tuple(round(value, LOGPROB_DIGITS) for value in values)
     return Drawn(text, finish, len(held), None, sum(values), rounded)
+
+
+def listed(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """The most probable first tokens that an answer lists, with their log-probabilities; none
+    where the text was at its end. Raises BadAnswer when it lists nothing anywhere.
+    """
+    given: Any = _choice(answer).get("logprobs")
+    try:
+        if isinstance(given.get("content"), list):
+            rows = [row["top_logprobs"] for row in given["content"]]
+            first = [(row["token"], row["logprob"]) for row in rows[0]] if rows else []
+        else:
+            first = list(given["top_logprobs"][0].items()) if given["top_logprobs"] != [] else []
+        return tuple((str(text), float(value)) for text, value in first if math.isfinite(value))
+    except (AttributeError, IndexError, KeyError, TypeError):
+        raise BadAnswer("the answer does not list the most probable tokens") from None
 
 
 def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -64,6 +64,8 @@ class Draw:
         until: asked with the text so far after every token; once it is true the rest is not
             wanted. An engine that cannot ask goes on: who asked cuts the text anyway.
         model: which model is asked, where a command runs several (several.py).
+        listed: how many of the most probable first tokens are wanted with their log-probabilities,
+            of a server, which gives no others; an engine in this process answers a Read.
     """
 
     key: str
@@ -72,6 +74,7 @@ class Draw:
     sampling: Sampling
     until: Callable[[str], bool] | None = None
     model: str = ""
+    listed: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Drawn:
             (temperature 1, no filter), in nats; None when the engine does not know.
         logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when it
             does not know.
+        listed: (text, log-probability in nats) of the most probable first tokens, as asked for.
     """
 
     text: str
@@ -96,6 +100,7 @@ class Drawn:
     ids: tuple[int, ...] | None
     logprob: float | None
     logprobs: tuple[float, ...] = ()
+    listed: tuple[tuple[str, float], ...] = ()
 
 
 Head = Callable[[Any], Any]

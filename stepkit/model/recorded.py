@@ -96,6 +96,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "ids": result.ids,
         "logprob": result.logprob,
         "logprobs": result.logprobs,
+        **({"listed": result.listed} if result.listed else {}),
     }
 
 
@@ -111,4 +112,5 @@ def from_json(value: dict[str, Any]) -> Result:
         None if ids is None else tuple(ids),
         value["logprob"],
         tuple(value["logprobs"]),
+        tuple((text, logprob) for text, logprob in value.get("listed", ())),
     )

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from stepkit import interrupts
@@ -25,6 +25,7 @@ from stepkit.model.completions import (
     draw_request,
     drawn,
     echo_request,
+    listed,
     readout,
 )
 from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request, Result
@@ -189,7 +190,8 @@ class ServerEngine:
         service = self._service
         if isinstance(request, Draw):
             prompt = list(request.prefix) if service.tokens else _text(request.prefix)
-            return draw_request(request, prompt, "", service.kind, service.logprobs), drawn
+            read = _with_listed if request.listed else drawn
+            return draw_request(request, prompt, "", service.kind, service.logprobs), read
         text, positions = bytes(request.ids), request.positions
         return echo_request(_text(request.ids), ""), lambda answer: readout(answer, text, positions)
 
@@ -218,6 +220,10 @@ class ServerEngine:
                 server.told = True
                 if alive:
                     self._warn(f"{server.url}: given up: {server.why}; {len(alive)} left")
+
+
+def _with_listed(answer: dict[str, Any]) -> Drawn:
+    return replace(drawn(answer), listed=listed(answer))
 
 
 def _busy(error: Exception) -> bool:

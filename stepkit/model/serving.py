@@ -29,6 +29,7 @@ def server_backend(
     warn: Callable[[str], None],
     *,
     reads: bool = False,
+    lists: bool = False,
 ) -> Backend:
     """Servers, to be asked over the network.
 
@@ -37,6 +38,7 @@ def server_backend(
             of draws are token ids, if the servers take such.
         warn: told of servers that cannot be used.
         reads: it is to read texts, not to draw.
+        lists: it is to list the most probable tokens.
 
     Raises UsageError when they do not serve the same model, cannot read, or a prompt cannot be
     laid out; FailedError when none can be used.
@@ -49,6 +51,11 @@ def server_backend(
     found = connected(urls, options, probe, warn)
     for url, one in found.items():
         _check(url, one, reads, known)
+        if lists and not one.logprobs:
+            raise UsageError(
+                f"--server: {url} gives no log-probabilities, and a judge that has to choose is "
+                "read by them; run the model here with -m alone"
+            )
     identity = _agreed({url: (name_of(one.model), one.kind) for url, one in found.items()})
     service = Service(
         kind=identity.server or OTHER,

@@ -1,0 +1,55 @@
+"""A chat model as judge of every step, by a forced choice behind it and without generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stepkit import schema
+from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers.answers import Answers
+from stepkit.search.scorers.asking import Question, judged
+
+
+class ForcedChoice:
+    """A Scorer (see __init__.py): the judge sees a trace as far as a step and is asked about it.
+
+    With two answers a score is the share of the good one. With three (good, neutral, bad) it is
+    that of the good one and half that of the neutral one: the expected label of -1, 0 and 1, moved
+    to 0 .. 1; the most probable label of each step is ``verdict``.
+
+    Args:
+        words: the answers as the prompt names them, by the places that it has for them.
+    """
+
+    of = "validity"
+
+    def __init__(
+        self,
+        question: Question,
+        answers: Answers,
+        words: Mapping[str, str],
+        meta: Mapping[str, Any],
+    ) -> None:
+        self.meta = meta
+        self._question = question
+        self._answers = answers
+        self._words = words
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        asked = judged(data, steps, first)
+        problem = schema.problem_text(data)
+        prompts = [
+            self._question.ids(
+                problem=problem, given="".join(steps[:at]), step=steps[at], **self._words
+            )
+            for at in asked
+        ]
+        shares = yield from self._answers.choose(prompts)
+        x: list[float | None] = [None] * len(steps)
+        labels: list[int | None] = [None] * len(steps)
+        for at, share in zip(asked, shares, strict=True):
+            if share is not None:
+                x[at] = share[0] + (share[1] / 2 if len(share) == 3 else 0.0)
+                labels[at] = 1 - max(range(len(share)), key=lambda answer: share[answer])
+        return Scored(x, more={"verdict": labels} if len(self._words) == 3 else {})

@@ -1,0 +1,104 @@
+r"""GenPRM: a verifier in a conversation, which analyses each paragraph and then judges it.
+
+Zhao et al., arXiv:2504.00891, and the authors' code (RyanLiu112/GenPRM, prm_evaluation): the system
+message, the problem and the first step as the first message, one step a message, and the model's
+own analyses and judgements as replies between them. A score is the share of "Yes" against "No"
+where the judgement stands, averaged over independent conversations.
+
+Where this differs: the stage in which the model writes code to check a paragraph, which is then
+run, is left out (their ``verify=False``): nothing that a model wrote is executed here. "Yes" and
+"No" are read behind ``\boxed{``, where there they are found in what was drawn; and a missing
+alternative or judgement is never given a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stepkit import schema
+from stepkit.model.engine import Drawn
+from stepkit.model.sampler import Sampler
+from stepkit.search.scorers import Asking, Json, Scored, together
+from stepkit.search.scorers.answers import Answers
+from stepkit.search.scorers.asking import followed, judged
+from stepkit.search.scorers.critique import PURPOSE
+
+STOP = "</analyze>"
+JUDGEMENT = "\n<output>\n**Judgement**: $\\boxed{"
+END = "}$\n</output>\n"
+ANSWERS = ("Yes", "No")
+
+
+class GenPrm:
+    """A Scorer (see __init__.py).
+
+    ``n`` is how many conversations came to a verdict, ``cut`` how many analyses were cut off (and
+    followed by the judgement all the same); ``why`` is the first conversation's analysis.
+
+    Args:
+        system: the system message.
+        draws: conversations about a trace.
+    """
+
+    of = "validity"
+
+    def __init__(
+        self,
+        system: str,
+        sampler: Sampler,
+        answers: Answers,
+        meta: Mapping[str, Any],
+        draws: int,
+    ) -> None:
+        self.meta = meta
+        self._prefixes = sampler.prefixes
+        self._system = system.strip()
+        self._sampler = sampler
+        self._answers = answers
+        self._draws = draws
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        problem = schema.problem_text(data)
+        asked = judged(data, steps)
+        chats = [self._conversation(problem, steps, asked, n) for n in range(self._draws)]
+        found = yield from together(chats)
+        x: list[float | None] = [None] * len(steps)
+        n, cut = [0] * len(steps), [0] * len(steps)
+        why: list[str | None] = [None] * len(steps)
+        for place, at in enumerate(asked):
+            turns = [chat[place] for chat in found if place < len(chat)]
+            known = [share for share, _ in turns if share is not None]
+            x[at] = sum(known) / len(known) if known else None
+            n[at] = len(known)
+            cut[at] = sum(drawn.finish == "length" for _, drawn in turns)
+            why[at] = turns[0][1].text.strip() if turns else None
+        return Scored(x, more={"n": n, "cut": cut, "why": why})
+
+    def _conversation(
+        self, problem: str, steps: Sequence[str], asked: Sequence[int], number: int
+    ) -> Asking[list[tuple[float | None, Drawn]]]:
+        """(Share of "Yes", analysis) of the steps, one after the other, as far as they have one."""
+        messages = [{"role": "system", "content": self._system}]
+        said = f"{problem}\n"
+        turns: list[tuple[float | None, Drawn]] = []
+        for at, step in enumerate(steps):
+            said += step.strip()
+            if at not in asked:
+                said += "\n"
+                continue
+            messages.append({"role": "user", "content": said})
+            opener = f"<analyze>\nLet's analyze the Paragraph {at + 1} step by step: "
+            prompt = self._prefixes.prompter.prompt(said, messages)
+            begun = followed(self._prefixes, prompt, opener)
+            (drawn,) = yield [self._sampler.draw(begun, PURPOSE, number)]
+            closed = followed(self._prefixes, begun, drawn, STOP + JUDGEMENT)
+            (shares,) = yield from self._answers.choose([closed])
+            turns.append((None if shares is None else shares[0], drawn))
+            if shares is None:
+                break  # a reply without a judgement is none that the next turn could follow
+            word = ANSWERS[shares[0] < shares[1]]
+            reply = f"{opener}{drawn.text}{STOP}{JUDGEMENT}{word}{END}"
+            messages.append({"role": "assistant", "content": reply})
+            said = ""
+        return turns

@@ -1,0 +1,153 @@
+"""A chat model as judge of two attempts at a time: which of them is better.
+
+The judge is asked in both orders and the mean of the two log-odds is taken, so that a liking for
+the first place, which adds the same to both, cancels. Which pairs are asked:
+
+* ``all``: each two, n(n-1)/2 pairs for n attempts.
+* a number R: R rounds of a round robin, in which everyone meets R others: at most nR/2 pairs.
+* ``knockout``: rounds in which the winners meet, n-1 pairs; who is left out of an odd round goes
+  on, and of two equals the one that came first.
+* ``elimination``: rounds of which each eliminates the worst, until one is left (IRanker, Feng et
+  al., arXiv:2506.21638). There the model sees all that are left and names one; here, since a list
+  of attempts does not fit into a small model's context, everyone meets his two neighbours in the
+  ring of those left, and the one with the lowest mean against these goes: at most 2n-3 pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import exp
+from typing import Any
+
+from stepkit import schema
+from stepkit.errors import DataError
+from stepkit.search.scorers import Asking, Json
+from stepkit.search.scorers.answers import Answers, Shares, log_odds
+from stepkit.search.scorers.asking import Question
+
+Pair = tuple[int, int]
+
+ANSWERS = ("A", "B")
+
+
+class Pairwise:
+    """Compares the attempts of one group.
+
+    Attributes:
+        meta: what it is, for the record.
+
+    Args:
+        rounds: "all", "knockout", "elimination", or a number of rounds.
+    """
+
+    def __init__(
+        self, question: Question, answers: Answers, rounds: str, meta: Mapping[str, Any]
+    ) -> None:
+        self.meta = meta
+        self._question = question
+        self._answers = answers
+        self._rounds = rounds
+
+    def compare(self, records: Sequence[Json]) -> Asking[list[list[Json]]]:
+        """For each record its verdicts, ``{"against": id, "p": chance that it is better, "n": 1}``.
+
+        A pair is in both records, with probabilities that add up to 1; one of which the judge says
+        nothing is in neither. Raises DataError for records of one id, or of different problems.
+        """
+        names = [schema.id_of(record) for record in records]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise DataError(f'two records of a group with the id "{name}"', "id")
+        problem, *others = map(schema.problem_text, records)
+        if any(other != problem for other in others):
+            raise DataError("the records of a group state different problems", "problem")
+        texts = [schema.text(record, "response") for record in records]
+        known: dict[Pair, float | None] = {}
+        for wanted in _rounds(self._rounds, len(records), known):
+            asked = [pair for pair in wanted if pair not in known]
+            chances = yield from self._ask(problem, texts, asked)
+            known.update(zip(asked, chances, strict=True))
+        verdicts: list[list[Json]] = [[] for _ in records]
+        for (a, b), chance in known.items():
+            if chance is not None:
+                verdicts[a].append({"against": names[b], "p": chance, "n": 1})
+                verdicts[b].append({"against": names[a], "p": 1.0 - chance, "n": 1})
+        return verdicts
+
+    def _ask(
+        self, problem: str, texts: Sequence[str], pairs: Sequence[Pair]
+    ) -> Asking[list[float | None]]:
+        """The chance that the first of each pair is better."""
+        prompts = []
+        for a, b in pairs:
+            for first, second in ((a, b), (b, a)):
+                prompts.append(
+                    self._question.ids(problem=problem, first=texts[first], second=texts[second])
+                )
+        shares = yield from self._answers.choose(prompts)
+        return [_both(*two) for two in zip(shares[::2], shares[1::2], strict=True)]
+
+
+def _rounds(
+    rounds: str, count: int, known: Mapping[Pair, float | None]
+) -> Iterator[Sequence[Pair]]:
+    """The pairs of each round; ``known`` has the chances of those before when a round begins."""
+    if rounds == "knockout":
+        yield from _knockout(count, known)
+    elif rounds == "elimination":
+        yield from _elimination(count, known)
+    else:
+        most = count if rounds == "all" else int(rounds)
+        yield [pair for one in round_robin(count)[:most] for pair in one]
+
+
+def _knockout(count: int, known: Mapping[Pair, float | None]) -> Iterator[Sequence[Pair]]:
+    left = list(range(count))
+    while len(left) > 1:
+        pairs = list(zip(left[::2], left[1::2], strict=False))
+        yield pairs
+        winners = [a if _chance(known, a, b) >= 0.5 else b for a, b in pairs]
+        left = winners + left[2 * len(pairs) :]
+
+
+def _elimination(count: int, known: Mapping[Pair, float | None]) -> Iterator[Sequence[Pair]]:
+    left = list(range(count))
+    while len(left) > 1:
+        ring = zip(left, [*left[1:], left[0]], strict=True)
+        pairs = list(dict.fromkeys((min(a, b), max(a, b)) for a, b in ring))
+        yield pairs
+        met: dict[int, list[float]] = {one: [] for one in left}
+        for a, b in pairs:
+            met[a].append(_chance(known, a, b))
+            met[b].append(1.0 - _chance(known, a, b))
+        left.remove(min(reversed(left), key=lambda one: sum(met[one]) / len(met[one])))
+
+
+def _chance(known: Mapping[Pair, float | None], a: int, b: int) -> float:
+    """The chance that ``a`` is better; even where the judge said nothing."""
+    chance = known[a, b]
+    return 0.5 if chance is None else chance
+
+
+def round_robin(count: int) -> list[list[Pair]]:
+    """Rounds in which each of ``count`` meets one other, until all have met (the circle method).
+
+    In a pair the lower number comes first; of an odd count one rests in each round.
+    """
+    seats: list[int | None] = [*range(count), *([None] if count % 2 else [])]
+    rounds = []
+    for _ in range(len(seats) - 1):
+        half = len(seats) // 2
+        facing = zip(seats[:half], reversed(seats[half:]), strict=True)
+        rounds.append(
+            [(min(a, b), max(a, b)) for a, b in facing if a is not None and b is not None]
+        )
+        seats = [seats[0], seats[-1], *seats[1:-1]]
+    return rounds
+
+
+def _both(forth: Shares | None, back: Shares | None) -> float | None:
+    """The chance that the first attempt is better, from both orders."""
+    if forth is None or back is None:
+        return None
+    return 1.0 / (1.0 + exp((log_odds(back[0]) - log_odds(forth[0])) / 2))

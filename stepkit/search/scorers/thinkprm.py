@@ -1,0 +1,95 @@
+"""ThinkPRM: a verifier that thinks about a prefix, and then says whether it is correct.
+
+Khalifa et al., arXiv:2504.16828, and the authors' code (mukhal/ThinkPRM, prm/thinkprm_api.py): the
+problem and the steps so far, a rationale that begins with fixed words, then a closing question; the
+score is the share of "yes" against "no", averaged over independent rationales. One score per
+prefix, so a trace of T steps takes T rationales. A rationale that was cut off is followed by the
+question all the same, as there; ``cut`` counts them.
+
+Where this differs: "yes" and "no" are compared by their first tokens in all their spellings; the
+step's own "Step 3:" in front is kept apart from ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from stepkit import schema
+from stepkit.model.engine import Draw, Drawn
+from stepkit.model.sampler import Sampler
+from stepkit.search.scorers import Asking, Json, Scored, together
+from stepkit.search.scorers.answers import Answers
+from stepkit.search.scorers.asking import Question, followed, judged
+from stepkit.search.scorers.critique import PURPOSE
+
+OPENER = "\nLet's verify step by step:"
+QUESTION = "\nIs the solution correct?"
+STOPS = ("Is the solution correct?", "</think>")
+ANSWERS = ("yes", "no")
+OWN_NUMBER = re.compile(r"^\s*(?:## )?Step \d+:\s*")
+
+
+class ThinkPrm:
+    """A Scorer (see __init__.py).
+
+    ``n`` is how many rationales came to a verdict; ``why`` is the first one.
+
+    Args:
+        draws: rationales for each prefix.
+    """
+
+    of = "validity"
+
+    def __init__(
+        self,
+        question: Question,
+        sampler: Sampler,
+        answers: Answers,
+        meta: Mapping[str, Any],
+        draws: int,
+    ) -> None:
+        self.meta = meta
+        self._question = question
+        self._prefixes = sampler.prefixes
+        self._sampler = sampler
+        self._answers = answers
+        self._draws = draws
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        problem = schema.problem_text(data)
+        asked = judged(data, steps, first)
+        found = yield from together([self._prefix(problem, steps[: at + 1]) for at in asked])
+        x: list[float | None] = [None] * len(steps)
+        n, cut = [0] * len(steps), [0] * len(steps)
+        why: list[str | None] = [None] * len(steps)
+        for at, (shares, rationales) in zip(asked, found, strict=True):
+            known = [share for share in shares if share is not None]
+            x[at] = sum(known) / len(known) if known else None
+            n[at] = len(known)
+            cut[at] = sum(one.finish == "length" for one in rationales)
+            why[at] = rationales[0].text.strip()
+        return Scored(x, more={"n": n, "cut": cut, "why": why})
+
+    def _prefix(
+        self, problem: str, steps: Sequence[str]
+    ) -> Asking[tuple[list[float | None], list[Drawn]]]:
+        """The share of "yes" after each rationale about these steps, and the rationales."""
+        asked = self._question.ids(problem=problem, steps=_laid_out(steps))
+        prompt = followed(self._prefixes, asked, OPENER)
+        beyond = f"Step {len(steps) + 1}:"
+        rationales = yield [self._draw(prompt, number, beyond) for number in range(self._draws)]
+        closed = [followed(self._prefixes, prompt, one, QUESTION) for one in rationales]
+        shares = yield from self._answers.choose(closed)
+        return [None if share is None else share[0] for share in shares], list(rationales)
+
+    def _draw(self, prompt: tuple[int, ...], number: int, beyond: str) -> Draw:
+        draw = self._sampler.draw(prompt, PURPOSE, number)
+        return replace(draw, sampling=replace(self._sampler.sampling, stop=(*STOPS, beyond)))
+
+
+def _laid_out(steps: Sequence[str]) -> str:
+    plain = [OWN_NUMBER.sub("", step).strip() for step in steps]
+    return "\n".join(f"Step {number}: {step}" for number, step in enumerate(plain, 1))
