@@ -1,0 +1,160 @@
+r"""The tokens of arithmetic as people write it: numbers, signs, words, and what ends a clause.
+
+Numbers have decimals, thousands separators, vulgar and mixed fractions. Signs have their spellings
+in Unicode and LaTeX. Dates, times, ratios, versions and code are one token each: OTHER.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+LONGEST_NUMBER = 60  # characters
+
+NUMBER, OPERATOR, OPEN, CLOSE, EQUALS, ABOUT = "number", "operator", "(", ")", "=", "≈"
+ROOT, FRACTION = "root", "fraction"
+WORD, PERCENT, POWER, BREAK, LINE, OTHER = "word", "%", "power", "break", "line", "other"
+
+
+VULGAR = {
+    "\u00bd": "1/2", "\u2153": "1/3", "\u2154": "2/3", "\u00bc": "1/4", "\u00be": "3/4",
+    "\u2155": "1/5", "\u2156": "2/5", "\u2157": "3/5", "\u2158": "4/5", "\u2159": "1/6",
+    "\u215a": "5/6", "\u215b": "1/8", "\u215c": "3/8", "\u215d": "5/8", "\u215e": "7/8",
+}  # fmt: skip
+SUPERSCRIPT = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b", "0123456789-"
+)
+SIGNS = {
+    "\u2212": "-", "\u2013": "-", "\u00d7": "*", "\u00b7": "*", "\u22c5": "*", "\u2219": "*",
+    "\u2217": "*", "\u00f7": "/", "\u2215": "/", r"\times": "*", r"\cdot": "*", r"\div": "/",
+    "**": "^", "x": "*", "X": "*", "\u221a": ROOT, r"\sqrt": ROOT,
+    r"\frac": FRACTION, r"\dfrac": FRACTION, r"\tfrac": FRACTION,
+}  # fmt: skip
+"""How a sign may be written -> the sign itself."""
+
+DIGITS = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|[\u00a0\u2009\u202f])[0-9]{3})+(?![0-9])|[0-9]+)"
+LEXEMES = re.compile(
+    rf"""
+    (?P<code>```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+)
+  | (?P<about>[\u2248\u2243\u2245]|\\approx\b|\\simeq\b)
+  | (?P<line>\n|\\\\)
+  | (?P<arrow>=+>|[-\u2013\u2014]+>|[\u2192\u21d2\u27f9\u21a6]
+      |\\(?:to|rightarrow|Rightarrow|implies)\b)
+  | (?P<comparison>[<>]=?|[\u2264\u2265\u2260]|\\(?:leq?|geq?|neq?|lt|gt)\b)
+  | (?P<assigned>[!:+*/%^|~-]=|==+)
+  | (?P<equals>&?=&?)
+  | (?P<text>\\(?:text|textbf|mathrm|mathbf|mbox|textit)\{{(?P<inner>[^{{}}\n]*)\}})
+  | (?P<space>[^\S\n]+|\\[ ,;:!]|\\(?:left|right|big|Big|displaystyle|quad|qquad|boxed)(?![A-Za-z])
+      |\\[()\[\]]|&|\$\$|(?<![\d)])\*\*|\*\*(?![\d(])|[\u201c\u201d"])
+  | (?P<sign>\\(?:times|cdot|div|sqrt|[dt]?frac)(?![A-Za-z])|\*\*
+      |(?<=[0-9])(?<!\b0)[xX](?=[0-9])
+      |[-+*/^\u2212\u2013\u00d7\u00b7\u22c5\u2219\u2217\u00f7\u2215\u221a])
+  | (?P<date>[0-9]{{4}}-[0-9]{{1,2}}-[0-9]{{1,2}}(?!\d)
+      |[0-9]{{1,2}}/[0-9]{{1,2}}/(?:[0-9]{{4}}|[0-9]{{2}})(?![\d/]))
+  | (?P<mixed>[0-9]{{1,6}}\ [0-9]{{1,4}}/[0-9]{{1,4}}(?![\d/]|[.,]\d))
+  | (?P<vulgar>[0-9]{{0,9}}[\u00bc-\u00be\u2153-\u215e])
+  | (?P<number>(?:{DIGITS}(?:\.[0-9]+)?|(?<!\w)\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?!\w))?)
+  | (?P<power>\u207b?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{{1,9}})
+  | (?P<percent>\\?%)
+  | (?P<unit>\u00b0[CF]?\b|\u00b0)
+  | (?P<word>\\?[A-Za-z_\u0370-\u03ff][\w']*(?:\.\d[\w.]*)?|[^\W\d_]+)
+  | (?P<money>\\?[$\u20ac\u00a3\u00a5\u20b9])
+  | (?P<open>[({{])
+  | (?P<close>[)}}])
+  | (?P<dots>\.\.+|\u2026|\\[lc]?dots\b)
+  | (?P<break>[.,;?:\u2022\u2014])
+  | (?P<other>.)
+    """,
+    re.X | re.S,
+)
+GLUED = re.compile(r"[.,:']\d|['\"\u2032\u2033_]")
+"""Behind a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
+
+
+class Token(NamedTuple):
+    """A token and where it stands.
+
+    Attributes:
+        kind: NUMBER, OPERATOR and so on.
+        start, end: characters in the text.
+        text: as written; of an operator its plain sign.
+        value: of a number or a power.
+        places: decimals of a number; None when it was written as a fraction.
+        money: a currency sign stands before the number.
+    """
+
+    kind: str
+    start: int
+    end: int
+    text: str
+    value: Fraction = Fraction(0)
+    places: int | None = None
+    money: bool = False
+
+
+def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
+    """The tokens of ``text[start:end]``. Spaces, quotes and marks of emphasis are none."""
+    found: list[Token] = []
+    money = False
+    at, end = start, len(text) if end is None else end
+    while at < end:
+        match = LEXEMES.match(text, at, end)
+        assert match is not None  # the last alternative takes any character
+        at = match.end()
+        kind = match.lastgroup or "other"
+        if kind == "money":
+            money = True
+        elif kind not in ("space", "inner"):
+            token = _token(kind, match, text, money)
+            if token.kind == OTHER:
+                at = token.end
+            found.append(token)
+            money = False
+    return found
+
+
+def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
+    start, end, said = match.start(), match.end(), match[0]
+    if kind == "number":
+        if len(said) > LONGEST_NUMBER:
+            return Token(OTHER, start, end, said)
+        if GLUED.match(text, end):
+            while end < len(text) and (text[end].isdigit() or text[end] in ".,:'\"\u2032\u2033_"):
+                end += 1
+            return Token(OTHER, start, end, text[start:end])
+        return Token(NUMBER, start, end, said, *_decimal(said), money)
+    if kind == "mixed":
+        whole, _, rest = said.partition(" ")
+        top, _, bottom = rest.partition("/")
+        if int(top) < int(bottom):
+            return Token(NUMBER, start, end, said, int(whole) + Fraction(rest), None, money)
+        end = start + len(whole)
+        return Token(NUMBER, start, end, whole, Fraction(whole), 0, money)
+    if kind == "vulgar":
+        value = Fraction(VULGAR[said[-1]]) + int(said[:-1] or 0)
+        return Token(NUMBER, start, end, said, value, None, money)
+    if kind == "power":
+        return Token(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
+    if kind == "sign":
+        return Token(OPERATOR, start, end, SIGNS.get(said, said))
+    if kind == "text":
+        words = match["inner"].split()
+        return Token(WORD, start, end, words[0] if words else "unit")
+    kinds = {
+        "equals": EQUALS, "about": ABOUT, "line": LINE, "arrow": BREAK, "comparison": BREAK,
+        "break": BREAK, "word": WORD, "unit": WORD, "open": OPEN, "close": CLOSE,
+    }  # fmt: skip
+    if kind == "percent":
+        modulo = re.match(r"\s*\d", text[end : end + 4])
+        return Token(OTHER if modulo else PERCENT, start, end, said)
+    if said == ":" and text[start - 1 : start].isspace():
+        return Token(OTHER, start, end, said)  # a ratio: 2 : 3
+    return Token(kinds.get(kind, OTHER), start, end, said)
+
+
+def _decimal(said: str) -> tuple[Fraction, int]:
+    plain = re.sub(r"[,{}\u00a0\u2009\u202f]", "", said)
+    digits, _, power = plain.lower().partition("e")
+    places = len(digits.partition(".")[2])
+    return Fraction(digits) * Fraction(10) ** int(power or 0), max(0, places - int(power or 0))
