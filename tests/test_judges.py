@@ -361,6 +361,13 @@ def test_steps_of_a_tool_are_shown_but_not_judged() -> None:
     assert '"Verdict 2: "' not in draw.sampling.grammar and "Step 2: t" in text_of(draw.prefix)
 
 
+def test_equal_texts_of_different_roles_are_different_critiques() -> None:
+    scorer = critic(1, held=True)
+    plain = _asked(scorer, trace(["s\n", "t"]))
+    other = _asked(scorer, trace(["s\n", "t"], role=["assistant", "tool"]))
+    assert plain[0].prefix == other[0].prefix and plain[0].key != other[0].key
+
+
 def test_alignment_needs_a_solution_and_names_its_steps() -> None:
     text = "Step 1: a\nReference 1: 2\nVerdict 1: correct\n"
     scorer = critic(3, shape=MATCHING)

@@ -361,7 +361,7 @@ def _backend(
     else:
         assert policy is not None
         most = judging.settings.get("max_tokens", 0)
-        backend = local_backend(policy, model, Form(**form), most)
+        backend = local_backend(policy, model, Form(**form), most, draws=judging.how.draws)
     if judging.name == "genprm" and not backend.prefixes.prompter.takes_turns:
         raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
     streams.note(backend.about)

@@ -95,10 +95,18 @@ def open_engine(model: Model, sizes: Layout) -> SlotEngine | ReadEngine:
     return ReadEngine(context, turns) if sizes.unified else SlotEngine(context, turns)
 
 
-def local_backend(path: str, options: Options, form: Form, max_tokens: int) -> Backend:
-    """A GGUF file, to be run in this process."""
+def local_backend(
+    path: str, options: Options, form: Form, max_tokens: int, *, draws: bool = True
+) -> Backend:
+    """A GGUF file, to be run in this process.
+
+    Args:
+        draws: else it is read only, one text with its branches at a time (reading.py).
+    """
     model = open_model(path, options)
-    sizes = layout.choose(model, options, max_tokens)
+    sizes = (
+        layout.choose(model, options, max_tokens) if draws else layout.for_reading(model, options)
+    )
     return Backend(
         Identity(model_name(path), model.fingerprint),
         Prefixes(model, prompter_for(model, form)),
