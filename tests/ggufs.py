@@ -36,9 +36,12 @@ def write_llama(
     profile: str | None = None,
     seed: int = 0,
     scale: float = 1.0,
+    tied: bool = False,
+    spare: int = 0,
 ) -> Path:
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
-    words that no text is tokenised to."""
+    words that no text is tokenised to; ``tied``: the output matrix is the embedding; ``spare``
+    tokens that nothing yields end the vocabulary."""
     rng = np.random.default_rng(seed)
     tokens = [*byte_letters(), *MARKS, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
@@ -47,6 +50,8 @@ def write_llama(
     while len(tokens) < vocabulary:
         tokens.append(f"Ġ{len(tokens)}")
         kinds.append(gguf.TokenType.NORMAL)
+    tokens += [f"[PAD{number}]" for number in range(spare)]
+    kinds += [gguf.TokenType.UNUSED] * spare
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -90,7 +95,8 @@ def write_llama(
         tensor(block + "ffn_up.weight", hidden, width)
         tensor(block + "ffn_down.weight", width, hidden)
     ones("output_norm.weight")
-    tensor("output.weight", len(tokens), width)
+    if not tied:
+        tensor("output.weight", len(tokens), width)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -30,6 +30,8 @@ class Letters:
         self.asked.append(text)
         return tuple(map(ord, text))
 
+    tokenize_exact = tokenize
+
 
 def shown(ids: tuple[int, ...]) -> str:
     names = {number: text for text, number in SPECIAL.items()}

@@ -21,7 +21,7 @@ ROWS = {
     "model": {"model"},
     "search": {"search"},
     "runner": {
-        "ending", "journal", "jsonl", "lines", "opened", "options", "progress", "records",
+        "cache", "ending", "journal", "jsonl", "lines", "opened", "options", "progress", "records",
         "regroup", "run", "sink", "source", "splice", "streams",
     },
     "cli": {"cli"},

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import ggufs
 import numpy as np
@@ -41,7 +42,7 @@ def model(files: dict[str, Path]) -> Iterator[Model]:
     loaded.close()
 
 
-def options(**more: int) -> ModelOptions:
+def options(**more: Any) -> ModelOptions:
     return ModelOptions(None, threads=1, **{"context": CONTEXT, **more})
 
 
@@ -168,9 +169,19 @@ def test_branches_are_a_pass_per_prefix(
         apart = [read(model, one)[0] for one in per_prefix(request)]
         trunk = [read(model, Read("t", ids, request.positions, request.candidates))[0]]
         expected = np.concatenate([*(trunk if request.positions else []), *apart])
-        assert together.shape == expected.shape
-        assert np.abs(together - expected).max() < 1e-4
+        assert together.tolist() == expected.tolist()
     model.close()
+
+
+def test_the_fast_layout_reads_branches_beside_each_other(model: Model) -> None:
+    ids = some_ids(300)
+    request = Read("r", ids, (5,), (7, 9, 11), branches=branches(ids, [1, 10, 7]))
+    engine = reader(model, fast=True)
+    found = rows(finish(engine, [request])["r"])
+    assert engine.counters.decodes == 2
+    engine.close()
+    (exact,) = read(model, request)
+    assert np.abs(found - exact).max() < 1e-4
 
 
 def test_branches_cost_their_own_length(model: Model) -> None:
@@ -178,20 +189,24 @@ def test_branches_cost_their_own_length(model: Model) -> None:
     request = Read("r", ids, (), (1, 2), branches=branches(ids, [6]))
     engine = reader(model)
     finish(engine, [request])
-    assert engine.counters.read_tokens == request.branches[-1].start + 6 * len(request.branches)
-    assert engine.counters.decodes == 2
+    # no call has fewer than 8 rows
+    assert engine.counters.read_tokens == request.branches[-1].start + 8 * len(request.branches)
+    assert engine.counters.decodes == 1 + len(request.branches)
     engine.close()
 
 
+@pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("more", [{"slots": 2}, {"batch": 64}, {"context": 256}, {}])
-def test_branches_beyond_the_room_are_read_in_turn(model: Model, more: dict[str, int]) -> None:
+def test_branches_beyond_the_room_are_read_in_turn(
+    model: Model, more: dict[str, int], fast: bool
+) -> None:
     """Few sequences, few rows, or a trunk that leaves the branches no cells: equal numbers."""
     ids = some_ids(250)
     chance = random.Random(4)
     cut = [Branch(chance.randrange(1, 190), some_ids(50, seed)) for seed in range(9)]
     cut += [Branch(3, some_ids(200, 7), (0, 100, 199)), Branch(250, (5,))]
     request = Read("r", ids, (17,), (1, 2, 3), branches=tuple(cut))
-    (found,) = read(model, request, **more)
+    (found,) = read(model, request, fast=fast, **more)
     apart = [read(model, one)[0] for one in per_prefix(request)]
     trunk = read(model, Read("t", ids, (17,), (1, 2, 3)))
     assert np.abs(found - np.concatenate([*trunk, *apart])).max() < 1e-4
@@ -253,6 +268,20 @@ def test_a_reading_does_not_depend_on_what_was_read_before(
         random.Random(seed).shuffle(order)
         found = read(model, *(requests[n] for n in order))
         assert [array.tolist() for array in found] == [alone[n] for n in order]
+    model.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_parts_of_a_long_call_are_never_narrow(files: dict[str, Path], kind: str) -> None:
+    """A text a little longer than what is evaluated together left some rows alone."""
+    model = Model(str(files[kind]))
+    ids = some_ids(1000)
+    for length in (513, 515, 519, 520, 900):
+        wanted = (1, 511, length - 1)
+        request = Read("r", ids[:length], wanted, (1, 2, 3))
+        (alone,) = read(model, request, context=1024)
+        whole = read(model, Read("w", ids, (*wanted, 999), (1, 2, 3)), context=1024)
+        assert alone.tolist() == whole[0][:3].tolist()
     model.close()
 
 

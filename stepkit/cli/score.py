@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,11 +14,15 @@ from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from stepkit.cli.scorers import Scoring
     from stepkit.jsonl import Record
+    from stepkit.model.engine import Engine
+    from stepkit.model.opening import Backend
     from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scored, Scorer
 
 PROFILE = ("marker", "positive", "negative", "step")
+BESIDE = ("head", "reference")
 """Options that describe a PRM; without --prm they have no effect and are refused."""
 
 
@@ -26,6 +32,15 @@ PROFILE = ("marker", "positive", "negative", "step")
     "-m", "--model", "policy", help="Any model: score by its own mean log-probability."
 )
 @options.uses_servers
+@click.option(
+    "--head",
+    metavar="FILE",
+    type=click.Path(),
+    help="With --prm: its head on hidden states (see step-head).",
+)
+@options.model_file(
+    "--reference", help="With --prm: the model it was trained from, where scores are log-ratios."
+)
 @judging.of_judging
 @click.option(
     "--name",
@@ -59,6 +74,12 @@ PROFILE = ("marker", "positive", "negative", "step")
 @click.option(
     "--keep-tokens", is_flag=True, help="With -m: keep the log-probability of every token."
 )
+@click.option(
+    "--cache",
+    metavar="DIR",
+    type=click.Path(),
+    help="Keep scores in DIR, and take them from there.",
+)
 @options.journalled
 @options.reads
 @options.writes
@@ -72,6 +93,9 @@ def main(
     system: str | None,
     template: str | None,
     keep_tokens: bool,
+    head: str | None,
+    reference: str | None,
+    cache: str | None,
     **profile: Any,
 ) -> None:
     """Score every step of a trace in one pass.
@@ -91,7 +115,8 @@ def main(
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
         raise UsageError("give either --prm FILE, or -m FILE or --server URL")
-    if likely and (given := [key for key in PROFILE if profile[key] is not None]):
+    described = {**profile, "head": head, "reference": reference}
+    if likely and (given := [key for key in (*PROFILE, *BESIDE) if described[key] is not None]):
         raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
     form = {"prompt": prompt, "system": system, "template": template}
     for key in () if likely else ("system", "template"):
@@ -104,28 +129,54 @@ def main(
     if keep_tokens and (policy is None or server.urls or judged is not None):
         raise UsageError("--keep-tokens goes with -m, and not with --judge")
     from stepkit.cli import scorers
+    from stepkit.cli.routes import Extra
     from stepkit.cli.session import Work, run_strategies
 
     key = name or (judged.name if judged else "logprob" if likely else "prm")
-    if judged is not None and judged.name == "pairs":
-        judging.compare(judged, policy, model, server, form, streams, key)
-        return
     if judged is not None:
-        scoring = judging.judge(judged, policy, model, server, form, streams)
+        backend = judging.backend_of(judged, policy, model, server, form, streams)
+        if judged.name == "pairs":
+            judging.compare(judged, backend, streams, key, partial(_open, cache))
+            return
+        scoring = judging.judge(judged, backend)
     elif likely:
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
-        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams)
+        extra = Extra(head, reference)
+        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, extra)
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
-        return (yield from scorer.score(record.data, _steps(record)))
+        return (yield from _score(scorer, record))
 
-    def write(record: Record, result: Scored) -> list[Record]:
-        return [_with_scores(record, key, scorer, result)]
+    def write(record: Record, result: tuple[Scored, list[float | None]]) -> list[Record]:
+        return [_with_scores(record, key, scorer, *result)]
 
-    work = Work(streams, scoring.open, strategy, write)
-    run_strategies(work, {"scorer": key, **scorer.meta, **scoring.build})
+    deciding = {**scorer.meta, **scoring.build}
+    work = Work(streams, partial(_open, cache, scoring, deciding), strategy, write)
+    run_strategies(work, {"scorer": key, **deciding})
+
+
+def _open(cache: str | None, scoring: Scoring | Backend, deciding: dict[str, Any]) -> Engine:
+    from stepkit.cache import Cache
+    from stepkit.model.recorded import RecordedEngine
+
+    engine = scoring.open()
+    return engine if cache is None else RecordedEngine(engine, Cache(cache, deciding))
+
+
+def _score(
+    scorer: Scorer, record: Record
+) -> Generator[Any, Any, tuple[Scored, list[float | None]]]:
+    """Scores of the trace, and of the nodes of its tree, if it has one."""
+    from stepkit import schema
+    from stepkit.core import trace
+    from stepkit.search.scorers.trees import score_tree
+
+    if schema.check_tree(record.data) is None:
+        return (yield from scorer.score(record.data, _steps(record))), []
+    tree = trace.spine_tree(record.data, schema.steps(record.data))
+    return (yield from score_tree(scorer, record.data, tree))
 
 
 def _steps(record: Record) -> list[str]:
@@ -137,9 +188,17 @@ def _steps(record: Record) -> list[str]:
     return steps
 
 
-def _with_scores(record: Record, key: str, scorer: Scorer, scored: Scored) -> Record:
+def _with_scores(
+    record: Record, key: str, scorer: Scorer, scored: Scored, nodes: list[float | None]
+) -> Record:
     from stepkit import schema
 
+    if nodes:
+        tree = record.data["tree"]
+        held = tree.get("scores")
+        of_nodes = {"of": scorer.of, "by": "scorer", "x": nodes, "meta": scorer.meta}
+        others = held if isinstance(held, dict) else {}
+        record.set("tree", {**tree, "scores": {**others, key: of_nodes}})
     entry: dict[str, Any] = {"of": scorer.of, "by": "scorer", "x": scored.x}
     if scored.total is not None:
         entry["total"] = scored.total

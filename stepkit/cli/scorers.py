@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepkit import options
+from stepkit.cli.routes import Extra, Opened, route
 from stepkit.run import Streams
 
 if TYPE_CHECKING:
@@ -25,28 +25,35 @@ class Scoring:
 
 
 def verifier(
-    model: options.ModelOptions, given: dict[str, str | None], streams: Streams
+    model: options.ModelOptions,
+    given: dict[str, str | None],
+    streams: Streams,
+    extra: Extra = Extra(),  # noqa: B008
+    search: bool = False,
 ) -> Scoring:
-    """A process reward model, the GGUF file ``model.model``."""
-    from stepkit.model.layout import choose
+    """A process reward model, the GGUF file ``model.model``.
+
+    Args:
+        search: keep as many beginnings as a search goes on from; else one trace at a time is read.
+    """
+    from stepkit.model.layout import choose, for_reading
     from stepkit.model.llama import model_name
-    from stepkit.model.opening import open_engine, open_model
-    from stepkit.model.profiles import Reader, profile_of
-    from stepkit.search.scorers.token_logit import TokenLogit
+    from stepkit.model.opening import open_model
+    from stepkit.model.profiles.recognise import profile_of
 
     assert model.model is not None
     opened = open_model(model.model, model, "--prm")
-    layout = choose(opened, model, 0)
+    layout = choose(opened, model, 0) if search else for_reading(opened, model)
     streams.note(str(layout))
-    profile = profile_of(opened, given)
+    profile = profile_of(opened, given, extra.profile).profile
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),
-        "profile": asdict(profile),
+        "profile": profile.data(),
         **({} if layout.exact else {"layout": "fast"}),
     }
-    scorer = TokenLogit(Reader(opened, profile), meta)
-    return Scoring(scorer, partial(open_engine, opened, layout), opened.build)
+    scorer, open_it = route(Opened(opened, layout, model), profile, meta, extra)
+    return Scoring(scorer, open_it, opened.build)
 
 
 def likelihood(

@@ -34,6 +34,8 @@ class Vocabulary(Protocol):
 
     def tokenize(self, text: str) -> tuple[int, ...]: ...
 
+    def tokenize_exact(self, text: str) -> tuple[int, ...] | None: ...
+
 
 @dataclass(frozen=True)
 class Template:
@@ -169,11 +171,15 @@ class Encoder:
         bos = self._vocabulary.bos
         return ids if bos and ids[:1] == bos else bos + ids
 
-    def plain(self, parts: Sequence[Part]) -> tuple[int, ...]:
+    def plain(self, parts: Sequence[Part], begins: bool = True) -> tuple[int, ...]:
         """Token ids of ``parts`` and nothing else.
 
         Plain text between two special tokens is tokenised in one piece, wherever it came from, so
         that tokens merge as they did when the model was trained.
+
+        Args:
+            begins: false where ``parts`` go on behind a token that is text: no space is put
+                before them.
         """
         ids: list[int] = []
         plain = ""
@@ -185,11 +191,17 @@ class Encoder:
                 if place % 2 == 0:
                     plain += piece
                     continue
-                ids += self._vocabulary.tokenize(plain) if plain else ()
+                ids += self._text(plain, begins or bool(ids))
                 ids.append(self._special[piece])
                 plain = ""
-        ids += self._vocabulary.tokenize(plain) if plain else ()
+        ids += self._text(plain, begins or bool(ids))
         return tuple(ids)
+
+    def _text(self, text: str, begins: bool) -> tuple[int, ...]:
+        if not text:
+            return ()
+        exact = None if begins else self._vocabulary.tokenize_exact(text)
+        return self._vocabulary.tokenize(text) if exact is None else exact
 
 
 class Prompter:

@@ -21,8 +21,10 @@ OUTPUTS = 64
 """Rows of logits of one call: 64 x 152k x 4 B = 39 MB when every position is read."""
 ONE_PASS = 2048
 """Most tokens of a call that only reads: a trace is one call, which llama.cpp cuts by itself."""
-BRANCHES = OUTPUTS - 2
-"""Branches read beside each other; the rows of logits that llama.cpp holds are no fewer."""
+READ_OUTPUTS = OUTPUTS + MIN_SLOTS * ONE_PASS // UBATCH
+"""The same of a call that only reads, each part of which is filled up to 8."""
+BRANCHES = OUTPUTS - 1
+"""Branches read beside each other, and the trunk; llama.cpp holds a row of logits for each."""
 
 
 class Facts(Protocol):
@@ -130,16 +132,20 @@ def for_reading(model: Facts, options: Options) -> Layout:
     slots = BRANCHES if options.slots is None else options.slots
     if not 1 <= slots <= BRANCHES:
         raise UsageError(f"--slots {slots}: expected 1 to {BRANCHES}, where nothing is drawn")
-    batch = max(OUTPUTS, min(context, ONE_PASS) if options.batch is None else options.batch)
+    if options.batch is not None and options.batch > ONE_PASS:
+        raise UsageError(f"--batch {options.batch}: expected at most {ONE_PASS}")
+    batch = max(OUTPUTS, min(context, options.batch or ONE_PASS))
     return Layout(
-        slots, 1, context, batch, OUTPUTS, options.threads, not options.fast, unified=True
+        slots, 1, context, batch, READ_OUTPUTS, options.threads, not options.fast, unified=True
     )
 
 
 def beside(layout: Layout) -> Layout:
     """The layout for reading in the same lengths as ``layout`` draws in."""
     batch = max(OUTPUTS, min(layout.context, ONE_PASS))
-    return replace(layout, slots=BRANCHES, shelves=1, batch=batch, outputs=OUTPUTS, unified=True)
+    return replace(
+        layout, slots=BRANCHES, shelves=1, batch=batch, outputs=READ_OUTPUTS, unified=True
+    )
 
 
 def _context(model: Facts, options: Options, max_tokens: int) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.layout import Layout, check_room
+from stepkit.seeds import digest
 
 MAGIC = b"GGUF"
 
@@ -229,6 +230,12 @@ class Model:
             if length >= 0:
                 return buffer.raw[:length]
             size = -length
+
+    @property
+    def vocabulary(self) -> str:
+        """Identity of the vocabulary: every token's text, in order, and what ends a text."""
+        texts = [self._lib.llama_vocab_get_text(self._vocab, t) for t in range(self.n_vocab)]
+        return digest(texts, self.bos, sorted(self.ends_generation()))
 
     def ends_generation(self) -> frozenset[int]:
         """Ids of the end-of-generation tokens."""

@@ -1,7 +1,8 @@
 """Evaluating one sequence by prefill calls, so that what it gives never depends on the calls.
 
-The rules are those of the exact layout (slots.py): a call holds one sequence only, and never fewer
-than 8 rows, or fewer than 8 rows of output. Which sequences hold what is the caller's business.
+The rules are those of the exact layout (slots.py): a call holds one sequence only, and what is
+evaluated together (a call, or the parts that llama.cpp cuts it into) has never fewer than 8 rows,
+or fewer than 8 rows of output. Which sequences hold what is the caller's business.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ class Prefill:
         self._layout = context.layout
         self._turns = turns
         self.least = LEAST_ROWS if self._layout.exact else 1
+        # rows to fill up what is evaluated together, where a call is cut into several such
+        parts = -(-self._layout.batch // self._layout.ubatch)
+        self._most = self._layout.outputs - (LEAST_ROWS * parts if parts > 1 else 0)
         self.counters = Counters()
 
     def run(
@@ -51,10 +55,10 @@ class Prefill:
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
         """Where evaluation of ``ids`` has to begin when a sequence holds ``held``."""
         shared = common(held, ids)
-        if shared == len(ids) and not wanted:
-            return shared
         if shared < self.least and held != ids:
             shared = 0
+        if shared == len(ids) and not wanted:
+            return shared
         return min(shared, *wanted[:1], max(0, len(ids) - self.least))
 
     def enter(
@@ -88,10 +92,13 @@ class Prefill:
         while start < end:
             last = min(end, start + self._layout.batch)
             inside = [position for position in wanted if start <= position < last]
-            if len(inside) > self._layout.outputs:
-                last = inside[self._layout.outputs]
+            if len(inside) > self._most:
+                last = inside[self._most]
             if 0 < end - last < self.least:
                 last = end - self.least
+            if last - start > self._layout.ubatch:
+                alone = (last - start) % self._layout.ubatch
+                last -= self.least if 0 < alone < self.least else 0
             chunks.append((start, last))
             start = last
         return chunks
@@ -102,8 +109,10 @@ class Prefill:
         """[inside, ...] rows of output of one call; None when none are wanted."""
         wanted = np.zeros(last - first, np.int8)
         wanted[[position - first for position in inside]] = 1
-        if inside:
-            self.fill(wanted)
+        for begin in range(0, last - first, self._layout.ubatch):
+            together = wanted[begin : begin + self._layout.ubatch]
+            if together.any():
+                self.fill(together)
         positions = np.arange(first, last, dtype=np.int32)
         rows = self.run(np.array(ids[first:last], np.int32), positions, place, wanted, hidden)
         self.counters.read_tokens += last - first

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepkit import schema
-from stepkit.model.engine import Read
-from stepkit.model.profiles import Reader
+from stepkit.model.profiles.reader import Reader
 from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.seeds import digest
+from stepkit.search.scorers.reads import asked, scored, told
 
 
 class TokenLogit:
@@ -26,9 +24,7 @@ class TokenLogit:
         self._model = model
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
-        ids, positions = self._reader.layout(schema.problem_text(data), steps)
-        wanted = tuple(positions[first:])
-        candidates = self._reader.candidates
-        key = digest("read", ids, list(wanted), candidates, size=12)
-        (readout,) = yield [Read(key, ids, wanted, candidates, self._model)]
-        return Scored([None] * first + [self._reader.score(logits) for logits in readout.values])
+        laid = self._reader.layout(data, steps)
+        (readout,) = yield [asked(laid, first, self._reader.candidates, self._model)]
+        numbers = map(self._reader.score, told(laid, first, readout))
+        return scored(self._reader.profile, steps, numbers)

@@ -1,0 +1,129 @@
+"""step-head: the head of a process reward model, out of a checkpoint and into what runs here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from stepkit.errors import FailedError, UsageError
+from stepkit.options import command, model_file
+
+if TYPE_CHECKING:
+    from stepkit.model.profiles.profile import Profile
+    from stepkit.run import Streams
+
+
+@command("step-head")
+@click.argument("checkpoint", type=click.Path())
+@click.option("-o", "--output", "target", metavar="FILE", required=True, help="What to write.")
+@click.option(
+    "--tensors",
+    metavar="NAME",
+    help="What the names of the head's tensors begin with, as in score.",
+)
+@click.option("--profile", metavar="FILE", type=click.Path(), help="How the model is read: JSON.")
+@model_file("--graft", help="Write this backbone, a GGUF file, with the head (a linear one) in it.")
+@click.option(
+    "--rows", metavar="ID,ID,...", help="With --graft: tokens to give up (default: unused ones)."
+)
+@click.option(
+    "--wide", is_flag=True, help="With --graft: keep the output matrix in 32 bits (default: 16)."
+)
+def main(
+    streams: Streams,
+    checkpoint: str,
+    target: str,
+    tensors: str | None,
+    profile: str | None,
+    graft: str | None,
+    rows: str | None,
+    wide: bool,
+) -> None:
+    """Take the head of a process reward model out of a Hugging Face checkpoint.
+
+    \b
+    step-head Skywork-PRM-1.5B -o skywork.head.safetensors
+    step-score --prm backbone.gguf --head skywork.head.safetensors traces.jsonl
+    step-head Skywork-PRM-1.5B --graft backbone.gguf --profile p.json -o prm.gguf
+
+    llama.cpp drops such heads when a model is converted. CHECKPOINT is a folder, a
+    safetensors file or an index of several; of these only the part that holds the
+    head must be there. A linear head can also be grafted into the output matrix of
+    the backbone, which then is a verifier by itself.
+    """
+    if graft is None and (rows is not None or wide):
+        raise UsageError(f"--{'wide' if rows is None else 'rows'} goes with --graft")
+    if graft is not None and profile is None:
+        raise UsageError("--graft needs --profile FILE: the written model carries it")
+    if os.path.isdir(target):
+        raise UsageError(f"-o {target}: is a directory")
+    given = [checkpoint, *([graft] if graft else []), *([profile] if profile else [])]
+    if any(os.path.exists(name) and _same(name, target) for name in given):
+        raise UsageError(f"-o {target}: is an input")
+    from stepkit.model import grafting
+    from stepkit.model.heads import from_checkpoint
+    from stepkit.model.safetensors import open_checkpoint
+
+    if graft is not None:
+        grafting.need()
+    told, text = _profile(profile) if profile else (None, "")
+    head = from_checkpoint(open_checkpoint(checkpoint), tensors, text)
+    if told is not None and told.readout.outputs != head.outputs:
+        wanted = told.readout.outputs
+        raise UsageError(f"--profile {profile}: of {wanted} outputs, the head has {head.outputs}")
+    done = f"a head of kind {head.kind}"
+    with _appearing(target) as part:
+        if graft is None or told is None:
+            with open(part, "wb") as file:
+                file.write(head.encode())
+        else:
+            grafted = grafting.graft(head, told, graft, part, _rows(rows), wide)
+            grafting.loads(part, graft)
+            done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
+    click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
+
+
+@contextmanager
+def _appearing(target: str) -> Iterator[str]:
+    """Where to write what becomes ``target`` when all went well, and goes away when not."""
+    part = f"{target}.part"
+    try:
+        yield part
+        os.replace(part, target)
+    except OSError as error:
+        raise FailedError(f"{target}: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(part)
+
+
+def _same(name: str, target: str) -> bool:
+    return os.path.exists(target) and os.path.samefile(name, target)
+
+
+def _rows(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise UsageError(f"--rows {text}: expected token ids with commas between them") from None
+
+
+def _profile(path: str) -> tuple[Profile, str]:
+    """The profile in a file, and its JSON."""
+    import json
+
+    from stepkit.model.profiles.profile import check, from_json
+
+    try:
+        with open(path, "rb") as file:
+            told = from_json(file.read(), f"--profile {path}")
+    except OSError as error:
+        raise UsageError(f"--profile {path}: {error.strerror}") from None
+    check(told, f"--profile {path}")
+    if told.kind != "hidden-head":
+        raise UsageError(f'--profile {path}: of kind "{told.kind}", not "hidden-head"')
+    return told, json.dumps(told.data(), ensure_ascii=False)

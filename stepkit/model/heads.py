@@ -1,0 +1,224 @@
+"""Heads of hidden-state process reward models: small networks on the backbone's last states.
+
+llama.cpp loads none of them (a GGUF with tensors that it does not know fails to load), so they
+travel beside the model, in a safetensors file with the layers' tensors under the names below:
+
+    linear      weight [outputs, width], bias [outputs]
+    mlp         0.weight [inner, width], 0.bias, then ReLU, then 2.weight [outputs, inner], 2.bias
+                (Qwen2.5-Math-PRM, arXiv:2501.07301)
+    gain        weight [outputs, width], then times gain, plus bias (OVM, arXiv:2311.09724)
+    ensemble    N.0.weight ... N.2.bias for N = 0, 1, ...: the mean over several mlp of the sigmoid
+                of each (ActPRM, arXiv:2504.10559)
+
+A bias may be missing. What maps the outputs to a score (softmax, sigmoid, tanh) is the profile's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stepkit.errors import UsageError
+from stepkit.model.safetensors import Tensor, encode_tensors, open_tensors
+from stepkit.seeds import digest
+
+KINDS = ("linear", "mlp", "gain", "ensemble")
+PREFIXES = ("score", "v_head.summary", "v_head", "reward_head", "value_head", "classifier")
+"""Where published checkpoints keep their heads: Qwen2.5-Math-PRM and TRL under ``score``, Skywork
+under ``v_head.summary``."""
+KIND_KEY, SOURCE_KEY, PROFILE_KEY = "stepkit.head", "source", "stepkit.profile"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head's weights; called with hidden states it gives its outputs.
+
+    Attributes:
+        kind: one of KINDS.
+        tensors: float32 arrays by the names above.
+        source: name of each tensor in the checkpoint it was taken from.
+        profile: JSON of the profile that the model is read by, or "".
+
+    Raises UsageError when the tensors are not those of a head of its kind.
+    """
+
+    kind: str
+    tensors: Mapping[str, Any]
+    source: Mapping[str, str] = field(default_factory=dict)
+    profile: str = ""
+
+    def __post_init__(self) -> None:
+        parts = [self._part(prefix) for prefix in self._prefixes]
+        if not parts or {name for part in parts for name in part} - set(_SHAPES):
+            raise UsageError(f'not the tensors of a head of kind "{self.kind}"')
+        for part in parts:
+            _check(part, self.kind)
+
+    def __call__(self, states: Any) -> Any:
+        """[rows, outputs] of [rows, width]: each row by itself, so that a row's numbers do not
+        depend on how many are asked for at once (matrix products round by their shape)."""
+        import numpy
+
+        return numpy.stack([self._outputs(state) for state in states])
+
+    @property
+    def width(self) -> int:
+        """Numbers in a hidden state that it takes."""
+        part = self._part(self._prefixes[0])
+        return int(part["0.weight" if "0.weight" in part else "weight"].shape[1])
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that it gives."""
+        part = self._part(self._prefixes[0])
+        return int(part["2.weight" if "2.weight" in part else "weight"].shape[0])
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of its weights."""
+        pairs = sorted(self.tensors.items())
+        return digest(self.kind, [[name, a.shape, a.tobytes()] for name, a in pairs])
+
+    @property
+    def rows(self) -> tuple[Any, Any]:
+        """Weight [outputs, width] and bias [outputs] of a head that is linear. Raises UsageError
+        for one that is not."""
+        import numpy
+
+        if self.kind not in ("linear", "gain"):
+            raise UsageError(f'a head of kind "{self.kind}" is not linear: it cannot be grafted')
+        weight = self.tensors["weight"]
+        bias = self.tensors.get("bias", numpy.zeros(1, numpy.float32))
+        gain = self.tensors.get("gain", numpy.ones(1, numpy.float32))
+        return weight * gain.reshape(-1, 1), numpy.broadcast_to(bias.reshape(-1), len(weight))
+
+    def encode(self) -> bytes:
+        """The safetensors file."""
+        metadata = {KIND_KEY: self.kind}
+        metadata |= {f"{SOURCE_KEY}.{name}": value for name, value in self.source.items()}
+        if self.profile:
+            metadata[PROFILE_KEY] = self.profile
+        return encode_tensors(self.tensors, metadata)
+
+    @property
+    def _prefixes(self) -> list[str]:
+        if self.kind != "ensemble":
+            return [""]
+        numbers = {int(name.split(".")[0]) for name in self.tensors if name[:1].isdigit()}
+        return [f"{number}." for number in range(len(numbers))]
+
+    def _part(self, prefix: str) -> dict[str, Any]:
+        names = [name for name in self.tensors if name.startswith(prefix)]
+        return {name.removeprefix(prefix): self.tensors[name] for name in names}
+
+    def _outputs(self, state: Any) -> Any:
+        import numpy
+
+        parts = [self._part(prefix) for prefix in self._prefixes]
+        if self.kind != "ensemble":
+            return _applied(parts[0], state)
+        each = numpy.stack([_applied(part, state) for part in parts])
+        return (1.0 / (1.0 + numpy.exp(-each.astype(numpy.float64)))).mean(axis=0)
+
+
+_SHAPES = {
+    "weight": 2,
+    "bias": 1,
+    "gain": 1,
+    "0.weight": 2,
+    "0.bias": 1,
+    "2.weight": 2,
+    "2.bias": 1,
+}
+_NEEDED = {
+    "linear": {"weight"},
+    "gain": {"weight", "gain"},
+    "mlp": {"0.weight", "2.weight"},
+    "ensemble": {"0.weight", "2.weight"},
+}
+_OPTIONAL = {"linear": {"bias"}, "gain": {"bias"}}
+
+
+def _check(part: Mapping[str, Any], kind: str) -> None:
+    needed, allowed = _NEEDED[kind], _OPTIONAL.get(kind, {"0.bias", "2.bias"})
+    if not needed <= part.keys() <= needed | allowed:
+        raise UsageError(f'not the tensors of a head of kind "{kind}": {", ".join(sorted(part))}')
+    for name, array in part.items():
+        flat = _SHAPES[name] == 1 and array.ndim <= 1
+        if not flat and array.ndim != _SHAPES[name]:
+            raise UsageError(f'a head\'s "{name}" of shape {list(array.shape)}')
+    for layer in ("", "0.", "2."):
+        bias = part.get(f"{layer}bias")
+        if bias is not None and bias.size not in (1, len(part[f"{layer}weight"])):
+            raise UsageError(f'a head\'s "{layer}bias" of {bias.size} numbers')
+    if "2.weight" in part and part["2.weight"].shape[1] != len(part["0.weight"]):
+        raise UsageError("a head's two layers do not fit each other")
+
+
+def _applied(part: Mapping[str, Any], state: Any) -> Any:
+    if "2.weight" in part:
+        inner = part["0.weight"] @ state + part.get("0.bias", 0)
+        return part["2.weight"] @ inner.clip(min=0) + part.get("2.bias", 0)
+    return (part["weight"] @ state) * part.get("gain", 1) + part.get("bias", 0)
+
+
+def from_checkpoint(tensors: Mapping[str, Tensor], prefix: str | None, profile: str = "") -> Head:
+    """The head among a checkpoint's tensors: those under ``prefix``, else under a known one.
+
+    Raises UsageError when there is none, or it is of no kind that is known.
+    """
+    prefixes = PREFIXES if prefix is None else (prefix.rstrip("."),)
+    for start in prefixes:
+        own = {
+            name.removeprefix(f"{start}."): name for name in tensors if name.startswith(f"{start}.")
+        }
+        kind = _kind(set(own))
+        if kind is not None:
+            arrays = {short: tensors[name].read() for short, name in sorted(own.items())}
+            return Head(kind, arrays, dict(sorted(own.items())), profile)
+    others = sorted(name for name in tensors if not name.startswith(("model.", "lm_head.")))
+    seen = ", ".join(others[:8]) or "nothing but a backbone's"
+    raise UsageError(
+        f"no head among the tensors under {', '.join(prefixes)}; there is {seen}: "
+        "say under which name it lies with --tensors"
+    )
+
+
+def _kind(names: set[str]) -> str | None:
+    for kind in ("linear", "gain", "mlp"):
+        if _NEEDED[kind] <= names <= _NEEDED[kind] | _OPTIONAL.get(kind, {"0.bias", "2.bias"}):
+            return kind
+    if names and all(re.fullmatch(r"\d+\.[02]\.(weight|bias)", name) for name in names):
+        return "ensemble"
+    return None
+
+
+def read_head(path: str) -> Head:
+    """The head in a file that step-head wrote. Raises UsageError."""
+    held = open_tensors(path)
+    kind = held.metadata.get(KIND_KEY)
+    if kind not in KINDS:
+        raise UsageError(f"--head {path}: not a head; step-head takes one from a checkpoint")
+    marks = f"{SOURCE_KEY}."
+    source = {
+        name.removeprefix(marks): value
+        for name, value in held.metadata.items()
+        if name.startswith(marks)
+    }
+    arrays = {name: tensor.read() for name, tensor in held.by_name.items()}
+    return Head(kind, arrays, source, held.metadata.get(PROFILE_KEY, ""))
+
+
+def check_fits(head: Head, width: int, outputs: int, place: str) -> None:
+    """Raise UsageError unless the head takes the model's states and gives what the profile reads:
+    numbers from another head look like scores."""
+    if head.width != width:
+        raise UsageError(
+            f"{place}: a head for states of {head.width} numbers; the model's have {width}"
+        )
+    if head.outputs != outputs:
+        raise UsageError(
+            f"{place}: a head of {head.outputs} outputs, where the profile reads {outputs}"
+        )

@@ -1,0 +1,31 @@
+"""A profile joined to a model: traces laid out, what was read made into scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stepkit.errors import UsageError
+from stepkit.model.profiles.layout import Vocabulary, Writer, token_id
+from stepkit.model.profiles.profile import Profile
+
+
+class Reader(Writer):
+    """Lays traces out for a token-logit model and turns what it says into scores.
+
+    Attributes:
+        candidates: ids of the positive and the negative token.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, profile: Profile) -> None:
+        super().__init__(vocabulary, profile)
+        readout = profile.readout
+        self.candidates = (
+            token_id(vocabulary, readout.positive, "positive"),
+            token_id(vocabulary, readout.negative, "negative"),
+        )
+        if self.candidates[0] == self.candidates[1]:
+            raise UsageError("--positive and --negative are the same token")
+
+    def score(self, logits: Sequence[float]) -> float:
+        """The candidates' logits at one position as a score."""
+        return self.profile.readout.number(logits)
