@@ -478,6 +478,15 @@ def test_thinkprm_averages_the_verdicts_behind_its_rationales() -> None:
     assert text_of(first.prefix).startswith("[user]p|Step 1: a[end]")
 
 
+def test_thinkprms_of_equal_prompts_that_stop_elsewhere_are_different_draws() -> None:
+    prefixes = laid_out(CHAT)
+    answers = LocalAnswers(prefixes, [("y",), ("n",)], "--judge")
+    scorer = ThinkPrm(Question(prefixes, "{steps}"), sampler_on(prefixes), answers, META, 1)
+    two = _asked(scorer, trace(["a\n", "b"]))[1]
+    one = _asked(scorer, trace(["a\nStep 2: b"]))[0]
+    assert one.prefix == two.prefix and one.key != two.key
+
+
 def test_genprm_is_a_conversation_about_one_paragraph_after_the_other() -> None:
     prefixes = laid_out(CHAT)
     answers = LocalAnswers(prefixes, [("Y", "y"), ("N", "n")], "--judge")
