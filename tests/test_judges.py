@@ -361,6 +361,13 @@ def test_steps_of_a_tool_are_shown_but_not_judged() -> None:
     assert '"Verdict 2: "' not in draw.sampling.grammar and "Step 2: t" in text_of(draw.prefix)
 
 
+def test_equal_texts_of_different_roles_are_different_critiques() -> None:
+    scorer = critic(1, held=True)
+    plain = _asked(scorer, trace(["s\n", "t"]))
+    other = _asked(scorer, trace(["s\n", "t"], role=["assistant", "tool"]))
+    assert plain[0].prefix == other[0].prefix and plain[0].key != other[0].key
+
+
 def test_alignment_needs_a_solution_and_names_its_steps() -> None:
     text = "Step 1: a\nReference 1: 2\nVerdict 1: correct\n"
     scorer = critic(3, shape=MATCHING)
@@ -469,6 +476,15 @@ def test_thinkprm_averages_the_verdicts_behind_its_rationales() -> None:
     assert scored.more["n"] == [3] * 3 and scored.more["cut"] == [0] * 3
     (first, *_) = _asked(scorer, trace(steps))
     assert text_of(first.prefix).startswith("[user]p|Step 1: a[end]")
+
+
+def test_thinkprms_of_equal_prompts_that_stop_elsewhere_are_different_draws() -> None:
+    prefixes = laid_out(CHAT)
+    answers = LocalAnswers(prefixes, [("y",), ("n",)], "--judge")
+    scorer = ThinkPrm(Question(prefixes, "{steps}"), sampler_on(prefixes), answers, META, 1)
+    two = _asked(scorer, trace(["a\n", "b"]))[1]
+    one = _asked(scorer, trace(["a\nStep 2: b"]))[0]
+    assert one.prefix == two.prefix and one.key != two.key
 
 
 def test_genprm_is_a_conversation_about_one_paragraph_after_the_other() -> None:

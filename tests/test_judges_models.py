@@ -293,3 +293,37 @@ def test_usage(work: Workdir, chat: Path, args: tuple[str, ...], named: str) -> 
     done = work.run("step-score", "-t", "1", *given, input=lines(trace()))
     assert (done.status, done.err.count("\n")) == (2, 1), done.err
     assert named in done.err
+
+
+def test_the_nodes_of_a_tree_are_judged_each_behind_its_own_prefix(
+    work: Workdir, chat: Path
+) -> None:
+    spine, rival = ["12 + 30 = 42.\n", "Answer: 42"], "Answer: 41"
+    tree = {
+        "parent": [-1, 0, 1, 1],
+        "text": ["", *spine, rival],
+        "whole": [False, False, False, True],
+        "finish": ["", "", "stop", "stop"],
+        "outcome": [None, None, 1, 0],
+        "final": [None, None, "42", "41"],
+        "by": [-1, -1, -1, -1],
+        "draw": [-1, -1, -1, -1],
+        "spine": [1, 2],
+        "samplers": [],
+    }
+    (found,) = records(score(work, chat, "choice", input=lines(trace(spine, tree=tree))))
+    (other,) = records(score(work, chat, "choice", input=lines(trace([spine[0], rival]))))
+    nodes = found["tree"]["scores"]["choice"]["x"]
+    assert nodes[1:3] == pytest.approx(found["scores"]["choice"]["x"], abs=1e-6)
+    assert nodes[1:4:2] == pytest.approx(other["scores"]["choice"]["x"], abs=1e-6)
+
+
+@pytest.mark.parametrize("how", ["choice", "critique", "pairs"])
+def test_a_cache_gives_the_same_bytes(work: Workdir, chat: Path, how: str) -> None:
+    two = lines(trace(id="1", group="g"), trace(["x\n", "y"], id="2", group="g"))
+    first = score(work, chat, how, *SHORT[how], "--cache", "kept", input=two)
+    assert first.status == 0, first.err
+    size = sum(file.stat().st_size for file in (work.path / "kept").rglob("*") if file.is_file())
+    again = score(work, chat, how, *SHORT[how], "--cache", "kept", input=two)
+    assert again.out == first.out == score(work, chat, how, *SHORT[how], input=two).out
+    assert size == sum(f.stat().st_size for f in (work.path / "kept").rglob("*") if f.is_file())

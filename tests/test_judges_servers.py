@@ -66,7 +66,7 @@ def test_a_choice_is_read_from_the_tokens_that_a_server_lists(work: Workdir) -> 
     assert found["x"] == pytest.approx([0.8, 0.8])
     assert {body["max_tokens"] for body in fake.bodies} == {1}
     assert {body["logprobs"] for body in fake.bodies} == {5}
-    assert all(body["prompt"].startswith("<Problem:\nAnn") for body in fake.bodies)
+    assert all("\n\nProblem:\nAnn has" in body["prompt"] for body in fake.bodies)
 
 
 def test_a_choice_that_a_server_does_not_list_is_null(work: Workdir) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.cli.scorers import Scoring
     from stepkit.jsonl import Record
+    from stepkit.model.engine import Engine
     from stepkit.model.opening import Backend
+    from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scorer
     from stepkit.search.scorers.answers import Answers
     from stepkit.search.scorers.pairwise import Pairwise
@@ -270,38 +272,60 @@ def _read(file: Any) -> str:
         raise UsageError(f"--judge-prompt {file.name}: not UTF-8") from None
 
 
-def judge(
+def backend_of(
     judging: Judging,
     policy: str | None,
     model: options.ModelOptions,
     server: options.ServerOptions,
     form: dict[str, str | None],
     streams: Streams,
-) -> Scoring:
-    """A chat model, here or on servers, that judges the steps of a trace."""
+) -> Backend:
+    """The chat model that is asked, here or on servers. Raises UsageError for one that cannot."""
+    from stepkit.model.opening import Form, local_backend
+
+    if judging.name == "genprm" and form["system"] is not None:
+        raise UsageError("--system: GenPRM has a system message of its own; see --judge-prompt")
+    if server.urls:
+        from stepkit.model.serving import server_backend
+
+        lists = judging.how.chooses
+        backend = server_backend(server, policy, Form(**form), streams.warn, lists=lists)
+    else:
+        assert policy is not None
+        most = judging.settings.get("max_tokens", 0)
+        backend = local_backend(policy, model, Form(**form), most, draws=judging.how.draws)
+    if judging.name == "genprm" and not backend.prefixes.prompter.takes_turns:
+        raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
+    streams.note(backend.about)
+    return backend
+
+
+def judge(judging: Judging, backend: Backend) -> Scoring:
+    """The scorer of the steps of a trace that asks ``backend``."""
     from stepkit.cli.scorers import Scoring
 
-    backend = _backend(judging, policy, model, server, form, streams)
     return Scoring(_scorer(judging, backend), backend.open, backend.build)
 
 
 def compare(
     judging: Judging,
-    policy: str | None,
-    model: options.ModelOptions,
-    server: options.ServerOptions,
-    form: dict[str, str | None],
+    backend: Backend,
     streams: Streams,
     name: str,
+    opened: Callable[[Backend, dict[str, Any]], Engine],
 ) -> None:
-    """Write into the records of each group which of each two is better."""
+    """Write into the records of each group which of each two is better.
+
+    Args:
+        name: of the entries that it writes.
+        opened: opens the engine, given what decides its answers.
+    """
     from stepkit.cli.groups import GroupWork, run_groups
     from stepkit.search.scorers.asking import Question
     from stepkit.search.scorers.pairwise import ANSWERS, Pairwise
 
     if streams.limit is not None:
         raise UsageError("--limit cuts a group short: not with --judge pairs")
-    backend = _backend(judging, policy, model, server, form, streams)
     judge = Pairwise(
         Question(backend.prefixes, judging.form),
         _answers(backend, [(answer,) for answer in ANSWERS]),
@@ -309,17 +333,16 @@ def compare(
         _meta(judging, backend),
     )
 
+    def strategy(records: list[Record]) -> Strategy:
+        return judge.compare([record.data for record in records])
+
     def write(records: list[Record], verdicts: list[list[dict[str, Any]]]) -> None:
         for record, own in zip(records, verdicts, strict=True):
             _with_verdicts(record, name, judge, own)
 
-    work = GroupWork(
-        streams,
-        backend.open,
-        lambda records: judge.compare([record.data for record in records]),
-        write,
-    )
-    run_groups(work, {"scorer": name, **judge.meta, **backend.build})
+    deciding = {**judge.meta, **backend.build}
+    work = GroupWork(streams, partial(opened, backend, deciding), strategy, write)
+    run_groups(work, {"scorer": name, **deciding})
 
 
 def _with_verdicts(
@@ -339,33 +362,6 @@ def _with_verdicts(
         entry["total"] = sum(known) / len(known)
     record.merge("scores", {name: {**entry, "meta": judge.meta}})
     record.set(schema.VERSION_KEY, schema.VERSION)
-
-
-def _backend(
-    judging: Judging,
-    policy: str | None,
-    model: options.ModelOptions,
-    server: options.ServerOptions,
-    form: dict[str, str | None],
-    streams: Streams,
-) -> Backend:
-    from stepkit.model.opening import Form, local_backend
-
-    if judging.name == "genprm" and form["system"] is not None:
-        raise UsageError("--system: GenPRM has a system message of its own; see --judge-prompt")
-    if server.urls:
-        from stepkit.model.serving import server_backend
-
-        lists = judging.how.chooses
-        backend = server_backend(server, policy, Form(**form), streams.warn, lists=lists)
-    else:
-        assert policy is not None
-        most = judging.settings.get("max_tokens", 0)
-        backend = local_backend(policy, model, Form(**form), most)
-    if judging.name == "genprm" and not backend.prefixes.prompter.takes_turns:
-        raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
-    streams.note(backend.about)
-    return backend
 
 
 def _scorer(judging: Judging, backend: Backend) -> Scorer:

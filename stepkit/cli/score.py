@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from stepkit.cli.scorers import Scoring
     from stepkit.jsonl import Record
     from stepkit.model.engine import Engine
+    from stepkit.model.opening import Backend
     from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scored, Scorer
 
@@ -132,11 +133,12 @@ def main(
     from stepkit.cli.session import Work, run_strategies
 
     key = name or (judged.name if judged else "logprob" if likely else "prm")
-    if judged is not None and judged.name == "pairs":
-        judging.compare(judged, policy, model, server, form, streams, key)
-        return
     if judged is not None:
-        scoring = judging.judge(judged, policy, model, server, form, streams)
+        backend = judging.backend_of(judged, policy, model, server, form, streams)
+        if judged.name == "pairs":
+            judging.compare(judged, backend, streams, key, partial(_open, cache))
+            return
+        scoring = judging.judge(judged, backend)
     elif likely:
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
@@ -151,11 +153,11 @@ def main(
         return [_with_scores(record, key, scorer, *result)]
 
     deciding = {**scorer.meta, **scoring.build}
-    work = Work(streams, partial(_open, scoring, cache, deciding), strategy, write)
+    work = Work(streams, partial(_open, cache, scoring, deciding), strategy, write)
     run_strategies(work, {"scorer": key, **deciding})
 
 
-def _open(scoring: Scoring, cache: str | None, deciding: dict[str, Any]) -> Engine:
+def _open(cache: str | None, scoring: Scoring | Backend, deciding: dict[str, Any]) -> Engine:
     from stepkit.cache import Cache
     from stepkit.model.recorded import RecordedEngine
 

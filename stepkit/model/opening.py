@@ -96,11 +96,24 @@ def open_engine(model: Model, sizes: Layout) -> SlotEngine | ReadEngine:
 
 
 def local_backend(
-    path: str, options: Options, form: Form, max_tokens: int, option: str = "--model"
+    path: str,
+    options: Options,
+    form: Form,
+    max_tokens: int,
+    option: str = "--model",
+    *,
+    draws: bool = True,
 ) -> Backend:
-    """A GGUF file, to be run in this process; ``option`` is what the user named it by."""
+    """A GGUF file, to be run in this process.
+
+    Args:
+        option: what the user named it by.
+        draws: else it is read only, one text with its branches at a time (reading.py).
+    """
     model = open_model(path, options, option)
-    sizes = layout.choose(model, options, max_tokens)
+    sizes = (
+        layout.choose(model, options, max_tokens) if draws else layout.for_reading(model, options)
+    )
     return Backend(
         Identity(model_name(path), model.fingerprint),
         Prefixes(model, prompter_for(model, form)),

@@ -6,8 +6,8 @@ score is the share of "yes" against "no", averaged over independent rationales. 
 prefix, so a trace of T steps takes T rationales. A rationale that was cut off is followed by the
 question all the same, as there; ``cut`` counts them.
 
-Where this differs: "yes" and "no" are compared by their first tokens in all their spellings; the
-step's own "Step 3:" in front is kept apart from ours.
+Where this differs: "yes" and "no" are compared by their first tokens in all their spellings; a
+step's own "Step 3:" is left out where the step begins with it, not within.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class ThinkPrm:
         return [None if share is None else share[0] for share in shares], list(rationales)
 
     def _draw(self, prompt: tuple[int, ...], number: int, beyond: str) -> Draw:
-        draw = self._sampler.draw(prompt, PURPOSE, number)
+        draw = self._sampler.draw(prompt, PURPOSE, number, origin=beyond)
         return replace(draw, sampling=replace(self._sampler.sampling, stop=(*STOPS, beyond)))
 
 
