@@ -204,6 +204,7 @@ def test_a_search_is_over_with_its_seconds(work: Workdir) -> None:
         ("--method chain --prm p.gguf", "--prm has no effect with --method chain"),
         ("--method beam --prm p.gguf -k 3", "--draws has no effect with --method beam"),
         ("--method dvts --prm p.gguf --ahead 2", "goes with --method lookahead"),
+        ("--method mcts --aggregate min", "--aggregate has no effect without --prm"),
         ("--method mcts --score-weight 0.5", "--score-weight has no effect without --prm"),
         ("--method mcts --prior score", "--prior has no effect without --prm"),
         ("--method mcts --prm p.gguf --prior score", "no effect without --select puct"),

@@ -127,6 +127,8 @@ def check(given: Mapping[str, Any]) -> None:
         raise UsageError("--accept and --advantage exclude each other")
     if "self_weight" in given and "prm" in given:
         raise UsageError("--self-weight and --prm exclude each other")
+    if "aggregate" in given and not {"prm", "self_weight"} & given.keys():
+        raise UsageError("--aggregate has no effect without --prm or --self-weight")
     for name in ("score_weight", "prior"):
         if name in given and "prm" not in given:
             raise UsageError(f"--{name.replace('_', '-')} has no effect without --prm")

@@ -23,7 +23,8 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         {
             "metavar": "K",
             "type": COUNT,
-            "help": "Draws from each prefix, or attempts at each problem (default: 8).",
+            "help": "Draws from each prefix, or attempts at each problem (default: 8; particle 16, "
+            "speculate 1).",
         },
     ),
     "at": (
