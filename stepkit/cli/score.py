@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
+from stepkit.cli import checking, measuring
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 
@@ -22,10 +23,16 @@ PROFILE = ("marker", "positive", "negative", "step")
 @options.command("step-score")
 @options.uses_model("--prm", required=False, help="A process reward model, a GGUF file.")
 @options.model_file(
-    "-m", "--model", "policy", help="Any model: score by its own mean log-probability."
+    "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
 @options.uses_servers
-@click.option("--name", metavar="NAME", help='Name of the scores (default: "prm", else "logprob").')
+@measuring.of_measuring
+@checking.of_checking
+@click.option(
+    "--name",
+    metavar="NAME",
+    help='Name of the scores (default: "prm", that of the measure, "arithmetic" or "checker").',
+)
 @click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id).")
 @click.option("--positive", metavar="TOKEN", help="The token that says a step is good.")
 @click.option("--negative", metavar="TOKEN", help="The token that says a step is bad.")
@@ -66,22 +73,36 @@ def main(
     system: str | None,
     template: str | None,
     keep_tokens: bool,
-    **profile: str | None,
+    **profile: Any,
 ) -> None:
-    """Score every step of a trace in one pass.
+    """Score every step of a trace: by a model, in one pass, or by a checker.
 
     \b
     step-split traces.jsonl | step-score --prm prm.gguf | step-rerank
-    step-split traces.jsonl | step-score -m policy.gguf --name logprob
+    step-split traces.jsonl | step-score -m policy.gguf --by self-certainty
+    step-split traces.jsonl | step-score --check arithmetic
 
     With --prm, a step's score is the probability of the positive token against the
     negative one at the marker behind the step. How to lay a trace out is read from
     the PRM file's own profile, or from the options. With -m or --server, it is the
-    mean log-probability that the model gives to the step's tokens.
+    mean log-probability that the model gives to the step's tokens, or what --by says.
+    With --check or --command, it is 1 for a right step and 0 for a wrong one.
     """
+    checks, measure = checking.chosen(profile), measuring.chosen(profile)
+    if checks is not None:
+        checking.score(checks, streams, name)
+        return
+    if measure.alone:
+        measuring.score(measure, streams, name)
+        return
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
-        raise UsageError("give either --prm FILE, or -m FILE or --server URL")
+        raise UsageError(
+            "give either --prm FILE, or -m FILE or --server URL; or --check, --command, --kept or "
+            "--by consistency, which need no model"
+        )
+    if measure.given and not likely:
+        raise UsageError("--by goes with -m or --server")
     if likely and (given := [key for key in PROFILE if profile[key] is not None]):
         raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
     form = {"prompt": prompt, "system": system, "template": template}
@@ -96,10 +117,10 @@ def main(
     from stepkit.cli.session import Work, run_strategies
 
     if likely:
-        scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
+        scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens, measure)
     else:
         scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams)
-    key = name or ("logprob" if likely else "prm")
+    key = name or (measure.by if likely else "prm")
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
