@@ -1,4 +1,4 @@
-"""step-score: traces -> one score per step, read from a process reward model or from any model."""
+"""step-score: traces -> one score per step, by a verifier, a model, a judge or a checker."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
-from stepkit.cli import judging
+from stepkit.cli import certainty, checking, describing, judging
+from stepkit.cli.alone import steps_of, with_scores
 from stepkit.cli.escapes import TEXT
-from stepkit.errors import DataError, UsageError
+from stepkit.errors import UsageError
 
 if TYPE_CHECKING:
     from stepkit.cli.scorers import Scoring
@@ -21,37 +22,21 @@ if TYPE_CHECKING:
     from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scored, Scorer
 
-PROFILE = ("marker", "positive", "negative", "step")
-BESIDE = ("head", "reference")
-"""Options that describe a PRM; without --prm they have no effect and are refused."""
-
 
 @options.command("step-score")
 @options.uses_model("--prm", required=False, help="A process reward model, a GGUF file.")
 @options.model_file(
-    "-m", "--model", "policy", help="Any model: score by its own mean log-probability."
+    "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
 @options.uses_servers
-@click.option(
-    "--head",
-    metavar="FILE",
-    type=click.Path(),
-    help="With --prm: its head on hidden states (see step-head).",
-)
-@options.model_file(
-    "--reference", help="With --prm: the model it was trained from, where scores are log-ratios."
-)
+@describing.of_describing
+@certainty.of_measuring
 @judging.of_judging
+@checking.of_checking
 @click.option(
     "--name",
     metavar="NAME",
-    help='Name of the scores (default: "prm", "logprob", or the way of --judge).',
-)
-@click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id).")
-@click.option("--positive", metavar="TOKEN", help="The token that says a step is good.")
-@click.option("--negative", metavar="TOKEN", help="The token that says a step is bad.")
-@click.option(
-    "--step", metavar="FORMAT", type=TEXT, help="How a step is laid out, with {step} in it."
+    help='Name of the scores (default: "prm", that of the measure, of the judge or of the check).',
 )
 @click.option(
     "--prompt",
@@ -77,7 +62,7 @@ BESIDE = ("head", "reference")
 @click.option(
     "--cache",
     metavar="DIR",
-    type=click.Path(),
+    type=click.Path(file_okay=False),
     help="Keep scores in DIR, and take them from there.",
 )
 @options.journalled
@@ -93,46 +78,58 @@ def main(
     system: str | None,
     template: str | None,
     keep_tokens: bool,
-    head: str | None,
-    reference: str | None,
     cache: str | None,
-    **profile: Any,
+    **given: Any,
 ) -> None:
-    """Score every step of a trace in one pass.
+    """Score every step of a trace: by a model, in one pass, or by a checker.
 
     \b
     step-split traces.jsonl | step-score --prm prm.gguf | step-rerank
-    step-split traces.jsonl | step-score -m policy.gguf --name logprob
+    step-split traces.jsonl | step-score -m policy.gguf --by self-certainty
     step-split traces.jsonl | step-score -m chat.gguf --judge choice
+    step-split traces.jsonl | step-score --check arithmetic
 
-    With --prm, a step's score is the probability of the positive token against the
-    negative one at the marker behind the step. How to lay a trace out is read from
-    the PRM file's own profile, or from the options. With -m or --server, it is the
-    mean log-probability that the model gives to the step's tokens; with --judge too,
-    what the model says when it is asked about them.
+    With --prm, a step's score is what a process reward model says of it; how the model
+    is read is told by its own profile, by its name and tokens, or by the options. With
+    -m or --server, it is the mean log-probability that the model gives to the step's
+    tokens, or what --by says; with --judge, what the model answers when it is asked
+    about the steps. With --check or --command, it is 1 for a right step and 0 for a
+    wrong one.
     """
-    judged = judging.chosen(profile)
+    prm = describing.described(given)
+    judged, checks, measure = judging.chosen(given), checking.chosen(given), certainty.chosen(given)
+    if checks is not None:
+        checking.score(checks, streams, name)
+        return
+    if measure.alone:
+        certainty.score(measure, streams, name)
+        return
+    form = {"prompt": prompt, "system": system, "template": template}
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
-        raise UsageError("give either --prm FILE, or -m FILE or --server URL")
-    described = {**profile, "head": head, "reference": reference}
-    if likely and (given := [key for key in (*PROFILE, *BESIDE) if described[key] is not None]):
-        raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
-    form = {"prompt": prompt, "system": system, "template": template}
-    for key in () if likely else ("system", "template"):
-        if form[key] is not None:
-            raise UsageError(f"--{key} goes with -m or --server")
+        raise UsageError(
+            "give either --prm FILE, or -m FILE or --server URL; or --check, --command, --kept or "
+            "--by consistency, which need no model"
+        )
+    if likely:
+        if prm.first:
+            raise UsageError(f"--{prm.first} describes a PRM: it goes with --prm")
+        if judged is not None and measure.given:
+            raise UsageError("--by and --judge exclude each other")
+        if keep_tokens and (policy is None or server.urls or judged is not None):
+            raise UsageError("--keep-tokens goes with -m, and not with --judge")
+    else:
+        _needs_any_model(form, judged is not None, measure.given, keep_tokens)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    if judged is not None and not likely:
-        raise UsageError("--judge goes with -m or --server: a chat model")
-    if keep_tokens and (policy is None or server.urls or judged is not None):
-        raise UsageError("--keep-tokens goes with -m, and not with --judge")
-    from stepkit.cli import scorers
-    from stepkit.cli.routes import Extra
-    from stepkit.cli.session import Work, run_strategies
+    if prm.explained:
+        from stepkit.cli.explain import explain
 
-    key = name or (judged.name if judged else "logprob" if likely else "prm")
+        explain(streams, model, prm, prompt)
+        return
+    from stepkit.cli import scorers
+
+    key = name or (judged.name if judged else measure.by if likely else "prm")
     if judged is not None:
         backend = judging.backend_of(judged, policy, model, server, form, streams)
         if judged.name == "pairs":
@@ -140,17 +137,38 @@ def main(
             return
         scoring = judging.judge(judged, backend)
     elif likely:
-        scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
+        scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens, measure)
     else:
-        extra = Extra(head, reference)
-        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, extra)
+        scoring = scorers.verifier(model, prm, streams, prompt)
+    _score_all(streams, scoring, key, cache)
+
+
+def _needs_any_model(
+    form: dict[str, str | None], judged: bool, measured: bool, keep_tokens: bool
+) -> None:
+    """Refuse what has no effect with a PRM."""
+    given = {
+        "--judge": judged,
+        "--by": measured,
+        "--keep-tokens": keep_tokens,
+        "--system": form["system"] is not None,
+        "--template": form["template"] is not None,
+    }
+    for option, there in given.items():
+        if there:
+            raise UsageError(f"{option} goes with -m or --server")
+
+
+def _score_all(streams: run.Streams, scoring: Scoring, key: str, cache: str | None) -> None:
+    from stepkit.cli.session import Work, run_strategies
+
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
         return (yield from _score(scorer, record))
 
     def write(record: Record, result: tuple[Scored, list[float | None]]) -> list[Record]:
-        return [_with_scores(record, key, scorer, *result)]
+        return [_with_all_scores(record, key, scorer, *result)]
 
     deciding = {**scorer.meta, **scoring.build}
     work = Work(streams, partial(_open, cache, scoring, deciding), strategy, write)
@@ -174,34 +192,19 @@ def _score(
     from stepkit.search.scorers.trees import score_tree
 
     if schema.check_tree(record.data) is None:
-        return (yield from scorer.score(record.data, _steps(record))), []
+        return (yield from scorer.score(record.data, steps_of(record))), []
     tree = trace.spine_tree(record.data, schema.steps(record.data))
     return (yield from score_tree(scorer, record.data, tree))
 
 
-def _steps(record: Record) -> list[str]:
-    from stepkit import schema
-
-    steps = schema.steps(record.data)
-    if not steps:
-        raise DataError("no steps to score", "response")
-    return steps
-
-
-def _with_scores(
+def _with_all_scores(
     record: Record, key: str, scorer: Scorer, scored: Scored, nodes: list[float | None]
 ) -> Record:
-    from stepkit import schema
-
+    """The record with what was said of its steps, and of the nodes of its tree."""
     if nodes:
         tree = record.data["tree"]
         held = tree.get("scores")
         of_nodes = {"of": scorer.of, "by": "scorer", "x": nodes, "meta": scorer.meta}
         others = held if isinstance(held, dict) else {}
         record.set("tree", {**tree, "scores": {**others, key: of_nodes}})
-    entry: dict[str, Any] = {"of": scorer.of, "by": "scorer", "x": scored.x}
-    if scored.total is not None:
-        entry["total"] = scored.total
-    record.merge("scores", {key: {**entry, **scored.more, "meta": scorer.meta}})
-    record.set(schema.VERSION_KEY, schema.VERSION)
-    return record
+    return with_scores(record, key, scorer, "scorer", scored)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from stepkit import options
 from stepkit.cli.routes import Extra, Opened, route
+from stepkit.cli.certainty import Measuring
+from stepkit.core.confidence import MEASURES
 from stepkit.run import Streams
 
 if TYPE_CHECKING:
@@ -67,12 +69,17 @@ def likelihood(
     form: dict[str, str | None],
     streams: Streams,
     keep_tokens: bool,
+    measure: Measuring,
 ) -> Scoring:
     """Any model, here or on servers, that says how likely it finds the steps."""
     from stepkit.model.opening import Form, local_backend
     from stepkit.search.scorers.likelihood import Likelihood
 
     if server.urls:
+        if MEASURES[measure.by].reads != "logprob":
+            raise UsageError(
+                f"--by {measure.by} goes with -m: a server does not give whole distributions"
+            )
         from stepkit.model.serving import server_backend
 
         backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
@@ -87,7 +94,8 @@ def likelihood(
         **({"server": identity.server} if identity.server else {}),
         "prompt": prefixes.prompter.identity,
         "system": prefixes.prompter.system,
-        "unit": "nats per token",
+        **measure.meta(),
         **({} if backend.exact else {"layout": "fast"}),
     }
-    return Scoring(Likelihood(prefixes, meta, keep_tokens), backend.open, backend.build)
+    scorer = Likelihood(prefixes, meta, keep_tokens, by=measure.by, group=measure.group)
+    return Scoring(scorer, backend.open, backend.build)

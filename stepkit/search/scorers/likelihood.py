@@ -1,4 +1,4 @@
-"""A model's own log-probability of the steps that it is shown."""
+"""How sure a model is of the steps that it is shown: its log-probability of them, and the like."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from stepkit.core.tokens import LOGPROBS, SIZES
-from stepkit.model.engine import LOGPROB_DIGITS, Read
+from stepkit.core.confidence import GROUP, MEASURES, measured, spans
+from stepkit.core.tokens import LOGPROBS, SIZES, tokens_of
+from stepkit.model.engine import LOGPROB_DIGITS, Read, Summary
 from stepkit.model.prefixes import Prefixes
 from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
@@ -15,7 +16,7 @@ from stepkit.text.tokens import Tokens
 
 
 class Likelihood:
-    """A Scorer (see __init__.py): mean log-probability of a step's tokens, nats per token.
+    """A Scorer (see __init__.py) by one of the measures of core/confidence.py.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
     Over the bytes of a text (see engine.Readout) only those count with which a token begins.
@@ -24,6 +25,8 @@ class Likelihood:
         keep_tokens: put the log-probability of every token into the entry, rounded to
             LOGPROB_DIGITS (core/tokens.py).
         model: name of the model among several (model/several.py).
+        by: name of the measure. A server answers those of log-probabilities only.
+        group: tokens of a group, for the measures of groups.
     """
 
     of = "confidence"
@@ -34,44 +37,71 @@ class Likelihood:
         meta: Mapping[str, Any],
         keep_tokens: bool = False,
         model: str = "",
+        by: str = "logprob",
+        group: int = GROUP,
     ) -> None:
         self.meta = meta
         self._prefixes = prefixes
         self._keep_tokens = keep_tokens
         self._model = model
+        self._measure, self._group = MEASURES[by], group
+        self._summary = self._measure.reads != "logprob"
+        self._column = Summary._fields.index(self._measure.reads)
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
         prompt = self._prefixes.prompt(data)
         response = self._prefixes.response({**data, "response": "".join(steps)})
         if not response:
-            return self._scored([None] * len(steps), None, Tokens([], []))
+            return self._scored(steps, [], 0)
         ids = prompt + response
         positions = tuple(range(len(prompt) - 1, len(ids) - 1))
-        key = digest("read", ids, positions, size=12)
-        (readout,) = yield [Read(key, ids, positions, model=self._model)]
+        what = ("summary",) if self._summary else ()
+        key = digest("read", ids, positions, *what, size=12)
+        (readout,) = yield [Read(key, ids, positions, model=self._model, summary=self._summary)]
         ends = self._prefixes.ends(response)
         starts = [0, *ends[:-1]]
-        begun = [(at, row[0]) for at, row in zip(starts, readout.values, strict=True) if row]
-        if not begun:
-            return self._scored([None] * len(steps), None, Tokens([], []))
-        bounds = [*(start for start, _ in begun), ends[-1]]
-        sizes = [end - start for start, end in pairwise(bounds)]
-        rounded = [round(logprob, LOGPROB_DIGITS) for _, logprob in begun]
-        total = sum(logprob for _, logprob in begun) / len(begun)
-        return self._scored(_means(steps, begun), total, Tokens(sizes, rounded))
+        begun = [(at, row) for at, row in zip(starts, readout.values, strict=True) if row]
+        return self._scored(steps, begun, ends[-1])
 
-    def _scored(self, x: list[float | None], total: float | None, tokens: Tokens) -> Scored:
-        kept = {SIZES: tokens.size, LOGPROBS: tokens.logprob} if self._keep_tokens else {}
+    def _scored(
+        self, steps: Sequence[str], begun: Sequence[tuple[int, Sequence[float]]], end: int
+    ) -> Scored:
+        """Args: begun: byte at which each token begins, and what was read there."""
+        starts = [start for start, _ in begun]
+        values = [row[self._column] for _, row in begun]
+        x, total = measured(self._measure, values, spans(steps, starts), self._group)
+        kept: dict[str, Any] = {}
+        if self._keep_tokens:
+            kept[SIZES] = [after - start for start, after in pairwise([*starts, end])]
+            kept[LOGPROBS] = [round(row[0], LOGPROB_DIGITS) for _, row in begun]
         return Scored(x, total, kept)
 
 
-def _means(steps: Sequence[str], begun: Sequence[tuple[int, float]]) -> list[float | None]:
-    """Mean of the numbers that begin in each step's bytes; None where none does."""
-    means: list[float | None] = []
-    begin = 0
-    for step in steps:
-        end = begin + len(step.encode("utf-8", "surrogatepass"))
-        own = [logprob for start, logprob in begun if begin <= start < end]
-        means.append(sum(own) / len(own) if own else None)
-        begin = end
-    return means
+class Kept:
+    """A Scorer (see __init__.py) by the log-probabilities that were kept when the trace was drawn;
+    it asks nothing. Tokens that were given and not drawn have none and do not count.
+
+    Args:
+        by: name of a measure that reads log-probabilities.
+    """
+
+    of = "confidence"
+
+    def __init__(self, meta: Mapping[str, Any], by: str = "logprob") -> None:
+        self.meta = meta
+        self._measure = MEASURES[by]
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        yield from ()
+        x, total = measured(self._measure, *_drawn(tokens_of(data, None), steps))
+        return Scored(x, total)
+
+
+def _drawn(tokens: Tokens, steps: Sequence[str]) -> tuple[list[float], list[tuple[int, int]]]:
+    """The known log-probabilities, and which are of each step."""
+    begun, start = [], 0
+    for size, logprob in zip(tokens.size, tokens.logprob, strict=True):
+        if logprob is not None:
+            begun.append((start, logprob))
+        start += size
+    return [logprob for _, logprob in begun], spans(steps, [at for at, _ in begun])

@@ -1,0 +1,90 @@
+"""How a process reward model is read: by which profile, with which files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from stepkit import options
+from stepkit.cli.escapes import TEXT
+from stepkit.cli.explain import list_profiles
+from stepkit.cli.routes import Extra
+
+FIELDS = ("marker", "positive", "negative", "step")
+OTHERS = ("profile", "explain", "head", "reference")
+
+
+def of_describing(function: options.F) -> options.F:
+    """--profile and what overrides it; --head, --reference; --list-profiles and --explain."""
+    return options.stack(
+        function,
+        click.option(
+            "--profile",
+            metavar="NAME|FILE",
+            help="How the PRM is read: a family or a JSON file (default: auto, by the model "
+            "itself).",
+        ),
+        click.option(
+            "--list-profiles",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=list_profiles,
+            help="List the families of PRMs that are known, and exit.",
+        ),
+        click.option(
+            "--explain",
+            is_flag=True,
+            help="Print the tokens of the first record, and what would be read where, and exit.",
+        ),
+        click.option(
+            "--head",
+            metavar="FILE",
+            type=click.Path(),
+            help="With --prm: its head on hidden states (see step-head).",
+        ),
+        options.model_file(
+            "--reference",
+            help="With --prm: the model it was trained from, where scores are log-ratios.",
+        ),
+        click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id)."),
+        click.option("--positive", metavar="TOKEN", help="The token that says a step is good."),
+        click.option("--negative", metavar="TOKEN", help="The token that says a step is bad."),
+        click.option(
+            "--step", metavar="FORMAT", type=TEXT, help="How a step is laid out, with {step} in it."
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Described:
+    """What the options say of a PRM.
+
+    Attributes:
+        fields: of its profile, where the user said them.
+        profile: a family or a file; None: the model's own.
+        extra: the files beside the model.
+        explained: only tell how a record would be read.
+        first: the first of the options that was given, or "".
+    """
+
+    fields: Mapping[str, str | None]
+    profile: str | None
+    extra: Extra
+    explained: bool
+    first: str
+
+
+def described(given: dict[str, Any]) -> Described:
+    """Take the options of this module out of ``given``."""
+    said = {name: given.pop(name) for name in (*FIELDS, *OTHERS)}
+    return Described(
+        {name: said[name] for name in FIELDS},
+        said["profile"],
+        Extra(said["head"], said["reference"]),
+        said["explain"],
+        next((name for name, value in said.items() if value not in (None, False)), ""),
+    )
