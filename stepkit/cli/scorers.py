@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stepkit import options
+from stepkit.errors import UsageError
 from stepkit.run import Streams
 
 if TYPE_CHECKING:
@@ -25,9 +26,17 @@ class Scoring:
 
 
 def verifier(
-    model: options.ModelOptions, given: dict[str, str | None], streams: Streams
+    model: options.ModelOptions,
+    given: dict[str, str | None],
+    streams: Streams,
+    asked: str | None = None,
 ) -> Scoring:
-    """A process reward model, the GGUF file ``model.model``."""
+    """A process reward model, the GGUF file ``model.model``.
+
+    Args:
+        given: fields of its profile that the user gave.
+        asked: the profile to use: a family or a file; None: the model's own.
+    """
     from stepkit.model.layout import choose
     from stepkit.model.llama import model_name
     from stepkit.model.opening import open_engine, open_model
@@ -39,7 +48,13 @@ def verifier(
     opened = open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0)
     streams.note(str(layout))
-    profile = profile_of(opened, given).profile
+    told = profile_of(opened, given, asked)
+    profile = told.profile
+    streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
+    if profile.kind != "token-logit":
+        raise UsageError(
+            f'the profile is of kind "{profile.kind}": only those of kind "token-logit" can be read'
+        )
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),
