@@ -59,15 +59,18 @@ def write_llama(
     vocabulary: int = 0,
     template: str | None = None,
     profile: str | None = None,
+    name: str | None = None,
+    marks: tuple[str, ...] = MARKS,
     seed: int = 0,
     scale: float = 1.0,
 ) -> Path:
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
-    words that no text is tokenised to."""
+    words that no text is tokenised to; ``marks`` are its control tokens, the first of which ends
+    a text."""
     shape = Shape(layers, width, heads, kv_heads, hidden, context)
-    tokens = [*byte_letters(), *MARKS, *(merge.replace(" ", "") for merge in MERGES)]
+    tokens = [*byte_letters(), *marks, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
-    for mark in range(END, END + len(MARKS)):
+    for mark in range(END, END + len(marks)):
         kinds[mark] = gguf.TokenType.CONTROL
     while len(tokens) < vocabulary:
         tokens.append(f"Ġ{len(tokens)}")
@@ -82,6 +85,8 @@ def write_llama(
     writer.add_token_merges(list(MERGES))
     writer.add_eos_token_id(END)
     writer.add_add_bos_token(False)
+    if name is not None:
+        writer.add_name(name)
     if template is not None:
         writer.add_chat_template(template)
     if profile is not None:

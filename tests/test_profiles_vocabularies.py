@@ -11,9 +11,9 @@ import json
 import math
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,14 @@ TRACES: dict[str, tuple[str, list[str]]] = {
     "numbered": ("How many? ", ["Step 1: 3 * 4 = 12.\n", "Step 2: Done.\n"]),
     "one": ("Γ ≤ 3?", ["Ja, Größe 3 😀."]),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def read_once() -> Iterator[None]:
+    """The forward pass opens its file anew; for these vocabularies that takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gguf, "GGUFReader", lru_cache(maxsize=4)(gguf.GGUFReader))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +171,13 @@ def test_scores_are_the_forward_pass_over_the_authors_ids(
     assert f"profile: {family}, by its file's name" in done.err
     found = json.loads(done.out)["scores"]["prm"]
     assert found["of"] == profile.of and found["meta"]["profile"]["name"] == family
-    tokens = Tokenizer(model_of(family))
-    expected = []
-    plus, minus = profile.readout.positive.id, profile.readout.negative.id
-    for ids in AUTHORS[family](tokens, problem, [step.strip() for step in steps]):
-        logits = forward(path, ids)[-1]
-        expected.append(1 / (1 + math.exp(logits[minus] - logits[plus])))
+    read = AUTHORS[family](Tokenizer(model_of(family)), problem, [step.strip() for step in steps])
+    logits = forward(path, read[-1])
+    pairs = [
+        logits[len(ids) - 1][[profile.readout.positive.id, profile.readout.negative.id]]
+        for ids in read
+    ]
+    expected = [1 / (1 + math.exp(minus - plus)) for plus, minus in pairs]
     assert found["x"] == pytest.approx(expected, abs=1e-4)
 
 

@@ -51,9 +51,10 @@ def verifier(
     told = profile_of(opened, given, asked)
     profile = told.profile
     streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
-    if profile.kind != "token-logit":
+    if profile.kind != "token-logit" or profile.mark.at == "last":
         raise UsageError(
-            f'the profile is of kind "{profile.kind}": only those of kind "token-logit" can be read'
+            f'the profile is of kind "{profile.kind}", read at "{profile.mark.at}": only those of '
+            'kind "token-logit", read at a marker or before a label, can be run'
         )
     meta = {
         "model": opened.fingerprint,
