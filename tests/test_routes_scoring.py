@@ -18,6 +18,7 @@ from work import Done, Workdir
 
 from stepkit.cache import Cache
 from stepkit.cli import scorers
+from stepkit.cli.describing import Described
 from stepkit.cli.routes import Extra
 from stepkit.model.engine import Engine, Readout
 from stepkit.model.recorded import RecordedEngine
@@ -147,7 +148,7 @@ def opened(work: Workdir, name: str) -> scorers.Scoring:
         head = str(work.path / f"{name}.safetensors")
         Path(head).write_bytes(from_checkpoint(open_checkpoint(str(file)), None).encode())
     options = ModelOptions(str(path), threads=1)
-    return scorers.verifier(options, {}, Streams("test", quiet=True), Extra(head))
+    return scorers.verifier(options, Described(extra=Extra(head)), Streams("test", quiet=True))
 
 
 LONG = [f"Step {n}: {n} + {n} = {n + n}, as one can see by adding.\n" for n in range(20)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -71,11 +71,11 @@ class Described:
         first: the first of the options that was given, or "".
     """
 
-    fields: Mapping[str, str | None]
-    profile: str | None
-    extra: Extra
-    explained: bool
-    first: str
+    fields: Mapping[str, str | None] = field(default_factory=dict)
+    profile: str | None = None
+    extra: Extra = field(default_factory=Extra)
+    explained: bool = False
+    first: str = ""
 
 
 def described(given: dict[str, Any]) -> Described:

@@ -188,6 +188,7 @@ def _verifier(
     path: str, policy: Policy, streams: run.Streams, opens: dict[str, Callable[[], Engine]]
 ) -> tuple[Guidance, dict[str, Any]]:
     """A PRM; where it is the policy's own file, the policy's engine serves both."""
+    from stepkit.cli.describing import Described
     from stepkit.cli.scorers import verifier
     from stepkit.model.llama import fingerprint
     from stepkit.search.guiding import Guidance
@@ -196,9 +197,9 @@ def _verifier(
     ran = replace(policy.model, model=path)
     here = policy.backend.model
     if here is not None and fingerprint(path) == here.fingerprint:
-        scoring = verifier(ran, {}, streams, search=True, shared=here)
+        scoring = verifier(ran, Described(), streams, search=True, shared=here)
         return Guidance(scoring.scorer), {"prm": scoring.scorer.meta}
-    scoring = verifier(ran, {}, streams, search=True)
+    scoring = verifier(ran, Described(), streams, search=True)
     opens["prm"] = scoring.open
     decides = {"prm": scoring.scorer.meta, **{f"prm {k}": v for k, v in scoring.build.items()}}
     return Guidance(Named(scoring.scorer, "prm")), decides

@@ -116,14 +116,13 @@ def _profile(path: str) -> tuple[Profile, str]:
     """The profile in a file, and its JSON."""
     import json
 
-    from stepkit.model.profiles.profile import check, from_json
+    from stepkit.model.profiles.parsing import from_json
 
     try:
         with open(path, "rb") as file:
-            told = from_json(file.read(), f"--profile {path}")
+            told = from_json(file.read().decode("utf-8", "replace"), f"--profile {path}")
     except OSError as error:
         raise UsageError(f"--profile {path}: {error.strerror}") from None
-    check(told, f"--profile {path}")
     if told.kind != "hidden-head":
         raise UsageError(f'--profile {path}: of kind "{told.kind}", not "hidden-head"')
     return told, json.dumps(told.data(), ensure_ascii=False)

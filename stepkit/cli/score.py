@@ -125,7 +125,8 @@ def main(
     if prm.explained:
         from stepkit.cli.explain import explain
 
-        explain(streams, model, prm, prompt)
+        fields = {**prm.fields, "prompt": prompt}
+        explain(streams, model, fields, prm.profile, prm.extra.profile)
         return
     from stepkit.cli import scorers
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepkit import options
-from stepkit.cli.routes import Extra, Opened, route
 from stepkit.cli.certainty import Measuring
+from stepkit.cli.describing import Described
+from stepkit.cli.routes import Opened, route
 from stepkit.core.confidence import MEASURES
+from stepkit.errors import UsageError
 from stepkit.run import Streams
 
 if TYPE_CHECKING:
@@ -29,15 +31,17 @@ class Scoring:
 
 def verifier(
     model: options.ModelOptions,
-    given: dict[str, str | None],
+    prm: Described,
     streams: Streams,
-    extra: Extra = Extra(),  # noqa: B008
+    prompt: str | None = None,
     search: bool = False,
     shared: Model | None = None,
 ) -> Scoring:
     """A process reward model, the GGUF file ``model.model``.
 
     Args:
+        prm: what the user said of it.
+        prompt: the user's field of that name of its profile.
         search: keep as many beginnings as a search goes on from; else one trace at a time is read.
         shared: the same file, where it is open already and has an engine.
     """
@@ -51,14 +55,17 @@ def verifier(
     layout = choose(opened, model, 0) if search else for_reading(opened, model)
     if shared is None:
         streams.note(str(layout))
-    profile = profile_of(opened, given, extra.profile).profile
+    fields = {**prm.fields, "prompt": prompt}
+    told = profile_of(opened, fields, prm.profile, prm.extra.profile)
+    profile = told.profile
+    streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),
         "profile": profile.data(),
         **({} if layout.exact else {"layout": "fast"}),
     }
-    scorer, open_it = route(Opened(opened, layout, model), profile, meta, extra)
+    scorer, open_it = route(Opened(opened, layout, model), profile, meta, prm.extra)
     return Scoring(scorer, open_it, opened.build)
 
 
