@@ -255,7 +255,8 @@ class ByteSampler:
     ) -> None:
         self.prefixes = ByteTokens()
         self.sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
-        self.id = digest("sampler", seed, max_tokens, temperature, asks)
+        usual = temperature == 1.0 and not asks
+        self.id = digest("sampler", seed, max_tokens, *([] if usual else [temperature, asks]))
         self.identity = {"id": self.id, "seed": seed}
         self._made = (seed, max_tokens)
         self._asks = asks

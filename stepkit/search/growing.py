@@ -137,7 +137,7 @@ class Growth:
         if self._ids is None:
             return None
         by = self.tree["by"][node]
-        if by == UNDRAWN:
+        if by == UNDRAWN or trees.UNKNOWN["ids"] in self._ids[node]:
             return None
         drew = self.tree["samplers"][by]
         return self._sampler.prefixes.known(self._ids[node], self.tree["text"][node], drew)
