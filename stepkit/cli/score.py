@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 @click.option(
     "--cache",
     metavar="DIR",
-    type=click.Path(file_okay=False),
+    type=click.Path(),
     help="Keep scores in DIR, and take them from there.",
 )
 @options.journalled
