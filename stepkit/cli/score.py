@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
-from stepkit.cli import judging
+from stepkit.cli import judges
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 
@@ -41,7 +41,7 @@ BESIDE = ("head", "reference")
 @options.model_file(
     "--reference", help="With --prm: the model it was trained from, where scores are log-ratios."
 )
-@judging.of_judging
+@judges.of_judging
 @click.option(
     "--name",
     metavar="NAME",
@@ -111,7 +111,7 @@ def main(
     mean log-probability that the model gives to the step's tokens; with --judge too,
     what the model says when it is asked about them.
     """
-    judged = judging.chosen(profile)
+    judged = judges.chosen(profile)
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
         raise UsageError("give either --prm FILE, or -m FILE or --server URL")
@@ -128,7 +128,7 @@ def main(
         raise UsageError("--judge goes with -m or --server: a chat model")
     if keep_tokens and (policy is None or server.urls or judged is not None):
         raise UsageError("--keep-tokens goes with -m, and not with --judge")
-    from stepkit.cli import scorers
+    from stepkit.cli import judging, scorers
     from stepkit.cli.routes import Extra
     from stepkit.cli.session import Work, run_strategies
 
