@@ -130,6 +130,13 @@ def test_200_random_critiques_always_have_one_verdict_a_step(work: Workdir, chat
     assert entry["x"] == [k / 200 for k in entry["k"]] and all(entry["why"])
 
 
+def test_verdicts_in_any_words(work: Workdir, chat: Path) -> None:
+    words = ("--good", 'v\u00e9rifi\u00e9 "oui"', "--bad", "\U0001f600\\")
+    args = ("-k", "20", "--max-reason", "4", "-T", "2", *words)
+    (found,) = records(score(work, chat, "critique", *args, input=lines(trace())))
+    assert found["scores"]["critique"]["n"] == [20] * 3
+
+
 def test_alignment_names_only_reference_steps_that_exist(work: Workdir, chat: Path) -> None:
     args = ("-k", "40", "--max-reason", "4", "-T", "2")
     (found,) = records(score(work, chat, "align", *args, input=lines(trace())))

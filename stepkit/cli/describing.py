@@ -10,7 +10,6 @@ import click
 
 from stepkit import options
 from stepkit.cli.escapes import TEXT
-from stepkit.cli.explain import list_profiles
 from stepkit.cli.routes import Extra
 
 FIELDS = ("marker", "positive", "negative", "step")
@@ -32,7 +31,7 @@ def of_describing(function: options.F) -> options.F:
             is_flag=True,
             is_eager=True,
             expose_value=False,
-            callback=list_profiles,
+            callback=_list_profiles,
             help="List the families of PRMs that are known, and exit.",
         ),
         click.option(
@@ -57,6 +56,14 @@ def of_describing(function: options.F) -> options.F:
             "--step", metavar="FORMAT", type=TEXT, help="How a step is laid out, with {step} in it."
         ),
     )
+
+
+def _list_profiles(context: click.Context, option: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from stepkit.cli.explain import list_profiles
+
+        list_profiles()
+        context.exit()
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,8 @@ WHERE = {
 SHORT = {"marker": "at marker", "before": "before label", "last": "last token"}
 
 
-def list_profiles(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
-    """A click callback: print the families and end."""
-    if not wanted or context.resilient_parsing:
-        return
+def list_profiles() -> None:
+    """Print the families."""
     from stepkit.model.profiles.families import families
 
     rows = [("NAME", "KIND", "READ", "SOURCE")]
@@ -43,7 +41,6 @@ def list_profiles(context: click.Context, _option: click.Parameter, wanted: bool
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo("  ".join([*cells, row[3]]))
-    context.exit()
 
 
 def explain(

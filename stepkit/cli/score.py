@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
-from stepkit.cli import certainty, checking, describing, judging
+from stepkit.cli import certainty, checking, describing, judges
 from stepkit.cli.alone import steps_of, with_scores
 from stepkit.cli.escapes import TEXT
 from stepkit.errors import UsageError
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @options.uses_servers
 @describing.of_describing
 @certainty.of_measuring
-@judging.of_judging
+@judges.of_judging
 @checking.of_checking
 @click.option(
     "--name",
@@ -97,7 +97,7 @@ def main(
     wrong one.
     """
     prm = describing.described(given)
-    judged, checks, measure = judging.chosen(given), checking.chosen(given), certainty.chosen(given)
+    judged, checks, measure = judges.chosen(given), checking.chosen(given), certainty.chosen(given)
     if checks is not None:
         checking.score(checks, streams, name)
         return
@@ -128,7 +128,7 @@ def main(
         fields = {**prm.fields, "prompt": prompt}
         explain(streams, model, fields, prm.profile, prm.extra.profile)
         return
-    from stepkit.cli import scorers
+    from stepkit.cli import judging, scorers
 
     key = name or (judged.name if judged else measure.by if likely else "prm")
     if judged is not None:

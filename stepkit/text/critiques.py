@@ -47,7 +47,7 @@ class Shape:
         rules = [
             f"root ::= {' '.join(items)}",
             f'reason ::= [^\\n]{{1,{self.longest}}} "\\n"',
-            f'verdict ::= ({json.dumps(self.good)} | {json.dumps(self.bad)}) "\\n"',
+            f'verdict ::= ({_literal(self.good)} | {_literal(self.bad)}) "\\n"',
         ]
         if self.matches:
             named = " | ".join(f'"{number}"' for number in range(references + 1))
@@ -100,6 +100,11 @@ def _read(text: str, shape: Shape, number: int, references: int) -> Verdict | st
     if reference is not None and reference > references:
         return f"the critique names reference step {reference} of {references}"
     return Verdict(found["verdict"] == shape.good, found["why"].strip(), reference)
+
+
+def _literal(word: str) -> str:
+    """A word as GBNF has it; its escapes are JSON's."""
+    return json.dumps(word, ensure_ascii=False)
 
 
 def numbered(steps: Sequence[str], first: int = 1) -> str:
