@@ -99,9 +99,11 @@ def groups(streams: Streams, function: GroupFunction) -> Tally:
 
     A record whose group was complete already is rejected: it names both lines.
     """
+    from stepkit.lines import SMALL_READ
     from stepkit.opened import opened
 
     with opened(streams) as run:
+        run.reader.size = SMALL_READ
         # A limit counts groups here: a group cut short would be another group.
         blocks: Iterator[list[Item]] = run.items(None)
         if streams.regroup:
@@ -176,6 +178,9 @@ def _adjacent(run: Run, blocks: Iterator[list[Item]]) -> Iterator[list[Record]]:
         for item in block:
             if isinstance(item, Bad):
                 run.settle(item, item.error)
+                continue
+            if group and item.data.get("group") == name:
+                group.append(item)
                 continue
             try:
                 found = schema.group_of(item.data)

@@ -29,7 +29,8 @@ def same(a: str, b: str) -> bool:
 
 def choose(records: list[Json], **settings: Any) -> list[Json]:
     chosen = Settings(**settings)
-    return selection.choose([selection.candidate(r, chosen) for r in records], chosen, same)
+    notes = selection.choose([selection.candidate(r, chosen) for r in records], chosen, same)
+    return [note for note in notes if note is not None]
 
 
 def ranks(records: list[Json], **settings: Any) -> list[int]:
@@ -75,6 +76,7 @@ def test_best_takes_the_highest_and_then_the_first() -> None:
         "n": 3,
         "answer": "2",
         "rank": 0,
+        "reason": "order",
     }
     assert ranks(group, aggregate="max") == [2, 0, 1]
     assert ranks(group[:2], aggregate="last") == [1, 0]
@@ -139,8 +141,11 @@ def test_an_attempt_without_text_is_the_last() -> None:
 
 
 def test_a_group_of_one() -> None:
+    alone = attempt("a", 0.5, verdicts={"judge": []})
+    alone["labels"] = {"subthought": {"meta": {"answers": {}}}}
     for by in selection.METHODS:
-        assert ranks([attempt("a", 0.5)], by=by) == [0]
+        (note,) = choose([alone], by=by, longest=1)
+        assert (note["rank"], note["reason"]) == (0, "only")
 
 
 def test_answers_are_extracted_where_final_is_missing() -> None:

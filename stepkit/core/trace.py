@@ -42,18 +42,21 @@ def named(record: Json, key: str, name: str | None, option: str) -> tuple[str, J
         entries = {}
     if not isinstance(entries, dict):
         raise DataError(f"expected an object, got {schema.name_of(entries)}", key)
-    have = ", ".join(sorted(entries)) or "none"
     if name is None:
         if len(entries) != 1:
             why = f"choose one with {option}" if entries else "run step-score first"
-            raise DataError(f"{key} here: {have}; {why}", key)
-        name = next(iter(entries))
+            raise DataError(f"{key} here: {_listed(entries)}; {why}", key)
+        (name,) = entries
     if name not in entries:
-        raise DataError(f"missing; {key} here: {have}", f"{key}.{name}")
+        raise DataError(f"missing; {key} here: {_listed(entries)}", f"{key}.{name}")
     entry = entries[name]
     if not isinstance(entry, dict):
         raise DataError(f"expected an object, got {schema.name_of(entry)}", f"{key}.{name}")
     return name, entry
+
+
+def _listed(entries: Json) -> str:
+    return ", ".join(sorted(entries)) or "none"
 
 
 def step_numbers(entry: Json, count: int, field: str, what: str = "steps") -> list[float | None]:

@@ -68,6 +68,8 @@ def quick(reference: str, final: str | None) -> bool | None:
         return None
     if a == b:
         return True
+    if a.isdecimal() and b.isdecimal() and max(len(a), len(b)) <= LONGEST_NUMBER:
+        return int(a) == int(b)  # most answers, and most questions of a vote
     for judge in (_percentages, _options, _words, _times, _bases, _numbers):
         verdict = judge(a, b)
         if verdict is not None:

@@ -1,0 +1,50 @@
+"""Choose among the attempts at one problem. Nothing here decides what is right.
+
+* ``best``: the attempt with the highest aggregate of its steps' scores.
+* ``majority``: the most frequent answer (Wang et al., self-consistency, arXiv:2203.11171).
+* ``weighted``: the answer with the highest sum of aggregates (Li et al., arXiv:2206.02336).
+* ``log-weighted``: the same with the odds of the aggregates as weights: a softmax over the
+  log-odds, as in particle filtering (Puri et al., arXiv:2502.01618), where their code draws an
+  attempt from it and this takes the answer with the largest part.
+* ``complexity``: the most frequent answer of the longest attempts (Fu et al., arXiv:2210.00720).
+* ``subthought``: the answer that most endings of all subthoughts reach (Hammoud et al.,
+  arXiv:2504.20708).
+* ``knockout``, ``elimination``: tournaments over verdicts on pairs (tournaments.py).
+
+Ties, between answers and between attempts, go to the one seen first. Attempts without an answer
+never form a class. A raw score is compared, but never multiplied or voted with.
+"""
+
+from stepkit.core.selection.aggregates import (
+    AGGREGATES,
+    EMPTY,
+    UNBOUNDED,
+    Aggregate,
+    aggregate,
+    name_of,
+    way,
+)
+from stepkit.core.selection.answers import Class, answer_of, classes
+from stepkit.core.selection.candidates import Candidate, candidate, reader
+from stepkit.core.selection.choosing import choose
+from stepkit.core.selection.settings import METHODS, Early, Settings
+
+__all__ = [
+    "AGGREGATES",
+    "EMPTY",
+    "METHODS",
+    "UNBOUNDED",
+    "Aggregate",
+    "Candidate",
+    "Class",
+    "Early",
+    "Settings",
+    "aggregate",
+    "answer_of",
+    "candidate",
+    "choose",
+    "classes",
+    "name_of",
+    "reader",
+    "way",
+]

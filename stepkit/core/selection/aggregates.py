@@ -1,0 +1,186 @@
+"""One number for an attempt from the scores of its steps.
+
+Over p_1 .. p_T, the scores of the model's own steps:
+
+* ``min``, ``mean``, ``last``, ``max``, ``sum``;
+* ``product``, from logarithms, so that a thousand steps do not vanish (PRM800K, Lightman et al.,
+  arXiv:2305.20050);
+* ``logits``: the sum of log(p / (1 - p)), with p kept within 1e-7 of 0 and 1, since a score that
+  was rounded to 1 is not certain;
+* ``soft-min:t=T``: sum of softmax(-p / T)_i p_i, between the mean and the minimum (PURE, Cheng et
+  al., arXiv:2504.15275, with T = 0.1);
+* ``window:size=W,of=mean|min``: of the last W steps;
+* ``hierarchical``: the mean of two levels, single steps and each two consecutive steps read as one
+  (``consecutive`` beside ``x``). A hierarchical reward model (Wang et al., arXiv:2503.13551) is
+  trained on both; the paper gives no formula that joins them, so the levels weigh the same;
+* ``total``: what the scorer said of the whole attempt.
+
+The last two read more of a score than ``x`` (see candidates.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
+from math import exp, fsum, inf, isfinite, log, log1p
+from typing import Any, NamedTuple
+
+NEAREST = 1e-7
+"""The nearest that a probability comes to 0 and 1 where its odds are taken."""
+
+
+class Aggregate(NamedTuple):
+    """One number for an attempt.
+
+    ``log`` is kept for products only, where the value may underflow; -inf when a step scored 0.
+    """
+
+    value: float
+    log: float | None = None
+
+    @property
+    def order(self) -> float:
+        """What attempts are compared by."""
+        return self.value if self.log is None else self.log
+
+
+EMPTY = Aggregate(-inf)
+"""Of an attempt without text: there is nothing to judge, and any other attempt is better."""
+
+Way = Callable[[Sequence[float]], Aggregate]
+
+
+def log_odds(p: float) -> float:
+    """log(p / (1 - p)), finite."""
+    p = min(max(p, NEAREST), 1 - NEAREST)
+    return log(p) - log1p(-p)
+
+
+def _min(scores: Sequence[float]) -> Aggregate:
+    return Aggregate(float(min(scores)))
+
+
+def _max(scores: Sequence[float]) -> Aggregate:
+    return Aggregate(float(max(scores)))
+
+
+def _last(scores: Sequence[float]) -> Aggregate:
+    return Aggregate(float(scores[-1]))
+
+
+def _mean(scores: Sequence[float]) -> Aggregate:
+    return Aggregate(fsum(scores) / len(scores))
+
+
+def _sum(scores: Sequence[float]) -> Aggregate:
+    return Aggregate(fsum(scores))
+
+
+def _product(scores: Sequence[float]) -> Aggregate:
+    _check_probabilities(scores, "a product")
+    total = fsum(log(score) if score else -inf for score in scores)
+    return Aggregate(exp(total), total)
+
+
+def _logits(scores: Sequence[float]) -> Aggregate:
+    _check_probabilities(scores, "a sum of log-odds")
+    return Aggregate(fsum(map(log_odds, scores)))
+
+
+def _soft_min(scores: Sequence[float], t: float) -> Aggregate:
+    low = min(scores)
+    weights = [exp((low - score) / t) for score in scores]
+    return Aggregate(
+        fsum(w * score for w, score in zip(weights, scores, strict=True)) / fsum(weights)
+    )
+
+
+def _window(scores: Sequence[float], size: int, of: str) -> Aggregate:
+    return {"mean": _mean, "min": _min}[of](scores[-size:])
+
+
+def _check_probabilities(scores: Sequence[float], what: str) -> None:
+    if not all(0 <= score <= 1 for score in scores):
+        raise ValueError(f"{what} needs scores from 0 to 1")
+
+
+WAYS: Mapping[str, tuple[Callable[..., Aggregate], Mapping[str, Any]]] = {
+    "min": (_min, {}),
+    "product": (_product, {}),
+    "mean": (_mean, {}),
+    "last": (_last, {}),
+    "max": (_max, {}),
+    "sum": (_sum, {}),
+    "logits": (_logits, {}),
+    "soft-min": (_soft_min, {"t": 0.1}),
+    "window": (_window, {"size": 3, "of": "mean"}),
+    "hierarchical": (_mean, {}),
+    "total": (_mean, {}),
+}
+"""Name -> its function, and its parameters with their defaults."""
+
+AGGREGATES = tuple(WAYS)
+
+OF_PROBABILITIES = frozenset({"product", "logits"})
+"""These take scores from 0 to 1 only, and no raw ones."""
+
+UNBOUNDED = frozenset({"sum", "logits"})
+"""These leave the range of their scores, and cannot be summed as votes."""
+
+
+def aggregate(scores: Sequence[float], how: str) -> Aggregate:
+    """One number from the scores of the steps (at least one).
+
+    Args:
+        how: one of AGGREGATES, with parameters if need be: ``window:size=5``.
+
+    Raises ValueError for scores that it is not made for, and for a ``how`` that is none.
+    """
+    return way(how)(scores)
+
+
+def name_of(how: str) -> str:
+    """The name in ``how``, without the parameters."""
+    return how.partition(":")[0]
+
+
+@lru_cache(64)
+def way(how: str) -> Way:
+    """The function that ``how`` means. Raises ValueError saying what is wrong with it."""
+    name, _, rest = how.partition(":")
+    if name not in WAYS:
+        raise ValueError(f"expected one of {', '.join(WAYS)}")
+    function, defaults = WAYS[name]
+    given = {}
+    for part in rest.split(",") if rest else ():
+        key, _, value = part.partition("=")
+        if key not in defaults:
+            takes = ", ".join(defaults) or "no parameters"
+            raise ValueError(f'{name} has no parameter "{key}"; it takes {takes}')
+        given[key] = _PARAMETERS[key](value)
+    return partial(function, **{**defaults, **given}) if defaults else function
+
+
+def _temperature(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not (isfinite(value) and value > 0):
+        raise ValueError("t: expected a number above 0")
+    return value
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise ValueError("size: expected a number from 1 up")
+    return int(text)
+
+
+def _of(text: str) -> str:
+    if text not in ("mean", "min"):
+        raise ValueError("of: expected mean or min")
+    return text
+
+
+_PARAMETERS: Mapping[str, Callable[[str], Any]] = {"t": _temperature, "size": _size, "of": _of}

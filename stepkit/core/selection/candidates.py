@@ -1,0 +1,237 @@
+"""What a method looks at in one attempt: read from its record and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.core.selection.aggregates import (
+    EMPTY,
+    OF_PROBABILITIES,
+    Aggregate,
+    name_of,
+    way,
+)
+from stepkit.core.selection.answers import answer_of
+from stepkit.core.selection.settings import METHODS, Early, Settings
+from stepkit.errors import DataError
+
+Json = dict[str, Any]
+
+HUGE = 1e300
+"""Above this a sum of scores could overflow."""
+
+_NUMBERS = frozenset({int, float})
+
+
+class Candidate(NamedTuple):
+    """What a method looks at in one attempt.
+
+    Attributes:
+        final: the extracted answer.
+        score: name of the score or of the verdicts; "" without one.
+        aggregate: None where the method looks at no scores.
+        length: the model's own steps.
+        id: the attempt's name, where verdicts name it.
+        chances: by another attempt's id, that this one is better than that.
+        endings: by answer, how many subthoughts end in it.
+        error: where its first error is, as Early measures; inf without one.
+    """
+
+    final: str | None
+    score: str
+    aggregate: Aggregate | None
+    length: int = 0
+    id: str = ""
+    chances: Mapping[str, float] = {}
+    endings: Mapping[str, int] = {}
+    error: float = inf
+
+
+def candidate(record: Json, settings: Settings) -> Candidate:
+    """Read one attempt; ``reader`` for many."""
+    return reader(settings)(record)
+
+
+def reader(settings: Settings) -> Callable[[Json], Candidate]:
+    """The function that reads an attempt.
+
+    It raises DataError naming what the attempt lacks: a response, the score, a step's number, or a
+    score that is a probability where one is multiplied or summed; verdicts, endings or a first
+    error.
+    """
+    reads = METHODS[settings.by].reads
+    scored = _Scores(settings) if reads == "scores" else None
+    early = settings.early
+
+    def read(record: Json) -> Candidate:
+        count = len(schema.steps(record))
+        if not count and record.get("response") is None:
+            raise DataError('no "response": a problem without an attempt cannot be chosen')
+        final = answer_of(record) if count else None
+        if scored is not None:
+            name, value = scored(record, count) if count else ("", EMPTY)
+            found = Candidate(final, name, value)
+        elif reads == "verdicts":
+            name, chances = _compared(record, settings.score)
+            found = Candidate(final, name, None, id=schema.id_of(record), chances=chances)
+        elif reads == "endings":
+            found = Candidate(final, "", None, endings=_endings(record) if count else {})
+        else:
+            found = Candidate(final, "", None, sum(trace.assistant_steps(record, count)))
+        if early is not None:
+            return found._replace(error=_first_error(record, count, early))
+        return found
+
+    return read
+
+
+class _Scores:
+    """Reads the name of a score and the aggregate of an attempt of so many steps."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._name = settings.score
+        self._way = way(settings.aggregate)
+        self._kind = name_of(settings.aggregate)
+        self._multiplies = self._kind in OF_PROBABILITIES
+        self._votes = settings.by != "best"
+        self._no_raw = self._multiplies or self._votes
+
+    def __call__(self, record: Json, count: int) -> tuple[str, Aggregate]:
+        name, entry = trace.named(record, "scores", self._name, "--score NAME")
+        if self._no_raw and entry.get("of", "raw") == "raw":
+            what = "multiplied" if self._multiplies else "summed as votes"
+            raise DataError(
+                f"raw scores are no probabilities and cannot be {what}", f"scores.{name}"
+            )
+        try:
+            if self._kind == "total":
+                value = self._way([_total(entry, f"scores.{name}")])
+            else:
+                value = self._way(_own_numbers(record, entry, count, name))
+            if self._kind == "hierarchical" and count > 1:
+                value = self._joined(value, _consecutive(record, entry, count, name))
+        except (ValueError, OverflowError) as error:
+            raise DataError(str(error), f"scores.{name}.x") from None
+        if not -HUGE <= value[0] <= HUGE:
+            raise DataError("numbers too large to be compared", f"scores.{name}")
+        if self._votes and not 0 <= value[0] <= 1 and self._kind != "logits":
+            raise DataError("a vote needs scores from 0 to 1", f"scores.{name}")
+        return name, value
+
+    def _joined(self, single: Aggregate, pairs: Sequence[float]) -> Aggregate:
+        return Aggregate((single.value + self._way(pairs).value) / 2) if pairs else single
+
+
+def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[float]:
+    """The scores of the model's own steps."""
+    x = entry.get("x")
+    if (
+        type(x) is list
+        and len(x) == count
+        and "role" not in record
+        and _NUMBERS.issuperset(map(type, x))
+    ):
+        return x  # nearly always: every step is the model's and has a number
+    field = f"scores.{name}"
+    own = trace.assistant_steps(record, count)
+    numbers = []
+    for step, value in enumerate(trace.step_numbers(entry, count, field)):
+        if value is None and own[step]:
+            raise DataError("no score for this step: run step-score again", f"{field}.x[{step}]")
+        if value is not None and own[step]:
+            numbers.append(value)
+    if not numbers:
+        raise DataError("no step of the model's own to judge by", "role")
+    return numbers
+
+
+def _consecutive(record: Json, entry: Json, count: int, name: str) -> list[float]:
+    """The scores of each two consecutive steps, both the model's own."""
+    pairs, field = entry.get("consecutive"), f"scores.{name}.consecutive"
+    if not isinstance(pairs, list) or len(pairs) != count - 1:
+        raise DataError(f"expected {count - 1} numbers, one for each two consecutive steps", field)
+    own = trace.assistant_steps(record, count)
+    mine = [i for i in range(count - 1) if own[i] and own[i + 1]]
+    for i in mine:
+        if not schema.is_number(pairs[i]):
+            got = schema.name_of(pairs[i])
+            raise DataError(f"expected a number, got {got}", f"{field}[{i}]")
+    return [pairs[i] for i in mine]
+
+
+def _total(entry: Json, field: str) -> float:
+    value = entry.get("total")
+    if not schema.is_number(value):
+        raise DataError(f"expected a number, got {schema.name_of(value)}", f"{field}.total")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _compared(record: Json, wanted: str | None) -> tuple[str, dict[str, float]]:
+    """The name of the verdicts, and by id the chance that this attempt is better than that.
+
+    Several verdicts on one pair count by their n.
+    """
+    named = record.get("verdicts")
+    if not isinstance(named, dict) or not named:
+        raise DataError("no verdicts on pairs: run step-score first", "verdicts")
+    have = ", ".join(sorted(named))
+    if wanted is None and len(named) > 1:
+        raise DataError(f"verdicts here: {have}; choose one with --score NAME", "verdicts")
+    name = wanted or next(iter(named))
+    if not isinstance(named.get(name), list):
+        raise DataError(f"expected a list; verdicts here: {have}", f"verdicts.{name}")
+    sums: dict[str, tuple[float, float]] = {}
+    for number, one in enumerate(named[name]):
+        other, p, n = _verdict(one, f"verdicts.{name}[{number}]")
+        so_far, weight = sums.get(other, (0.0, 0.0))
+        sums[other] = (so_far + n * p, weight + n)
+    return name, {other: total / weight for other, (total, weight) in sums.items()}
+
+
+def _verdict(one: Any, field: str) -> tuple[str, float, float]:
+    if not isinstance(one, dict) or not isinstance(one.get("against"), str):
+        raise DataError('expected an object with "against", an id', field)
+    p, n = one.get("p"), one.get("n", 1)
+    if not schema.is_number(p) or not 0 <= p <= 1:  # type: ignore[operator]
+        raise DataError("expected a number from 0 to 1", f"{field}.p")
+    if not schema.is_number(n) or not 0 < n < HUGE:
+        raise DataError("expected a number above 0", f"{field}.n")
+    return one["against"], p, n  # type: ignore[return-value]
+
+
+def _endings(record: Json) -> dict[str, int]:
+    """By answer, how many endings reach it, as step-rollout --method subthought counts them."""
+    field = "labels.subthought.meta.answers"
+    found: Any = record
+    for key in field.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise DataError("missing: run step-rollout --method subthought first", field)
+    for answer, count in found.items():
+        if type(count) is not int or count < 1:
+            raise DataError("expected a number from 1 up", f'{field}["{answer}"]')
+    return found
+
+
+def _first_error(record: Json, count: int, early: Early) -> float:
+    """Where the first error is: a step, or a share of the steps; inf where there is none or it is
+    not known."""
+    labels = record.get("labels")
+    labels = labels if isinstance(labels, dict) else {}
+    have = [name for name, one in labels.items() if isinstance(one, dict) and "first" in one]
+    if early.label is None and len(have) != 1:
+        what = f"there is one in {', '.join(sorted(have))}; choose with --label" if have else "none"
+        raise DataError(f"which first error? {what}", "labels")
+    name = early.label or have[0]
+    if name not in have:
+        raise DataError("no such label with a first error: run step-label first", f"labels.{name}")
+    first = labels[name]["first"]
+    if first is None or first == -1:
+        return inf
+    if type(first) is not int or not 0 <= first < count:
+        raise DataError(f"expected a step (0 .. {count - 1})", f"labels.{name}.first")
+    return first / count if early.share else first

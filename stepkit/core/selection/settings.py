@@ -1,0 +1,61 @@
+"""How to choose: the methods, and what the user asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Method(NamedTuple):
+    """What a method looks at: ``scores`` of steps, ``verdicts`` on pairs, ``endings`` of
+    subthoughts, or no more than the ``answers``; and whether it is a vote."""
+
+    reads: str
+    votes: bool
+
+
+METHODS: Mapping[str, Method] = {
+    "best": Method("scores", False),
+    "majority": Method("answers", True),
+    "weighted": Method("scores", True),
+    "log-weighted": Method("scores", True),
+    "complexity": Method("answers", True),
+    "subthought": Method("endings", True),
+    "knockout": Method("verdicts", False),
+    "elimination": Method("verdicts", False),
+}
+
+
+@dataclass(frozen=True)
+class Early:
+    """Attempts to be dropped: those whose first error comes before a step.
+
+    Attributes:
+        before: a number of steps, or of the share of an attempt's steps.
+        share: which of the two it is.
+        label: name of the label with the first error; None is the only one that has it.
+    """
+
+    before: float
+    share: bool = False
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to choose.
+
+    Attributes:
+        by: one of METHODS.
+        aggregate: as in aggregates.py.
+        score: name of the score, or of the verdicts; None is the only one there.
+        longest: how many of the longest attempts vote, by ``complexity``.
+        early: whom to drop beforehand.
+    """
+
+    by: str = "best"
+    aggregate: str = "min"
+    score: str | None = None
+    longest: int = 0
+    early: Early | None = None

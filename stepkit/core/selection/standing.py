@@ -1,0 +1,28 @@
+"""Where the attempts of a group stand, whatever the method that put them there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+Json = dict[str, Any]
+Key = tuple[float, ...]
+
+
+class Standing(NamedTuple):
+    """Attempts in comparison.
+
+    Attributes:
+        criteria: what attempts are compared by, the first that differs deciding.
+        keys: for each attempt its numbers, one for each criterion; larger is better.
+        note: what to say about an attempt beside.
+    """
+
+    criteria: tuple[str, ...]
+    keys: Sequence[Key]
+    note: Callable[[int], Json]
+
+    def reason(self, index: int, other: int) -> str:
+        """What tells two attempts apart: a criterion, or their order."""
+        pairs = zip(self.criteria, self.keys[index], self.keys[other], strict=True)
+        return next((name for name, a, b in pairs if a != b), "order")

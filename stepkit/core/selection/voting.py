@@ -1,0 +1,150 @@
+"""Votes: attempts with equal answers stand together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import exp, fsum, inf, log, log1p
+
+from stepkit.core.selection.aggregates import NEAREST, Aggregate, log_odds
+from stepkit.core.selection.answers import Class, Same, classes
+from stepkit.core.selection.candidates import Candidate
+from stepkit.core.selection.settings import Settings
+from stepkit.core.selection.standing import Json, Key, Standing
+
+
+def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> Standing:
+    """By the number of ``voters`` with the same answer, and then by the answer's first place."""
+    found = _classes(candidates, voters, same)
+    place = _places(found)
+    keys: list[Key] = [(0, -len(found))] * len(candidates)
+    for i, p in place.items():
+        keys[i] = (len(found[p].members), -p)
+    return Standing(("votes", "order"), keys, lambda i: _voted(candidates, found, place, i))
+
+
+def complexity(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, longest: int
+) -> Standing:
+    """The same among the ``longest`` of the voters; the others come after all of them."""
+    chosen = sorted(voters, key=lambda i: -candidates[i].length)[:longest]
+    standing = majority(candidates, sorted(chosen), same)
+    keys = [(float(i in chosen), *key) for i, key in enumerate(standing.keys)]
+    return Standing(
+        ("length", *standing.criteria),
+        keys,
+        lambda i: {**standing.note(i), "length": candidates[i].length},
+    )
+
+
+def weighted(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: Settings
+) -> Standing:
+    """By the sum of the weights of an answer; within one, by aggregate."""
+    found = _classes(candidates, voters, same)
+    place = _places(found)
+    by_odds = settings.by == "log-weighted"
+    totals, as_logs = _weights(candidates, found, settings) if by_odds else _sums(candidates, found)
+    shares = _shares(totals, as_logs)
+    keys: list[Key] = []
+    for i, one in enumerate(candidates):
+        p = place.get(i)
+        keys.append(
+            (
+                -inf if p is None else totals[p],
+                -len(found) if p is None else -p,
+                -inf if one.aggregate is None else one.aggregate.order,
+            )
+        )
+
+    def note(i: int) -> Json:
+        voted = _voted(candidates, found, place, i)
+        return {**voted, "share": shares[place[i]]} if i in place else voted
+
+    return Standing(("share", "order", "value"), keys, note)
+
+
+def subthought(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> Standing:
+    """The answer that most endings of all voters reach; attempts that give it themselves come
+    first, and then those with the most such endings."""
+    ballots = [(i, answer) for i in voters for answer in candidates[i].endings]
+    counts = [candidates[i].endings[answer] for i, answer in ballots]
+    own = [candidates[i].final for i in voters]
+    found = classes([*(answer for _, answer in ballots), *own], same)
+    sizes = [sum(counts[m] for m in members if m < len(counts)) for _, members in found]
+    votes = max(sizes, default=0)
+    answer, members = found[sizes.index(votes)] if votes else (None, [])
+    keys: list[Key] = [(0, 0)] * len(candidates)
+    for place, i in enumerate(voters, len(ballots)):
+        reached = sum(counts[m] for m in members if m < len(counts) and ballots[m][0] == i)
+        keys[i] = (float(place in members), reached)
+    about = {"answer": answer, "votes": votes, "share": votes / sum(counts) if votes else None}
+    return Standing(("answer", "endings"), keys, lambda i: {**about, "endings": int(keys[i][1])})
+
+
+def _places(found: Sequence[Class]) -> dict[int, int]:
+    """By attempt, the place of its answer."""
+    return {i: place for place, (_, members) in enumerate(found) for i in members}
+
+
+def _voted(
+    candidates: Sequence[Candidate], found: Sequence[Class], place: Mapping[int, int], i: int
+) -> Json:
+    if i not in place:
+        return {"answer": candidates[i].final, "votes": 0}
+    answer, members = found[place[i]]
+    return {"answer": answer, "votes": len(members)}
+
+
+def _classes(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> list[Class]:
+    """The answers of the voters; members are indices into ``candidates``."""
+    found = classes([candidates[i].final for i in voters], same)
+    if len(voters) == len(candidates):
+        return found
+    return [Class(answer, [voters[m] for m in members]) for answer, members in found]
+
+
+def _sums(candidates: Sequence[Candidate], found: Sequence[Class]) -> tuple[list[float], bool]:
+    """The sum of aggregates of each answer; of products its logarithm, and then True."""
+    totals = []
+    as_logs = False
+    for _, members in found:
+        scores = [one for i in members if (one := candidates[i].aggregate) is not None]
+        as_logs = as_logs or scores[0].log is not None
+        orders = [score.order for score in scores]
+        totals.append(_log_sum(orders) if as_logs else fsum(orders))
+    return totals, as_logs
+
+
+def _weights(
+    candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
+) -> tuple[list[float], bool]:
+    """The logarithm of the sum of odds of each answer."""
+    is_odds = settings.aggregate == "logits"
+    return [
+        _log_sum([_log_odds(candidates[i].aggregate, is_odds) for i in members])
+        for _, members in found
+    ], True
+
+
+def _log_odds(aggregate: Aggregate | None, is_odds: bool) -> float:
+    assert aggregate is not None
+    if is_odds:
+        return aggregate.value
+    if aggregate.log is None:
+        return log_odds(aggregate.value)
+    return aggregate.log - log1p(-min(aggregate.value, 1 - NEAREST))
+
+
+def _log_sum(logs: Sequence[float]) -> float:
+    top = max(logs)
+    return top if top == -inf else top + log(fsum(exp(x - top) for x in logs))
+
+
+def _shares(totals: Sequence[float], as_logs: bool) -> list[float | None]:
+    """Each answer's part of all votes; None when all weigh nothing."""
+    weights = list(totals)
+    if as_logs:
+        top = max(totals, default=-inf)
+        weights = [exp(total - top) if top > -inf else 0.0 for total in totals]
+    whole = fsum(weights)
+    return [weight / whole if whole else None for weight in weights]
