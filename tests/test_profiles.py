@@ -226,7 +226,7 @@ def test_a_file_and_options_say_the_same(work: Workdir, tmp_path: Path) -> None:
             "its vocabulary has nothing, of 264 tokens",
         ),
         (json.dumps(TINY | {"chat": True}), "chat template, and it carries none"),
-        (json.dumps(TINY | {"bos": "<s>"}), '"<s>" is not one token of this model'),
+        (json.dumps(TINY | {"bos": "<s>"}), 'field "bos": "<s>" is not one token of this model'),
     ],
 )
 def test_a_profile_that_cannot_be_used_is_one_line(
@@ -237,6 +237,30 @@ def test_a_profile_that_cannot_be_used_is_one_line(
     path = ggufs.write_llama(tmp_path / "x.gguf")
     done = score(work, "--prm", path, "--profile", "nope.json")
     assert done.status == 2 and said in done.err and done.err.count("\n") == 1, done.err
+
+
+def test_a_chat_template_that_refuses_is_one_line(work: Workdir, tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ raise_exception('no ' + m.role) }}{% endfor %}"
+    profile = json.dumps(TINY | {"chat": True, "system": "s"})
+    path = ggufs.write_llama(tmp_path / "x.gguf", profile=profile, template=template)
+    done = score(work, "--prm", path)
+    assert done.status == 2 and "no system" in done.err and done.err.count("\n") == 1
+
+
+def test_the_models_own_chat_template_is_used(tmp_path: Path) -> None:
+    template = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|end|>{% endfor %}[ai]"
+    path = ggufs.write_llama(tmp_path / "x.gguf", template=template)
+    model = Model(str(path))
+    chat = {"chat": True, "system": "<|bad|> be kind", "prompt": "Q: {problem}", "joiner": "~"}
+    laid = Writer(model, from_data(TINY | chat, "here")).layout(
+        {"problem": "<|end|>{step}"}, ["a<|step|>", "b"]
+    )
+    shown = "".join(
+        model.detokenize((token,)).decode() or model.token_text(token) for token in laid.ids
+    )
+    expected = "[system]<|bad|> be kind<|end|>[user]Q: <|end|>{step}<|end|>[ai]a<|step|>"
+    assert shown == expected + "<|step|>~b<|step|>"
+    assert [laid.ids.count(token) for token in (256, 257, 259)] == [2, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,7 @@ TRACES: dict[str, tuple[str, list[str]]] = {
     "lines": (PROBLEM, ["She has 12 nuts.\n", "12 + 30 = 42.\n", "The answer is $\\boxed{42}$"]),
     "paragraphs": ("1+1?", ["Add:\n\\[ 1 + 1 = 2 \\]\n\n", "So 2 - 0 = 2!\n\n", "# Answer\n\n2"]),
     "numbered": ("How many? ", ["Step 1: 3 * 4 = 12.\n", "Step 2: Done.\n"]),
+    "texts that would merge": ("Is it half", ["\nway there. ", "\n\n  full? ", "Yes"]),
     "one": ("Γ ≤ 3?", ["Ja, Größe 3 😀."]),
 }
 

@@ -6,8 +6,9 @@ cannot be laid out as the model was trained is refused, never cut and never read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Any, Protocol
 
 from stepkit import schema
@@ -81,7 +82,7 @@ class Writer:
         marker = profile.mark.marker
         self.marker = token_id(vocabulary, marker, "marker") if marker else None
 
-    def layout(self, data: Mapping[str, Any], steps: Sequence[str]) -> Layout:
+    def layout(self, data: dict[str, Any], steps: Sequence[str]) -> Layout:
         """Lay out an attempt, or the beginning of one, at the problem of the record ``data``.
 
         Raises DataError when there are no steps, when the text holds a marker that must stand
@@ -108,16 +109,16 @@ class Writer:
         return laid
 
     def _pieces(
-        self, data: Mapping[str, Any], steps: Sequence[str]
+        self, data: dict[str, Any], steps: Sequence[str]
     ) -> tuple[list[Part], list[list[Part]]]:
         """The prompt, and the steps with the joiner before each but the first."""
         text = self.profile.text
         form, answer = self._prompt, None
         if "{reference}" in form:
-            answer = schema.answer_of(dict(data))
+            answer = schema.answer_of(data)
             said = text.no_reference if answer is None else text.reference
             form = form.replace("{reference}", said)
-        problem = schema.problem_text(dict(data))
+        problem = schema.problem_text(data)
         problem = problem.strip() if text.clean else problem
         pieces = [self._step(number, step) for number, step in enumerate(steps, 1)]
         joined = [[(text.joiner, True), *piece] for piece in pieces[1:]]
@@ -180,14 +181,16 @@ class Writer:
         """The whole trace, and where each step ends in it.
 
         An end is counted in a beginning that is tokenised alone, and tokens count from the last
-        one of the prompt on, as in the code of the method (PRIME-RL/ImplicitPRM).
+        one of the prompt on, as in the code of the method (PRIME-RL/ImplicitPRM). No step ends
+        before the one in front of it, though a longer text may have fewer tokens.
         """
         ids = self._joined(prompt, [*steps, [(self.profile.text.ending, True)]])
         counts = range(1, len(steps) + 1)
         ends = [len(self._joined(prompt, steps[:count])) for count in counts]
         last, offset = len(ids) - 1, self.profile.mark.offset
-        positions = tuple(min(end - 1 + offset, last) for end in ends)
-        return Layout(ids, positions, (), max(1, len(self._beginning(prompt)) - 1))
+        start = max(1, len(self._beginning(prompt)) - 1)
+        positions = accumulate((min(end - 1 + offset, last) for end in ends), max)
+        return Layout(ids, tuple(positions), (), start)
 
     def _joined(self, prompt: list[Part], pieces: list[list[Part]]) -> Ids:
         apart = self.profile.text.apart
@@ -223,13 +226,17 @@ def _chat(vocabulary: Vocabulary, text: Text) -> str:
     messages = [{"role": "user", "content": text.prompt}]
     if text.system:
         messages.insert(0, {"role": "system", "content": text.system})
-    return "".join(part for part, _ in ChatTemplate(source, special).parts(messages))
+    try:
+        parts = ChatTemplate(source, special).parts(messages)
+    except DataError as error:  # there is no record yet
+        raise UsageError(str(error)) from None
+    return "".join(part for part, _ in parts)
 
 
 def token_id(vocabulary: Vocabulary, token: Token, name: str) -> int:
     """The id of ``token``, checked. Raises UsageError when the vocabulary has another there."""
     if token.id is None:
-        return vocabulary.token(token.text, f"--{name}")
+        return vocabulary.token(token.text, f'profile: field "{name}"')
     if token.id < vocabulary.n_vocab:
         there = vocabulary.token_text(token.id)
         piece = vocabulary.detokenize((token.id,)).decode("utf-8", "replace")
