@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo check lint test golden models bench interop clean
+.PHONY: help demo check lint test vocabularies golden models bench interop clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -105,6 +105,13 @@ lint: $(READY)  ## ruff and mypy
 
 test: $(READY)  ## the tests
 	python -m pytest -n auto
+
+VOCABULARIES := build/vocabularies/ggml-vocab-qwen2.gguf
+
+vocabularies: $(VOCABULARIES)  ## real vocabularies for the tests of profiles (a download of 75 MB)
+
+$(VOCABULARIES): tests/vocabularies.py | $(READY)
+	$(VENV)/bin/python $<
 
 BENCHES ?= $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import gguf
@@ -11,6 +13,29 @@ END = 256
 MARKS = ("<|end|>", "<|step|>", "<|good|>", "<|bad|>")
 MERGES = ("Ġ t", "a b", "ab c", ". Ċ")
 """A few merges, so that tokens cross the cuts that tests make."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a Llama."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    hidden: int
+    context: int
+
+    def tell(self, writer: gguf.GGUFWriter) -> None:
+        """Write them into the metadata."""
+        writer.add_context_length(self.context)
+        writer.add_embedding_length(self.width)
+        writer.add_block_count(self.layers)
+        writer.add_feed_forward_length(self.hidden)
+        writer.add_head_count(self.heads)
+        writer.add_head_count_kv(self.kv_heads)
+        writer.add_layer_norm_rms_eps(1e-5)
+        writer.add_rope_dimension_count(self.width // self.heads)
 
 
 def byte_letters() -> list[str]:
@@ -42,7 +67,7 @@ def write_llama(
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
     words that no text is tokenised to; ``tied``: the output matrix is the embedding; ``spare``
     tokens that nothing yields end the vocabulary."""
-    rng = np.random.default_rng(seed)
+    shape = Shape(layers, width, heads, kv_heads, hidden, context)
     tokens = [*byte_letters(), *MARKS, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
     for mark in range(END, END + len(MARKS)):
@@ -53,14 +78,7 @@ def write_llama(
     tokens += [f"[PAD{number}]" for number in range(spare)]
     kinds += [gguf.TokenType.UNUSED] * spare
     writer = gguf.GGUFWriter(str(path), "llama")
-    writer.add_context_length(context)
-    writer.add_embedding_length(width)
-    writer.add_block_count(layers)
-    writer.add_feed_forward_length(hidden)
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(width // heads)
+    shape.tell(writer)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
@@ -74,21 +92,81 @@ def write_llama(
     if profile is not None:
         writer.add_string("stepkit.profile", profile)
 
-    def tensor(name: str, *shape: int) -> None:
-        weights = rng.normal(0, scale / np.sqrt(shape[-1]), shape)
+    _finish(writer, shape, len(tokens), seed, scale, tied)
+    return path
+
+
+def write_behind(
+    vocabulary: Path,
+    target: Path,
+    *,
+    tokens: Mapping[int, tuple[str, int]] | None = None,
+    swapped: Sequence[tuple[int, str]] = (),
+    name: str | None = None,
+    template: str | None = None,
+    context: int = 2048,
+    seed: int = 0,
+) -> Path:
+    """Put the random weights of a tiny Llama behind a GGUF that has a vocabulary only.
+
+    Args:
+        tokens: other texts and types (gguf.TokenType) for some ids.
+        swapped: (id, text) pairs: the token with that text changes places with the one at id.
+        name, template: general.name and the chat template.
+    """
+    shape = Shape(layers=1, width=32, heads=2, kv_heads=1, hidden=48, context=context)
+    reader = gguf.GGUFReader(str(vocabulary))
+    kept = {key: field for key, field in reader.fields.items() if key.startswith("tokenizer.")}
+    values = {key: field.contents() for key, field in kept.items()}
+    texts, kinds = values["tokenizer.ggml.tokens"], values["tokenizer.ggml.token_type"]
+    for place, (text, kind) in (tokens or {}).items():
+        texts[place], kinds[place] = text, int(kind)
+    columns = [texts, kinds, values.get("tokenizer.ggml.scores")]
+    for place, text in swapped:
+        other = texts.index(text)
+        for column in filter(None, columns):
+            column[place], column[other] = column[other], column[place]
+    writer = gguf.GGUFWriter(str(target), "llama")
+    shape.tell(writer)
+    writer.add_vocab_size(len(texts))
+    for key, field in kept.items():
+        if key != "tokenizer.chat_template":
+            writer.add_key_value(key, values[key], field.types[0], sub_type=field.types[-1])
+    if name is not None:
+        writer.add_name(name)
+    if template is not None:
+        writer.add_chat_template(template)
+    _finish(writer, shape, len(texts), seed)
+    return target
+
+
+def _finish(
+    writer: gguf.GGUFWriter,
+    shape: Shape,
+    vocabulary: int,
+    seed: int,
+    scale: float = 1.0,
+    tied: bool = False,
+) -> None:
+    """Add Gaussian weights in F32, and write the file."""
+    rng = np.random.default_rng(seed)
+    width, hidden = shape.width, shape.hidden
+
+    def tensor(name: str, *sizes: int) -> None:
+        weights = rng.normal(0, scale / np.sqrt(sizes[-1]), sizes)
         writer.add_tensor(name, weights.astype(np.float32))
 
     def ones(name: str) -> None:
         writer.add_tensor(name, np.ones(width, np.float32))
 
-    head = width // heads
-    tensor("token_embd.weight", len(tokens), width)
-    for layer in range(layers):
+    head = width // shape.heads
+    tensor("token_embd.weight", vocabulary, width)
+    for layer in range(shape.layers):
         block = f"blk.{layer}."
         ones(block + "attn_norm.weight")
         tensor(block + "attn_q.weight", width, width)
-        tensor(block + "attn_k.weight", kv_heads * head, width)
-        tensor(block + "attn_v.weight", kv_heads * head, width)
+        tensor(block + "attn_k.weight", shape.kv_heads * head, width)
+        tensor(block + "attn_v.weight", shape.kv_heads * head, width)
         tensor(block + "attn_output.weight", width, width)
         ones(block + "ffn_norm.weight")
         tensor(block + "ffn_gate.weight", hidden, width)
@@ -96,12 +174,11 @@ def write_llama(
         tensor(block + "ffn_down.weight", width, hidden)
     ones("output_norm.weight")
     if not tied:
-        tensor("output.weight", len(tokens), width)
+        tensor("output.weight", vocabulary, width)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
 
 
 def quantized(source: Path, target: Path, kind: str) -> Path:

@@ -147,7 +147,7 @@ def opened(work: Workdir, name: str) -> scorers.Scoring:
         head = str(work.path / f"{name}.safetensors")
         Path(head).write_bytes(from_checkpoint(open_checkpoint(str(file)), None).encode())
     options = ModelOptions(str(path), threads=1)
-    return scorers.verifier(options, {}, Streams("test", quiet=True), Extra(head))
+    return scorers.verifier(options, {}, Streams("test", quiet=True), None, Extra(head))
 
 
 LONG = [f"Step {n}: {n} + {n} = {n + n}, as one can see by adding.\n" for n in range(20)]

@@ -10,6 +10,7 @@ import click
 
 from stepkit import options, run
 from stepkit.cli.escapes import TEXT
+from stepkit.cli.explain import explain, list_profiles
 from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,26 @@ BESIDE = ("head", "reference")
     "--reference", help="With --prm: the model it was trained from, where scores are log-ratios."
 )
 @click.option("--name", metavar="NAME", help='Name of the scores (default: "prm", else "logprob").')
+@click.option(
+    "--profile",
+    "asked",
+    metavar="NAME|FILE",
+    help="How the PRM is read: a family or a JSON file (default: auto, by the model itself).",
+)
+@click.option(
+    "--list-profiles",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=list_profiles,
+    help="List the families of PRMs that are known, and exit.",
+)
+@click.option(
+    "--explain",
+    "explained",
+    is_flag=True,
+    help="Print the tokens of the first record, and what would be read where, and exit.",
+)
 @click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id).")
 @click.option("--positive", metavar="TOKEN", help="The token that says a step is good.")
 @click.option("--negative", metavar="TOKEN", help="The token that says a step is bad.")
@@ -82,6 +103,8 @@ def main(
     policy: str | None,
     server: options.ServerOptions,
     name: str | None,
+    asked: str | None,
+    explained: bool,
     prompt: str | None,
     system: str | None,
     template: str | None,
@@ -97,10 +120,11 @@ def main(
     step-split traces.jsonl | step-score --prm prm.gguf | step-rerank
     step-split traces.jsonl | step-score -m policy.gguf --name logprob
 
-    With --prm, a step's score is the probability of the positive token against the
-    negative one at the marker behind the step. How to lay a trace out is read from
-    the PRM file's own profile, or from the options. With -m or --server, it is the
-    mean log-probability that the model gives to the step's tokens.
+    With --prm, a step's score is what the process reward model says behind the step.
+    How it wants a trace laid out and read is its profile: carried by the file,
+    recognised by its name and tokens, or given by --profile and the options under it.
+    With -m or --server, the score is the mean log-probability that the model gives to
+    the step's tokens.
     """
     likely = policy is not None or bool(server.urls)
     if (model.model is not None) == likely:
@@ -108,6 +132,10 @@ def main(
     described = {**profile, "head": head, "reference": reference}
     if likely and (given := [key for key in (*PROFILE, *BESIDE) if described[key] is not None]):
         raise UsageError(f"--{given[0]} describes a PRM: it goes with --prm")
+    if likely and (asked is not None or explained):
+        raise UsageError(
+            f"--{'explain' if explained else 'profile'} is of a PRM: it goes with --prm"
+        )
     form = {"prompt": prompt, "system": system, "template": template}
     for key in () if likely else ("system", "template"):
         if form[key] is not None:
@@ -116,6 +144,8 @@ def main(
         raise UsageError("--prompt and --template exclude each other")
     if keep_tokens and (policy is None or server.urls):
         raise UsageError("--keep-tokens goes with -m")
+    if explained:
+        return explain(streams, model, {**profile, "prompt": prompt}, asked)
     from stepkit.cli import scorers
     from stepkit.cli.routes import Extra
     from stepkit.cli.session import Work, run_strategies
@@ -124,7 +154,8 @@ def main(
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
         extra = Extra(head, reference)
-        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, extra)
+        described = {**profile, "prompt": prompt}
+        scoring = scorers.verifier(model, described, streams, asked, extra)
     key = name or ("logprob" if likely else "prm")
     scorer = scoring.scorer
 

@@ -28,12 +28,15 @@ def verifier(
     model: options.ModelOptions,
     given: dict[str, str | None],
     streams: Streams,
+    asked: str | None = None,
     extra: Extra = Extra(),  # noqa: B008
     search: bool = False,
 ) -> Scoring:
     """A process reward model, the GGUF file ``model.model``.
 
     Args:
+        given: fields of its profile that the user gave.
+        asked: the profile to use: a family or a file; None: the model's own.
         search: keep as many beginnings as a search goes on from; else one trace at a time is read.
     """
     from stepkit.model.layout import choose, for_reading
@@ -45,7 +48,9 @@ def verifier(
     opened = open_model(model.model, model, "--prm")
     layout = choose(opened, model, 0) if search else for_reading(opened, model)
     streams.note(str(layout))
-    profile = profile_of(opened, given, extra.profile).profile
+    told = profile_of(opened, given, asked, extra.profile)
+    profile = told.profile
+    streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),

@@ -19,7 +19,8 @@ from typing import Any
 
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.heads import PROFILE_KEY, Head
-from stepkit.model.profiles.profile import Profile, check, from_data
+from stepkit.model.profiles.parsing import from_data
+from stepkit.model.profiles.profile import Profile
 
 OUTPUT, EMBEDDING = "output.weight", "token_embd.weight"
 ROWS_AT_A_TIME = 4096
@@ -91,10 +92,7 @@ def _grafted(profile: Profile, rows: tuple[int, ...], bias: list[float]) -> Prof
         data["bias"] = bias
     for key in ("head", "outputs"):
         data.pop(key, None)
-    place = "the grafted model's profile"
-    grafted = from_data(data, place)
-    check(grafted, place)
-    return grafted
+    return from_data(data, "the grafted model's profile")
 
 
 def _spare_tokens(reader: Any, count: int, profile: Profile) -> tuple[int, ...]:

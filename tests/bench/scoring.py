@@ -57,7 +57,7 @@ def _ids(count: int, seed: int) -> Ids:
     return tuple(chance.randrange(300, 30_000) for _ in range(count))
 
 
-# -- the ways: each gives the processor's seconds for a trace ----------------------------------------------
+# -- the ways: each gives the seconds of processor time for a trace -----------------------------
 
 
 def anew(path: Path, everything: bool = True) -> float:

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from stepkit import schema
 from stepkit.errors import DataError, UsageError
-from stepkit.model.chat import Encoder, Part, fill
-from stepkit.model.profiles.profile import Profile, Token
+from stepkit.model.chat import ChatTemplate, Encoder, Part, fill
+from stepkit.model.profiles.profile import OWN_BOS, Profile, Text, Token
 
 Ids = tuple[int, ...]
 
@@ -25,6 +25,14 @@ class Vocabulary(Protocol):
 
     @property
     def bos(self) -> Ids: ...
+
+    @property
+    def bos_text(self) -> str: ...
+
+    @property
+    def eos_text(self) -> str: ...
+
+    def metadata(self, key: str) -> str | None: ...
 
     def special_tokens(self) -> dict[str, int]: ...
 
@@ -46,12 +54,10 @@ class Layout:
     Attributes:
         ids: the whole input.
         positions: indices into ``ids``, one per step (one in all for a profile that reads whole
-            attempts).
+            attempts). Those that are read themselves increase strictly.
         suffixes: empty, or for each position what follows ``ids[: position + 1]`` instead: the
             number is then read at the end of that. Where it is empty the position itself is read.
-        start: index of the response's first token.
-
-    The positions that are read themselves increase strictly.
+        start: of an implicit model: index of the first token that counts.
     """
 
     ids: Ids
@@ -70,7 +76,8 @@ class Writer:
         self.profile = profile
         self._vocabulary = vocabulary
         self._encoder = Encoder(vocabulary)
-        self.bos = self._first()
+        self._bos = _first(vocabulary, profile.text.bos)
+        self._prompt = _chat(vocabulary, profile.text) if profile.text.chat else profile.text.prompt
         marker = profile.mark.marker
         self.marker = token_id(vocabulary, marker, "marker") if marker else None
 
@@ -82,10 +89,17 @@ class Writer:
         """
         if not steps:
             raise DataError("no steps to score", "response")
-        pieces = self._pieces(data, steps)
-        laid = self._marked(pieces) if self.marker is not None else self._beginnings(pieces)
+        prompt, pieces = self._pieces(data, steps)
+        if self.marker is not None:
+            laid = self._marked(prompt, pieces)
+        elif self.profile.kind == "implicit":
+            laid = self._whole(prompt, pieces)
+        else:
+            laid = self._beginnings(prompt, pieces)
         if self.profile.mark.attempt:
             laid = replace(laid, positions=laid.positions[-1:], suffixes=laid.suffixes[-1:])
+        if laid.positions[0] < 0:
+            raise DataError("no token stands before the first position that is read")
         longest, tokens = self.profile.use.longest, len(laid.ids)
         if longest and tokens > longest:
             raise DataError(
@@ -93,49 +107,43 @@ class Writer:
             )
         return laid
 
-    def _first(self) -> Ids:
-        bos = self.profile.text.bos
-        if bos is None:
-            return self._vocabulary.bos
-        return (token_id(self._vocabulary, Token(bos), "bos"),) if bos else ()
-
-    def _pieces(self, data: Mapping[str, Any], steps: Sequence[str]) -> list[list[Part]]:
-        """The prompt, then each step with the joiner before it."""
+    def _pieces(
+        self, data: Mapping[str, Any], steps: Sequence[str]
+    ) -> tuple[list[Part], list[list[Part]]]:
+        """The prompt, and the steps with the joiner before each but the first."""
         text = self.profile.text
-        problem = self._clean(schema.problem_text(dict(data)))
-        prompt, answer = text.prompt, None
-        if "{reference}" in prompt:
+        form, answer = self._prompt, None
+        if "{reference}" in form:
             answer = schema.answer_of(dict(data))
             said = text.no_reference if answer is None else text.reference
-            prompt = prompt.replace("{reference}", said)
-        pieces = [fill(prompt, problem=problem, answer=answer or "")]
-        for number, step in enumerate(steps, 1):
-            filled = fill(text.step, step=self._clean(step, inside=True), number=str(number))
-            pieces.append([(text.joiner, True), *filled] if number > 1 else filled)
-        return pieces
+            form = form.replace("{reference}", said)
+        problem = schema.problem_text(dict(data))
+        problem = problem.strip() if text.clean else problem
+        pieces = [self._step(number, step) for number, step in enumerate(steps, 1)]
+        joined = [[(text.joiner, True), *piece] for piece in pieces[1:]]
+        return fill(form, problem=problem, answer=answer or ""), [pieces[0], *joined]
 
-    def _clean(self, text: str, inside: bool = False) -> str:
-        how = self.profile.text.clean
-        if how == "flatten" and inside:
-            return " ".join(text.split("\n")).strip()
-        return text.strip() if how else text
+    def _step(self, number: int, step: str) -> list[Part]:
+        text = self.profile.text
+        if text.clean == "flatten":
+            step = " ".join(step.split("\n"))
+        if text.clean:
+            step = step.strip()
+        form = text.step.replace("{number}", str(number))
+        before = form.partition("{step}")[0].strip()
+        if before and step.startswith(before):
+            step = step[len(before) :].lstrip()
+        return fill(form, step=step)
 
-    def _marked(self, pieces: list[list[Part]]) -> Layout:
+    def _marked(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
         """Markers put in by id; what looks like one in the text stays text."""
         assert self.marker is not None
-        before = self.profile.mark.at == "before"
-        prompt, *steps = pieces
-        apart = self.profile.text.apart
-        ids = list(self._beginning(prompt) if apart else self.bos)
-        start = len(self._beginning(prompt))
+        apart, before = self.profile.text.apart, self.profile.mark.at == "before"
+        ids = list(self._beginning(prompt if apart else [*prompt, *steps[0]]))
         positions = []
         for number, step in enumerate(steps):
-            if apart:
-                ids += self._encoder.plain(step)
-            elif number == 0:
-                ids = list(self._beginning([*prompt, *step]))
-            else:
-                ids += self._encoder.plain(step, begins=False)
+            if apart or number > 0:
+                ids += self._encoder.plain(step, begins=apart == "all" or number == 0)
             positions.append(len(ids) - before)
             ids.append(self.marker)
         if self.profile.mark.alone and ids.count(self.marker) != len(steps):
@@ -143,16 +151,18 @@ class Writer:
                 f'the text holds the marker "{self._vocabulary.token_text(self.marker)}", which '
                 "the model takes for the end of a step"
             )
-        return Layout(tuple(ids[: positions[-1] + 1]), tuple(positions), (), start)
+        return Layout(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
-    def _beginnings(self, pieces: list[list[Part]]) -> Layout:
+    def _beginnings(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
         """Every beginning of the trace as if it stood alone, as branches of the whole.
 
         Text may be tokenised otherwise at its end than in the middle of a longer one.
         """
         ending: list[Part] = [(self.profile.text.ending, True)]
-        counts = range(2, len(pieces) + 1)
-        beginnings = [self._joined([*pieces[:count], ending]) for count in counts]
+        counts = range(1, len(steps) + 1)
+        beginnings = [self._joined(prompt, [*steps[:count], ending]) for count in counts]
+        if back := -self.profile.mark.offset:
+            beginnings = [ids[:-back] for ids in beginnings]
         whole = beginnings[-1]
         positions, suffixes, reached = [], [], -1
         for ids in beginnings:
@@ -164,24 +174,56 @@ class Writer:
             positions.append(shared - 1)
             suffixes.append(ids[shared:])
             reached = shared - 1 if not ids[shared:] else reached
-        start = common_length(self._joined(pieces[:1]), whole)
-        return Layout(whole, tuple(positions), tuple(suffixes) if any(suffixes) else (), start)
+        return Layout(whole, tuple(positions), tuple(suffixes) if any(suffixes) else ())
 
-    def _joined(self, pieces: Sequence[list[Part]]) -> Ids:
-        first, *others = pieces
-        if not self.profile.text.apart:
-            return self._beginning([part for piece in pieces for part in piece])
-        return sum((self._encoder.plain(piece) for piece in others), self._beginning(first))
+    def _whole(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
+        """The whole trace, and where each step ends in it.
+
+        An end is counted in a beginning that is tokenised alone, and tokens count from the last
+        one of the prompt on, as in the code of the method (PRIME-RL/ImplicitPRM).
+        """
+        ids = self._joined(prompt, [*steps, [(self.profile.text.ending, True)]])
+        counts = range(1, len(steps) + 1)
+        ends = [len(self._joined(prompt, steps[:count])) for count in counts]
+        last, offset = len(ids) - 1, self.profile.mark.offset
+        positions = tuple(min(end - 1 + offset, last) for end in ends)
+        return Layout(ids, positions, (), max(1, len(self._beginning(prompt)) - 1))
+
+    def _joined(self, prompt: list[Part], pieces: list[list[Part]]) -> Ids:
+        apart = self.profile.text.apart
+        if not apart:
+            return self._beginning([*prompt, *(part for piece in pieces for part in piece)])
+        alone = pieces if apart == "all" else [[part for piece in pieces for part in piece]]
+        return sum(map(self._encoder.plain, alone), self._beginning(prompt))
 
     def _beginning(self, parts: Sequence[Part]) -> Ids:
         ids = self._encoder.plain(parts)
-        return ids if self.bos and ids[:1] == self.bos else self.bos + ids
+        return ids if self._bos and ids[:1] == self._bos else self._bos + ids
 
 
 def common_length(one: Ids, other: Ids) -> int:
     """How many ids two sequences begin with alike."""
     length = min(len(one), len(other))
     return next((at for at in range(length) if one[at] != other[at]), length)
+
+
+def _first(vocabulary: Vocabulary, bos: str | None) -> Ids:
+    if bos is None:
+        return vocabulary.bos
+    text = vocabulary.bos_text if bos == OWN_BOS else bos
+    return (token_id(vocabulary, Token(text), "bos"),) if text else ()
+
+
+def _chat(vocabulary: Vocabulary, text: Text) -> str:
+    """The prompt as a format: what the model's own chat template makes of it."""
+    source = vocabulary.metadata("tokenizer.chat_template")
+    if source is None:
+        raise UsageError("the profile wants the model's own chat template, and it carries none")
+    special = {"bos_token": vocabulary.bos_text, "eos_token": vocabulary.eos_text}
+    messages = [{"role": "user", "content": text.prompt}]
+    if text.system:
+        messages.insert(0, {"role": "system", "content": text.system})
+    return "".join(part for part, _ in ChatTemplate(source, special).parts(messages))
 
 
 def token_id(vocabulary: Vocabulary, token: Token, name: str) -> int:

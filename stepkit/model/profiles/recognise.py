@@ -1,48 +1,131 @@
-"""Which profile a model's file is of: what it carries, else what its name and vocabulary say."""
+"""Which profile a model's file is of: what it carries, else what its name and vocabulary say.
+
+A guess that turned out wrong would be a silent mismatch, so a name counts only where the vocabulary
+has the family's tokens at their places, and what fits several families is left to the user.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stepkit.errors import UsageError
 from stepkit.model.llama import Model
-from stepkit.model.profiles.profile import Profile, check, from_data, from_json
+from stepkit.model.profiles.families import families, named
+from stepkit.model.profiles.layout import token_id
+from stepkit.model.profiles.parsing import from_data, from_json
+from stepkit.model.profiles.profile import Profile
 
 METADATA_KEY = "stepkit.profile"
+AUTO = "auto"
+NAME_KEYS = ("general.name", "general.basename", "general.finetune")
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """A profile, and how it was told."""
+    """A profile, and what it was told by."""
 
     profile: Profile
     by: str
 
 
-def profile_of(model: Model, given: Mapping[str, str | None], beside: str = "") -> Recognised:
-    """The profile in the model's metadata, overridden by what the user gave.
+def profile_of(
+    model: Model, given: Mapping[str, str | None], asked: str | None = None, beside: str = ""
+) -> Recognised:
+    """The profile to read a model by, fields that the user gave put over it.
 
     Args:
-        beside: JSON of the profile that the model's head carries, or "".
+        given: flat fields; None where the user said nothing.
+        asked: a family, a file, or "auto" or None, which is to look at the model.
+        beside: JSON of the profile that the model's head carries, or "": before the model's name.
 
-    Raises UsageError when neither says how to read the model.
+    Raises UsageError when nothing says how to read the model, or when its vocabulary is not that
+    of the profile.
     """
+    told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if asked not in (None, AUTO):
+        found = Recognised(named(asked), f"--profile {asked}")
+    else:
+        found = _recognised(model, beside) or _untold(model, told)
+    check_vocabulary(model, found.profile, told)
+    return Recognised(from_data(told, "the options", found.profile), found.by)
+
+
+def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | None = None) -> None:
+    """Raise UsageError unless every token that ``profile`` places is there in the model's
+    vocabulary; those named in ``but`` do not matter."""
+    tokens = [
+        (name, token)
+        for name, token in (
+            ("marker", profile.mark.marker),
+            ("positive", profile.readout.positive),
+            ("negative", profile.readout.negative),
+        )
+        if name not in (but or {})
+    ]
+    for name, token in (*tokens, *(("token", token) for token in profile.match.tokens)):
+        if token.id is not None:
+            token_id(model, token, name)
+
+
+def _recognised(model: Model, beside: str) -> Recognised | None:
     carried = model.metadata(METADATA_KEY)
-    profile, by = Profile(), "the options"
     if carried is not None:
         by = f"the model's metadata {METADATA_KEY}"
-        profile = from_json(carried, by)
-    elif beside:
-        by = "the head's metadata"
-        profile = from_json(beside, by)
-    elif not given.get("marker"):
-        raise UsageError(
-            "the model carries no profile that says how to read it: give --marker, --positive and "
-            "--negative"
-        )
-    told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    profile = from_data(told, "the options", profile)
-    check(profile, by)
-    return Recognised(profile, by)
+        return Recognised(from_json(carried, by), by)
+    if beside:
+        return Recognised(from_json(beside, "the head's profile"), "the head's profile")
+    said = {key: model.metadata(key) or "" for key in NAME_KEYS}
+    said["its file's name"] = Path(model.path).stem
+    for where, name in said.items():
+        told = [one for one in families().values() if _is_named(one, name)]
+        if told:
+            fits = [one for one in told if _fits(model, one)]
+            if not fits:
+                check_vocabulary(model, told[0])
+            return Recognised(_only(fits, f'{where} "{name}"'), f'{where} "{name}"')
+    special = model.special_tokens()
+    marked = [
+        one
+        for one in families().values()
+        if special.get(one.mark.marker.text, -1) == one.mark.marker.id
+        or (one.mark.marker.id is None and one.mark.marker.text in special)
+    ]
+    fits = [one for one in marked if _fits(model, one)]
+    if not fits:
+        return None
+    by = f'its token "{fits[0].mark.marker.text}"'
+    return Recognised(_only(fits, by), by)
+
+
+def _is_named(profile: Profile, name: str) -> bool:
+    plain = "".join(letter for letter in name.lower() if letter.isalnum())
+    return any(part in plain for part in profile.match.names)
+
+
+def _fits(model: Model, profile: Profile) -> bool:
+    try:
+        check_vocabulary(model, profile)
+    except UsageError:
+        return False
+    return True
+
+
+def _only(fits: Sequence[Profile], by: str) -> Profile:
+    if len(fits) == 1:
+        return fits[0]
+    names = ", ".join(one.name for one in fits)
+    raise UsageError(f"{by} fits several profiles: say which by --profile, one of {names}")
+
+
+def _untold(model: Model, told: Mapping[str, Any]) -> Recognised:
+    """What the options alone describe."""
+    if all(told.get(name) for name in ("marker", "positive", "negative")):
+        return Recognised(from_data(told, "the options"), "the options")
+    name = model.metadata("general.name") or Path(model.path).stem
+    raise UsageError(
+        f'"{name}" carries no profile, and its name and tokens are of no known family: give '
+        "--profile (see --list-profiles), or --marker, --positive and --negative"
+    )
