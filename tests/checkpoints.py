@@ -73,6 +73,6 @@ def head_by_hand(kind: str, tensors: dict[str, np.ndarray], states: np.ndarray) 
         for n in range(3):
             inner = states @ t[f"score.{n}.0.weight"].T + t[f"score.{n}.0.bias"]
             out = np.maximum(inner, 0) @ t[f"score.{n}.2.weight"].T + t[f"score.{n}.2.bias"]
-            each.append(1 / (1 + np.exp(-out)))
-        return np.mean(each, axis=0)
+            each.append(out)
+        return np.concatenate(each, axis=1)
     return states @ t["v_head.summary.weight"].T + t["v_head.summary.bias"]

@@ -55,12 +55,16 @@ DOCUMENTS = {"step-view": b'<script type="application/json" class="trace">\n'}
 """Commands whose output is one text: what stands there before the line of a record."""
 
 GROUPS = ("step-rerank",)
-LIGHT = [name for name in commands() if name not in ARGS]
+ONE_FILE = ("step-head",)
+"""Commands that make one file of another, and see no records."""
+
+FILTERS = [name for name in commands() if name not in ONE_FILE]
+LIGHT = [name for name in FILTERS if name not in ARGS]
 HEAVY = ("numpy", "numba", "llama_cpp", "tqdm", "orjson", "math_verify", "jinja2")
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="counts on Linux' pseudo-terminals")
 
-every = pytest.mark.parametrize("command", commands())
+every = pytest.mark.parametrize("command", FILTERS)
 light = pytest.mark.parametrize("command", LIGHT)
 
 

@@ -139,7 +139,8 @@ def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> No
             for i in order
         ]
         notes = selection.choose(candidates, rule, str.__eq__)
-        found.append(right[order[[note["rank"] for note in notes].index(0)]])
+        first = [note is not None and note["rank"] == 0 for note in notes].index(True)
+        found.append(right[order[first]])
     ours = {
         "best": lambda: curves.best_at(list(map(float, scores)), right, n),
         "majority": lambda: curves.majority_at(answers, right, [n])[0],

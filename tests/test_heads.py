@@ -29,13 +29,16 @@ PROFILES: dict[str, dict[str, Any]] = {
     "linear": {**MARKED, "head": "linear", "outputs": 1, "map": "sigmoid"},
     "three": {**MARKED, "head": "linear", "outputs": 3, "map": "softmax", "good": [1, 2]},
     "gain": {**MARKED, "head": "gain", "outputs": 1, "map": "raw", "of": "value"},
-    "ensemble": {**MARKED, "head": "ensemble", "outputs": 1, "map": "raw"},
+    "ensemble": {**MARKED, "head": "ensemble", "map": "sigmoid"},
     "value": {
         "kind": "hidden-head", "prompt": "{problem} ", "at": "last", "ending": "<|end|>",
         "head": "linear", "outputs": 1, "map": "tanh", "of": "value",
     },
 }  # fmt: skip
-OUTPUTS = {name: int(profile["outputs"]) for name, profile in PROFILES.items()}
+OUTPUTS = {name: int(profile.get("outputs", 0)) for name, profile in PROFILES.items()} | {
+    "ensemble": 1
+}
+"""Of the head, or each head of the ensemble."""
 
 
 def kind_of(name: str) -> str:
@@ -96,7 +99,7 @@ def by_hand(path: Path, name: str, tensors: dict[str, np.ndarray]) -> list[float
     shares = np.exp(outputs) / np.exp(outputs).sum(1, keepdims=True)
     maps = {
         "softmax": lambda: shares[:, PROFILES[name].get("good", [0])].sum(1),
-        "sigmoid": lambda: 1 / (1 + np.exp(-outputs[:, 0])),
+        "sigmoid": lambda: (1 / (1 + np.exp(-outputs))).mean(1),
         "tanh": lambda: np.tanh(outputs[:, 0]),
         "raw": lambda: outputs[:, 0],
     }

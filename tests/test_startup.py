@@ -14,7 +14,7 @@ from work import Workdir, clean_environment, commands
 
 HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
 
-LIGHT = {"array", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}
+LIGHT = {"array", "bisect", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}
 """Beside what a click command with one option loads: the standard library's, and our own."""
 
 CLICK = """

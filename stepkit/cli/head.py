@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="What the names of the head's tensors begin with, as in score.",
 )
-@click.option("--profile", metavar="FILE", type=click.Path(), help="How the model is read: JSON.")
+@click.option(
+    "--profile", metavar="NAME|FILE", help="How the model is read: a family or a JSON file."
+)
 @model_file("--graft", help="Write this backbone, a GGUF file, with the head (a linear one) in it.")
 @click.option(
     "--rows", metavar="ID,ID,...", help="With --graft: tokens to give up (default: unused ones)."
@@ -48,7 +50,7 @@ def main(
     \b
     step-head Skywork-PRM-1.5B -o skywork.head.safetensors
     step-score --prm backbone.gguf --head skywork.head.safetensors traces.jsonl
-    step-head Skywork-PRM-1.5B --graft backbone.gguf --profile p.json -o prm.gguf
+    step-head Skywork-PRM-1.5B --graft backbone.gguf --profile skywork-o1-prm -o prm.gguf
 
     llama.cpp drops such heads when a model is converted. CHECKPOINT is a folder, a
     safetensors file or an index of several; of these only the part that holds the
@@ -58,7 +60,7 @@ def main(
     if graft is None and (rows is not None or wide):
         raise UsageError(f"--{'wide' if rows is None else 'rows'} goes with --graft")
     if graft is not None and profile is None:
-        raise UsageError("--graft needs --profile FILE: the written model carries it")
+        raise UsageError("--graft needs --profile: the written model carries it")
     if os.path.isdir(target):
         raise UsageError(f"-o {target}: is a directory")
     given = [checkpoint, *([graft] if graft else []), *([profile] if profile else [])]
@@ -72,7 +74,7 @@ def main(
         grafting.need()
     told, text = _profile(profile) if profile else (None, "")
     head = from_checkpoint(open_checkpoint(checkpoint), tensors, text)
-    if told is not None and told.readout.outputs != head.outputs:
+    if told is not None and told.readout.outputs not in (0, head.outputs):
         wanted = told.readout.outputs
         raise UsageError(f"--profile {profile}: of {wanted} outputs, the head has {head.outputs}")
     done = f"a head of kind {head.kind}"
@@ -112,17 +114,13 @@ def _rows(text: str | None) -> tuple[int, ...]:
         raise UsageError(f"--rows {text}: expected token ids with commas between them") from None
 
 
-def _profile(path: str) -> tuple[Profile, str]:
-    """The profile in a file, and its JSON."""
+def _profile(said: str) -> tuple[Profile, str]:
+    """The profile of a family or in a file, and its JSON."""
     import json
 
-    from stepkit.model.profiles.parsing import from_json
+    from stepkit.model.profiles.families import named
 
-    try:
-        with open(path, "rb") as file:
-            told = from_json(file.read().decode("utf-8", "replace"), f"--profile {path}")
-    except OSError as error:
-        raise UsageError(f"--profile {path}: {error.strerror}") from None
+    told = named(said)
     if told.kind != "hidden-head":
-        raise UsageError(f'--profile {path}: of kind "{told.kind}", not "hidden-head"')
+        raise UsageError(f'--profile {said}: of kind "{told.kind}", not "hidden-head"')
     return told, json.dumps(told.data(), ensure_ascii=False)

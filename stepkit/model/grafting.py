@@ -92,9 +92,7 @@ def _grafted(profile: Profile, rows: tuple[int, ...], bias: list[float]) -> Prof
         data["bias"] = bias
     for key in ("head", "outputs"):
         data.pop(key, None)
-    place = "the grafted model's profile"
-    grafted = from_data(data, place)
-    return grafted
+    return from_data(data, "the grafted model's profile")
 
 
 def _spare_tokens(reader: Any, count: int, profile: Profile) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ travel beside the model, in a safetensors file with the layers' tensors under th
     mlp         0.weight [inner, width], 0.bias, then ReLU, then 2.weight [outputs, inner], 2.bias
                 (Qwen2.5-Math-PRM, arXiv:2501.07301)
     gain        weight [outputs, width], then times gain, plus bias (OVM, arXiv:2311.09724)
-    ensemble    N.0.weight ... N.2.bias for N = 0, 1, ...: the mean over several mlp of the sigmoid
-                of each (ActPRM, arXiv:2504.10559)
+    ensemble    N.0.weight ... N.2.bias for N = 0, 1, ...: several mlp, whose outputs stand beside
+                each other (ActPRM, arXiv:2504.10559, which takes the mean of their sigmoids)
 
 A bias may be missing. What maps the outputs to a score (softmax, sigmoid, tanh) is the profile's.
 """
@@ -72,8 +72,9 @@ class Head:
     @property
     def outputs(self) -> int:
         """Numbers that it gives."""
-        part = self._part(self._prefixes[0])
-        return int(part["2.weight" if "2.weight" in part else "weight"].shape[0])
+        parts = [self._part(prefix) for prefix in self._prefixes]
+        last = "2.weight" if "2.weight" in parts[0] else "weight"
+        return sum(len(part[last]) for part in parts)
 
     @property
     def fingerprint(self) -> str:
@@ -116,11 +117,7 @@ class Head:
     def _outputs(self, state: Any) -> Any:
         import numpy
 
-        parts = [self._part(prefix) for prefix in self._prefixes]
-        if self.kind != "ensemble":
-            return _applied(parts[0], state)
-        each = numpy.stack([_applied(part, state) for part in parts])
-        return (1.0 / (1.0 + numpy.exp(-each.astype(numpy.float64)))).mean(axis=0)
+        return numpy.concatenate([_applied(self._part(prefix), state) for prefix in self._prefixes])
 
 
 _SHAPES = {
@@ -212,13 +209,13 @@ def read_head(path: str) -> Head:
 
 
 def check_fits(head: Head, width: int, outputs: int, place: str) -> None:
-    """Raise UsageError unless the head takes the model's states and gives what the profile reads:
-    numbers from another head look like scores."""
+    """Raise UsageError unless the head takes the model's states and gives what the profile reads
+    (0: any number): numbers from another head look like scores."""
     if head.width != width:
         raise UsageError(
             f"{place}: a head for states of {head.width} numbers; the model's have {width}"
         )
-    if head.outputs != outputs:
+    if outputs and head.outputs != outputs:
         raise UsageError(
             f"{place}: a head of {head.outputs} outputs, where the profile reads {outputs}"
         )

@@ -102,8 +102,8 @@ class Readout:
 
     Attributes:
         positive, negative: candidates of a token-logit model.
-        head: layers of a hidden-head model's head: "linear", "mlp" (linear, ReLU, linear),
-            "gain" (linear, then gain and bias) or "ensemble" (the mean of several sigmoid heads).
+        head: form of a hidden-head model's head: "linear", or "mlp" (linear, ReLU, linear), or
+            what else the side-car file says.
         outputs: how many numbers the head gives; 0: as many as it has.
         rows: of a grafted head: the tokens whose logits are its outputs.
         bias: of a grafted head: what is added to each; empty: nothing.

@@ -32,17 +32,14 @@ class Recognised:
 
 
 def profile_of(
-    model: Model,
-    given: Mapping[str, str | None],
-    asked: str | None = None,
-    beside: str = "",
+    model: Model, given: Mapping[str, str | None], asked: str | None = None, beside: str = ""
 ) -> Recognised:
     """The profile to read a model by, fields that the user gave put over it.
 
     Args:
         given: flat fields; None where the user said nothing.
         asked: a family, a file, or "auto" or None, which is to look at the model.
-        beside: JSON of the profile that the model's head carries, or "".
+        beside: JSON of the profile that the model's head carries, or "": before the model's name.
 
     Raises UsageError when nothing says how to read the model, or when its vocabulary is not that
     of the profile.
@@ -51,7 +48,7 @@ def profile_of(
     if asked not in (None, AUTO):
         found = Recognised(named(asked), f"--profile {asked}")
     else:
-        found = _carried(model, beside) or _recognised(model) or _untold(model, told)
+        found = _recognised(model, beside) or _untold(model, told)
     check_vocabulary(model, found.profile, told)
     return Recognised(from_data(told, "the options", found.profile), found.by)
 
@@ -73,16 +70,13 @@ def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | No
             token_id(model, token, name)
 
 
-def _carried(model: Model, beside: str) -> Recognised | None:
+def _recognised(model: Model, beside: str) -> Recognised | None:
     carried = model.metadata(METADATA_KEY)
     if carried is not None:
         by = f"the model's metadata {METADATA_KEY}"
         return Recognised(from_json(carried, by), by)
-    by = "the head's metadata"
-    return Recognised(from_json(beside, by), by) if beside else None
-
-
-def _recognised(model: Model) -> Recognised | None:
+    if beside:
+        return Recognised(from_json(beside, "the head's profile"), "the head's profile")
     said = {key: model.metadata(key) or "" for key in NAME_KEYS}
     said["its file's name"] = Path(model.path).stem
     for where, name in said.items():
