@@ -195,8 +195,12 @@ def _printed(out: str) -> Json:
         x = float(x)
     number = isinstance(x, (int, float)) and 0 <= x <= 1
     if not number and x is not None:
-        return {"x": None, "why": _short(f"the checker printed x {x!r}: expected 0 to 1 or null")}
-    said = _short(why) if isinstance(why, str) else None
+        return {
+            "x": None,
+            "why": _short(f"expected x from 0 to 1, or null, of the checker, got {x!r}"),
+        }
+    # JSON can name halves of a character, which no output can hold
+    said = _short(why.encode("utf-8", "replace").decode()) if isinstance(why, str) else None
     return {"x": None if x is None else float(x), "why": said or None}
 
 
