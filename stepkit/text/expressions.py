@@ -19,6 +19,7 @@ from math import isqrt
 
 from stepkit.text.lexemes import (
     CLOSE,
+    DEGREE,
     FRACTION,
     NUMBER,
     OPEN,
@@ -73,7 +74,6 @@ class Term:
 SUM, PRODUCT, MINUS, EXPONENT = 10, 20, 25, 30
 BINDING = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "^": EXPONENT}
 MOST_WORDS = 4
-DEGREE = "\u00b0"
 
 
 def read(row: Sequence[Token], start: int, end: int) -> Term:
@@ -221,6 +221,7 @@ class _Reader:
                     raise Unreadable
                 words.append(below.text)
                 ahead += 2
+            ahead += 2 if self._is_squared(ahead) else 0
         token = self._peek(ahead)
         sign = token is not None and (token.kind == OPERATOR or self._is_sign(ahead))
         stands = token is None or sign or token.kind == CLOSE
@@ -229,6 +230,16 @@ class _Reader:
         self.at += ahead
         named = frozenset(unit_of(word) for word in words if word not in CONNECTING)
         return replace(term, unit=unit_of(words[0]), words=term.words | named)
+
+    def _is_squared(self, ahead: int) -> bool:
+        """Is there a power here that belongs to the unit before it, as in cm^2?"""
+        power, number = self._peek(ahead), self._peek(ahead + 1)
+        return (
+            power is not None
+            and power.text == "^"
+            and number is not None
+            and (number.text in ("2", "3"))
+        )
 
     def _is_sign(self, ahead: int) -> bool:
         token, following = self._peek(ahead), self._peek(ahead + 1)

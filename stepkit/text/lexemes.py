@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 LONGEST_NUMBER = 60  # characters
+DEGREE = "\u00b0"
 
 NUMBER, OPERATOR, OPEN, CLOSE, EQUALS, ABOUT = "number", "operator", "(", ")", "=", "≈"
 ROOT, FRACTION = "root", "fraction"
@@ -47,6 +48,8 @@ LEXEMES = re.compile(
   | (?P<text>\\(?:text|textbf|mathrm|mathbf|mbox|textit)\{{(?P<inner>[^{{}}\n]*)\}})
   | (?P<space>[^\S\n]+|\\[ ,;:!]|\\(?:left|right|big|Big|displaystyle|quad|qquad|boxed)(?![A-Za-z])
       |\\[()\[\]]|&|\$\$|(?<![\d)])\*\*|\*\*(?![\d(])|[\u201c\u201d"])
+  | (?P<short>\\[dt]?frac\ ?(?P<top>[1-9])\ ?(?P<bottom>[1-9])(?!\d))
+  | (?P<unit>\u00b0[CF]?\b|\u00b0|\^\\circ\b|\^\{{\\circ\}})
   | (?P<sign>\\(?:times|cdot|div|sqrt|[dt]?frac)(?![A-Za-z])|\*\*
       |(?<=[0-9])(?<!\b0)[xX](?=[0-9])
       |[-+*/^\u2212\u2013\u00d7\u00b7\u22c5\u2219\u2217\u00f7\u2215\u221a])
@@ -57,13 +60,12 @@ LEXEMES = re.compile(
   | (?P<number>(?:{DIGITS}(?:\.[0-9]+)?|(?<!\w)\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?!\w))?)
   | (?P<power>\u207b?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{{1,9}})
   | (?P<percent>\\?%)
-  | (?P<unit>\u00b0[CF]?\b|\u00b0)
   | (?P<word>\\?[A-Za-z_\u0370-\u03ff][\w']*(?:\.\d[\w.]*)?|[^\W\d_]+)
   | (?P<money>\\?[$\u20ac\u00a3\u00a5\u20b9])
   | (?P<open>[({{])
   | (?P<close>[)}}])
   | (?P<dots>\.\.+|\u2026|\\[lc]?dots\b)
-  | (?P<break>[.,;?:\u2022\u2014])
+  | (?P<break>[.,;?:|\u2022\u2014])
   | (?P<other>.)
     """,
     re.X | re.S,
@@ -134,6 +136,11 @@ def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
     if kind == "vulgar":
         value = Fraction(VULGAR[said[-1]]) + int(said[:-1] or 0)
         return Token(NUMBER, start, end, said, value, None, money)
+    if kind == "short":
+        value = Fraction(int(match["top"]), int(match["bottom"]))
+        return Token(NUMBER, start, end, said, value, None, money)
+    if kind == "unit":
+        return Token(WORD, start, end, said if said[0] == DEGREE else DEGREE)
     if kind == "power":
         return Token(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
     if kind == "sign":
@@ -143,7 +150,7 @@ def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
         return Token(WORD, start, end, words[0] if words else "unit")
     kinds = {
         "equals": EQUALS, "about": ABOUT, "line": LINE, "arrow": BREAK, "comparison": BREAK,
-        "break": BREAK, "word": WORD, "unit": WORD, "open": OPEN, "close": CLOSE,
+        "break": BREAK, "word": WORD, "open": OPEN, "close": CLOSE,
     }  # fmt: skip
     if kind == "percent":
         modulo = re.match(r"\s*\d", text[end : end + 4])
