@@ -328,7 +328,8 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
     "text",
     ["(" * 3000 + "1 = 1 + 1", "3 + 4 = 7 and " * 20000, "- " * 20000 + "= 3 + 4",
      "1 + " * 20000 + "1 = 2", "3 = " * 20000 + "1 + 2", "\u221a" * 20000 + "4 = 2 + 1",
-     "9^4000 * " * 100 + "2 = 3", "<<" * 20000 + "3+4=8>>", "\u00b2" * 20000 + "= 1 + 2"]
+     "9^4000 * " * 100 + "2 = 3", "<<" * 20000 + "3+4=8>>", "\u00b2" * 20000 + "= 1 + 2",
+     "\n" * 50000 + "= 1 + 2", "a x\n" * 20000 + "1 + 1 = 2"]
 )  # fmt: skip
 def test_long_and_deep_texts_take_little_time(text: str) -> None:
     begun = time.process_time()

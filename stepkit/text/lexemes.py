@@ -1,7 +1,8 @@
 r"""The tokens of arithmetic as people write it: numbers, signs, words, and what ends a clause.
 
 Numbers have decimals, thousands separators, vulgar and mixed fractions. Signs have their spellings
-in Unicode and LaTeX. Dates, times, ratios, versions and code are one token each: OTHER.
+in Unicode and LaTeX. Dates, times, ratios, versions and code are one token each: OTHER. A line that
+says nothing equal is one, too: LINE.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ SIGNS = {
 DIGITS = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|[\u00a0\u2009\u202f])[0-9]{3})+(?![0-9])|[0-9]+)"
 LEXEMES = re.compile(
     rf"""
-    (?P<code>```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+)
+    (?P<prose>(?<![^\n])[^\n=`\\\u2248\u2243\u2245]*(?:\n(?![ \t]*&?[=\u2248\u2243\u2245\\])|\Z))
+  | (?P<code>```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+)
   | (?P<about>[\u2248\u2243\u2245]|\\approx\b|\\simeq\b)
   | (?P<line>\n|\\\\)
   | (?P<arrow>=+>|[-\u2013\u2014]+>|[\u2192\u21d2\u27f9\u21a6]
@@ -70,6 +72,10 @@ LEXEMES = re.compile(
     """,
     re.X | re.S,
 )
+_KINDS = {
+    "equals": EQUALS, "about": ABOUT, "line": LINE, "prose": LINE, "arrow": BREAK, "break": BREAK,
+    "comparison": BREAK, "word": WORD, "open": OPEN, "close": CLOSE,
+}  # fmt: skip
 GLUED = re.compile(r"[.,:']\d|['\"\u2032\u2033_]")
 """Behind a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
 
@@ -148,19 +154,17 @@ def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
     if kind == "text":
         words = match["inner"].split()
         return Token(WORD, start, end, words[0] if words else "unit")
-    kinds = {
-        "equals": EQUALS, "about": ABOUT, "line": LINE, "arrow": BREAK, "comparison": BREAK,
-        "break": BREAK, "word": WORD, "open": OPEN, "close": CLOSE,
-    }  # fmt: skip
     if kind == "percent":
         modulo = re.match(r"\s*\d", text[end : end + 4])
         return Token(OTHER if modulo else PERCENT, start, end, said)
     if said == ":" and text[start - 1 : start].isspace():
         return Token(OTHER, start, end, said)  # a ratio: 2 : 3
-    return Token(kinds.get(kind, OTHER), start, end, said)
+    return Token(_KINDS.get(kind, OTHER), start, end, said)
 
 
 def _decimal(said: str) -> tuple[Fraction, int]:
+    if said.isdigit():
+        return Fraction(int(said)), 0
     plain = re.sub(r"[,{}\u00a0\u2009\u202f]", "", said)
     digits, _, power = plain.lower().partition("e")
     places = len(digits.partition(".")[2])
