@@ -54,6 +54,7 @@ class Term:
         percent: a percent sign is in it.
         unit: the unit of a sum whose parts have it; "" without one, or of a product.
         words: all units in it, in one spelling.
+        part: it is a part of what follows "of", which may go on behind it: 1/2 of 10 + 2.
         doubt: it may mean something else.
         end: index of the token behind it.
     """
@@ -67,6 +68,7 @@ class Term:
     percent: bool = False
     unit: str = ""
     words: frozenset[str] = frozenset()
+    part: bool = False
     doubt: bool = False
     end: int = 0
 
@@ -98,15 +100,15 @@ class _Reader:
         left = self._operand()
         while (sign := self._infix()) and BINDING[sign[0]] > binding:
             operator, written = sign
-            tight = self._tight()
+            tight, part = self._tight(), self.row[self.at].text == "of"
             self.at += written
             stronger = BINDING[operator] - (operator == "^")
             right = self.expression(stronger)
             left = _combined(operator, left, right)
             spread = operator == "-" and tight and left.value <= 0
             divided = not written and any(one.text == "/" for one in self.row[start : self.at])
-            if spread or divided:
-                left = replace(left, doubt=True)
+            if spread or divided or part:
+                left = replace(left, part=part, doubt=left.doubt or spread or divided)
         return left
 
     def _peek(self, ahead: int = 0) -> Token | None:
@@ -267,7 +269,7 @@ def _combined(operator: str, left: Term, right: Term) -> Term:
     doubt = left.doubt or right.doubt
     unit = ""
     if adds:
-        doubt = doubt or left.percent != right.percent
+        doubt = doubt or left.part or right.part or left.percent != right.percent
         doubt = doubt or bool(left.unit and right.unit and left.unit != right.unit)
         unit = left.unit or right.unit
     return Term(
