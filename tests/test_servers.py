@@ -7,6 +7,7 @@ are only ever bounded generously.
 from __future__ import annotations
 
 import json
+import math
 import signal
 import time
 from itertools import accumulate
@@ -455,6 +456,14 @@ def test_scores_by_a_server_that_reads(work: Workdir) -> None:
     assert scores["x"] == [-0.5 * (3 + 2 + 3) / 3, -0.5 * 3]
     assert scores["total"] == -0.5 * (3 + 2 + 3 + 3) / 4
     assert (scores["meta"]["model"], scores["meta"]["server"]) == ("toy-1", "other")
+
+
+def test_perplexity_by_a_server_that_reads(work: Workdir) -> None:
+    with Fake() as fake:
+        (trace,) = records(score(work, "--server", fake.url, "--by", "perplexity"))
+    means = [0.5 * (3 + 2 + 3) / 3, 0.5 * 3]
+    found = trace["scores"]["perplexity"]
+    assert found["x"] == pytest.approx([-math.exp(mean) for mean in means])
 
 
 def test_a_server_that_does_not_really_read_is_refused(work: Workdir) -> None:

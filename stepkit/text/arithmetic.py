@@ -53,6 +53,11 @@ DOUBTED = re.compile(
     |doesn't|rather\ than|should|suppose|assume|assuming|clock|o'clock|pretend|imagine|claims?
     |claimed|typo)\b|\u2261|\\pmod|\\equiv"""
 )
+VARIABLE = re.compile(
+    r"""(?x) (?<![\w)])(?<![\w)%]\ ) [xX] (?!\w)  # behind no number
+    | (?<![A-Za-z]) [xX] (?!\w|\ ?[\d(.$])  # before none"""
+)
+"""An x that is no sign of multiplication."""
 FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u0370-\u03ff]")
 
 
@@ -113,7 +118,7 @@ def of_steps(steps: Sequence[str]) -> list[list[Equation]]:
 
 
 def _in_row(text: str, row: Sequence[Token]) -> Iterator[Equation]:
-    variables = any(_is_variable(row, at) for at in range(len(row)))
+    variables = bool(VARIABLE.search(text))
     for start, end in _clauses(row):
         signs = [at for at in range(start, end) if row[at].kind in (EQUALS, ABOUT)]
         bounds = [start - 1, *signs, end]
@@ -142,16 +147,6 @@ def _clauses(row: Sequence[Token]) -> Iterator[tuple[int, int]]:
         equal = equal or token.kind in (EQUALS, ABOUT)
     if equal:
         yield start, len(row)
-
-
-def _is_variable(row: Sequence[Token], at: int) -> bool:
-    """Is an x here that is no sign of multiplication?"""
-    token = row[at]
-    if token.kind != WORD or token.text not in ("x", "X"):
-        return False
-    numeric = (NUMBER, OPEN, CLOSE, PERCENT, WORD)
-    before = at > 0 and row[at - 1].kind in numeric and row[at - 1].end < token.start
-    return not (before and at + 1 < len(row) and row[at + 1].kind in (NUMBER, OPEN))
 
 
 def _ending(row: Sequence[Token], start: int, end: int, first: bool) -> Side | None:

@@ -19,6 +19,7 @@ from math import isqrt
 
 from stepkit.text.lexemes import (
     CLOSE,
+    DEGREE,
     FRACTION,
     NUMBER,
     OPEN,
@@ -53,6 +54,7 @@ class Term:
         percent: a percent sign is in it.
         unit: the unit of a sum whose parts have it; "" without one, or of a product.
         words: all units in it, in one spelling.
+        part: it is a part of what follows "of", which may go on behind it: 1/2 of 10 + 2.
         doubt: it may mean something else.
         end: index of the token behind it.
     """
@@ -66,6 +68,7 @@ class Term:
     percent: bool = False
     unit: str = ""
     words: frozenset[str] = frozenset()
+    part: bool = False
     doubt: bool = False
     end: int = 0
 
@@ -73,7 +76,6 @@ class Term:
 SUM, PRODUCT, MINUS, EXPONENT = 10, 20, 25, 30
 BINDING = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "^": EXPONENT}
 MOST_WORDS = 4
-DEGREE = "\u00b0"
 
 
 def read(row: Sequence[Token], start: int, end: int) -> Term:
@@ -98,15 +100,15 @@ class _Reader:
         left = self._operand()
         while (sign := self._infix()) and BINDING[sign[0]] > binding:
             operator, written = sign
-            tight = self._tight()
+            tight, part = self._tight(), self.row[self.at].text == "of"
             self.at += written
             stronger = BINDING[operator] - (operator == "^")
             right = self.expression(stronger)
             left = _combined(operator, left, right)
             spread = operator == "-" and tight and left.value <= 0
             divided = not written and any(one.text == "/" for one in self.row[start : self.at])
-            if spread or divided:
-                left = replace(left, doubt=True)
+            if spread or divided or part:
+                left = replace(left, part=part, doubt=left.doubt or spread or divided)
         return left
 
     def _peek(self, ahead: int = 0) -> Token | None:
@@ -221,6 +223,7 @@ class _Reader:
                     raise Unreadable
                 words.append(below.text)
                 ahead += 2
+            ahead += 2 if self._is_squared(ahead) else 0
         token = self._peek(ahead)
         sign = token is not None and (token.kind == OPERATOR or self._is_sign(ahead))
         stands = token is None or sign or token.kind == CLOSE
@@ -229,6 +232,16 @@ class _Reader:
         self.at += ahead
         named = frozenset(unit_of(word) for word in words if word not in CONNECTING)
         return replace(term, unit=unit_of(words[0]), words=term.words | named)
+
+    def _is_squared(self, ahead: int) -> bool:
+        """Is there a power here that belongs to the unit before it, as in cm^2?"""
+        power, number = self._peek(ahead), self._peek(ahead + 1)
+        return (
+            power is not None
+            and power.text == "^"
+            and number is not None
+            and (number.text in ("2", "3"))
+        )
 
     def _is_sign(self, ahead: int) -> bool:
         token, following = self._peek(ahead), self._peek(ahead + 1)
@@ -256,7 +269,7 @@ def _combined(operator: str, left: Term, right: Term) -> Term:
     doubt = left.doubt or right.doubt
     unit = ""
     if adds:
-        doubt = doubt or left.percent != right.percent
+        doubt = doubt or left.part or right.part or left.percent != right.percent
         doubt = doubt or bool(left.unit and right.unit and left.unit != right.unit)
         unit = left.unit or right.unit
     return Term(

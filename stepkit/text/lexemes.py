@@ -1,7 +1,8 @@
 r"""The tokens of arithmetic as people write it: numbers, signs, words, and what ends a clause.
 
 Numbers have decimals, thousands separators, vulgar and mixed fractions. Signs have their spellings
-in Unicode and LaTeX. Dates, times, ratios, versions and code are one token each: OTHER.
+in Unicode and LaTeX. Dates, times, ratios, versions and code are one token each: OTHER. A line that
+says nothing equal is one, too: LINE.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 LONGEST_NUMBER = 60  # characters
+DEGREE = "\u00b0"
 
 NUMBER, OPERATOR, OPEN, CLOSE, EQUALS, ABOUT = "number", "operator", "(", ")", "=", "≈"
 ROOT, FRACTION = "root", "fraction"
@@ -36,7 +38,8 @@ SIGNS = {
 DIGITS = r"(?:[0-9]{1,3}(?:(?:,|\{,\}|[\u00a0\u2009\u202f])[0-9]{3})+(?![0-9])|[0-9]+)"
 LEXEMES = re.compile(
     rf"""
-    (?P<code>```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+)
+    (?P<prose>(?<![^\n])[^\n=`\\\u2248\u2243\u2245]*(?:\n(?![ \t]*&?[=\u2248\u2243\u2245\\])|\Z))
+  | (?P<code>```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+)
   | (?P<about>[\u2248\u2243\u2245]|\\approx\b|\\simeq\b)
   | (?P<line>\n|\\\\)
   | (?P<arrow>=+>|[-\u2013\u2014]+>|[\u2192\u21d2\u27f9\u21a6]
@@ -47,6 +50,8 @@ LEXEMES = re.compile(
   | (?P<text>\\(?:text|textbf|mathrm|mathbf|mbox|textit)\{{(?P<inner>[^{{}}\n]*)\}})
   | (?P<space>[^\S\n]+|\\[ ,;:!]|\\(?:left|right|big|Big|displaystyle|quad|qquad|boxed)(?![A-Za-z])
       |\\[()\[\]]|&|\$\$|(?<![\d)])\*\*|\*\*(?![\d(])|[\u201c\u201d"])
+  | (?P<short>\\[dt]?frac\ ?(?P<top>[1-9])\ ?(?P<bottom>[1-9])(?!\d))
+  | (?P<unit>\u00b0[CF]?\b|\u00b0|\^\\circ\b|\^\{{\\circ\}})
   | (?P<sign>\\(?:times|cdot|div|sqrt|[dt]?frac)(?![A-Za-z])|\*\*
       |(?<=[0-9])(?<!\b0)[xX](?=[0-9])
       |[-+*/^\u2212\u2013\u00d7\u00b7\u22c5\u2219\u2217\u00f7\u2215\u221a])
@@ -57,17 +62,20 @@ LEXEMES = re.compile(
   | (?P<number>(?:{DIGITS}(?:\.[0-9]+)?|(?<!\w)\.[0-9]+)(?:[eE][-+]?[0-9]{{1,3}}(?!\w))?)
   | (?P<power>\u207b?[\u2070\u00b9\u00b2\u00b3\u2074-\u2079]{{1,9}})
   | (?P<percent>\\?%)
-  | (?P<unit>\u00b0[CF]?\b|\u00b0)
   | (?P<word>\\?[A-Za-z_\u0370-\u03ff][\w']*(?:\.\d[\w.]*)?|[^\W\d_]+)
   | (?P<money>\\?[$\u20ac\u00a3\u00a5\u20b9])
   | (?P<open>[({{])
   | (?P<close>[)}}])
   | (?P<dots>\.\.+|\u2026|\\[lc]?dots\b)
-  | (?P<break>[.,;?:\u2022\u2014])
+  | (?P<break>[.,;?:|\u2022\u2014])
   | (?P<other>.)
     """,
     re.X | re.S,
 )
+_KINDS = {
+    "equals": EQUALS, "about": ABOUT, "line": LINE, "prose": LINE, "arrow": BREAK, "break": BREAK,
+    "comparison": BREAK, "word": WORD, "open": OPEN, "close": CLOSE,
+}  # fmt: skip
 GLUED = re.compile(r"[.,:']\d|['\"\u2032\u2033_]")
 """Behind a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
 
@@ -134,6 +142,11 @@ def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
     if kind == "vulgar":
         value = Fraction(VULGAR[said[-1]]) + int(said[:-1] or 0)
         return Token(NUMBER, start, end, said, value, None, money)
+    if kind == "short":
+        value = Fraction(int(match["top"]), int(match["bottom"]))
+        return Token(NUMBER, start, end, said, value, None, money)
+    if kind == "unit":
+        return Token(WORD, start, end, said if said[0] == DEGREE else DEGREE)
     if kind == "power":
         return Token(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
     if kind == "sign":
@@ -141,19 +154,17 @@ def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
     if kind == "text":
         words = match["inner"].split()
         return Token(WORD, start, end, words[0] if words else "unit")
-    kinds = {
-        "equals": EQUALS, "about": ABOUT, "line": LINE, "arrow": BREAK, "comparison": BREAK,
-        "break": BREAK, "word": WORD, "unit": WORD, "open": OPEN, "close": CLOSE,
-    }  # fmt: skip
     if kind == "percent":
         modulo = re.match(r"\s*\d", text[end : end + 4])
         return Token(OTHER if modulo else PERCENT, start, end, said)
     if said == ":" and text[start - 1 : start].isspace():
         return Token(OTHER, start, end, said)  # a ratio: 2 : 3
-    return Token(kinds.get(kind, OTHER), start, end, said)
+    return Token(_KINDS.get(kind, OTHER), start, end, said)
 
 
 def _decimal(said: str) -> tuple[Fraction, int]:
+    if said.isdigit():
+        return Fraction(int(said)), 0
     plain = re.sub(r"[,{}\u00a0\u2009\u202f]", "", said)
     digits, _, power = plain.lower().partition("e")
     places = len(digits.partition(".")[2])
