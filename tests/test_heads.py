@@ -308,7 +308,7 @@ def test_a_head_that_is_not_linear_cannot_be_grafted(work: Workdir, backbone: Pa
         (("--graft", "b.gguf", "--profile", "profile.json", "--rows", "1,1,1"), "--rows"),
         (("--graft", "b.gguf", "--profile", "profile.json", "--rows", "1,2,300"), "--rows"),
         (("--graft", "b.gguf", "--profile", "profile.json"), "--rows"),
-        (("--profile", "b.gguf"), "not JSON"),
+        (("--profile", "b.gguf"), "not UTF-8"),
     ],
 )
 def test_usage(work: Workdir, backbone: Path, args: tuple[str, ...], named: str) -> None:

@@ -60,22 +60,20 @@ def pair(work: Workdir, **profile: Any) -> tuple[Path, Path]:
 
 
 def log_ratios(trained: Path, reference: Path, beta: float) -> list[float]:
-    """By hand: beta times the summed log-ratio of the response up to the end of each step, each
-    beginning tokenised alone."""
+    """By hand: beta times the summed log-ratio up to the end of each step."""
     from stepkit.model.llama import Model
 
     model = Model(str(trained), vocabulary_only=True)
-    found = []
-    start = len(model.tokenize(TRACE["problem"] + " "))
-    for count in range(1, len(STEPS) + 1):
-        ids = model.tokenize(TRACE["problem"] + " " + "".join(STEPS[:count]))
-        sums = []
-        for path in (trained, reference):
-            logprobs = log_softmax_at(forward(path, ids)[:-1], ids[1:])
-            sums.append(float(logprobs[start - 1 :].sum()))
-        found.append(beta * (sums[0] - sums[1]))
+    texts = [TRACE["problem"] + " " + "".join(STEPS[:count]) for count in range(len(STEPS) + 1)]
+    lengths = [len(model.tokenize(text)) for text in texts]
+    ids = model.tokenize(texts[-1])
     model.close()
-    return found
+    sums = []
+    for path in (trained, reference):
+        logprobs = log_softmax_at(forward(path, ids)[:-1], ids[1:])
+        # the prompt's last token counts, in the authors' code
+        sums.append([float(logprobs[lengths[0] - 2 : end - 1].sum()) for end in lengths[1:]])
+    return [beta * (one - other) for one, other in zip(*sums, strict=True)]
 
 
 def test_an_implicit_models_numbers_are_log_ratios(work: Workdir) -> None:

@@ -14,6 +14,9 @@ from stepkit.errors import FailedError, UsageError
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
 UBATCH = 512
+READ_UBATCH = 256
+"""The same where one trace is all that is held: buffers for 512 would be a third of a small model
+(0.3 B, measured), and half as many are as fast."""
 MIN_SLOTS = 8  # a call of fewer rows rounds differently, see slots.py
 SLOTS = 32
 """More draws beside each other are hardly faster on a processor: attention is each draw's own."""
@@ -21,7 +24,7 @@ OUTPUTS = 64
 """Rows of logits of one call: 64 x 152k x 4 B = 39 MB when every position is read."""
 ONE_PASS = 2048
 """Most tokens of a call that only reads: a trace is one call, which llama.cpp cuts by itself."""
-READ_OUTPUTS = OUTPUTS + MIN_SLOTS * ONE_PASS // UBATCH
+READ_OUTPUTS = OUTPUTS + MIN_SLOTS * ONE_PASS // READ_UBATCH
 """The same of a call that only reads, each part of which is filled up to 8."""
 BRANCHES = OUTPUTS - 1
 """Branches read beside each other, and the trunk; llama.cpp holds a row of logits for each."""
@@ -92,7 +95,7 @@ class Layout:
     @property
     def ubatch(self) -> int:
         """Tokens that are evaluated together: what the memory for intermediate results is for."""
-        return min(self.batch, UBATCH) if self.unified else self.batch
+        return min(self.batch, READ_UBATCH) if self.unified else self.batch
 
     @property
     def sequences(self) -> int:

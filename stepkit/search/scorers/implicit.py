@@ -4,17 +4,18 @@ it was trained from.
 ImplicitPRM (Yuan et al., arXiv:2412.01981, section 3, eq. 3-4): with r = beta log pi / pi_ref, the
 value of a beginning is q_t, beta times the sum of the log-ratios of the response's tokens up to its
 end, and the reward of a step is q_t - q_(t-1). Which of the two is a step's number the profile says
-(``cumulative``). The authors' evaluation sets labels of value -100 to 0 before it makes the loss
-mask of them, which so masks nothing; here the sum begins at the response's first token.
+(``cumulative``). Where the sum begins and a step ends the layout says, as the authors' evaluation
+has it; but there labels of value -100 are set to 0 before the loss mask is made of them, which so
+masks nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
-from stepkit.errors import DataError
-from stepkit.model.engine import Branch, Read, Readout
+from stepkit.model.engine import Read, Readout
 from stepkit.model.profiles.layout import Layout, Writer
 from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
@@ -40,8 +41,6 @@ class Implicit:
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
         laid = self._writer.layout(data, steps)
-        if laid.start < 1:
-            raise DataError("nothing stands before the response that could predict its beginning")
         trained, reference = yield [_asked(laid, model) for model in self._models]
         likely, before = _sums(laid, trained), _sums(laid, reference)
         readout = self._writer.profile.readout
@@ -54,28 +53,14 @@ class Implicit:
 
 
 def _asked(laid: Layout, model: str) -> Read:
-    """The log-probability of every token of the response, and of what ends a beginning otherwise
-    than the whole goes on."""
+    """The log-probability of every token that counts."""
     positions = tuple(range(laid.start - 1, max(laid.positions)))
-    branches = tuple(
-        # from the last shared token on, which predicts the first of the others
-        Branch(at, (laid.ids[at], *suffix), tuple(range(len(suffix))))
-        for at, suffix in zip(laid.positions, laid.suffixes, strict=False)
-        if suffix
+    return Read(
+        digest("read", laid.ids, list(positions), size=12), laid.ids, positions, model=model
     )
-    parts = [[branch.start, branch.ids] for branch in branches]
-    key = digest("read", laid.ids, list(positions), *parts, size=12)
-    return Read(key, laid.ids, positions, model=model, branches=branches)
 
 
 def _sums(laid: Layout, readout: Readout) -> list[float]:
-    """Log-probability of the response up to each place, in nats."""
-    rows = iter(readout.values)
-    reached = {laid.start - 1: 0.0}
-    for at in range(laid.start, max(laid.positions) + 1):
-        reached[at] = reached[at - 1] + next(rows)[0]
-    suffixes = laid.suffixes or ((),) * len(laid.positions)
-    return [
-        reached.get(at, 0.0) + sum(next(rows)[0] for _ in suffix)
-        for at, suffix in zip(laid.positions, suffixes, strict=True)
-    ]
+    """Log-probability of what counts up to each place, in nats."""
+    reached = [0.0, *accumulate(row[0] for row in readout.values)]
+    return [reached[max(0, at + 1 - laid.start)] for at in laid.positions]
