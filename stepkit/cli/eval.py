@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.core import selection
 from stepkit.errors import UsageError
 from stepkit.options import command, reads, writes
 from stepkit.run import Streams
@@ -14,6 +13,8 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.core.evaluation.reading import Gold
 
+AGGREGATES = ("min", "product", "mean", "last", "max")
+"""Of those of step-rerank the ones that make a vote of probabilities."""
 CURVES = ("pass", "majority", "best", "weighted")
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
@@ -68,7 +69,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--aggregate",
     "aggregates",
-    type=click.Choice(selection.AGGREGATES),
+    type=click.Choice(AGGREGATES),
     multiple=True,
     help="How the scores of the steps become one number; may be repeated (default: min).",
 )
