@@ -93,7 +93,7 @@ def agreement(labelled: bytes) -> float:
 
 def main() -> None:
     given = [int(argument) for argument in sys.argv[1:]]
-    count, draws = [*given, *(60, 32)[len(given) :]]
+    count, draws = [*given, *(200, 32)[len(given) :]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         traces = wrong_attempts(count, folder)
