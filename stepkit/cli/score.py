@@ -128,7 +128,7 @@ def main(
     if likely:
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens)
     else:
-        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, asked)
+        scoring = scorers.verifier(model, {**profile, "prompt": prompt}, streams, asked=asked)
     key = name or ("logprob" if likely else "prm")
     scorer = scoring.scorer
 
