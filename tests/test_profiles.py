@@ -107,6 +107,7 @@ def test_a_missing_field_has_the_default_that_the_manual_gives() -> None:
         (HEAD | {"marker": "", "at": "last", "offset": 1}, "offset", "implicit"),
         ({"kind": "implicit", "at": "last"}, "beta", "above 0"),
         ({"kind": "implicit", "marker": "m", "beta": 1}, "at", "last"),
+        ({"kind": "implicit", "at": "last", "beta": 1, "lead": -1}, "lead", "count"),
         ({"kind": "grafted", "marker": "m"}, "rows", "needed"),
         ({"kind": "grafted", "marker": "m", "rows": [1, 2], "bias": [0.5]}, "bias", "2 rows"),
     ],

@@ -22,7 +22,7 @@ import ggufs
 import numpy as np
 import pytest
 import vocabularies
-from authors import AUTHORS, LLAMA, QWEN, Tokenizer
+from authors import AUTHORS, BOXED, LLAMA, QWEN, Tokenizer, rendered
 from test_engine import forward
 from work import Workdir
 
@@ -128,6 +128,22 @@ def test_a_trace_is_laid_out_as_by_its_authors(
         plain = [step.removeprefix(f"Step {n}:").strip() for n, step in enumerate(plain, 1)]
     laid = Writer(model, profile).layout({"problem": problem}, steps)
     assert beginnings(laid) == AUTHORS[family](Tokenizer(model), problem, plain)
+
+
+@pytest.mark.parametrize("family", ["eurusprm", "implicitprm"])
+def test_an_implicit_sum_begins_where_its_authors_mask_does(
+    model_of: Callable[[str], Model], family: str
+) -> None:
+    """Their mask begins at the length of a rendered empty answer less 2: at the end of the header
+    that opens the answer. Over log-probabilities, which are one fewer, it is shifted by one."""
+    model = model_of(family)
+    system = [("system", BOXED)] if family == "eurusprm" else []
+    template = QWEN if family == "eurusprm" else LLAMA
+    empty = rendered(template, [*system, ("user", "p"), ("assistant", "")]).strip()
+    first = len(Tokenizer(model)(empty)) - 2
+    laid = writer_of(model, family).layout({"problem": "p"}, ["a", "b"])
+    assert laid.start == first
+    assert model.detokenize(laid.ids[: first + 2]).endswith(b"Step")
 
 
 PUBLISHED = {

@@ -12,6 +12,7 @@ from simulated import Rule, RuleEngine, outcomes_at, run
 
 from stepkit.errors import DataError, FailedError, StepkitError
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
+from stepkit.model.profiles.layout import Layout
 from stepkit.model.recorded import RecordedEngine, from_json, to_json
 from stepkit.model.several import Several
 from stepkit.search.chain import start
@@ -257,7 +258,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
 
     reader: Any = SimpleNamespace(
         candidates=(10, 11),
-        layout=lambda problem, steps: ((1, 2, 99, 3, 99), [2, 4]),
+        layout=lambda data, steps: Layout((1, 2, 99, 3, 99), (2, 4)),
         score=lambda logits: 1 / (1 + math.exp(logits[1] - logits[0])),
         profile=SimpleNamespace(of="validity"),
     )

@@ -180,15 +180,15 @@ class Writer:
     def _whole(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
         """The whole trace, and where each step ends in it.
 
-        An end is counted in a beginning that is tokenised alone, and tokens count from the last
-        one of the prompt on, as in the code of the method (PRIME-RL/ImplicitPRM). No step ends
-        before the one in front of it, though a longer text may have fewer tokens.
+        An end is counted in a beginning that is tokenised alone, as in the code of the method
+        (PRIME-RL/ImplicitPRM). No step ends before the one in front of it, though a longer text
+        may have fewer tokens.
         """
         ids = self._joined(prompt, [*steps, [(self.profile.text.ending, True)]])
         counts = range(1, len(steps) + 1)
         ends = [len(self._joined(prompt, steps[:count])) for count in counts]
         last, offset = len(ids) - 1, self.profile.mark.offset
-        start = max(1, len(self._beginning(prompt)) - 1)
+        start = max(1, len(self._beginning(prompt)) - self.profile.readout.lead)
         positions = accumulate((min(end - 1 + offset, last) for end in ends), max)
         return Layout(ids, tuple(positions), (), start)
 

@@ -111,6 +111,8 @@ def _complaints_of_readout(kind: str, mark: Mark, readout: Readout) -> Iterator[
             yield "at", 'an implicit model is read at "last"'
         if not readout.beta > 0:
             yield "beta", "needed by an implicit model, above 0"
+        if readout.lead < 0:
+            yield "lead", "a count of tokens"
         return
     if kind == "token-logit":
         for key, token in (("positive", readout.positive), ("negative", readout.negative)):

@@ -111,6 +111,7 @@ class Readout:
             others'; "sigmoid", "tanh", "raw": of the only one.
         good: outputs that speak for the step.
         beta: of an implicit model: what the log-ratio is multiplied by.
+        lead: of an implicit model: so many of the prompt's last tokens count with the response.
         cumulative: of an implicit model: a step's number is that of the beginning up to it.
     """
 
@@ -123,6 +124,7 @@ class Readout:
     map: str = "softmax"
     good: tuple[int, ...] = (0,)
     beta: float = 0.0
+    lead: int = 0
     cumulative: bool = False
 
     def number(self, values: Sequence[float]) -> float:
