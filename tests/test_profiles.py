@@ -153,6 +153,8 @@ def test_other_maps() -> None:
     assert Readout(map="raw").number((-3.5,)) == -3.5
     assert Readout(map="tanh").number((0.5,)) == pytest.approx(0.46211715726)
     assert Readout(map="sigmoid").number((0.0,)) == 0.5
+    ensemble = Readout(map="sigmoid").number((0.0, math.log(3)))
+    assert ensemble == pytest.approx((0.5 + 0.75) / 2)
 
 
 def test_a_probability_of_zero_is_a_score_like_any_other() -> None:

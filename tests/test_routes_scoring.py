@@ -32,7 +32,14 @@ TRACE: dict[str, Any] = {
     "steps": STEPS,
     "response": "".join(STEPS),
 }
-IMPLICIT = {"lead": 1, "kind": "implicit", "prompt": "{problem} ", "at": "last", "beta": 0.5, "of": "raw"}
+IMPLICIT = {
+    "lead": 1,
+    "kind": "implicit",
+    "prompt": "{problem} ",
+    "at": "last",
+    "beta": 0.5,
+    "of": "raw",
+}
 TOKENS = {
     "prompt": "{problem} ", "marker": "<|step|>", "positive": "<|good|>", "negative": "<|bad|>",
 }  # fmt: skip

@@ -260,7 +260,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
         candidates=(10, 11),
         layout=lambda data, steps: Layout((1, 2, 99, 3, 99), (2, 4)),
         score=lambda logits: 1 / (1 + math.exp(logits[1] - logits[0])),
-        profile=SimpleNamespace(of="validity"),
+        profile=SimpleNamespace(of="validity", mark=SimpleNamespace(attempt=False)),
     )
     seen: list[Request] = []
 

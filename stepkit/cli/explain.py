@@ -156,7 +156,7 @@ def _number(profile: Profile) -> str:
     return {
         "softmax": f"softmax, the share of output {good} (counted from 0)",
         "difference": f"softmax, the share of output {good} less that of the others",
-        "sigmoid": "sigmoid",
+        "sigmoid": "sigmoid" if readout.outputs == 1 else "mean of sigmoids",
         "tanh": "hyperbolic tangent",
         "raw": "the output itself",
     }[readout.map]

@@ -127,7 +127,7 @@ def _complaints_of_readout(kind: str, mark: Mark, readout: Readout) -> Iterator[
     if readout.map in ("softmax", "difference"):
         if not readout.good or not set(readout.good) < set(range(outputs)):
             yield "good", f"must be some, not all, of the {outputs} outputs, counted from 0"
-    elif outputs != 1:
+    elif outputs != 1 and (readout.map, outputs) != ("sigmoid", 0):
         yield "outputs", f'"{readout.map}" is of one output'
 
 

@@ -102,13 +102,13 @@ class Readout:
 
     Attributes:
         positive, negative: candidates of a token-logit model.
-        head: form of a hidden-head model's head: "linear", "mlp" (linear, ReLU, linear), "gain"
-            (linear, then gain and bias) or "ensemble" (the mean of the sigmoids of several).
-        outputs: how many numbers the head gives.
+        head: form of a hidden-head model's head: "linear", or "mlp" (linear, ReLU, linear), or
+            what else the side-car file says.
+        outputs: how many numbers the head gives; 0: as many as it has.
         rows: of a grafted head: the tokens whose logits are its outputs.
         bias: of a grafted head: what is added to each; empty: nothing.
         map: "softmax": the share of the outputs in ``good``; "difference": that share less the
-            others'; "sigmoid", "tanh", "raw": of the only one.
+            others'; "sigmoid": the mean of the outputs' sigmoids; "tanh", "raw": of the only one.
         good: outputs that speak for the step.
         beta: of an implicit model: what the log-ratio is multiplied by.
         lead: of an implicit model: so many of the prompt's last tokens count with the response.
@@ -138,7 +138,7 @@ class Readout:
         if self.map == "tanh":
             return math.tanh(values[0])
         if self.map == "sigmoid":
-            return _sigmoid(values[0])
+            return sum(map(_sigmoid, values)) / len(values)
         good = _log_sum([values[index] for index in self.good])
         rest = [value for index, value in enumerate(values) if index not in self.good]
         share = _sigmoid(good - _log_sum(rest))
