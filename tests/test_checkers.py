@@ -397,7 +397,8 @@ def test_a_consensus_of_draws_and_arithmetic(work: Workdir) -> None:
     cut = work.run("step-split", input=text)
     checked = work.run("step-score", "--check", "arithmetic", input=cut.out)
     model = ROOT / "samples" / "models" / "policy.gguf"
-    drawn = work.run("step-rollout", "-m", model, "-k", "8", "-t", "1", input=checked.out)
+    args = ("-m", model, "-k", "8", "-t", "1")
+    drawn = work.run("step-rollout", *args, input=checked.out, timeout=600)
     assert drawn.status == 0, drawn.err
     done = work.run("step-label", "--label", "hard", "--label", "consensus:of=hard+arithmetic",
                     input=drawn.out)  # fmt: skip
