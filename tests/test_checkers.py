@@ -37,6 +37,7 @@ def program(work: Workdir, text: str, name: str = "checker.py") -> str:
 def check(work: Workdir, command: str, *args: str, record: Any = TRACE, **more: Any) -> Done:
     records = record if isinstance(record, list) else [record]
     text = "".join(json.dumps(one) + "\n" for one in records)
+    more.setdefault("timeout", 600)
     done = work.run("step-score", "--command", command, *args, input=text, **more)
     assert "Traceback" not in done.err
     return done
@@ -47,7 +48,7 @@ def entry(done: Done) -> dict[str, Any]:
     return json.loads(done.lines[0])["scores"]["checker"]
 
 
-def gone(pid: int, seconds: float = 30) -> bool:
+def gone(pid: int, seconds: float = 300) -> bool:
     """Whether a process ends, or is a zombie, within a while."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -64,7 +65,7 @@ def gone(pid: int, seconds: float = 30) -> bool:
     return False
 
 
-def wait_for(path: Path, seconds: float = 60) -> str:
+def wait_for(path: Path, seconds: float = 300) -> str:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if path.exists() and (text := path.read_text()).endswith("\n"):
@@ -211,7 +212,7 @@ def test_a_program_that_ignores_signals_is_stopped(work: Workdir) -> None:
     found = entry(check(work, "sh -c 'trap \"\" TERM INT HUP; while :; do sleep 1; done'",
                         "--time-limit", "0.5", "-j", "3"))  # fmt: skip
     assert found["x"] == [None] * 3 and found["why"] == ["the checker took too long"] * 3
-    assert time.monotonic() - begun < 60
+    assert time.monotonic() - begun < 300
 
 
 def test_a_program_that_prints_without_end_is_stopped(work: Workdir) -> None:
@@ -257,7 +258,7 @@ def test_programs_end_with_the_command(work: Workdir, signum: int) -> None:
     process = work.start("step-score", "--command", command, "in.jsonl")
     pids = [int(pid) for pid in wait_for(work.path / "pids").split()]
     process.send_signal(signum)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signum
     assert all(map(gone, pids))
 
@@ -275,7 +276,7 @@ def test_a_program_ends_with_its_keeper(work: Workdir) -> None:
     process = work.start("step-score", "--command", command, "in.jsonl")
     keeper, pid = map(int, wait_for(work.path / "pids").split())
     os.kill(keeper, signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=600)
     assert gone(pid)
     found = json.loads(out)["scores"]["checker"]
     assert found["x"] == [None, 1.0, 1.0] and "keeper" in found["why"][0]
@@ -294,12 +295,12 @@ def test_programs_run_side_by_side_and_change_no_bytes(work: Workdir) -> None:
     meet = program(
         work,
         "import os, sys, time\nopen(f'here-{os.getpid()}', 'w').close()\n"
-        "end = time.monotonic() + 50\n"
+        "end = time.monotonic() + 300\n"
         "while time.monotonic() < end:\n"
         "    if len([n for n in os.listdir('.') if n.startswith('here-')]) >= 3: sys.exit(0)\n"
         "    time.sleep(0.05)\nsys.exit(1)\n",
     )
-    assert entry(check(work, meet, "-j", "3"))["x"] == [1.0] * 3
+    assert entry(check(work, meet, "-j", "3", "--time-limit", "400"))["x"] == [1.0] * 3
     slow = program(
         work,
         "import json, sys, time\nd = json.load(sys.stdin)\ntime.sleep(0.1 * (2 - d['index']))\n"
@@ -396,7 +397,8 @@ def test_a_consensus_of_draws_and_arithmetic(work: Workdir) -> None:
     cut = work.run("step-split", input=text)
     checked = work.run("step-score", "--check", "arithmetic", input=cut.out)
     model = ROOT / "samples" / "models" / "policy.gguf"
-    drawn = work.run("step-rollout", "-m", model, "-k", "8", "-t", "1", input=checked.out)
+    args = ("-m", model, "-k", "8", "-t", "1")
+    drawn = work.run("step-rollout", *args, input=checked.out, timeout=600)
     assert drawn.status == 0, drawn.err
     done = work.run("step-label", "--label", "hard", "--label", "consensus:of=hard+arithmetic",
                     input=drawn.out)  # fmt: skip

@@ -29,7 +29,7 @@ TRACE: dict[str, Any] = {
 
 
 def score(work: Workdir, *args: str | Path, record: Any = TRACE) -> Done:
-    done = work.run("step-score", *args, input=json.dumps(record) + "\n")
+    done = work.run("step-score", *args, input=json.dumps(record) + "\n", timeout=600)
     assert "Traceback" not in done.err
     return done
 
