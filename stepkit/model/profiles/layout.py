@@ -236,7 +236,8 @@ def _chat(vocabulary: Vocabulary, text: Text) -> str:
 def token_id(vocabulary: Vocabulary, token: Token, name: str) -> int:
     """The id of ``token``, checked. Raises UsageError when the vocabulary has another there."""
     if token.id is None:
-        return vocabulary.token(token.text, f'profile: field "{name}"')
+        place = 'profile: field "bos"' if name == "bos" else f"--{name}"
+        return vocabulary.token(token.text, place)
     if token.id < vocabulary.n_vocab:
         there = vocabulary.token_text(token.id)
         piece = vocabulary.detokenize((token.id,)).decode("utf-8", "replace")
