@@ -30,6 +30,8 @@ class Identity:
 class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
+    ``refine`` is the format that lays out a problem with an attempt to be refined.
+
     Attributes:
         decisive: all that decides a draw, by the names that users know.
         id: hash of it.
@@ -45,6 +47,7 @@ class Sampler:
         context: int | None,
         seed: int,
         exact: bool = True,
+        refine: str | None = None,
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
@@ -73,6 +76,8 @@ class Sampler:
             ]
         if sampling.grammar:
             self.decisive["grammar"] = sampling.grammar
+        if refine is not None:
+            self.decisive["refine"] = refine
         if not exact:
             self.decisive["layout"] = "fast"
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
