@@ -151,7 +151,7 @@ def way(how: str) -> Way:
         raise ValueError(f"expected one of {', '.join(WAYS)}")
     function, defaults = WAYS[name]
     given = {}
-    for part in rest.split(",") if rest else ():
+    for part in rest.split(",") if ":" in how else ():
         key, _, value = part.partition("=")
         if key not in defaults:
             takes = ", ".join(defaults) or "no parameters"

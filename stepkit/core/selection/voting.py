@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import exp, fsum, inf, log, log1p
 
-from stepkit.core.selection.aggregates import LOGARITHM, NEAREST, log_odds
+from stepkit.core.selection.aggregates import LOGARITHM, NEAREST, log_odds, name_of
 from stepkit.core.selection.answers import Class, Same, classes
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.settings import Settings
@@ -107,7 +107,7 @@ def _sums(
     candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
 ) -> tuple[list[float], bool]:
     """The sum of aggregates of each answer; of products its logarithm, and then True."""
-    as_logs = settings.aggregate == LOGARITHM
+    as_logs = name_of(settings.aggregate) == LOGARITHM
     total = _log_sum if as_logs else fsum
     return [total([_order(candidates[i]) for i in members]) for _, members in found], as_logs
 
@@ -116,7 +116,7 @@ def _weights(
     candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
 ) -> tuple[list[float], bool]:
     """The logarithm of the sum of odds of each answer."""
-    is_odds = settings.aggregate == "logits"
+    is_odds = name_of(settings.aggregate) == "logits"
     return [
         _log_sum([_log_odds(candidates[i], is_odds) for i in members]) for _, members in found
     ], True
