@@ -145,9 +145,6 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 }
 """Option of a method -> its names and click's settings. None is: not given."""
 
-REFINING = {"at", "global", "critique", "refine"}
-"""Options that mean --method sample where no method is given."""
-
 LARGER = {"draws", "searches", "most_draws", "most_tokens", "budget"}
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
@@ -268,3 +265,6 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
 }
 """Options whose text is read further."""
+
+REFINING = {"at", "global", "critique", "refine"}
+"""Options that mean --method sample where no method is given."""
