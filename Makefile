@@ -165,6 +165,25 @@ models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
 	$(VENV)/bin/python -m pip install --quiet -e '.[train]'
 	$(MAKE) -C samples models
 
+# ---- refinement: draft, find the doubtful step, draw again ------------------------------------
+
+REFINED := build/refine
+
+.PHONY: refine
+refine: $(READY)  ## two published loops of refinement on the shipped models, and what they gain
+	@$(MAKE) --no-print-directory $(patsubst %,$(REFINED)/%.jsonl,drafts stepco glore)
+	@for name in drafts stepco glore; do \
+	  printf '%-8s %s of %s right\n' $$name "$$(grep -c '"correct":true' $(REFINED)/$$name.jsonl)" \
+	    "$$(wc -l < $(REFINED)/$$name.jsonl)"; \
+	done
+
+$(REFINED)/drafts.jsonl: samples/problems.jsonl $(POLICY)
+	@mkdir -p $(@D)
+	step-rollout $< -m $(POLICY) --method sample -k 1 --max-tokens 96 -o $@
+
+$(REFINED)/stepco.jsonl $(REFINED)/glore.jsonl: $(REFINED)/%.jsonl: samples/%.sh $(REFINED)/drafts.jsonl $(PRM)
+	$< $(POLICY) $(PRM) < $(REFINED)/drafts.jsonl > $@
+
 # ---- the rows in the trainers' own hands: an environment of its own, never part of the tests ----
 
 INTEROP := build/interop

@@ -102,6 +102,7 @@ def test_sums_and_windows(how: str, value: float) -> None:
     [
         ("median", "expected one of min, product"),
         ("min:t=1", "no parameter"),
+        ("product:", "no parameter"),
         ("soft-min:t=0", "above 0"),
         ("soft-min:t=nan", "above 0"),
         ("window:size=0", "from 1 up"),

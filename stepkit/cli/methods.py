@@ -35,6 +35,31 @@ OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
             "labels.LABEL.",
         },
     ),
+    "global": (
+        ("--global",),
+        {
+            "is_flag": True,
+            "default": None,
+            "help": "Refine whole attempts: draw them anew, with the attempt in the prompt.",
+        },
+    ),
+    "critique": (
+        ("--critique",),
+        {
+            "metavar": "FIELD",
+            "help": "With --at or --global: say in the prompt what is wrong, by a field of the "
+            "record, or the why of a score or label (scores.judge).",
+        },
+    ),
+    "refine": (
+        ("--refine",),
+        {
+            "metavar": "FORMAT",
+            "type": TEXT,
+            "help": "With --at or --global: what to ask instead of the problem, with {problem}, "
+            "{attempt}, {kept}, {step}, {number} and {critique} in it.",
+        },
+    ),
     "until": (
         ("--until",),
         {
@@ -157,7 +182,7 @@ def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, An
     """
     values = {name: given.pop(name) for name in OPTIONS if name in given}
     values = {name: value for name, value in values.items() if value is not None}
-    name = method or ("sample" if "at" in values else DEFAULT)
+    name = method or ("sample" if REFINING & values.keys() else DEFAULT)
     own = METHODS[name].options
     for option in values:
         if option not in own:
@@ -257,3 +282,6 @@ READ: Mapping[str, Callable[[Any], Any]] = {
     **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
 }
 """Options whose text is read further."""
+
+REFINING = {"at", "global", "critique", "refine"}
+"""Options that mean --method sample where no method is given."""

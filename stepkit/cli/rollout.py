@@ -15,6 +15,7 @@ from stepkit.cli.sampling import check, of_sampling, refuse_steering
 from stepkit.cli.sources import uses_batches
 from stepkit.errors import UsageError
 from stepkit.search.methods import METHODS, Setup, loaded
+from stepkit.search.refining import refinement_of
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
@@ -99,6 +100,7 @@ def main(
         return
     name, chosen_options = chosen(method, sampling)
     check(sampling)
+    refinement = refinement_of(chosen_options)
     if emit and METHODS[name].writes == "attempts":
         raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
     if dry_run and chosen_options.get("budget"):
@@ -135,6 +137,7 @@ def main(
         context=backend.context,
         seed=seed,
         exact=backend.exact,
+        refine=refinement.form if refinement else None,
     )
     policy = guides.Policy(backend, sampler, model, form, seed, biases)
     guided = guides.guides_of(chosen_options, policy, streams)

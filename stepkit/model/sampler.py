@@ -32,6 +32,7 @@ class Sampler:
 
     Args:
         asks: name of the model among several (model/several.py).
+        refine: the format that lays out a problem with an attempt to be refined, if one is.
 
     Attributes:
         decisive: all that decides a draw, by the names that users know.
@@ -49,12 +50,13 @@ class Sampler:
         seed: int,
         exact: bool = True,
         asks: str = "",
+        refine: str | None = None,
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
         self._asks = asks
         self._rest: dict[str, Any] = {"model": model, "context": context, "seed": seed}
-        self._rest |= {"exact": exact, "asks": asks}
+        self._rest |= {"exact": exact, "asks": asks, "refine": refine}
         prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
             "model": model.model,
@@ -80,6 +82,8 @@ class Sampler:
             ]
         if sampling.grammar:
             self.decisive["grammar"] = sampling.grammar
+        if refine is not None:
+            self.decisive["refine"] = refine
         if not exact:
             self.decisive["layout"] = "fast"
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])

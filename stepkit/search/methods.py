@@ -75,7 +75,10 @@ METHODS: Mapping[str, Method] = {
     ),
     "sample": Method(
         "K whole attempts at each problem",
-        {"draws": 8, "at": None, "budget": None},
+        {
+            **{"draws": 8, "at": None, "budget": None},
+            **{"global": None, "critique": None, "refine": None},
+        },
         "attempts",
     ),
     "mcts": Method(

@@ -2,7 +2,8 @@
 
 Cobbe et al. (arXiv 2110.14168) and Wang et al. (arXiv 2203.11171): k independent attempts at a
 problem. From a later prefix (``step-rollout --at``) it is the redraw of refinement methods such as
-StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn anew.
+StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn anew; with
+``--global`` nothing is kept (refining.py says what the model is told).
 
 With a budget for the whole run the problems that are right now and then, but rarely, get most
 (allocation.py).
@@ -10,21 +11,22 @@ With a budget for the whole run the problems that are right now and then, but ra
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
 from stepkit.search.methods import Setup
+from stepkit.search.refining import asked, refinement_of
 from stepkit.search.scheduler import Attempt, Attempted, Strategy, Turn
 from stepkit.seeds import digest
 
 DERIVED = (
     *("steps", "split", "role", "sample", "final", "correct"),
-    *("tree", "labels", "scores", "choice", "origin"),
+    *("tree", "labels", "scores", "verdicts", "choice", "origin"),
 )
 """What belongs to a response and does not outlive it."""
 
@@ -57,7 +59,7 @@ def sample_shared(
 
 
 def start(setup: Setup, data: Json) -> Strategy:
-    """``sample`` on a record: from its problem, or before the first error of ``labels[at]``.
+    """``sample`` on a record: from its problem, or to refine its attempt (refining.py).
 
     A problem that comes again gets further draws, never the same ones under the same names.
 
@@ -69,35 +71,73 @@ def start(setup: Setup, data: Json) -> Strategy:
     step = None if at is None else flagged_step(data, at)
     if at is not None and step is None:
         return None
-    prompt = sampler.prefixes.prompt(data)
-    prefix, given, origin = prompt, "", ""
-    if step is not None:
-        steps = schema.steps(data)
-        origin = digest("origin", data["response"], step)
-        prefix, given = sampler.prefixes.at_cuts(data, steps)[step], "".join(steps[:step])
-    beginning = digest("beginning", prefix, origin)
+    begun = _begun(setup, data, step)
+    beginning = digest("beginning", begun.prefix, begun.origin)
     numbers = range(drawn[beginning], drawn[beginning] + k)
     drawn[beginning] += k
-    requests = [sampler.draw(prefix, "attempt", number, origin) for number in numbers]
+    requests = [sampler.draw(begun.prefix, "attempt", number, begun.origin) for number in numbers]
     answer = schema.answer_of(data)
     attempts: Sequence[Attempted]
     if setup.options["budget"] is None:
-        attempts = yield from sample(requests, given, answer)
+        attempts = yield from sample(requests, begun.given, answer)
     else:
-        attempts = yield from sample_shared(requests, given, answer, next(setup.order))
-    name = _name(data, step)
+        attempts = yield from sample_shared(requests, begun.given, answer, next(setup.order))
     return [
         {
-            "id": f"{name}/{number}",
+            "id": f"{begun.name}/{number}",
             "group": _group(data),
-            "response": given + attempt.drawn.text,
-            "sample": _about(setup, number, request, attempt, prefix[len(prompt) :]),
+            "response": begun.given + attempt.drawn.text,
+            "sample": _about(setup, number, request, attempt, begun.kept),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
-            **({} if step is None else {"origin": {"id": schema.id_of(data), "step": step}}),
+            **begun.fields,
         }
         for number, request, attempt in zip(numbers, requests, attempts, strict=False)
     ]
+
+
+class Beginning(NamedTuple):
+    """What attempts begin with.
+
+    Attributes:
+        name: what their ids begin with.
+        prefix: token ids that they are drawn from; the last of them are ``kept``.
+        given: the text of ``kept``.
+        origin: tells refinements of different texts apart; "" for attempts that refine nothing.
+        fields: further fields of each.
+    """
+
+    name: str
+    prefix: Ids
+    kept: Ids = ()
+    given: str = ""
+    origin: str = ""
+    fields: Mapping[str, Any] = {}
+
+
+def _begun(setup: Setup, data: Json, step: int | None) -> Beginning:
+    """The beginning of attempts at the record's problem, or of refinements of its attempt."""
+    prefixes, how = setup.sampler.prefixes, refinement_of(setup.options)
+    if how is None:
+        return Beginning(_group(data), prefixes.prompt(data))
+    response, name = schema.text(data, "response"), schema.id_of(data)
+    told, critique = asked(data, how, step)
+    about: Json = {"id": name, "step": 0 if how.whole or step is None else step}
+    about |= {"global": True} if how.whole else {}
+    about |= {} if critique is None else {"critique": critique}
+    if how.whole or step is None:
+        origin = digest("origin", response, "global")
+        prompt = prefixes.prompt(told)
+        return Beginning(f"{name}@global", prompt, origin=origin, fields={"origin": about})
+    steps = schema.steps(data)
+    return Beginning(
+        f"{name}@{step}",
+        prefix := prefixes.at_cuts(told, steps)[step],
+        prefix[len(prefixes.prompt(told)) :],
+        "".join(steps[:step]),
+        digest("origin", response, step),
+        {"origin": about},
+    )
 
 
 def flagged_step(data: Json, at: str) -> int | None:
@@ -118,11 +158,7 @@ def _group(data: Json) -> str:
     return schema.group_of(data) if "group" in data or "id" not in data else schema.id_of(data)
 
 
-def _name(data: Json, step: int | None) -> str:
-    return _group(data) if step is None else f"{schema.id_of(data)}@{step}"
-
-
-def _about(setup: Setup, number: int, request: Draw, attempt: Attempted, given: Ids) -> Json:
+def _about(setup: Setup, number: int, request: Draw, attempt: Attempted, kept: Ids) -> Json:
     drawn = attempt.drawn
     about: Json = {
         "sampler": setup.sampler.identity,
@@ -133,10 +169,10 @@ def _about(setup: Setup, number: int, request: Draw, attempt: Attempted, given: 
         "logprob": drawn.logprob,
     }
     if drawn.ids is not None:
-        ids = (*given, *drawn.ids)
+        ids = (*kept, *drawn.ids)
         about["ids"] = list(ids)
         if setup.tokens:
             ends = setup.sampler.prefixes.ends(ids)
             about["token_bytes"] = [end - begin for begin, end in pairwise([0, *ends])]
-            about["token_logprob"] = [*[None] * len(given), *drawn.logprobs]
+            about["token_logprob"] = [*[None] * len(kept), *drawn.logprobs]
     return about

@@ -17,7 +17,6 @@ never form a class. A raw score is compared, but never multiplied or voted with.
 
 from stepkit.core.selection.aggregates import (
     AGGREGATES,
-    EMPTY,
     UNBOUNDED,
     Aggregate,
     aggregate,
@@ -31,7 +30,6 @@ from stepkit.core.selection.settings import METHODS, Early, Settings
 
 __all__ = [
     "AGGREGATES",
-    "EMPTY",
     "METHODS",
     "UNBOUNDED",
     "Aggregate",

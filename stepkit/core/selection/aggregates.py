@@ -44,10 +44,8 @@ class Aggregate(NamedTuple):
         return self.value if self.log is None else self.log
 
 
-EMPTY = Aggregate(-inf)
-"""Of an attempt without text: there is nothing to judge, and any other attempt is better."""
-
-Way = Callable[[Sequence[float]], Aggregate]
+Way = Callable[[Sequence[float]], float]
+"""Scores to what attempts are compared by: Aggregate.order."""
 
 
 def log_odds(p: float) -> float:
@@ -56,46 +54,39 @@ def log_odds(p: float) -> float:
     return log(p) - log1p(-p)
 
 
-def _min(scores: Sequence[float]) -> Aggregate:
-    return Aggregate(float(min(scores)))
+def _min(scores: Sequence[float]) -> float:
+    return float(min(scores))
 
 
-def _max(scores: Sequence[float]) -> Aggregate:
-    return Aggregate(float(max(scores)))
+def _max(scores: Sequence[float]) -> float:
+    return float(max(scores))
 
 
-def _last(scores: Sequence[float]) -> Aggregate:
-    return Aggregate(float(scores[-1]))
+def _last(scores: Sequence[float]) -> float:
+    return float(scores[-1])
 
 
-def _mean(scores: Sequence[float]) -> Aggregate:
-    return Aggregate(fsum(scores) / len(scores))
+def _mean(scores: Sequence[float]) -> float:
+    return fsum(scores) / len(scores)
 
 
-def _sum(scores: Sequence[float]) -> Aggregate:
-    return Aggregate(fsum(scores))
-
-
-def _product(scores: Sequence[float]) -> Aggregate:
+def _product(scores: Sequence[float]) -> float:
     _check_probabilities(scores, "a product")
-    total = fsum(log(score) if score else -inf for score in scores)
-    return Aggregate(exp(total), total)
+    return fsum(log(score) if score else -inf for score in scores)
 
 
-def _logits(scores: Sequence[float]) -> Aggregate:
+def _logits(scores: Sequence[float]) -> float:
     _check_probabilities(scores, "a sum of log-odds")
-    return Aggregate(fsum(map(log_odds, scores)))
+    return fsum(map(log_odds, scores))
 
 
-def _soft_min(scores: Sequence[float], t: float) -> Aggregate:
+def _soft_min(scores: Sequence[float], t: float) -> float:
     low = min(scores)
     weights = [exp((low - score) / t) for score in scores]
-    return Aggregate(
-        fsum(w * score for w, score in zip(weights, scores, strict=True)) / fsum(weights)
-    )
+    return fsum(w * score for w, score in zip(weights, scores, strict=True)) / fsum(weights)
 
 
-def _window(scores: Sequence[float], size: int, of: str) -> Aggregate:
+def _window(scores: Sequence[float], size: int, of: str) -> float:
     return {"mean": _mean, "min": _min}[of](scores[-size:])
 
 
@@ -104,13 +95,13 @@ def _check_probabilities(scores: Sequence[float], what: str) -> None:
         raise ValueError(f"{what} needs scores from 0 to 1")
 
 
-WAYS: Mapping[str, tuple[Callable[..., Aggregate], Mapping[str, Any]]] = {
+WAYS: Mapping[str, tuple[Callable[..., float], Mapping[str, Any]]] = {
     "min": (_min, {}),
     "product": (_product, {}),
     "mean": (_mean, {}),
     "last": (_last, {}),
     "max": (_max, {}),
-    "sum": (_sum, {}),
+    "sum": (fsum, {}),
     "logits": (_logits, {}),
     "soft-min": (_soft_min, {"t": 0.1}),
     "window": (_window, {"size": 3, "of": "mean"}),
@@ -120,6 +111,9 @@ WAYS: Mapping[str, tuple[Callable[..., Aggregate], Mapping[str, Any]]] = {
 """Name -> its function, and its parameters with their defaults."""
 
 AGGREGATES = tuple(WAYS)
+
+LOGARITHM = "product"
+"""The one whose order is the logarithm of its value."""
 
 OF_PROBABILITIES = frozenset({"product", "logits"})
 """These take scores from 0 to 1 only, and no raw ones."""
@@ -136,7 +130,12 @@ def aggregate(scores: Sequence[float], how: str) -> Aggregate:
 
     Raises ValueError for scores that it is not made for, and for a ``how`` that is none.
     """
-    return way(how)(scores)
+    return aggregate_of(way(how)(scores), name_of(how) == LOGARITHM)
+
+
+def aggregate_of(order: float, is_log: bool) -> Aggregate:
+    """The aggregate of this order."""
+    return Aggregate(exp(order), order) if is_log else Aggregate(order)
 
 
 def name_of(how: str) -> str:
@@ -152,7 +151,7 @@ def way(how: str) -> Way:
         raise ValueError(f"expected one of {', '.join(WAYS)}")
     function, defaults = WAYS[name]
     given = {}
-    for part in rest.split(",") if rest else ():
+    for part in rest.split(",") if ":" in how else ():
         key, _, value = part.partition("=")
         if key not in defaults:
             takes = ", ".join(defaults) or "no parameters"

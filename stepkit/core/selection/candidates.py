@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.selection.aggregates import (
-    EMPTY,
+    LOGARITHM,
     OF_PROBABILITIES,
     Aggregate,
+    aggregate_of,
     name_of,
     way,
 )
@@ -33,7 +34,8 @@ class Candidate(NamedTuple):
     Attributes:
         final: the extracted answer.
         score: name of the score or of the verdicts; "" without one.
-        aggregate: None where the method looks at no scores.
+        order: of its aggregate; None where the method looks at no scores.
+        is_log: that is the logarithm of the aggregate's value.
         length: the model's own steps.
         id: the attempt's name, where verdicts name it.
         chances: by another attempt's id, that this one is better than that.
@@ -43,12 +45,18 @@ class Candidate(NamedTuple):
 
     final: str | None
     score: str
-    aggregate: Aggregate | None
+    order: float | None
+    is_log: bool = False
     length: int = 0
     id: str = ""
     chances: Mapping[str, float] = {}
     endings: Mapping[str, int] = {}
     error: float = inf
+
+    @property
+    def aggregate(self) -> Aggregate | None:
+        """Of its scores; None where the method looks at none."""
+        return None if self.order is None else aggregate_of(self.order, self.is_log)
 
 
 def candidate(record: Json, settings: Settings) -> Candidate:
@@ -73,15 +81,16 @@ def reader(settings: Settings) -> Callable[[Json], Candidate]:
             raise DataError('no "response": a problem without an attempt cannot be chosen')
         final = answer_of(record) if count else None
         if scored is not None:
-            name, value = scored(record, count) if count else ("", EMPTY)
-            found = Candidate(final, name, value)
+            name, order = scored(record, count) if count else ("", -inf)
+            found = Candidate(final, name, order, scored.is_log and count > 0)
         elif reads == "verdicts":
             name, chances = _compared(record, settings.score)
             found = Candidate(final, name, None, id=schema.id_of(record), chances=chances)
         elif reads == "endings":
             found = Candidate(final, "", None, endings=_endings(record) if count else {})
         else:
-            found = Candidate(final, "", None, sum(trace.assistant_steps(record, count)))
+            length = sum(trace.assistant_steps(record, count))
+            found = Candidate(final, "", None, length=length)
         if early is not None:
             return found._replace(error=_first_error(record, count, early))
         return found
@@ -90,17 +99,19 @@ def reader(settings: Settings) -> Callable[[Json], Candidate]:
 
 
 class _Scores:
-    """Reads the name of a score and the aggregate of an attempt of so many steps."""
+    """Reads the name of a score, and the order of the aggregate of an attempt of so many steps."""
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.score
         self._way = way(settings.aggregate)
         self._kind = name_of(settings.aggregate)
+        self.is_log = self._kind == LOGARITHM
         self._multiplies = self._kind in OF_PROBABILITIES
-        self._votes = settings.by != "best"
-        self._no_raw = self._multiplies or self._votes
+        votes = settings.by != "best"
+        self._no_raw = self._multiplies or votes
+        self._bounded = votes and not self._multiplies  # products are, and log-odds need not be
 
-    def __call__(self, record: Json, count: int) -> tuple[str, Aggregate]:
+    def __call__(self, record: Json, count: int) -> tuple[str, float]:
         name, entry = trace.named(record, "scores", self._name, "--score NAME")
         if self._no_raw and entry.get("of", "raw") == "raw":
             what = "multiplied" if self._multiplies else "summed as votes"
@@ -109,21 +120,19 @@ class _Scores:
             )
         try:
             if self._kind == "total":
-                value = self._way([_total(entry, f"scores.{name}")])
+                order = self._way([_total(entry, f"scores.{name}")])
             else:
-                value = self._way(_own_numbers(record, entry, count, name))
+                order = self._way(_own_numbers(record, entry, count, name))
             if self._kind == "hierarchical" and count > 1:
-                value = self._joined(value, _consecutive(record, entry, count, name))
+                pairs = _consecutive(record, entry, count, name)
+                order = (order + self._way(pairs)) / 2 if pairs else order
         except (ValueError, OverflowError) as error:
             raise DataError(str(error), f"scores.{name}.x") from None
-        if not -HUGE <= value[0] <= HUGE:
+        if not (-HUGE <= order <= HUGE or self.is_log):
             raise DataError("numbers too large to be compared", f"scores.{name}")
-        if self._votes and not 0 <= value[0] <= 1 and self._kind != "logits":
+        if self._bounded and not 0 <= order <= 1:
             raise DataError("a vote needs scores from 0 to 1", f"scores.{name}")
-        return name, value
-
-    def _joined(self, single: Aggregate, pairs: Sequence[float]) -> Aggregate:
-        return Aggregate((single.value + self._way(pairs).value) / 2) if pairs else single
+        return name, order
 
 
 def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf
 
-from stepkit.core.selection.aggregates import Aggregate, name_of
+from stepkit.core.selection.aggregates import LOGARITHM, Aggregate, name_of
 from stepkit.core.selection.answers import Same
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.settings import METHODS, Early, Settings
@@ -85,7 +85,7 @@ def _standing(
     candidates: Sequence[Candidate], stay: Sequence[int], settings: Settings, same: Same
 ) -> Standing:
     if settings.by == "best":
-        keys = [(one.aggregate.order if one.aggregate else -inf,) for one in candidates]
+        keys = [(-inf if one.order is None else one.order,) for one in candidates]
         return Standing(("value",), keys, lambda i: {"answer": candidates[i].final})
     if settings.by == "majority":
         return majority(candidates, stay, same)
@@ -101,7 +101,7 @@ def _standing(
 def _valued(value: Aggregate, settings: Settings, name: str) -> Json:
     note: Json = {"aggregate": settings.aggregate, "score": name}
     note["value"] = value.value if value.value > -inf else None
-    if name_of(settings.aggregate) == "product":
+    if name_of(settings.aggregate) == LOGARITHM:
         note["log"] = value.order if value.order > -inf else None
     return note
 

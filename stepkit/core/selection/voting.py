@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import exp, fsum, inf, log, log1p
 
-from stepkit.core.selection.aggregates import NEAREST, Aggregate, log_odds
+from stepkit.core.selection.aggregates import LOGARITHM, NEAREST, log_odds, name_of
 from stepkit.core.selection.answers import Class, Same, classes
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.settings import Settings
@@ -43,7 +43,7 @@ def weighted(
     found = _classes(candidates, voters, same)
     place = _places(found)
     by_odds = settings.by == "log-weighted"
-    totals, as_logs = _weights(candidates, found, settings) if by_odds else _sums(candidates, found)
+    totals, as_logs = (_weights if by_odds else _sums)(candidates, found, settings)
     shares = _shares(totals, as_logs)
     keys: list[Key] = []
     for i, one in enumerate(candidates):
@@ -52,7 +52,7 @@ def weighted(
             (
                 -inf if p is None else totals[p],
                 -len(found) if p is None else -p,
-                -inf if one.aggregate is None else one.aggregate.order,
+                _order(one),
             )
         )
 
@@ -103,36 +103,34 @@ def _classes(candidates: Sequence[Candidate], voters: Sequence[int], same: Same)
     return [Class(answer, [voters[m] for m in members]) for answer, members in found]
 
 
-def _sums(candidates: Sequence[Candidate], found: Sequence[Class]) -> tuple[list[float], bool]:
+def _sums(
+    candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
+) -> tuple[list[float], bool]:
     """The sum of aggregates of each answer; of products its logarithm, and then True."""
-    totals = []
-    as_logs = False
-    for _, members in found:
-        scores = [one for i in members if (one := candidates[i].aggregate) is not None]
-        as_logs = as_logs or scores[0].log is not None
-        orders = [score.order for score in scores]
-        totals.append(_log_sum(orders) if as_logs else fsum(orders))
-    return totals, as_logs
+    as_logs = name_of(settings.aggregate) == LOGARITHM
+    total = _log_sum if as_logs else fsum
+    return [total([_order(candidates[i]) for i in members]) for _, members in found], as_logs
 
 
 def _weights(
     candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
 ) -> tuple[list[float], bool]:
     """The logarithm of the sum of odds of each answer."""
-    is_odds = settings.aggregate == "logits"
+    is_odds = name_of(settings.aggregate) == "logits"
     return [
-        _log_sum([_log_odds(candidates[i].aggregate, is_odds) for i in members])
-        for _, members in found
+        _log_sum([_log_odds(candidates[i], is_odds) for i in members]) for _, members in found
     ], True
 
 
-def _log_odds(aggregate: Aggregate | None, is_odds: bool) -> float:
-    assert aggregate is not None
+def _order(one: Candidate) -> float:
+    return -inf if one.order is None else one.order
+
+
+def _log_odds(one: Candidate, is_odds: bool) -> float:
+    order = _order(one)
     if is_odds:
-        return aggregate.value
-    if aggregate.log is None:
-        return log_odds(aggregate.value)
-    return aggregate.log - log1p(-min(aggregate.value, 1 - NEAREST))
+        return order
+    return order - log1p(-min(exp(order), 1 - NEAREST)) if one.is_log else log_odds(order)
 
 
 def _log_sum(logs: Sequence[float]) -> float:

@@ -1,0 +1,30 @@
+#!/bin/sh
+# StepCo (Wu et al., arXiv:2410.12934): verify the steps, rewrite from the first doubtful one.
+#
+#   samples/stepco.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl
+#
+# Drafts are one attempt at each problem, as `step-rollout --method sample -k 1` writes them. An
+# attempt is done when no step scores below THRESHOLD, or when two rounds come to the same answer.
+set -eu
+policy=$1 prm=$2 rounds=${3:-5} threshold=${4:-0.5}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+verify() { step-split -q | step-score -q -t 1 --prm "$prm" | step-label -q --first "below:$threshold"; }
+rewrite() { step-rollout -q -t 1 -m "$policy" --max-tokens 96 --at first -k 1 "$@"; }
+pick() { grep "$@" || [ $? = 1 ]; }  # to find none is no failure
+# The attempts without a doubtful step are done and written; the others stay open.
+settle() { pick '"first":-1' "$1"; pick -v '"first":-1' "$1" > "$work/open"; }
+
+verify > "$work/now"
+settle "$work/now"
+round=0
+while [ -s "$work/open" ] && [ $((round += 1)) -le "$rounds" ]; do
+  rewrite --seed "$round" "$work/open" | verify > "$work/new"
+  # The new ones first: of two attempts that differ, majority takes the first.
+  cat "$work/new" "$work/open" | step-rerank -q --regroup --by majority > "$work/both"
+  pick '"votes":2' "$work/both"
+  pick -v '"votes":2' "$work/both" > "$work/now"
+  settle "$work/now"
+done
+cat "$work/open"
