@@ -134,7 +134,7 @@ def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> No
             selection.Candidate(
                 None if answers[i] == NO_ANSWER else str(answers[i]),
                 "" if by == "majority" else "s",
-                None if by == "majority" else selection.Aggregate(float(scores[i])),
+                None if by == "majority" else float(scores[i]),
             )
             for i in order
         ]
