@@ -147,9 +147,11 @@ def forward(path: Path, ids: Sequence[int]) -> np.ndarray:
 def hidden_states(path: Path, ids: Sequence[int]) -> np.ndarray:
     """[tokens, width] what the output matrix is multiplied with.
 
-    Attention goes through 16-bit numbers, as llama.cpp's key-value cache has it.
+    Attention goes through 16-bit numbers, as llama.cpp's key-value cache has it; not so where all
+    weights are 32-bit.
     """
     reader = gguf.GGUFReader(str(path))
+    wide = all(tensor.tensor_type.name == "F32" for tensor in reader.tensors)
     tensors = tensors_of(path)
 
     def value(name: str) -> float:
@@ -160,7 +162,7 @@ def hidden_states(path: Path, ids: Sequence[int]) -> np.ndarray:
     base = value("rope.freq_base") if "llama.rope.freq_base" in reader.fields else 10000.0
 
     def half(x: np.ndarray) -> np.ndarray:
-        return x.astype(np.float16).astype(np.float64)
+        return x if wide else x.astype(np.float16).astype(np.float64)
 
     def norm(x: np.ndarray, name: str) -> np.ndarray:
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + epsilon) * tensors[name + ".weight"]
@@ -212,7 +214,7 @@ def test_logits_are_those_of_the_models_own_tensors(files: dict[str, Path], name
     readout = run(model, [Read("r", ids, positions, candidates)])["r"]
     assert isinstance(readout, Readout)
     expected = forward(path, ids)[list(positions)][:, list(candidates)]
-    assert np.abs(np.array(readout.values) - expected).max() < 1e-3
+    assert np.abs(np.array(readout.values) - expected).max() < 1e-4
     model.close()
 
 
@@ -229,7 +231,7 @@ def test_a_draw_is_the_reference_loop(model: Model) -> None:
         ids.append(token)
         text += model.pieces[token]
     assert result.text == text.decode(errors="replace") and result.finish == "length"
-    assert result.logprob == pytest.approx(logprob, abs=1e-3)
+    assert result.logprob == pytest.approx(logprob, abs=1e-4)
 
 
 def test_draws_follow_the_models_distribution(model: Model) -> None:
@@ -406,7 +408,7 @@ def test_likelihood_is_the_log_softmax_of_the_forward_pass(model: Model) -> None
     assert isinstance(readout, Readout)
     logits = forward(Path(model.path), ids)[:-1]
     expected = log_softmax_at(logits, np.array(ids[1:]))
-    assert [row[0] for row in readout.values] == pytest.approx(expected.tolist(), abs=1e-3)
+    assert [row[0] for row in readout.values] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
 def text_of_draw(model: Model, seed: int = 3) -> str:

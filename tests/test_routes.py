@@ -81,14 +81,14 @@ def test_hidden_states_are_those_of_the_models_own_tensors(model: Model) -> None
     (found,) = read(model, Read("r", ids, positions, head=identity))
     expected = hidden_states(Path(model.path), ids)[list(positions)]
     assert found.shape == (4, model.width)
-    assert np.abs(found - expected).max() < 1e-3
+    assert np.abs(found - expected).max() < 1e-4
 
 
 def test_candidates_are_those_of_the_models_own_tensors(model: Model) -> None:
     ids, positions, candidates = some_ids(90), (0, 7, 40, 89), (3, 259)
     (found,) = read(model, Read("r", ids, positions, candidates))
     expected = forward(Path(model.path), ids)[list(positions)][:, list(candidates)]
-    assert np.abs(found - expected).max() < 1e-3
+    assert np.abs(found - expected).max() < 1e-4
 
 
 def test_states_times_the_output_matrix_are_the_logits(model: Model) -> None:
@@ -125,7 +125,7 @@ def test_a_summary_is_computed_from_the_whole_distribution(model: Model, engine:
         (np.log(1 / size) - logs).mean(1),
         -np.sort(-logs, axis=1)[:, :TOP].mean(1),
     )
-    assert np.abs(found - np.stack(expected, 1)).max() < 1e-3
+    assert np.abs(found - np.stack(expected, 1)).max() < 1e-4
 
 
 def test_compiled_summaries_have_the_same_bits() -> None:

@@ -184,13 +184,22 @@ class Model:
         return offloads and (self.gpu_layers < 0 or self.gpu_layers > layers)
 
     @property
+    def wide(self) -> bool:
+        """Whether all weights are 32-bit numbers; then so is the cache, which would else be the
+        only place where digits are lost."""
+        said = ctypes.create_string_buffer(256)
+        self._lib.llama_model_desc(self._model, said, len(said))
+        return b"all F32" in said.value
+
+    @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of key-value cache (16-bit) for one token of one sequence."""
+        """Bytes of key-value cache for one token of one sequence."""
         lib, model = self._lib, self._model
         heads = max(1, lib.llama_model_n_head(model))
         stated = self.metadata(f"{self.metadata('general.architecture')}.attention.key_length")
         per_head = int(stated) if stated else lib.llama_model_n_embd(model) // heads
-        return 4 * int(lib.llama_model_n_layer(model) * lib.llama_model_n_head_kv(model) * per_head)
+        numbers = 2 * lib.llama_model_n_layer(model) * lib.llama_model_n_head_kv(model) * per_head
+        return int(numbers) * (4 if self.wide else 2)
 
     # -- vocabulary -------------------------------------------------------------------------
 
@@ -437,6 +446,8 @@ class Context:
         parameters.n_threads = parameters.n_threads_batch = layout.threads
         parameters.kv_unified = layout.unified
         parameters.flash_attn_type = _flash_attention(lib, model, layout)
+        if model.wide:
+            parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
         parameters.no_perf = True
         self._states = States(lib) if layout.unified else None
         if self._states is not None:
