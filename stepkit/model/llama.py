@@ -350,9 +350,10 @@ def system_information() -> str:
 def use_extra_buffers(information: str) -> bool:
     """Whether llama.cpp may repack weights for special instructions.
 
-    Built by gcc 12, its AMX path crashes on quantised weights (miscompiled tile configuration), so
-    a build with AMX does without, unless STEPKIT_EXTRA_BUFFERS is set to 1 (or 0, to do without
-    anywhere).
+    Its AMX path crashes on quantised weights where the compiler takes the stores to the tile
+    configuration for dead (gcc 12 does), so a build with AMX does without, unless
+    STEPKIT_EXTRA_BUFFERS is set to 1 (or 0, to do without anywhere). Built with -fno-tree-dse
+    -fno-dse it works, and keeps the exact layout's promises (tests/test_engine.py passes).
     """
     forced = os.environ.get("STEPKIT_EXTRA_BUFFERS", "")
     if forced:
