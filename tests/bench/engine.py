@@ -80,19 +80,23 @@ def shapes() -> list[Shape]:
     ]  # fmt: skip
 
 
-def model(kind: str) -> Path:
-    """The model file, made when it is not there, in the proportions of Llama 3.2."""
+SIZES: dict[str, Any] = {
+    "0.3b": {"layers": 16, "width": 1024, "heads": 16, "kv_heads": 4, "hidden": 4096},
+    "1.1b": {"layers": 22, "width": 2048, "heads": 32, "kv_heads": 4, "hidden": 5632},
+}
+"""In the proportions of Llama 3.2 and TinyLlama."""
+
+
+def model(kind: str, size: str = "0.3b") -> Path:
+    """The model file, made when it is not there."""
     sys.path.insert(0, str(ROOT / "tests"))
     import ggufs
 
     FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"llama-0.3b-{kind}.gguf"
+    path = FOLDER / f"llama-{size}-{kind}.gguf"
     if not path.exists():
-        plain, part = FOLDER / "llama-0.3b.part", path.with_suffix(".part")
-        ggufs.write_llama(
-            plain, layers=16, width=1024, heads=16, kv_heads=4, hidden=4096,
-            context=4096, vocabulary=32_000,
-        )  # fmt: skip
+        plain, part = FOLDER / f"llama-{size}.part", path.with_suffix(".part")
+        ggufs.write_llama(plain, **SIZES[size], context=4096, vocabulary=32_000)
         ggufs.quantized(plain, part, kind)
         plain.unlink()
         part.rename(path)

@@ -127,14 +127,14 @@ def one_pass(number: int) -> list[Any]:
     return [Read(f"{number}", ids, tuple(positions), CANDIDATES)]
 
 
-def with_head(number: int) -> list[Any]:
+def with_head(number: int, width: int = 1024) -> list[Any]:
     import numpy as np
 
     from stepkit.model.engine import Read
     from stepkit.model.heads import Head
 
     chance = np.random.default_rng(0)
-    first, second = chance.normal(0, 0.03, (1024, 1024)), chance.normal(0, 0.03, (2, 1024))
+    first, second = chance.normal(0, 0.03, (width, width)), chance.normal(0, 0.03, (2, width))
     layers = {"0.weight": first.astype(np.float32), "2.weight": second.astype(np.float32)}
     ids, positions = trace(number)
     return [Read(f"{number}", ids, tuple(positions), head=Head("mlp", layers))]
@@ -209,12 +209,12 @@ def compare(path: Path, rounds: int) -> None:
 # -- memory --------------------------------------------------------------------------------------
 
 
-def memory(path: Path) -> None:
+def memory(path: Path, size: str) -> None:
     """Peak memory of scoring against model, cache and buffers as llama.cpp reports them."""
     command = [sys.executable, __file__, "--memory", "--path", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     before, peak, held, reported = map(float, done.stdout.split()[-4:])
-    print("\nmemory of one pass and of a head, context of 4096, MiB\n")
+    print(f"\nmemory of one pass and of a head, {size}, context of 4096, MiB\n")
     print(f"model and key-value cache as llama.cpp reports     {held:>6.0f}")
     print(f"the same with its buffers                          {reported:>6.0f}")
     print(f"peak of the process                                {peak:>6.0f}")
@@ -242,7 +242,7 @@ def measured(path: Path) -> None:
     options = ModelOptions(None, threads=THREADS)
     model = llama.Model(str(path))
     engine = open_engine(model, for_reading(model, options))
-    for request in (*one_pass(0), *with_head(1)):
+    for request in (*one_pass(0), *with_head(1, model.width)):
         engine.submit(request)
     while engine.pending:
         engine.step()
@@ -321,7 +321,8 @@ def main() -> None:
     path = bench.model(options.kind)
     print(f"Llama of 0.3 B, {options.kind}, {THREADS} threads, {options.rounds} rounds")
     compare(path, options.rounds)
-    memory(path)
+    for size in bench.SIZES:
+        memory(bench.model(options.kind, size), size)
     drift(("Q8_0", "Q4_K_M"))
 
 
