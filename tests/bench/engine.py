@@ -309,7 +309,7 @@ def run(command: str) -> float:
     return time.perf_counter() - start
 
 
-def memory(path: Path) -> None:
+def memory(path: Path, size: str) -> None:
     """Peak memory of a run against the model, its cache and buffers as llama.cpp reports them."""
     code = (
         "import resource, sys\n"
@@ -329,7 +329,7 @@ def memory(path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, peak, reported = map(float, done.stdout.split()[-3:])
-    print("\nmemory, 32 draws x 128 tokens from one prefix of 256, MiB\n")
+    print(f"\nmemory, {size}, 32 draws x 128 tokens from one prefix of 256, MiB\n")
     print(f"model, cache and buffers as llama.cpp reports them {reported:>6.0f}")
     print(f"peak of the process                                {peak:>6.0f}")
     print(f"of which Python at the start                       {before:>6.0f}")
@@ -353,7 +353,8 @@ def main(given: Sequence[str] | None = None) -> None:
     for shape in shapes():
         compare(path, shape, options.rounds)
     pipe(path, options.rounds)
-    memory(path)
+    for size in SIZES:
+        memory(model(options.kind, size), size)
 
 
 if __name__ == "__main__":
