@@ -67,11 +67,11 @@ def verdict(record: Json) -> tuple[bool | None, bool]:
 
     An attempt of which nothing says how it ended is taken to be whole.
     """
-    tree, finish = schema.check_tree(record), ""
-    outcome = schema.correct_of(record)
+    tree = schema.check_tree(record)
     if tree and tree.get("spine"):
-        found, finish = trace.verdict(record, tree)
-        outcome = found if outcome is None else outcome
+        outcome, finish = trace.verdict(record, tree)
+    else:
+        outcome, finish = schema.correct_of(record), ""
     sample = record.get("sample")
     if not finish and isinstance(sample, dict) and isinstance(sample.get("finish"), str):
         finish = sample["finish"]
