@@ -77,7 +77,8 @@ class Supposed:
             return Judged(final, None if final is None else float(bool(same)))
         assert isinstance(ask, Read)
         width = len(ask.candidates) or 1
-        return Readout(((0.0,) * width,) * len(ask.positions))
+        places = len(ask.positions) + sum(len(branch.read_at) for branch in ask.branches)
+        return Readout(((0.0,) * width,) * places)
 
     def _attempted(self, ask: Attempt) -> Attempted:
         request, cost = ask.request, self.cost
