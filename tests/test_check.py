@@ -12,7 +12,7 @@ from work import ROOT, Workdir
 
 from stepkit.cli.check import check
 from stepkit.errors import UsageError
-from stepkit.formats.check import Checker, balance, common
+from stepkit.formats.check import Checker, balance
 from stepkit.formats.columns import Columns, type_of
 from stepkit.formats.targets import TARGETS
 from stepkit.streams import Streams
@@ -333,13 +333,6 @@ def test_lengths_and_boundaries_in_tokens() -> None:
     merged = {"prompt": "a b", "chosen": "c", "rejected": " d"}
     ((field, what),) = findings("trl-dpo", merged, tokens=words)
     assert field == "chosen" and "one token" in what
-
-
-@given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)))
-def test_common_is_where_two_sequences_part(one: list[int], other: list[int]) -> None:
-    at = common(one, other)
-    assert one[:at] == other[:at]
-    assert at == min(len(one), len(other)) or one[at] != other[at]
 
 
 def checked(work: Workdir, target: str, **more: Any) -> tuple[list[str], int]:
