@@ -22,13 +22,13 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     """
     from stepkit.core.leaves import leaf_traces
     from stepkit.search.sample import DERIVED
+    from stepkit.text.rules import continued
     from stepkit.text.segment import split
 
     def cut(text: str, before: int) -> list[str]:
         if rule["by"] in ("tokens", "confidence"):
             return [text] if text else []
-        left = {"max_steps": max(1, rule["max_steps"] - before)} if "max_steps" in rule else {}
-        return split(text, {**rule, **left})
+        return split(text, continued(rule, before))
 
     records = []
     for fields in leaf_traces(record.data, cut):
