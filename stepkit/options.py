@@ -20,7 +20,6 @@ from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
 from stepkit.streams import Streams
 
 F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
 
 EXIT_CODES = """\b
 Exit status: 0 every record was used, 1 some were rejected, 2 usage, 3 bad data,

@@ -39,7 +39,6 @@ TREE_COLUMNS = (
 """The equal-length columns of ``tree`` that stepkit writes, in file order."""
 
 LABEL_KINDS = ("value", "progress", "validity", "confidence", "raw")
-LABEL_SOURCES = ("sampler", "scorer", "checker", "human")
 
 Json = dict[str, Any]
 

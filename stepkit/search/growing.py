@@ -29,7 +29,6 @@ from stepkit.seeds import digest
 from stepkit.text.rules import continued
 from stepkit.text.segment import Rule, Tokens, first_step, split
 
-Json = dict[str, Any]
 Asking = Generator[Sequence[Ask], Sequence[Any], Any]
 
 NO_LIMIT = 2**62
