@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import run
+from stepkit.cli.writing import stamped
 from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -55,11 +56,8 @@ def steps_of(record: Record) -> list[str]:
 
 def with_scores(record: Record, key: str, scorer: Scorer, by: str, scored: Scored) -> Record:
     """The record with its entry ``key`` in ``scores``."""
-    from stepkit import schema
-
     entry: dict[str, Any] = {"of": scorer.of, "by": by, "x": scored.x}
     if scored.total is not None:
         entry["total"] = scored.total
     record.merge("scores", {key: {**entry, **scored.more, "meta": scorer.meta}})
-    record.set(schema.VERSION_KEY, schema.VERSION)
-    return record
+    return stamped(record)

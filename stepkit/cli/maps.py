@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepkit import schema
+from stepkit.cli.writing import stamped
 from stepkit.errors import DataError, UsageError
 from stepkit.run import Streams, blocks, each
 
@@ -38,8 +38,6 @@ def apply_map(streams: Streams, fitted: Map) -> None:
 
     def mapped(record: Record) -> list[Record]:
         record.merge("scores", {fitted.name: fitted.applied(record.data)})
-        if schema.VERSION_KEY not in record.data:
-            record.set(schema.VERSION_KEY, schema.VERSION)
-        return [record]
+        return [stamped(record)]
 
     blocks(streams, each(mapped))

@@ -26,7 +26,7 @@ def check_alone(context: click.Context) -> None:
 
 def regrade(streams: run.Streams, jobs: int) -> None:
     """Judge every record again."""
-    from stepkit import schema
+    from stepkit.cli.writing import with_fields
     from stepkit.grade import Grader
     from stepkit.search.regrading import regraded
 
@@ -37,13 +37,7 @@ def regrade(streams: run.Streams, jobs: int) -> None:
             nonlocal total
             fields, changed = regraded(record.data, grader.grade)
             total += changed
-            for key, value in fields.items():
-                if key == "labels" and not value:
-                    record.drop(key)
-                else:
-                    record.set(key, value)
-            record.set(schema.VERSION_KEY, schema.VERSION)
-            return [record]
+            return [with_fields(record, fields)]
 
         run.blocks(streams, run.each(again))
         if note := grader.note():
