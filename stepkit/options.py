@@ -387,7 +387,7 @@ def _servers(values: dict[str, Any]) -> ServerOptions:
     if (urls or alone) and values.get("prm") is None:  # a verifier runs here all the same
         context = click.get_current_context()
         for key in _MODEL:
-            if context.get_parameter_source(key) is click.core.ParameterSource.COMMANDLINE:
+            if _from_command_line(context, key):
                 raise UsageError(f"--{key.replace('_', '-')} is for a model that runs here")
     return ServerOptions(urls, **given)
 
@@ -468,6 +468,20 @@ def _width() -> int:
     except (OSError, ValueError):
         columns = 80
     return min(max(columns, 40), 100)
+
+
+def on_command_line() -> dict[str, str]:
+    """The options that stand on the command line of the command that runs: name -> spelling."""
+    context = click.get_current_context()
+    return {
+        option.name: option.opts[-1]
+        for option in context.command.params
+        if option.name and _from_command_line(context, option.name)
+    }
+
+
+def _from_command_line(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
 
 
 def cores() -> int:

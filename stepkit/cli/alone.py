@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from stepkit import run
+from stepkit import options, run
 from stepkit.cli.writing import stamped
 from stepkit.errors import DataError, UsageError
 
@@ -21,13 +19,9 @@ STREAMS = ("files", "limit", "shard", "on_error", "rejects", "output", "quiet", 
 
 def refuse_others(way: str, used: Collection[str]) -> None:
     """Raise UsageError when an option of this command was given that is not among ``used``."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = option.name or ""
-        source = context.get_parameter_source(name)
-        given = source is click.core.ParameterSource.COMMANDLINE
-        if given and name not in used and name not in STREAMS:
-            raise UsageError(f"{option.opts[-1]} has no effect with {way}")
+    for name, option in options.on_command_line().items():
+        if name not in used and name not in STREAMS:
+            raise UsageError(f"{option} has no effect with {way}")
 
 
 def score_alone(streams: run.Streams, key: str, scorer: Scorer, by: str) -> None:

@@ -93,10 +93,8 @@ def main(
     undecided (cut off, no answer, grader gave up).
     """
     if regrade:
-        from stepkit.cli.regrade import check_alone
         from stepkit.cli.regrade import regrade as judge_again
 
-        check_alone(click.get_current_context())
         judge_again(streams, jobs)
         return
     name, chosen_options = chosen(method, sampling)
