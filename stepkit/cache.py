@@ -49,7 +49,7 @@ class Cache:
                 row = decode(file.read())
         except (OSError, DataError):
             return None
-        if not isinstance(row, dict) or row.get("k") != key or "v" not in row:
+        if row.get("k") != key or "v" not in row:
             return None
         self.found += 1
         return row["v"]

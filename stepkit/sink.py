@@ -87,6 +87,16 @@ class Sink:
 
             self._zip = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
 
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit, or abandon when what was done with it failed."""
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
+
     def write(self, lines: bytes) -> None:
         """Write whole lines at once.
 

@@ -47,19 +47,17 @@ def write(streams: Streams, target: str, kind: str) -> None:
 
         path = _info(streams.output)
         name = os.path.basename(target_of(streams.output))
-        _commit(path, _encoded(dataset_info(name, kind, _known(path))))
+        data = _encoded(dataset_info(name, kind, _known(path)))
+        with Sink(path, ()) as sink:
+            sink.write(data)
     elif target == "verl":
         from stepkit.formats import parquet
 
         if not os.path.getsize(target_of(streams.output)):
             return  # a Parquet file without a row has no columns either
-        sink = Sink(f"{os.path.splitext(target_of(streams.output))[0]}.parquet", streams.files)
-        try:
+        path = f"{os.path.splitext(target_of(streams.output))[0]}.parquet"
+        with Sink(path, streams.files) as sink:
             parquet.write(_rows(streams.output), sink.write)
-        except BaseException:
-            sink.abandon()
-            raise
-        sink.commit()
 
 
 def _info(output: str) -> str:
@@ -90,16 +88,6 @@ def _encoded(value: Json) -> bytes:
     import json
 
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _commit(path: str, data: bytes) -> None:
-    sink = Sink(path, ())
-    try:
-        sink.write(data)
-    except BaseException:
-        sink.abandon()
-        raise
-    sink.commit()
 
 
 def _rows(path: str) -> Iterator[Json]:
