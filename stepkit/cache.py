@@ -14,9 +14,8 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from stepkit.errors import DataError, FailedError
+from stepkit.errors import DataError, FailedError, reason
 from stepkit.jsonl import decode, encode
-from stepkit.lines import reason
 from stepkit.seeds import digest
 
 VERSION = 1

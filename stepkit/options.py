@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from stepkit import __version__
-from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
+from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError, reason
 from stepkit.streams import Streams
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -452,8 +452,6 @@ def _gguf(context: click.Context, option: click.Parameter, value: str | None) ->
             head = file.read(4)
             rest = file.read(8)
     except OSError as error:
-        from stepkit.lines import reason
-
         raise UsageError(f"{name}: {reason(error)}") from None
     if head != b"GGUF":
         pointer = " (a Git LFS pointer: run git lfs pull)" if head + rest == b"version http" else ""

@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.interrupts import Interrupted, deferred
-from stepkit.lines import STDIN, reason
+from stepkit.lines import STDIN
 
 STDOUT = "-"
 PART = ".part"

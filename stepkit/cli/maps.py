@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stepkit.cli.writing import stamped
-from stepkit.errors import DataError, UsageError
+from stepkit.errors import DataError, UsageError, reason
 from stepkit.run import Streams, blocks, each
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ def read_map(path: str) -> Map:
     """The map in a file that step-eval --fit wrote. Raises UsageError."""
     from stepkit.core.evaluation.fitting import parsed
     from stepkit.jsonl import decode
-    from stepkit.lines import reason
 
     try:
         with open(path, "rb") as file:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from stepkit.errors import UsageError
+from stepkit.errors import UsageError, reason
 from stepkit.sink import STDOUT, Sink, is_special, target_of
 from stepkit.streams import Streams
 
@@ -67,8 +67,6 @@ def _info(output: str) -> str:
 def _known(path: str) -> Json:
     """The entries of a dataset_info.json; none when there is no such file."""
     import json
-
-    from stepkit.lines import reason
 
     try:
         with open(path, encoding="utf-8") as file:

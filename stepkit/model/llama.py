@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stepkit import interrupts
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.model.layout import Layout, check_room
 from stepkit.seeds import digest
 
@@ -60,7 +60,7 @@ def check_file(path: str, option: str) -> None:
         with open(path, "rb") as file:
             head = file.read(16)
     except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}") from None
+        raise UsageError(f"{option} {path}: {reason(error)}") from None
     if head[:4] == MAGIC:
         return
     hint = ""
