@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from stepkit import __version__
-from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError, reason
+from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
 from stepkit.streams import Streams
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -446,16 +446,9 @@ def _parts(context: click.Context, option: click.Parameter, value: str | None) -
 def _gguf(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
-    name = f"{option.opts[-1]} {value}"
-    try:
-        with open(value, "rb") as file:
-            head = file.read(4)
-            rest = file.read(8)
-    except OSError as error:
-        raise UsageError(f"{name}: {reason(error)}") from None
-    if head != b"GGUF":
-        pointer = " (a Git LFS pointer: run git lfs pull)" if head + rest == b"version http" else ""
-        raise UsageError(f"{name}: not a GGUF file{pointer}")
+    from stepkit.modelfile import check_file
+
+    check_file(value, option.opts[-1])
     return value
 
 

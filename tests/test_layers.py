@@ -16,7 +16,7 @@ import pytest
 from work import ROOT, commands
 
 ROWS = {
-    "ground": {"errors", "schema", "seeds", "interrupts"},
+    "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
     "pure": {"text", "core", "grade", "formats", "view"},
     "model": {"model"},
     "search": {"search"},

@@ -12,13 +12,15 @@ from stepkit.errors import UsageError
 from stepkit.model import layout
 from stepkit.model.chat import Encoder, Prompter, Template, read_template
 from stepkit.model.engine import Engine
+from stepkit.model.grammar import Grammar
 from stepkit.model.layout import Layout
-from stepkit.model.llama import Context, Grammar, Model, model_name
+from stepkit.model.llama import Context, Model
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.reading import ReadEngine
 from stepkit.model.sampler import Identity
 from stepkit.model.slots import SlotEngine
 from stepkit.model.turns import NoTurns, Turns
+from stepkit.modelfile import model_name
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
