@@ -21,8 +21,8 @@ ROWS = {
     "model": {"model"},
     "search": {"search"},
     "runner": {
-        "cache", "ending", "journal", "jsonl", "lines", "opened", "options", "progress", "records",
-        "regroup", "run", "sink", "source", "splice", "streams",
+        "cache", "command", "ending", "journal", "jsonl", "lines", "opened", "options", "progress",
+        "records", "regroup", "run", "sink", "source", "splice", "streams",
     },
     "cli": {"cli"},
 }  # fmt: skip
