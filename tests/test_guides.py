@@ -150,16 +150,6 @@ def test_a_dry_run_tells_what_a_guided_search_takes_within_a_factor_of_two(
     assert tokens / 2 <= told["new_tokens"] <= tokens * 2
 
 
-def test_a_dry_run_supposes_what_a_verifier_reads_behind_every_beginning(work: Workdir) -> None:
-    """Its numbers are those of branches, of which the suppositions had none."""
-    profile = {"prompt": "{problem}\n", "at": "last", "ending": "<|step|>"}
-    profile |= {"positive": "<|good|>", "negative": "<|bad|>"}
-    prm = ggufs.write_llama(work.path / "prm.gguf", profile=json.dumps(profile))
-    args = ("--method", "beam", *SMALL["beam"], "--prm", str(prm), "--max-tokens", "96")
-    (told,) = records(rollout(work, problems(1), *args, "--dry-run"))
-    assert told["draws"] > 0
-
-
 def test_a_problem_without_an_answer_is_searched(work: Workdir) -> None:
     bare = json.loads(problems(1))
     answer = bare.pop("answer")
