@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from work import ROOT, Workdir
 
@@ -439,6 +439,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.lists(st.dictionaries(st.sampled_from([*KEYS, "kto_tag", "scope", "x"]), JSON), max_size=3)
 )
