@@ -14,9 +14,8 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
-from stepkit.errors import DataError, FailedError
+from stepkit.errors import DataError, FailedError, reason
 from stepkit.jsonl import decode, encode
-from stepkit.lines import reason
 from stepkit.seeds import digest
 
 VERSION = 1
@@ -49,7 +48,7 @@ class Cache:
                 row = decode(file.read())
         except (OSError, DataError):
             return None
-        if not isinstance(row, dict) or row.get("k") != key or "v" not in row:
+        if row.get("k") != key or "v" not in row:
             return None
         self.found += 1
         return row["v"]

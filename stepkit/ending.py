@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 
 from stepkit import interrupts
-from stepkit.errors import EXIT_BUG, EXIT_FAILED, EXIT_OK, StepkitError
+from stepkit.errors import EXIT_BUG, EXIT_FAILED, EXIT_OK, StepkitError, reason
 
 
 def run_to_end(command: str, body: Callable[[], int | None]) -> int:
@@ -60,8 +60,6 @@ def _report(command: str, error: Exception) -> int:
         say(command, str(error))
         return error.exit_code
     if isinstance(error, OSError):
-        from stepkit.lines import reason
-
         name = f"{error.filename}: " if error.filename else ""
         say(command, name + reason(error))
         return EXIT_FAILED

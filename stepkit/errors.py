@@ -32,6 +32,12 @@ class FailedError(StepkitError):
     exit_code = EXIT_FAILED
 
 
+def reason(error: OSError) -> str:
+    """Why the system refused, in its own words: ``no such file or directory``."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:]
+
+
 class DataError(StepkitError):
     """One record cannot be used.
 

@@ -12,10 +12,10 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from stepkit.errors import DataError, FailedError, UsageError
+from stepkit.errors import DataError, FailedError, UsageError, reason
 from stepkit.interrupts import deferred
 from stepkit.jsonl import decode, encode
-from stepkit.lines import READ, reason
+from stepkit.lines import READ
 from stepkit.sink import STDOUT, is_special, open_locked, target_of
 
 SUFFIX = ".journal"

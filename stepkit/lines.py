@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 
 STDIN = "-"
 READ = 1 << 20
@@ -58,12 +58,6 @@ def check(files: Sequence[str]) -> None:
             raise UsageError(f"{name}: {reason(error)}") from None
         if not os.access(name, os.R_OK):
             raise UsageError(f"{name}: permission denied")
-
-
-def reason(error: OSError) -> str:
-    """Why it failed, in the system's words: ``no such file or directory``."""
-    text = error.strerror or str(error)
-    return text[:1].lower() + text[1:]
 
 
 class Reader:

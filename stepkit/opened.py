@@ -14,7 +14,7 @@ from signal import SIGPIPE
 from typing import Any
 
 from stepkit import journal, lines
-from stepkit.errors import DataError, UsageError
+from stepkit.errors import DataError, UsageError, reason
 from stepkit.interrupts import Interrupted, deferred
 from stepkit.jsonl import Record
 from stepkit.progress import Progress
@@ -154,7 +154,7 @@ class _Rejects:
         try:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         except OSError as error:
-            raise UsageError(f"{self.path}: {lines.reason(error)}") from None
+            raise UsageError(f"{self.path}: {reason(error)}") from None
 
     def write(self, item: Item, error: DataError) -> None:
         """Append a line. ``raw`` is the text of the line; ``raw_base64`` when it is not UTF-8."""

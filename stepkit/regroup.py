@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from typing import IO
 
 from stepkit import schema
-from stepkit.errors import DataError, FailedError
-from stepkit.lines import READ, reason
+from stepkit.errors import DataError, FailedError, reason
+from stepkit.lines import READ
 from stepkit.records import Bad, Item, parse
 
 MEMORY = 64 << 20

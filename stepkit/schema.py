@@ -39,7 +39,6 @@ TREE_COLUMNS = (
 """The equal-length columns of ``tree`` that stepkit writes, in file order."""
 
 LABEL_KINDS = ("value", "progress", "validity", "confidence", "raw")
-LABEL_SOURCES = ("sampler", "scorer", "checker", "human")
 
 Json = dict[str, Any]
 
@@ -91,10 +90,16 @@ def problem_text(record: Json) -> str:
     if isinstance(prompt, str):
         return prompt
     messages = _expect(prompt, list, "a string or a list of messages", "prompt")
+    last = last_user(messages)
+    return _expect(messages[last].get("content"), str, "a string", f"prompt[{last}].content")
+
+
+def last_user(messages: Sequence[Any]) -> int:
+    """Index of the last user message of a chat ``prompt``. Raises DataError when there is none."""
     for index in reversed(range(len(messages))):
         message = _expect(messages[index], dict, "an object", f"prompt[{index}]")
         if message.get("role") == "user":
-            return _expect(message.get("content"), str, "a string", f"prompt[{index}].content")
+            return index
     raise DataError("no user message", "prompt")
 
 

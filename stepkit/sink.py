@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.interrupts import Interrupted, deferred
-from stepkit.lines import STDIN, reason
+from stepkit.lines import STDIN
 
 STDOUT = "-"
 PART = ".part"
@@ -86,6 +86,16 @@ class Sink:
             import zlib
 
             self._zip = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Commit, or abandon when what was done with it failed."""
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
 
     def write(self, lines: bytes) -> None:
         """Write whole lines at once.

@@ -16,8 +16,7 @@ from stepkit.interrupts import SIGNALS
 from stepkit.jsonl import Record
 from stepkit.progress import Progress
 from stepkit.records import Bad, Item
-
-Result = list[Record] | DataError
+from stepkit.streams import Result
 
 
 class Source:

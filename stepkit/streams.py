@@ -76,5 +76,51 @@ class Streams:
             say(self.command, text)
 
 
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a GGUF model is run; None lets the engine choose.
+
+    Attributes:
+        model: the file, or None when the command does without.
+        gpu_layers: layers on the GPU.
+        threads: CPU threads.
+        slots: sequences decoded together.
+        context: tokens per sequence.
+        batch: tokens evaluated together when a prefix is entered.
+        fast: the layout may be one in which a draw depends on what else is in flight.
+        main_gpu: the GPU that holds the model, or where several hold parts, small tensors.
+        tensor_split: parts of the model on each GPU.
+    """
+
+    model: str | None
+    gpu_layers: int = 0
+    threads: int = 1
+    slots: int | None = None
+    context: int | None = None
+    batch: int | None = None
+    fast: bool = False
+    main_gpu: int | None = None
+    tensor_split: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """How servers are asked.
+
+    Attributes:
+        urls: their URLs; none when the model runs in this process.
+        served: the model to ask for, or None for the only one.
+        concurrency: requests in flight, over all servers.
+        timeout: seconds for an answer.
+        retries: failures in a row after which a server is given up.
+    """
+
+    urls: tuple[str, ...] = ()
+    served: str | None = None
+    concurrency: int = 32
+    timeout: float = 600.0
+    retries: int = 8
+
+
 Result: TypeAlias = Union["list[Record]", DataError]
 """What becomes of a record: the records to write in its place, or why it is rejected."""

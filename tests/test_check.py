@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from work import ROOT, Workdir
 
 from stepkit.cli.check import check
 from stepkit.errors import UsageError
-from stepkit.formats.check import Checker, balance, common
+from stepkit.formats.check import Checker, balance
 from stepkit.formats.columns import Columns, type_of
 from stepkit.formats.targets import TARGETS
 from stepkit.streams import Streams
@@ -335,13 +335,6 @@ def test_lengths_and_boundaries_in_tokens() -> None:
     assert field == "chosen" and "one token" in what
 
 
-@given(st.lists(st.integers(0, 1)), st.lists(st.integers(0, 1)))
-def test_common_is_where_two_sequences_part(one: list[int], other: list[int]) -> None:
-    at = common(one, other)
-    assert one[:at] == other[:at]
-    assert at == min(len(one), len(other)) or one[at] != other[at]
-
-
 def checked(work: Workdir, target: str, **more: Any) -> tuple[list[str], int]:
     """The lines that a check of the directory's rows writes, and how many rows had a finding."""
     files = [str(work.path / name) for name in work.names() if name.endswith(".jsonl")]
@@ -446,6 +439,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.lists(st.dictionaries(st.sampled_from([*KEYS, "kto_tag", "scope", "x"]), JSON), max_size=3)
 )

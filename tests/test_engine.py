@@ -477,7 +477,7 @@ def test_a_file_that_is_no_gguf_is_a_usage_error(tmp_path: Path) -> None:
     path.write_bytes(b"version https://git-lfs.example/spec/v1\n")
     with pytest.raises(UsageError, match=r"not a GGUF file.*Git LFS pointer"):
         Model(str(path))
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(UsageError, match="no such file"):
         Model(str(tmp_path / "missing.gguf"))
 
 

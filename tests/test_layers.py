@@ -16,13 +16,13 @@ import pytest
 from work import ROOT, commands
 
 ROWS = {
-    "ground": {"errors", "schema", "seeds", "interrupts"},
+    "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
     "pure": {"text", "core", "grade", "formats", "view"},
     "model": {"model"},
     "search": {"search"},
     "runner": {
-        "cache", "ending", "journal", "jsonl", "lines", "opened", "options", "progress", "records",
-        "regroup", "run", "sink", "source", "splice", "streams",
+        "cache", "command", "ending", "journal", "jsonl", "lines", "opened", "options", "progress",
+        "records", "regroup", "run", "sink", "source", "splice", "streams",
     },
     "cli": {"cli"},
 }  # fmt: skip

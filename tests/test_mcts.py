@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from math import exp, log, sqrt
@@ -26,7 +27,8 @@ from worlds import (
 
 from stepkit.core import backups
 from stepkit.core.tree import Tree, plant
-from stepkit.model.engine import Drawn
+from stepkit.errors import DataError
+from stepkit.model.engine import Drawn, Finished
 from stepkit.text.answers import extract
 
 F = Fraction
@@ -161,6 +163,34 @@ def test_moves_that_lose_the_game_are_left_alone() -> None:
         for node in steps_below(tree, 0):
             assert k[node] == 0 or world.solvable(path(tree, node))
     assert won >= 4
+
+
+def test_a_tree_without_a_spine_is_grown() -> None:
+    """The columns that must be there, and nothing beside them."""
+    given: dict[str, list[Any]] = {"parent": [-1], "text": [""], "whole": [False], "finish": [""]}
+    given |= {"outcome": [None], "by": [-1], "draw": [-1]}
+    world = maze("lll")
+    tree = search(world, "mcts", searches=10, record={**world.record(), "tree": given})
+    assert tree["spine"] == [] and len(tree["visits"]) == 10
+
+
+def test_puct_without_log_probabilities_is_an_error_of_the_record() -> None:
+    """As with a server that does not tell any."""
+
+    class Silent(WorldEngine):
+        def step(self) -> list[Finished]:
+            done = super().step()
+            return [
+                Finished(one.request, replace(one.result, logprob=None, logprobs=()))
+                if isinstance(one.result, Drawn)
+                else one
+                for one in done
+            ]
+
+    world = maze("lll")
+    with pytest.raises(DataError, match="--select uct"):
+        search(world, "mcts", engine=Silent(world), searches=20, width=[4], select="puct")
+    search(world, "mcts", engine=Silent(world), searches=20, width=[4])
 
 
 def test_equal_siblings_are_one_candidate_and_stay_in_the_tree() -> None:

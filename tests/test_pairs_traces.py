@@ -71,6 +71,14 @@ def test_kto_is_the_whole_attempt() -> None:
         make({"id": "t", "problem": "p"}, "kto")
 
 
+def test_every_rule_has_the_verdict_of_the_tree() -> None:
+    """Where "correct" says something else: as in step-label, it fills in what the tree lacks."""
+    record = trace({0: [("a2\nx", 1.0)]}, 1.0, correct=False)
+    assert only(record, "kto").desirable
+    assert make(record, "negatives").dropped == {"the attempt is right": 1}
+    assert not only(trace({}, None, correct=False), "kto").desirable
+
+
 def test_filter_keeps_right_attempts_without_a_doubtful_step() -> None:
     record = trace({}, 1.0, labels={"soft": {"x": [0.5, 0.25, 1.0]}})
     assert only(record, "filter").side.text == "".join(STEPS)

@@ -41,6 +41,12 @@ def test_equal_characters_are_not_a_step_that_ended_there() -> None:
     assert states["x = 3"].draws == []
 
 
+def test_a_split_that_is_no_rule_is_an_error_of_the_record() -> None:
+    made: Any = Trace(["a\n", "b"], draws("", ("a\nc", 1.0)), "lines")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="an object with the rule"):
+        pool([made])
+
+
 def test_the_end_of_a_draw_is_no_state_that_goes_on() -> None:
     states = pool([Trace(["a\n", "b"], draws("", ("a\n", 1.0)), LINES)])
     assert states["a\n"].draws == []

@@ -52,6 +52,13 @@ def test_of_a_chat_the_last_user_message_is_laid_out_anew() -> None:
     assert chat[1]["content"] == "1 + 2 + 3?"
 
 
+def test_what_is_no_message_before_the_last_users_stays_as_it_is() -> None:
+    chat = ["no message", {"role": "user", "content": "1 + 2 + 3?"}]
+    trace = {key: value for key, value in TRACE.items() if key != "problem"} | {"prompt": chat}
+    told, _ = asked(trace, Refinement(True, "again: {problem}"), None)
+    assert told["prompt"] == ["no message", {"role": "user", "content": "again: 1 + 2 + 3?"}]
+
+
 def test_where_a_critique_is_found() -> None:
     trace = TRACE | {"note": " Add again. ", "notes": ["x", "y", "z"]}
     assert critique_of(trace, "scores.judge", 1) == "4 is no sum."

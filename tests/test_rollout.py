@@ -427,6 +427,12 @@ def test_a_search_killed_at_any_byte_goes_on_to_the_same_file(
         assert work.read("a.jsonl") == expected
 
 
+def test_a_grammar_that_is_not_utf_8_is_a_usage_error(work: Workdir) -> None:
+    work.write("g.gbnf", b'root ::= "\xff"\n')
+    done = rollout(work, problems(1), "--method", "sample", "--grammar", "g.gbnf")
+    assert done.status == 2 and "--grammar g.gbnf: not UTF-8" in done.err
+
+
 def test_two_provers_draw_from_the_same_prefixes(work: Workdir, traces: bytes) -> None:
     """Another sampler's draws stand beside the first one's, each with its own rule."""
     few = b"".join(traces.splitlines(keepends=True)[:2])

@@ -351,3 +351,10 @@ def test_leaves_are_traces(work: Workdir) -> None:
     short = split(work, "--leaves", "--min-chars", "3", input=lines(searched()))
     assert short[1]["steps"] == ["a\n", "b\nAnswer: 7"]
     assert 'no "tree": run step-rollout first' in refused(work, "--leaves", input=lines(TRACE))
+
+
+def test_leaves_of_a_tree_with_lengths_but_no_log_probabilities(work: Workdir) -> None:
+    record = searched()
+    del record["tree"]["logprob"]
+    _, _, cut_off = split(work, "--leaves", input=lines(record))
+    assert cut_off["sample"] == {"finish": "length", "sampler": {"id": "s"}, "draw": 0}

@@ -95,6 +95,16 @@ def test_a_drop_is_called_with_the_error_rate_against_the_thresholds_tested() ->
     assert called > 1000 and wrong / called <= 0.05 + 4 * sqrt(0.05 * 0.95 / called)
 
 
+def test_a_drop_to_nearly_the_roots_rate_is_not_called_where_all_is_right() -> None:
+    """The lower of the rates that are tested was above the upper one."""
+    until = parsed("drop:rho=0.99,ratio=1.01,error=0.5,root=4")
+    fields, _ = Curve([1.0, 1.0, 1.0]).searched("chain", until=until, draws=200)
+    for outcomes, rule in states(fields["tree"])[1:]:
+        given = stopping.parsed(rule)[1]
+        assert given["low"] < given["high"] < 1
+        assert stopping.lost(rule, *counts(outcomes)) is False
+
+
 def test_where_the_root_is_never_right_a_drop_asks_for_any_success() -> None:
     fields, _ = Curve([0.0, 0.0]).searched("chain", until=parsed("drop:root=4"), draws=6)
     assert [rule for _, rule in states(fields["tree"])] == ["", "first-success:most=6"]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from stepkit import run
+from stepkit import options, run
+from stepkit.cli.writing import stamped
 from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +19,9 @@ STREAMS = ("files", "limit", "shard", "on_error", "rejects", "output", "quiet", 
 
 def refuse_others(way: str, used: Collection[str]) -> None:
     """Raise UsageError when an option of this command was given that is not among ``used``."""
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = option.name or ""
-        source = context.get_parameter_source(name)
-        given = source is click.core.ParameterSource.COMMANDLINE
-        if given and name not in used and name not in STREAMS:
-            raise UsageError(f"{option.opts[-1]} has no effect with {way}")
+    for name, option in options.on_command_line().items():
+        if name not in used and name not in STREAMS:
+            raise UsageError(f"{option} has no effect with {way}")
 
 
 def score_alone(streams: run.Streams, key: str, scorer: Scorer, by: str) -> None:
@@ -55,11 +50,8 @@ def steps_of(record: Record) -> list[str]:
 
 def with_scores(record: Record, key: str, scorer: Scorer, by: str, scored: Scored) -> Record:
     """The record with its entry ``key`` in ``scores``."""
-    from stepkit import schema
-
     entry: dict[str, Any] = {"of": scorer.of, "by": by, "x": scored.x}
     if scored.total is not None:
         entry["total"] = scored.total
     record.merge("scores", {key: {**entry, **scored.more, "meta": scorer.meta}})
-    record.set(schema.VERSION_KEY, schema.VERSION)
-    return record
+    return stamped(record)

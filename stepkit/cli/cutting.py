@@ -2,43 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from stepkit.errors import DataError, UsageError
+from stepkit.options import F, stack
+from stepkit.text.rules import OWN_KEYS, RULES, check
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-BY = ("lines", "blank", "sentence", "marker", "regex", "cue", "tokens", "confidence")
-
-FOR = {
-    "pattern": "regex",
-    "start": "regex",
-    "size": "tokens",
-    "below": "confidence",
-    "top": "confidence",
-    "quantile": "confidence",
-}
+FOR = {key: rule for rule, keys in OWN_KEYS.items() for key in keys}
 """Options that one rule alone has."""
 
 
 def cuts(function: F) -> F:
     """--by and what goes with it; the command's function takes them as ``**given``."""
     count = click.IntRange(min=1)
-    for option in (
+    return stack(
+        function,
         click.option(
-            "--cut-code",
-            "code",
-            is_flag=True,
-            help="Also cut inside fenced blocks of code.",
+            "--by",
+            type=click.Choice(RULES),
+            default="lines",
+            show_default=True,
+            help="Where a step ends: at line ends, blank lines, sentences, 'Step k:', --pattern, "
+            "cue words, so many tokens, or tokens of low probability.",
+        ),
+        click.option("--pattern", metavar="REGEX", help="With --by regex: its matches end steps."),
+        click.option("--start", is_flag=True, help="With --by regex: matches begin steps instead."),
+        click.option("--size", metavar="N", type=count, help="With --by tokens: N a step."),
+        click.option(
+            "--below",
+            metavar="P",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="With --by confidence: tokens less probable than P begin steps.",
         ),
         click.option(
-            "--max-steps",
-            metavar="N",
-            type=count,
-            help="At most N steps; the last one takes the rest.",
+            "--top", metavar="N", type=count, help="With --by confidence: the N least probable."
         ),
         click.option(
             "--min-chars",
@@ -47,28 +46,15 @@ def cuts(function: F) -> F:
             help="Join a step shorter than N characters to the next one.",
         ),
         click.option(
-            "--top", metavar="N", type=count, help="With --by confidence: the N least probable."
+            "--max-steps",
+            metavar="N",
+            type=count,
+            help="At most N steps; the last one takes the rest.",
         ),
         click.option(
-            "--below",
-            metavar="P",
-            type=click.FloatRange(0, 1, min_open=True),
-            help="With --by confidence: tokens less probable than P begin steps.",
+            "--cut-code", "code", is_flag=True, help="Also cut inside fenced blocks of code."
         ),
-        click.option("--size", metavar="N", type=count, help="With --by tokens: N a step."),
-        click.option("--start", is_flag=True, help="With --by regex: matches begin steps instead."),
-        click.option("--pattern", metavar="REGEX", help="With --by regex: its matches end steps."),
-        click.option(
-            "--by",
-            type=click.Choice(BY),
-            default="lines",
-            show_default=True,
-            help="Where a step ends: at line ends, blank lines, sentences, 'Step k:', --pattern, "
-            "cue words, so many tokens, or tokens of low probability.",
-        ),
-    ):
-        function = option(function)
-    return function
+    )
 
 
 def rule_of(by: str, **given: Any) -> dict[str, Any]:
@@ -77,8 +63,6 @@ def rule_of(by: str, **given: Any) -> dict[str, Any]:
     Args:
         given: what the options of ``cuts`` hold (None or False: not given).
     """
-    from stepkit.text.rules import check
-
     given = {
         name: value for name, value in given.items() if value is not None and value is not False
     }

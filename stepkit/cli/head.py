@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.options import command, model_file
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _appearing(target: str) -> Iterator[str]:
         yield part
         os.replace(part, target)
     except OSError as error:
-        raise FailedError(f"{target}: {error.strerror}") from None
+        raise FailedError(f"{target}: {reason(error)}") from None
     finally:
         with suppress(OSError):
             os.unlink(part)

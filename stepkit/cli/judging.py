@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from stepkit import options
 from stepkit.cli.judges import Judging
+from stepkit.cli.writing import stamped
 from stepkit.errors import UsageError
 from stepkit.run import Streams
 
@@ -108,7 +109,7 @@ def _with_verdicts(
     if known:
         entry["total"] = sum(known) / len(known)
     record.merge("scores", {name: {**entry, "meta": judge.meta}})
-    record.set(schema.VERSION_KEY, schema.VERSION)
+    stamped(record)
 
 
 def _scorer(judging: Judging, backend: Backend) -> Scorer:

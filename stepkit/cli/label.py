@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from stepkit import schema
+from stepkit.cli.writing import another, stamped
 from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
 from stepkit.options import command, grouped, reads, writes
@@ -153,9 +154,7 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
             record.merge("tree", {"labels": old | of_nodes})
     except DataError as error:
         return error
-    if schema.VERSION_KEY not in record.data:
-        record.set(schema.VERSION_KEY, schema.VERSION)
-    return [record, *twins]
+    return [stamped(record), *twins]
 
 
 def _to_merge(record: Record, most: int) -> list[int]:
@@ -167,11 +166,4 @@ def _to_merge(record: Record, most: int) -> list[int]:
 def _merged(record: Record, made: schema.Json, step: int) -> Record:
     from stepkit.core import merging
 
-    twin = record.copy()
-    for key in merging.DERIVED:
-        twin.drop(key)
-    for key, value in merging.merged(record.data, made, step).items():
-        twin.set(key, value)
-    if schema.VERSION_KEY not in twin.data:
-        twin.set(schema.VERSION_KEY, schema.VERSION)
-    return twin
+    return another(record, merging.DERIVED, merging.merged(record.data, made, step))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit import schema
+from stepkit.cli.writing import another
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
@@ -22,20 +22,13 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     """
     from stepkit.core.leaves import leaf_traces
     from stepkit.search.sample import DERIVED
+    from stepkit.text.rules import continued
     from stepkit.text.segment import split
 
     def cut(text: str, before: int) -> list[str]:
         if rule["by"] in ("tokens", "confidence"):
             return [text] if text else []
-        left = {"max_steps": max(1, rule["max_steps"] - before)} if "max_steps" in rule else {}
-        return split(text, {**rule, **left})
+        return split(text, continued(rule, before))
 
-    records = []
-    for fields in leaf_traces(record.data, cut):
-        trace = record.copy()
-        for key in DERIVED:
-            trace.drop(key)
-        for key, value in (fields | {"split": rule, schema.VERSION_KEY: schema.VERSION}).items():
-            trace.set(key, value)
-        records.append(trace)
-    return records
+    traces = leaf_traces(record.data, cut)
+    return [another(record, DERIVED, fields | {"split": rule}) for fields in traces]

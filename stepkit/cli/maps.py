@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepkit import schema
-from stepkit.errors import DataError, UsageError
+from stepkit.cli.writing import stamped
+from stepkit.errors import DataError, UsageError, reason
 from stepkit.run import Streams, blocks, each
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ def read_map(path: str) -> Map:
     """The map in a file that step-eval --fit wrote. Raises UsageError."""
     from stepkit.core.evaluation.fitting import parsed
     from stepkit.jsonl import decode
-    from stepkit.lines import reason
 
     try:
         with open(path, "rb") as file:
@@ -38,8 +37,6 @@ def apply_map(streams: Streams, fitted: Map) -> None:
 
     def mapped(record: Record) -> list[Record]:
         record.merge("scores", {fitted.name: fitted.applied(record.data)})
-        if schema.VERSION_KEY not in record.data:
-            record.set(schema.VERSION_KEY, schema.VERSION)
-        return [record]
+        return [stamped(record)]
 
     blocks(streams, each(mapped))

@@ -150,10 +150,5 @@ def _draw(streams: Streams, rows: list[Json], path: str, over: str) -> None:
     if not curves:
         what = "no curve" if over == "k" else "no curve whose tokens are all known"
         raise UsageError(f"--plot: {what} to draw")
-    sink = Sink(path, streams.files)
-    try:
+    with Sink(path, streams.files) as sink:
         sink.write(chart(curves, over).encode())
-    except BaseException:
-        sink.abandon()
-        raise
-    sink.commit()

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stepkit.cli.alone import STREAMS
 from stepkit.cli.escapes import TEXT
 from stepkit.cli.rows import Rows
 from stepkit.core.pairs import case, choosing, values
@@ -17,7 +18,7 @@ from stepkit.core.pairs.table import RULES, Plan, default_rule
 from stepkit.errors import UsageError
 from stepkit.formats import targets
 from stepkit.formats.layout import DEFAULT_PROMPT, PROBLEM, Layout
-from stepkit.options import command, grouped, model_file, reads, writes
+from stepkit.options import command, grouped, model_file, on_command_line, reads, writes
 from stepkit.run import Streams
 
 SHARE = click.FloatRange(0, 1)
@@ -146,7 +147,7 @@ def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any
       step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
       step-pairs --check trl-dpo dpo.jsonl
     """
-    given = _given()
+    given = on_command_line().keys() - {*STREAMS}
     if check is not None:
         if useless := given - CHECKS:
             raise UsageError(f"{_option(useless)} has no effect with --check")
@@ -159,8 +160,7 @@ def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any
     told["scope"] = told["scope"] or ("full" if _chat(told) else "continuation")
     plan = _plan(told, given)
     layout = _layout(plan, told, _tokens(tokenizer))
-    grouping = plan.rule.over == "group" or _by_problem(plan.choice)
-    if streams.regroup and not grouping:
+    if streams.regroup and not plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
     from stepkit.cli import sidefiles
 
@@ -232,19 +232,6 @@ def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
 def _chat(told: dict[str, Any]) -> bool:
     """Will the rows be messages?"""
     return bool(told["conversational"]) or targets.TARGETS[told["to"]].chat is True
-
-
-def _by_problem(choice: Choice) -> bool:
-    return choice.per_problem is not None or choice.weight == "problem"
-
-
-def _given() -> set[str]:
-    """The names of the options on the command line that are this command's own."""
-    context = click.get_current_context()
-    default = click.core.ParameterSource.DEFAULT
-    shared = {"files", "limit", "shard", "output", "quiet", "verbose", "on_error", "rejects"}
-    named = {name for name in context.params if context.get_parameter_source(name) != default}
-    return named - shared
 
 
 def _option(names: set[str]) -> str:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import click
-
 from stepkit import run
-from stepkit.errors import UsageError
+from stepkit.cli.alone import refuse_others
 from stepkit.jsonl import Record
-
-USED = {
-    *("regrade", "jobs", "files", "limit", "shard", "on_error", "rejects"),
-    *("output", "quiet", "verbose"),
-}
-"""Options that have an effect beside --regrade."""
-
-
-def check_alone(context: click.Context) -> None:
-    """Raise UsageError when an option is given that has no effect."""
-    for option in context.command.params:
-        name = option.name or ""
-        source = context.get_parameter_source(name)
-        if name not in USED and source is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError(f"{option.opts[-1]} has no effect with --regrade, which draws nothing")
 
 
 def regrade(streams: run.Streams, jobs: int) -> None:
-    """Judge every record again."""
-    from stepkit import schema
+    """Judge every record again. Raises UsageError for an option that has no effect."""
+    refuse_others("--regrade, which draws nothing", {"regrade", "jobs"})
+    from stepkit.cli.writing import with_fields
     from stepkit.grade import Grader
     from stepkit.search.regrading import regraded
 
@@ -37,13 +21,7 @@ def regrade(streams: run.Streams, jobs: int) -> None:
             nonlocal total
             fields, changed = regraded(record.data, grader.grade)
             total += changed
-            for key, value in fields.items():
-                if key == "labels" and not value:
-                    record.drop(key)
-                else:
-                    record.set(key, value)
-            record.set(schema.VERSION_KEY, schema.VERSION)
-            return [record]
+            return [with_fields(record, fields)]
 
         run.blocks(streams, run.each(again))
         if note := grader.note():

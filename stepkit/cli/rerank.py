@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepkit import schema
+from stepkit.cli.writing import stamped
 from stepkit.core import selection
 from stepkit.core.selection import METHODS, Early, Settings
 from stepkit.errors import DataError, UsageError
@@ -110,9 +110,7 @@ class _Choice:
         for record, note in zip(records, notes, strict=True):
             if note is not None:
                 record.set("choice", note)
-                if schema.VERSION_KEY not in record.data:
-                    record.set(schema.VERSION_KEY, schema.VERSION)
-                kept.append(record)
+                kept.append(stamped(record))
         return kept
 
 

@@ -13,6 +13,7 @@ from stepkit.cli.escapes import TEXT
 from stepkit.cli.methods import chosen, deciding, of_methods
 from stepkit.cli.sampling import check, of_sampling, refuse_steering
 from stepkit.cli.sources import uses_batches
+from stepkit.cli.writing import another, with_fields
 from stepkit.errors import UsageError
 from stepkit.search.methods import METHODS, Setup, loaded
 from stepkit.search.refining import refinement_of
@@ -92,10 +93,8 @@ def main(
     undecided (cut off, no answer, grader gave up).
     """
     if regrade:
-        from stepkit.cli.regrade import check_alone
         from stepkit.cli.regrade import regrade as judge_again
 
-        check_alone(click.get_current_context())
         judge_again(streams, jobs)
         return
     name, chosen_options = chosen(method, sampling)
@@ -200,31 +199,11 @@ def _writer(
 
 def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
     """The trace itself with its evidence."""
-    from stepkit import schema
-
-    for key, value in fields.items():
-        if key == "labels" and not value:
-            record.drop(key)
-        else:
-            record.set(key, value)
-    record.set(schema.VERSION_KEY, schema.VERSION)
-    return [record]
+    return [with_fields(record, fields)]
 
 
 def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
     """A trace for each attempt: the input's line, with what belonged to another response gone."""
-    from stepkit import schema
     from stepkit.search.sample import DERIVED
 
-    if attempts is None:
-        return [record]
-    traces = []
-    for fields in attempts:
-        trace = record.copy()
-        for key in DERIVED:
-            trace.drop(key)
-        for key, value in fields.items():
-            trace.set(key, value)
-        trace.set(schema.VERSION_KEY, schema.VERSION)
-        traces.append(trace)
-    return traces
+    return [record] if attempts is None else [another(record, DERIVED, one) for one in attempts]

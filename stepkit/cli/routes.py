@@ -96,9 +96,9 @@ def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra
 def _implicit(
     verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
 ) -> tuple[Scorer, Callable[[], Engine]]:
-    from stepkit.model.llama import model_name
     from stepkit.model.opening import open_model
     from stepkit.model.profiles.layout import Writer
+    from stepkit.modelfile import model_name
     from stepkit.search.scorers.implicit import Implicit
 
     if extra.reference is None:

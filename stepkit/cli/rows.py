@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from stepkit.core.pairs.table import Plan, dealt
 from stepkit.core.rows import Pair
-from stepkit.errors import DataError
 from stepkit.formats import layout as layouts
 from stepkit.formats import targets
 from stepkit.formats.layout import BoundaryError, Layout
-from stepkit.run import Result, Streams, blocks, groups
+from stepkit.run import Streams, blocks, each, groups
 
 if TYPE_CHECKING:
     from stepkit.jsonl import Record
@@ -48,26 +47,16 @@ class Rows:
 
     def run(self) -> None:
         """Read, write and report."""
-        plan, streams = self._plan, self._streams
-        if plan.rule.over == "group" or plan.choice.per_problem or plan.choice.weight == "problem":
-            groups(streams, self._group)
+        if self._plan.of_groups:
+            groups(self._streams, self._group)
         else:
-            blocks(streams, self._block)
+            blocks(self._streams, each(self._rows))
         self._report()
 
     def _group(self, records: list[Record]) -> list[Record]:
         places = [record.place for record in records]
         made = self._plan.of_group([record.data for record in records], places)
         return self._new([(row, self._row(row, data)) for data, row in made], places[0])
-
-    def _block(self, records: list[Record]) -> list[Result]:
-        results: list[Result] = []
-        for record in records:
-            try:
-                results.append(self._rows(record))
-            except DataError as error:
-                results.append(error)
-        return results
 
     def _rows(self, record: Record) -> list[Record]:
         made = [(row, self._row(row, record.data)) for row in self._plan.of_trace(record.data)]

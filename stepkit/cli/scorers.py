@@ -46,9 +46,9 @@ def verifier(
         shared: the same file, where it is open already and has an engine.
     """
     from stepkit.model.layout import choose, for_reading
-    from stepkit.model.llama import model_name
     from stepkit.model.opening import open_model
     from stepkit.model.profiles.recognise import profile_of
+    from stepkit.modelfile import model_name
 
     assert model.model is not None
     opened = shared or open_model(model.model, model, "--prm")

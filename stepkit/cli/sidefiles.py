@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from stepkit.errors import UsageError
+from stepkit.errors import UsageError, reason
 from stepkit.sink import STDOUT, Sink, is_special, target_of
 from stepkit.streams import Streams
 
@@ -47,19 +47,17 @@ def write(streams: Streams, target: str, kind: str) -> None:
 
         path = _info(streams.output)
         name = os.path.basename(target_of(streams.output))
-        _commit(path, _encoded(dataset_info(name, kind, _known(path))))
+        data = _encoded(dataset_info(name, kind, _known(path)))
+        with Sink(path, ()) as sink:
+            sink.write(data)
     elif target == "verl":
         from stepkit.formats import parquet
 
         if not os.path.getsize(target_of(streams.output)):
             return  # a Parquet file without a row has no columns either
-        sink = Sink(f"{os.path.splitext(target_of(streams.output))[0]}.parquet", streams.files)
-        try:
+        path = f"{os.path.splitext(target_of(streams.output))[0]}.parquet"
+        with Sink(path, streams.files) as sink:
             parquet.write(_rows(streams.output), sink.write)
-        except BaseException:
-            sink.abandon()
-            raise
-        sink.commit()
 
 
 def _info(output: str) -> str:
@@ -69,8 +67,6 @@ def _info(output: str) -> str:
 def _known(path: str) -> Json:
     """The entries of a dataset_info.json; none when there is no such file."""
     import json
-
-    from stepkit.lines import reason
 
     try:
         with open(path, encoding="utf-8") as file:
@@ -90,16 +86,6 @@ def _encoded(value: Json) -> bytes:
     import json
 
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def _commit(path: str, data: bytes) -> None:
-    sink = Sink(path, ())
-    try:
-        sink.write(data)
-    except BaseException:
-        sink.abandon()
-        raise
-    sink.commit()
 
 
 def _rows(path: str) -> Iterator[Json]:

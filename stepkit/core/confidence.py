@@ -22,6 +22,7 @@ up to its end are one. So the step's number is what a reader of the stream knows
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from math import exp
@@ -91,8 +92,6 @@ def spans(steps: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
         starts: [n_tokens] byte of the text at which a token begins, ascending; a token belongs to
             the step that holds its first byte.
     """
-    from bisect import bisect_left
-
     ends = accumulate(len(step.encode("utf-8", "surrogatepass")) for step in steps)
     tokens = [0, *(bisect_left(starts, end) for end in ends)]
     return list(pairwise(tokens))

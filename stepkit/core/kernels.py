@@ -33,7 +33,7 @@ def count_draws(
     n: Ints,  # [n_nodes] int64, in: 0; out: decided draws
     undecided: Ints,  # [n_nodes] int64, in: 0; out: draws that ended without a verdict
 ) -> None:
-    """Count at every node the whole remainders drawn at that very node (DESIGN: never a subtree).
+    """Count at every node the whole remainders drawn at that very node, never in its subtree.
 
     A draw is known by its number: one that a merged or topped-up file holds twice counts once,
     the first that did not fail. Numbers mostly ascend, so the search for an equal one is rare.

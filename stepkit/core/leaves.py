@@ -100,7 +100,7 @@ def _sample(tree: Json, nodes: list[int]) -> Json:
     about: Json = {"finish": tree["finish"][leaf]}
     if tree["by"][leaf] != UNDRAWN:
         about |= {"sampler": tree["samplers"][tree["by"][leaf]], "draw": tree["draw"][leaf]}
-    logprob = tree.get("logprob") or [None]
+    logprob = tree.get("logprob") or [None] * len(tree["parent"])
     if "tokens" in tree and all(logprob[node] is not None for node in nodes):
         about["tokens"] = sum(tree["tokens"][node] for node in nodes)
         about["logprob"] = sum(logprob[node] for node in nodes)

@@ -20,13 +20,12 @@ here as elsewhere: an attempt is no witness for itself. Both hold for one sample
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.text.rules import Rule, continued
 
 NAMES = ("pooled", "later")
 
@@ -64,7 +63,7 @@ class Trace(NamedTuple):
 
     steps: Sequence[str]
     draws: Sequence[Draw]
-    rule: Mapping[str, Any] | None  # the record's ``split``
+    rule: Rule | None  # the record's ``split``
 
 
 def prefixes(steps: Sequence[str]) -> list[str]:
@@ -100,17 +99,14 @@ def pool(traces: Sequence[Trace]) -> dict[str, State]:
     return states
 
 
-def _boundaries(draw: Draw, rule: Mapping[str, Any] | None, before: int) -> list[str]:
+def _boundaries(draw: Draw, rule: Rule | None, before: int) -> list[str]:
     """The prefixes at which a step of the draw ends and another begins."""
     from stepkit.text.segment import split  # here: its patterns take a while to compile
 
     if rule is None:
         raise DataError("needed to cut the draws: pass the traces through step-split", "split")
-    alone = dict(rule)
-    if "max_steps" in alone:
-        alone["max_steps"] = max(1, alone["max_steps"] - before)
     places, place = [], draw.prefix
-    for step in split(draw.text, alone)[:-1]:
+    for step in split(draw.text, continued(rule, before))[:-1]:
         place += step
         places.append(place)
     return places

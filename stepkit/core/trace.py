@@ -78,6 +78,19 @@ def numbers(x: Any, count: int, field: str, what: str = "steps") -> list[float |
     return x
 
 
+def first_of(entry: Json, count: int, field: str) -> int | None:
+    """The ``first`` of a score or label: a step, -1 for no error, None for unknown.
+
+    Args:
+        count: how many steps there are.
+        field: path of the entry, for the message.
+    """
+    first = entry.get("first")
+    if first is not None and (type(first) is not int or not -1 <= first < count):
+        raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
+    return first
+
+
 def node_scores(tree: Json) -> dict[str, Json]:
     """The entries of ``tree.scores``, each with one number or null per node. Raises DataError."""
     entries = tree.get("scores") or {}

@@ -2,7 +2,7 @@
 
 A tree is a dict of equal-length columns (schema.TREE_COLUMNS) in which a parent comes before its
 children; beside the columns stand ``spine`` (one node per step of the trace) and ``samplers``.
-A drawn node is never moved, merged or re-cut here. What the numbers mean is said in labels.py.
+A drawn node is never moved, merged or re-cut here. What the numbers mean is said in labels/.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from stepkit.core.sequences import common
 from stepkit.errors import DataError
 from stepkit.formats.columns import Columns
 from stepkit.formats.targets import TARGETS
@@ -218,18 +219,6 @@ def lengths(view: View, most: int, tokens: Tokenizer) -> Iterator[DataError]:
             if at >= most:
                 yield DataError(f"ends at {at}: its label and all later ones are cut off", field)
                 return
-
-
-def common(one: Sequence[Any], other: Sequence[Any]) -> int:
-    """The number of leading elements in which two sequences of one kind agree."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _characters(text: str) -> Any:

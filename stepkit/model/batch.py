@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from stepkit.errors import DataError, FailedError, UsageError
+from stepkit.errors import DataError, FailedError, UsageError, reason
 from stepkit.model.completions import OTHER, BadAnswer, draw_request, drawn
 from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request
 
@@ -116,9 +116,7 @@ class BatchResults(_AnswersAtOnce):
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            raise UsageError(
-                f"--from-batch {path}: {os.strerror(error.errno or 0).lower()}"
-            ) from None
+            raise UsageError(f"--from-batch {path}: {reason(error)}") from None
         self._index()
 
     def unknown(self, known: Callable[[str], bool]) -> list[str]:

@@ -8,13 +8,12 @@ tokens are recognised in the template's own text only, and the contents are put 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from stepkit.errors import DataError, UsageError
+from stepkit.errors import DataError, UsageError, reason
 from stepkit.seeds import digest
 
 Message = Mapping[str, str]
@@ -55,7 +54,7 @@ def read_template(path: str) -> Template:
         with open(path, encoding="utf-8") as file:
             text = file.read()
     except OSError as error:
-        raise UsageError(f"--template {path}: {os.strerror(error.errno or 0).lower()}") from None
+        raise UsageError(f"--template {path}: {reason(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"--template {path}: not UTF-8") from None
     try:

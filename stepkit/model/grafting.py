@@ -17,7 +17,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.model.heads import PROFILE_KEY, Head
 from stepkit.model.profiles.parsing import from_data
 from stepkit.model.profiles.profile import Profile
@@ -82,7 +82,7 @@ def graft(
     try:
         _write(reader, output, grafted, matrix, stored, dict(zip(chosen, weight, strict=True)))
     except OSError as error:
-        raise FailedError(f"{output}: {error.strerror}") from None
+        raise FailedError(f"{output}: {reason(error)}") from None
     return grafted
 
 

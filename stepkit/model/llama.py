@@ -10,20 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-import tempfile
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
+from stepkit.model.decoding import Batch, States
 from stepkit.model.layout import Layout, check_room
+from stepkit.modelfile import check_file, fingerprint
 from stepkit.seeds import digest
-
-MAGIC = b"GGUF"
 
 _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
@@ -52,46 +47,6 @@ def _library() -> Any:
 def log_text() -> str:
     """The last lines that llama.cpp logged."""
     return "".join(_log)
-
-
-def check_file(path: str, option: str) -> None:
-    """Raise UsageError unless ``path`` is a readable file that starts like a GGUF."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(16)
-    except OSError as error:
-        raise UsageError(f"{option} {path}: {error.strerror}") from None
-    if head[:4] == MAGIC:
-        return
-    hint = ""
-    if head.startswith(b"version http"):
-        hint = "; it looks like a Git LFS pointer: fetch the file itself"
-    elif head.startswith(b"PK") or head[8:10] == b'{"':
-        hint = "; convert the checkpoint with llama.cpp's convert_hf_to_gguf.py"
-    raise UsageError(f"{option} {path}: not a GGUF file (it starts with {head[:8]!r}){hint}")
-
-
-def fingerprint(path: str) -> str:
-    """Identity of a model file: its size, first and last MiB and 64 pages spread between.
-
-    A whole hash of a model of many gigabytes would take longer than many runs.
-    """
-    size = os.path.getsize(path)
-    state = blake2b(b"%d" % size, digest_size=8)
-    with open(path, "rb") as file:
-        for offset, length in _sampled_ranges(size):
-            file.seek(offset)
-            state.update(file.read(length))
-    return state.hexdigest()
-
-
-def _sampled_ranges(size: int) -> list[tuple[int, int]]:
-    mebibyte, page, pages = 1 << 20, 1 << 12, 64
-    if size <= 2 * mebibyte + page * pages:
-        return [(0, size)]
-    stride = (size - 2 * mebibyte) // pages
-    spread = [(mebibyte + index * stride, page) for index in range(pages)]
-    return [(0, mebibyte), *spread, (size - mebibyte, mebibyte)]
 
 
 class Model:
@@ -368,65 +323,6 @@ def _reason() -> str:
     return (telling or lines or ["no reason given"])[0]
 
 
-class Grammar:
-    """Which tokens a GBNF grammar lets a text go on with; one per draw.
-
-    Raises UsageError with llama.cpp's reason when the grammar is none.
-    """
-
-    def __init__(self, model: Model, text: str) -> None:
-        self._lib, self._model = model._lib, model
-        with _captured_stderr() as said:
-            self._state = self._lib.llama_sampler_init_grammar(model._vocab, text.encode(), b"root")
-        if not self._state:
-            reason = said[0].strip().splitlines() or ["no reason given"]
-            raise UsageError(f"--grammar: {reason[0]}")
-
-    def copy(self) -> Grammar:
-        """The same grammar in the same state."""
-        other = object.__new__(Grammar)
-        other._lib, other._model = self._lib, self._model
-        other._state = self._lib.llama_sampler_clone(self._state)
-        return other
-
-    def allowed(self, tokens: Any) -> Any:
-        """[n] bool: which of ``tokens`` [n] may come next."""
-        import numpy
-
-        lib = self._lib
-        data = numpy.zeros(len(tokens), [("id", "i4"), ("logit", "f4"), ("p", "f4")])
-        data["id"] = tokens
-        pointer = ctypes.cast(data.ctypes.data, ctypes.POINTER(lib.llama_token_data))
-        array = lib.llama_token_data_array(pointer, len(tokens), -1, False)
-        lib.llama_sampler_apply(self._state, ctypes.byref(array))
-        return numpy.isfinite(data["logit"])
-
-    def accept(self, token: int) -> None:
-        """Go on by a token, which must be allowed (llama.cpp would abort)."""
-        self._lib.llama_sampler_accept(self._state, token)
-
-    def __del__(self) -> None:
-        if getattr(self, "_state", None):
-            self._lib.llama_sampler_free(self._state)
-            self._state = None
-
-
-@contextmanager
-def _captured_stderr() -> Iterator[list[str]]:
-    """What C code writes to standard error; filled in at the end."""
-    said: list[str] = []
-    with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
-        os.dup2(file.fileno(), 2)
-        try:
-            yield said
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            file.seek(0)
-            said.append(file.read().decode("utf-8", "replace"))
-
-
 class Context:
     """Key-value memory for ``layout.sequences`` sequences, and the decode call.
 
@@ -536,110 +432,8 @@ class Context:
         return numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
 
 
-class States:
-    """Hidden states of the rows that are wanted, behind the final norm: what the output matrix is
-    multiplied with, Hugging Face's ``last_hidden_state``.
-
-    They are caught while the graph is computed, and the graph is left there. llama.cpp's own way
-    (``llama_set_embeddings``) makes an output of every token: with 152k words, 600 kB of logits
-    for each, and up to a sixth more work.
-    """
-
-    NODE = b"result_norm"  # its name in the graphs of nearly all architectures
-
-    def __init__(self, lib: Any) -> None:
-        self._library = library = lib.llama_cpp._lib
-        library.ggml_get_name.restype = ctypes.c_char_p
-        library.ggml_get_name.argtypes = [ctypes.c_void_p]
-        library.ggml_nbytes.restype = ctypes.c_size_t
-        library.ggml_nbytes.argtypes = [ctypes.c_void_p]
-        library.ggml_backend_tensor_get.restype = None
-        library.ggml_backend_tensor_get.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
-        ]
-        self._wanted = False
-        self._parts: list[bytes] = []
-        self.callback = lib.llama_cpp.ggml_backend_sched_eval_callback(self._visit)
-
-    def begin(self, wanted: bool) -> None:
-        """A decode begins; catch its states if ``wanted``."""
-        self._wanted = wanted
-        self._parts = []
-
-    def rows(self, count: int) -> Any:
-        """[count, width] float32: the states of the decode that ended. Raises FailedError."""
-        import numpy
-
-        states = numpy.frombuffer(b"".join(self._parts), numpy.float32)
-        if not len(states) or len(states) % count:
-            raise FailedError("llama.cpp gives no hidden states of a model of this architecture")
-        return states.reshape(count, -1)
-
-    def _visit(self, node: int, asked: bool, _data: Any) -> bool:
-        """Asked of every node whether it is of interest, then called when that one is computed;
-        false then leaves the rest of the graph out."""
-        if not self._wanted:
-            return False
-        if asked:
-            return bool(self._library.ggml_get_name(node) == self.NODE)
-        size = self._library.ggml_nbytes(node)
-        buffer = ctypes.create_string_buffer(size)
-        if size:
-            self._library.ggml_backend_tensor_get(node, buffer, 0, size)
-        self._parts.append(buffer.raw[:size])
-        return False
-
-
-class Batch:
-    """llama.cpp's batch over NumPy's memory: every field is filled by one assignment.
-
-    Attributes:
-        struct: what llama_decode takes.
-    """
-
-    def __init__(self, lib: Any, size: int) -> None:
-        import numpy
-
-        self._count_nonzero = numpy.count_nonzero
-        self._token = numpy.zeros(size, numpy.int32)
-        self._position = numpy.zeros(size, numpy.int32)
-        self._sequence = numpy.zeros(size, numpy.int32)
-        self._wanted = numpy.zeros(size, numpy.int8)
-        self._ones = numpy.ones(size, numpy.int32)
-        # each token has a list of sequences, here of one: pointers into ``_sequence``
-        first = self._sequence.ctypes.data
-        self._lists = first + 4 * numpy.arange(size, dtype=numpy.uintp)
-        self.struct = batch = lib.llama_batch()
-        for name, array in (
-            ("token", self._token),
-            ("pos", self._position),
-            ("n_seq_id", self._ones),
-            ("seq_id", self._lists),
-            ("logits", self._wanted),
-        ):
-            kind = dict(lib.llama_batch._fields_)[name]
-            setattr(batch, name, ctypes.cast(array.ctypes.data, kind))
-
-    def fill(self, tokens: Any, positions: Any, slots: Any, wanted: Any) -> int:
-        """Lay one batch out; returns how many rows are wanted."""
-        count = len(tokens)
-        if count > len(self._token):
-            raise FailedError(f"internal: a batch of {count} tokens")
-        self._token[:count] = tokens
-        self._position[:count] = positions
-        self._sequence[:count] = slots
-        self._wanted[:count] = wanted
-        self.struct.n_tokens = count
-        return int(self._count_nonzero(self._wanted[:count]))
-
-
 def _flash_attention(lib: Any, model: Model, layout: Layout) -> int:
     """Off, where results must be exact and where it is slower (measured): on processors."""
     if layout.exact or not model.on_gpu:
         return int(lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)
     return int(lib.LLAMA_FLASH_ATTN_TYPE_AUTO)
-
-
-def model_name(path: str) -> str:
-    """The file name that evidence carries (no directories: they are nobody's business)."""
-    return Path(path).name

@@ -12,13 +12,15 @@ from stepkit.errors import UsageError
 from stepkit.model import layout
 from stepkit.model.chat import Encoder, Prompter, Template, read_template
 from stepkit.model.engine import Engine
+from stepkit.model.grammar import Grammar
 from stepkit.model.layout import Layout
-from stepkit.model.llama import Context, Grammar, Model, model_name
+from stepkit.model.llama import Context, Model
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.reading import ReadEngine
 from stepkit.model.sampler import Identity
 from stepkit.model.slots import SlotEngine
 from stepkit.model.turns import NoTurns, Turns
+from stepkit.modelfile import model_name
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
@@ -182,6 +184,9 @@ def grammar(model: Model, file: IO[str] | None) -> str:
     """The text of a GBNF file that llama.cpp can read, or "". Raises UsageError."""
     if file is None:
         return ""
-    text = file.read()
+    try:
+        text = file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"--grammar {file.name}: not UTF-8") from None
     Grammar(model, text)
     return text

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from stepkit.core.sequences import common
 from stepkit.model.engine import Counters
 from stepkit.model.llama import Context
-from stepkit.model.prefix_trie import common
 from stepkit.model.prefixes import Ids
 from stepkit.model.turns import NoTurns, Turns
 

@@ -6,6 +6,7 @@ the places are, and when they may be overwritten, is the engine's business (slot
 
 from __future__ import annotations
 
+from stepkit.core.sequences import common
 from stepkit.model.prefixes import Ids
 
 BLOCK = 16
@@ -74,15 +75,3 @@ class PrefixTrie:
 def _blocks(ids: Ids) -> list[Ids]:
     """The whole blocks of ``ids``."""
     return [ids[at : at + BLOCK] for at in range(0, len(ids) - BLOCK + 1, BLOCK)]
-
-
-def common(one: Ids, other: Ids) -> int:
-    """Length of the common prefix."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -121,13 +121,8 @@ def _messages(record: dict[str, Any]) -> list[dict[str, str]] | None:
     prompt = record.get("prompt")
     if "problem" in record or not isinstance(prompt, list):
         return None
-    schema.problem_text(record)  # checks the last user message
-    last = max(
-        index
-        for index, message in enumerate(prompt)
-        if isinstance(message, dict) and message.get("role") == "user"
-    )
-    return [_message(message, f"prompt[{i}]") for i, message in enumerate(prompt[: last + 1])]
+    chat = prompt[: schema.last_user(prompt) + 1]
+    return [_message(message, f"prompt[{index}]") for index, message in enumerate(chat)]
 
 
 def _message(message: Any, field: str) -> dict[str, str]:

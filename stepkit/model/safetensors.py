@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepkit.errors import UsageError
+from stepkit.errors import UsageError, reason
 
 INDEX = "model.safetensors.index.json"
 WHOLE = "model.safetensors"
@@ -71,7 +71,7 @@ def open_tensors(path: str | Path) -> Tensors:
                 raise UsageError(f"{file}: not a safetensors file, or cut off")
             header = json.loads(stream.read(length))
     except OSError as error:
-        raise UsageError(f"{file}: {error.strerror}") from None
+        raise UsageError(f"{file}: {reason(error)}") from None
     except ValueError:
         raise UsageError(f"{file}: not a safetensors file: its header is no JSON") from None
     return _checked(file, header, 8 + length, size)
@@ -115,7 +115,7 @@ def open_checkpoint(path: str) -> dict[str, Tensor]:
     try:
         placed = json.loads(given.read_bytes())["weight_map"].items()
     except OSError as error:
-        raise UsageError(f"{given}: {error.strerror}") from None
+        raise UsageError(f"{given}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(f"{given}: not an index of safetensors files") from None
     return dict(_in_parts(given.parent, sorted(placed)))

@@ -27,13 +27,15 @@ from typing import Any
 
 import numpy as np
 
+from stepkit.core.sequences import common
 from stepkit.errors import DataError
 from stepkit.model.drawing import Drawing
 from stepkit.model.engine import Counters, Draw, Finished, Read, Readout, Request
+from stepkit.model.grammar import Grammar
 from stepkit.model.layout import beside
-from stepkit.model.llama import Context, Grammar
+from stepkit.model.llama import Context
 from stepkit.model.prefill import LEAST_ROWS, Prefill, Take
-from stepkit.model.prefix_trie import PrefixTrie, common
+from stepkit.model.prefix_trie import PrefixTrie
 from stepkit.model.prefixes import Ids
 from stepkit.model.reading import ReadEngine, cannot
 from stepkit.model.rows import values

@@ -14,7 +14,7 @@ from stepkit.model.engine import Draw, Sampling
 
 
 class Rules(Protocol):
-    """The state of a grammar (see llama.Grammar)."""
+    """The state of a grammar (see grammar.Grammar)."""
 
     def copy(self) -> Rules: ...
     def allowed(self, tokens: Any) -> Any: ...

@@ -45,7 +45,7 @@ Until = Mapping[str, Any]
 """``name`` of the rule and its parameters."""
 
 SURELY = 0.98
-"""The largest rate that a drop is tested against."""
+"""The largest rate that a drop is tested against, but where the lower one is as large."""
 
 
 def start(setup: Setup, data: dict[str, Any]) -> Strategy:
@@ -113,5 +113,6 @@ def against_root(growth: Growth, until: Until, most: int) -> str:
     if not k:
         return stopping.text_of("first-success", most=most)
     middle, half = until["rho"] * k / n, sqrt(until["ratio"])
-    low, high = middle / half, min(SURELY, middle * half)
+    low = middle / half
+    high = min(max(SURELY, sqrt(low)), middle * half)  # above ``low``, however high that is
     return stopping.text_of("sprt", low=low, high=high, error=until["error"], most=most)

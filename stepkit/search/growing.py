@@ -26,9 +26,9 @@ from stepkit.schema import ROOT, UNDRAWN
 from stepkit.search.scheduler import Ask, Attempt, Attempted
 from stepkit.search.spending import Spent
 from stepkit.seeds import digest
+from stepkit.text.rules import continued
 from stepkit.text.segment import Rule, Tokens, first_step, split
 
-Json = dict[str, Any]
 Asking = Generator[Sequence[Ask], Sequence[Any], Any]
 
 NO_LIMIT = 2**62
@@ -289,9 +289,7 @@ class Growth:
     def steps_of(self, node: int) -> list[str]:
         """The steps of the text of ``node``, a whole remainder; by a rule that goes by tokens, one
         step where they are not known."""
-        rule = dict(self.rule)
-        if "max_steps" in rule:
-            rule["max_steps"] = max(1, rule["max_steps"] - self.depth(self.tree["parent"][node]))
+        rule = continued(self.rule, self.depth(self.tree["parent"][node]))
         if rule["by"] not in ("tokens", "confidence"):
             return split(self.tree["text"][node], rule)
         ends = self.token_ends(node)

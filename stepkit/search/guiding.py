@@ -3,7 +3,7 @@
 Every step that a guided search draws is scored, the ones it discards too; the numbers are
 ``tree.scores``, by the name that step-score would give them, so that the attempts of the tree are
 scored traces. What a search compares is one number for an attempt so far, an aggregate of its
-steps' scores (core/selection.py); ``last``, the default in search-and-learn, takes the score of the
+steps' scores (core/selection/); ``last``, the default in search-and-learn, takes the score of the
 newest step for the value of all up to it.
 
 Nothing here looks at outcomes: a guided search needs no answer.

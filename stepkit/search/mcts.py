@@ -37,6 +37,7 @@ from math import exp, log, sqrt
 from typing import Any
 
 from stepkit.core.tree import Tree
+from stepkit.errors import DataError
 from stepkit.schema import NO_PARENT, ROOT
 from stepkit.search.growing import Asking, Growth
 from stepkit.search.guiding import Guidance, Guide, finished
@@ -161,8 +162,15 @@ def candidates(growth: Growth, steps: Sequence[int]) -> list[int]:
 
 
 def _likely(tree: Tree, step: int) -> float:
-    """Probability of a step's tokens, per token."""
-    return exp(tree["logprob"][step] / max(1, tree["tokens"][step]))
+    """Probability of a step's tokens, per token. Raises DataError where it is not known."""
+    logprob = tree["logprob"][step]
+    if logprob is None:
+        raise DataError(
+            "PUCT goes by the probabilities of steps, and these are not known (some servers do "
+            "not tell): use --select uct, or --prior score with --prm",
+            f"tree.logprob[{step}]",
+        )
+    return exp(logprob / max(1, tree["tokens"][step]))
 
 
 def _uct(seen: Statistics, siblings: Sequence[int], c: float) -> Score:

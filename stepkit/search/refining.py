@@ -143,6 +143,6 @@ def _with_problem(data: Json, text: str) -> Json:
     prompt = data.get("prompt")
     if "problem" in data or not isinstance(prompt, list):
         return {**data, "problem": text}
-    last = max(i for i, message in enumerate(prompt) if message.get("role") == "user")
+    last = schema.last_user(prompt)
     messages = [*prompt[:last], {**prompt[last], "content": text}, *prompt[last + 1 :]]
     return {**data, "prompt": messages}

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from stepkit import schema
+from stepkit.core.trace import first_of
 from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
@@ -146,12 +147,8 @@ def flagged_step(data: Json, at: str) -> int | None:
     label = labels.get(at) if isinstance(labels, dict) else None
     if not isinstance(label, dict) or "first" not in label:
         raise DataError("no such label with a first error: run step-label first", f"labels.{at}")
-    first, count = label["first"], len(schema.steps(data))
-    if first is None or first == -1:
-        return None
-    if type(first) is not int or not 0 <= first < count:
-        raise DataError(f"expected a step (0 .. {count - 1})", f"labels.{at}.first")
-    return first
+    first = first_of(label, len(schema.steps(data)), f"labels.{at}")
+    return None if first == -1 else first
 
 
 def _group(data: Json) -> str:

@@ -32,8 +32,9 @@ def begun(setup: Setup, data: Json, *, ids: bool = False, graded: bool = True) -
         raise DataError("missing: draws are graded against it", "answer")
     given = schema.check_tree(data)
     tree = from_steps(steps) if given is None else copied(given)
+    tree.setdefault("spine", [])
     tree.setdefault("final", [None] * len(tree["parent"]))
-    if [tree["text"][node] for node in tree.get("spine", [])] != steps:
+    if [tree["text"][node] for node in tree["spine"]] != steps:
         raise DataError("its spine is not the trace's steps", "tree.spine")
     if ids or setup.tokens:
         trees.keep(tree, "ids")

@@ -43,6 +43,16 @@ def check(rule: Rule) -> None:
         _check_confidence(rule)
 
 
+def continued(rule: Rule, before: int) -> Rule:
+    """The rule for a text that goes on after ``before`` steps: so many fewer may follow.
+
+    The last step allowed is the whole remainder. Raises DataError for what is no rule.
+    """
+    check(rule)
+    most = rule.get("max_steps")
+    return rule if most is None else {**rule, "max_steps": max(1, most - before)}
+
+
 def _check_counts(rule: Rule) -> None:
     least = {"min_chars": 0, "max_steps": 1, "top": 1, "size": 1}
     asked = [name for name in least if name in rule]

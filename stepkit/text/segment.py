@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from stepkit.text.cues import cue_starts
 from stepkit.text.parts import fenced, outside, parts, silent, tags
-from stepkit.text.rules import Rule, check, pattern
+from stepkit.text.rules import Rule, check, continued, pattern
 from stepkit.text.sentences import sentence_ends
 from stepkit.text.tokens import Tokens, token_cuts
 
@@ -86,8 +86,7 @@ def first_step(text: str, rule: Rule, before: int = 0, tokens: Tokens | None = N
     """The first step of ``text``, a whole response or the continuation of a prefix.
 
     Args:
-        before: the number of steps in the prefix that ``text`` continues; it matters to
-            ``max_steps`` alone (the last step allowed is the whole remainder).
+        before: the number of steps in the prefix that ``text`` continues (rules.continued).
         tokens: those of ``text``, for the rules that go by them.
 
     With ``before=0`` this is ``split(text, rule)[0]``, and "" for the empty text. For a prefix that
@@ -98,10 +97,7 @@ def first_step(text: str, rule: Rule, before: int = 0, tokens: Tokens | None = N
     that began in the prefix is not seen, nor a block of code; a remainder shorter than
     ``min_chars`` stands alone; and of the "top" least probable tokens all are its own.
     """
-    check(rule)
-    most = rule.get("max_steps")
-    alone = rule if most is None else {**rule, "max_steps": max(1, most - before)}
-    return next(iter(split(text, alone, tokens)), "")
+    return next(iter(split(text, continued(rule, before), tokens)), "")
 
 
 OVER_ALL: dict[str, Callable[[str, Rule, Tokens | None], list[int]]] = {

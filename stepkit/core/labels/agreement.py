@@ -47,12 +47,7 @@ def _first_of(record: Json, new: Mapping[str, Json], name: str, below: float) ->
         key = "labels" if isinstance(labels, dict) and name in labels else "scores"
         _, entry = trace.named(record, key, name, "of=NAME+NAME")
     if "first" in entry:
-        first = entry["first"]
-        if first is not None and (type(first) is not int or not -1 <= first < len(steps)):
-            raise DataError(
-                f"expected a step (0 .. {len(steps) - 1}), -1 or null", f"{key}.{name}.first"
-            )
-        return first
+        return trace.first_of(entry, len(steps), f"{key}.{name}")
     x = trace.step_numbers(entry, len(steps), f"{key}.{name}")
     rule = FirstRule("below", below, "")
     return first_error(rule, [None, *x], trace.assistant_steps(record, len(steps)))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from stepkit.core.labels.block import Block
 from stepkit.core.labels.evidence import DRAWS, Evidence
 from stepkit.errors import DataError
+from stepkit.text.rules import continued
 
 Json = dict[str, Any]
 
@@ -61,10 +62,4 @@ class Source:
             return []
         if rule is None:
             raise DataError("needed to cut the draws: pass the trace through step-split", "split")
-        return [max(1, len(split(text, _alone(rule, state)))) for text in texts]
-
-
-def _alone(rule: Mapping[str, Any], before: int) -> Json:
-    """The rule for a continuation of ``before`` steps."""
-    most = rule.get("max_steps")
-    return dict(rule) if most is None else {**rule, "max_steps": max(1, most - before)}
+        return [max(1, len(split(text, continued(rule, state)))) for text in texts]

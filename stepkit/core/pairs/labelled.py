@@ -28,19 +28,11 @@ def wrong(evidence: Evidence, dropped: Counter[str]) -> bool:
 def first_error(evidence: Evidence, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
     name, entry = label(evidence.record, at, ("first", "hard"))
-    first = first_of(name, entry, len(evidence.steps))
+    first = trace.first_of(entry, len(evidence.steps), f"labels.{name}")
     if first is None or first == -1:
         dropped["first error unknown" if first is None else "no error"] += 1
         return None
     return first if evidence.own[first] else None
-
-
-def first_of(name: str, entry: Json, steps: int) -> int | None:
-    """The ``first`` of a label: a step, -1 for none, None for unknown."""
-    first = entry.get("first")
-    if first is not None and (type(first) is not int or not -1 <= first < steps):
-        raise DataError(f"expected a step (0 .. {steps - 1}), -1 or null", f"labels.{name}.first")
-    return first
 
 
 def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> tuple[str, Json]:
@@ -67,11 +59,11 @@ def verdict(record: Json) -> tuple[bool | None, bool]:
 
     An attempt of which nothing says how it ended is taken to be whole.
     """
-    tree, finish = schema.check_tree(record), ""
-    outcome = schema.correct_of(record)
+    tree = schema.check_tree(record)
     if tree and tree.get("spine"):
-        found, finish = trace.verdict(record, tree)
-        outcome = found if outcome is None else outcome
+        outcome, finish = trace.verdict(record, tree)
+    else:
+        outcome, finish = schema.correct_of(record), ""
     sample = record.get("sample")
     if not finish and isinstance(sample, dict) and isinstance(sample.get("finish"), str):
         finish = sample["finish"]

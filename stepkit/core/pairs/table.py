@@ -105,6 +105,16 @@ class Plan:
     def rule(self) -> Rule:
         return RULES[self.name]
 
+    @property
+    def of_groups(self) -> bool:
+        """Does it look at all attempts at a problem together?"""
+        choice = self.choice
+        return (
+            self.rule.over == "group"
+            or choice.per_problem is not None
+            or choice.weight == "problem"
+        )
+
     def of_trace(self, record: Json) -> Sequence[Any]:
         """The rows of one record. Raises DataError naming what it lacks."""
         rule = self.rule

@@ -60,7 +60,9 @@ def prm(case: Case) -> Iterator[Stepwise]:
     if case.telling.after_error != "keep":
         entry = case.record["labels"][name]
         known = "first" in entry
-        first = labelled.first_of(name, entry, len(steps)) if known else _first_zero(labels)
+        first = (
+            trace.first_of(entry, len(steps), f"labels.{name}") if known else _first_zero(labels)
+        )
         if first is None:
             case.dropped["first error unknown"] += 1
             return

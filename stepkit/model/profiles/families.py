@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 from pathlib import Path
 
-from stepkit.errors import UsageError
+from stepkit.errors import UsageError, reason
 from stepkit.model.profiles.parsing import from_json
 from stepkit.model.profiles.profile import Profile
 
@@ -34,7 +33,6 @@ def named(said: str) -> Profile:
             f"--profile {said}: no such file, and none of the families {', '.join(families())}"
         ) from None
     except OSError as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise UsageError(f"--profile {said}: {reason}") from None
+        raise UsageError(f"--profile {said}: {reason(error)}") from None
     except UnicodeDecodeError:
         raise UsageError(f"--profile {said}: not UTF-8") from None

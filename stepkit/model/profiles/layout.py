@@ -12,11 +12,11 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from stepkit import schema
+from stepkit.core.sequences import common
 from stepkit.errors import DataError, UsageError
 from stepkit.model.chat import ChatTemplate, Encoder, Part, fill
+from stepkit.model.prefixes import Ids
 from stepkit.model.profiles.profile import OWN_BOS, Profile, Text, Token
-
-Ids = tuple[int, ...]
 
 
 class Vocabulary(Protocol):
@@ -167,7 +167,7 @@ class Writer:
         whole = beginnings[-1]
         positions, suffixes, reached = [], [], -1
         for ids in beginnings:
-            shared = common_length(ids, whole)
+            shared = common(ids, whole)
             if shared == len(ids) and shared - 1 <= reached:
                 shared -= 1
             if shared < 1:
@@ -202,12 +202,6 @@ class Writer:
     def _beginning(self, parts: Sequence[Part]) -> Ids:
         ids = self._encoder.plain(parts)
         return ids if self._bos and ids[:1] == self._bos else self._bos + ids
-
-
-def common_length(one: Ids, other: Ids) -> int:
-    """How many ids two sequences begin with alike."""
-    length = min(len(one), len(other))
-    return next((at for at in range(length) if one[at] != other[at]), length)
 
 
 def _first(vocabulary: Vocabulary, bos: str | None) -> Ids:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from stepkit.errors import UsageError
+from stepkit.model.heads import PROFILE_KEY
 from stepkit.model.llama import Model
 from stepkit.model.profiles.families import families, named
 from stepkit.model.profiles.layout import token_id
 from stepkit.model.profiles.parsing import from_data, from_json
 from stepkit.model.profiles.profile import Profile
 
-METADATA_KEY = "stepkit.profile"
 AUTO = "auto"
 NAME_KEYS = ("general.name", "general.basename", "general.finetune")
 
@@ -71,9 +71,9 @@ def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | No
 
 
 def _recognised(model: Model, beside: str) -> Recognised | None:
-    carried = model.metadata(METADATA_KEY)
+    carried = model.metadata(PROFILE_KEY)
     if carried is not None:
-        by = f"the model's metadata {METADATA_KEY}"
+        by = f"the model's metadata {PROFILE_KEY}"
         return Recognised(from_json(carried, by), by)
     if beside:
         return Recognised(from_json(beside, "the head's profile"), "the head's profile")

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Protocol
 
+from stepkit.core.sequences import common
 from stepkit.errors import UsageError
 from stepkit.model.engine import Branch, Draw, Drawn, Read, Readout, Sampling
-from stepkit.model.prefix_trie import common
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.search.scorers import Asking
 from stepkit.seeds import digest
