@@ -22,6 +22,9 @@ from stepkit.streams import Streams
 F = TypeVar("F", bound=Callable[..., Any])
 Decorator = Callable[[F], F]
 
+MOST_THREADS = 512
+"""llama.cpp's own bound; with many more it dies without a word."""
+
 EXIT_CODES = """\b
 Exit status: 0 every record was used, 1 some were rejected, 2 usage, 3 bad data,
 4 reading, writing or a model failed; else the signal that stopped it."""
@@ -243,7 +246,7 @@ def uses_model(
                 "-t",
                 "--threads",
                 metavar="N",
-                type=count,
+                type=click.IntRange(1, MOST_THREADS),
                 help="CPU threads (default: the cores available).",
             ),
             click.option(
