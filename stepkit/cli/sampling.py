@@ -63,7 +63,7 @@ def of_sampling(function: F) -> F:
         click.option(
             "--grammar",
             metavar="FILE",
-            type=click.File(),
+            type=click.File(encoding="utf-8"),
             help="Draw only what follows this GBNF grammar.",
         ),
         click.option(

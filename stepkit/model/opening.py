@@ -182,6 +182,9 @@ def grammar(model: Model, file: IO[str] | None) -> str:
     """The text of a GBNF file that llama.cpp can read, or "". Raises UsageError."""
     if file is None:
         return ""
-    text = file.read()
+    try:
+        text = file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"--grammar {file.name}: not UTF-8") from None
     Grammar(model, text)
     return text
