@@ -1,16 +1,15 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # GLoRe (Havrilla et al., arXiv:2402.10963): of a draft, its rewriting from the first doubtful step
 # and a whole redraft, the one with the best score goes on.
-#
-#   samples/glore.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl
 #
 # Drafts are one attempt at each problem, as `step-rollout --method sample -k 1` writes them. An
 # attempt is done when no step scores below THRESHOLD.
 #
 # The sample policy was taught to solve problems, not to read attempts: it is told the problem only.
 # For a model that can, leave out --refine, and give --critique where a judge said what is wrong.
-set -eu
-policy=$1 prm=$2 rounds=${3:-3} threshold=${4:-0.5}
+set -euo pipefail
+usage='usage: samples/glore.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl'
+policy=${1:?$usage} prm=${2:?$usage} rounds=${3:-3} threshold=${4:-0.5}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -1,12 +1,11 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # StepCo (Wu et al., arXiv:2410.12934): verify the steps, rewrite from the first doubtful one.
-#
-#   samples/stepco.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl
 #
 # Drafts are one attempt at each problem, as `step-rollout --method sample -k 1` writes them. An
 # attempt is done when no step scores below THRESHOLD, or when two rounds come to the same answer.
-set -eu
-policy=$1 prm=$2 rounds=${3:-5} threshold=${4:-0.5}
+set -euo pipefail
+usage='usage: samples/stepco.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl'
+policy=${1:?$usage} prm=${2:?$usage} rounds=${3:-5} threshold=${4:-0.5}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

@@ -38,6 +38,8 @@ class Cache:
         self.found = 0
         try:
             os.makedirs(folder, exist_ok=True)
+        except FileExistsError:
+            raise FailedError(f"--cache {folder}: is not a folder") from None
         except OSError as error:
             raise FailedError(f"--cache {folder}: {reason(error)}") from None
 

@@ -145,13 +145,13 @@ class Journal(NullJournal):
                 row = _row(line)
                 if not self._end:
                     if MARK not in row:
-                        raise UsageError(f"{self.path}: is not a stepkit journal; left as it is")
+                        raise UsageError(_foreign(self.path))
                     header = row
                 elif "k" in row and "v" in row:  # else a damaged line: its draw is made again
                     self._places[row["k"]] = (self._end, len(line))
                 self._end += len(line)
         if not self._end and not _HEAD.startswith(os.pread(self._descriptor, len(_HEAD), 0)):
-            raise UsageError(f"{self.path}: is not a stepkit journal; left as it is")
+            raise UsageError(_foreign(self.path))
         return header
 
     def _start(self, deciding: Json) -> None:
@@ -208,12 +208,20 @@ def check(output: str, journal: str | None, resume: bool) -> None:
 
 
 def _entries(path: str) -> int:
-    """Whole lines after the header."""
+    """Whole lines after the header. Raises UsageError for a file that is no journal."""
     try:
         with open(path, "rb") as file:
-            return max(0, sum(line.endswith(b"\n") for line in file) - 1)
+            head = file.readline()
+            rows = sum(line.endswith(b"\n") for line in file)
     except OSError:
         return 0
+    if head.endswith(b"\n") and MARK not in _row(head):
+        raise UsageError(_foreign(path))
+    return rows
+
+
+def _foreign(path: str) -> str:
+    return f"{path}: is not a stepkit journal; left as it is"
 
 
 def _unfinished(path: str, count: int) -> str:

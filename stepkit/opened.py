@@ -160,7 +160,7 @@ class _Rejects:
         """Append a line. ``raw`` is the text of the line; ``raw_base64`` when it is not UTF-8."""
         row: dict[str, Any] = {
             "error": str(DataError(error.what, error.field)),
-            "file": item.source,
+            "file": item.source.encode("utf-8", "surrogateescape").decode("utf-8", "replace"),
             "line": item.number,
         }
         try:

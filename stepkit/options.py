@@ -33,6 +33,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_THREADS = 512
+"""llama.cpp's own bound; with many more it dies without a word."""
+
 
 def reads(function: F) -> F:
     """FILE..., --limit, --shard, --on-error, --rejects."""
@@ -154,7 +157,7 @@ def uses_model(
                 "-t",
                 "--threads",
                 metavar="N",
-                type=count,
+                type=click.IntRange(1, MOST_THREADS),
                 help="CPU threads (default: the cores available).",
             ),
             click.option(

@@ -320,8 +320,22 @@ def man_examples() -> list[Any]:
         assert lines, f"{command}.1 has no examples"
         for number, line in enumerate(lines, 1):
             example = line.replace(r"\e", "\\").replace(r"\-", "-").replace(r"\(aq", "'")
+            example = example.replace(r"\(dq", '"')
             found.append(pytest.param(example, id=f"{command}-{number}"))
     return found
+
+
+@each_command
+def test_man_shows_its_examples_as_they_are_run(command: str) -> None:
+    """mdoc takes straight quotes off: one that is to be typed is written \\(dq."""
+    if not shutil.which("groff"):
+        missing("groff")
+    wide = ["groff", "-mandoc", "-Tascii", "-P-cbou", "-rLL=4000n"]
+    path = str(ROOT / "man" / f"{command}.1")
+    shown = subprocess.run([*wide, path], capture_output=True, text=True, check=True).stdout
+    lines = {line.strip() for line in shown.splitlines()}
+    mine = [example.values[0] for example in man_examples() if example.id.startswith(f"{command}-")]
+    assert {f"$ {example}" for example in mine} <= lines
 
 
 @pytest.mark.parametrize("example", man_examples())

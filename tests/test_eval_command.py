@@ -397,7 +397,8 @@ def test_a_fitted_threshold(work: Workdir) -> None:
 def test_what_is_no_map(work: Workdir, text: str) -> None:
     work.write("map.json", text)
     done = work.run("step-eval", "--apply", "map.json")
-    assert (done.status, done.err.count("\n"), "map.json: " in done.err) == (2, 1, True)
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("step-eval: map.json:")
 
 
 # ---- manners ---------------------------------------------------------------------------------
@@ -538,3 +539,10 @@ def test_the_plot(work: Workdir) -> None:
     assert (same.status, "is also an input" in same.err) == (2, True)
     tokens = work.run("step-eval", "in.jsonl", *QUICK, "--plot", "t.svg", "--over", "tokens")
     assert (tokens.status, "tokens are all known" in tokens.err) == (2, True)
+
+
+def test_a_map_that_is_none_is_told_with_its_place(work: Workdir) -> None:
+    work.write("in.jsonl", '{"a": 1}\n{"a": 2}\n')
+    done = work.run("step-eval", "in.jsonl", "--apply", "in.jsonl")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert done.err.startswith("step-eval: in.jsonl:1:10: not JSON: ")

@@ -64,6 +64,13 @@ def test_names_that_the_trainer_would_not_read(work: Workdir) -> None:
         sidefiles.check("verl", str(work.path / "dpo.parquet"))
 
 
+def test_rows_never_replace_the_list_of_files(work: Workdir) -> None:
+    work.write("dataset_info.json", "{}")
+    output = str(work.path / "dataset_info.json")
+    with pytest.raises(UsageError, match="name another"):
+        sidefiles.check("llamafactory", output)
+
+
 def test_parquet_is_made_of_the_finished_rows(work: Workdir) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [{"prompt": f"{n}?", "chosen": "a", "rejected": "b", "gap": 0.5} for n in range(5)]

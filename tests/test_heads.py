@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +319,27 @@ def test_usage(work: Workdir, backbone: Path, args: tuple[str, ...], named: str)
     done = run(work, ".", *args, "-o", "out", status=2)
     assert named in done.err and done.err.count("\n") == 1
     assert "out" not in work.names() and "out.part" not in work.names()
+
+
+def test_the_output_never_replaces_a_file_of_the_checkpoint(work: Workdir) -> None:
+    checkpoint(work, "linear")
+    before = work.read("model.safetensors")
+    for given in (".", "model.safetensors"):
+        done = run(work, given, "-o", "model.safetensors", status=2)
+        assert done.err == (
+            "step-head: -o model.safetensors: is also an input; write to another file\n"
+        )
+    assert work.read("model.safetensors") == before
+
+
+def test_a_device_is_never_replaced(work: Workdir) -> None:
+    checkpoint(work, "linear")
+    os.mkfifo(work.path / "pipe")
+    for name in ("pipe", "-", "."):
+        done = run(work, "model.safetensors", "-o", name, status=2)
+        assert done.err == f"step-head: -o {name}: expected the name of a file\n"
+    assert work.names() == ["model.safetensors", "pipe", "profile.json"]
+    assert stat.S_ISFIFO((work.path / "pipe").stat().st_mode)
 
 
 def test_nan_in_a_head_is_an_error_of_the_record(work: Workdir, backbone: Path) -> None:

@@ -150,6 +150,15 @@ def test_what_is_no_journal_is_left_alone(work: Workdir) -> None:
         assert "is not a stepkit journal" in done.err
 
 
+def test_a_file_of_the_users_is_never_called_an_old_journal(work: Workdir) -> None:
+    """Else the advice would be to remove it."""
+    work.write("in.jsonl", problems(3))
+    done = work.run("session", "in.jsonl", "-o", "a", "--journal", "in.jsonl")
+    said = "tool-session: in.jsonl: is not a stepkit journal; left as it is\n"
+    assert (done.status, done.err) == (2, said)
+    assert work.read("in.jsonl").decode() == problems(3)
+
+
 def test_a_journal_for_a_pipe(work: Workdir, whole: bytes) -> None:
     args = ["in.jsonl", "--journal", "j", "--pause", "0.01"]
     process = work.start("session", *args)

@@ -520,6 +520,7 @@ def test_rules_that_did_not_look_change_nothing(rule: str) -> None:
 def test_values_from_an_unknown_rule_or_impossible_counts_are_refused() -> None:
     unknown = stopped("oracle:p=0.5", (1, 4), (2, 4))
     assert 'what "oracle:p=0.5" does to a value cannot be corrected' in error(unknown, "value")
+    assert error(unknown, "value").endswith("use --label hard, alone or with --first posterior")
     assert made("hard", unknown)["x"] == [1, 1]
     beyond = stopped("first-success:most=8", (2, 4), (1, 1))
     assert '2 of 4 draws is not where "first-success:most=8" stops' in error(beyond, "soft")

@@ -188,7 +188,7 @@ def test_refining_belongs_to_sample(work: Workdir, method: str) -> None:
 # ---- the loops ------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not shutil.which("sh"), reason="needs a shell")
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 @pytest.mark.parametrize("loop", ["stepco", "glore"])
 def test_loops_of_the_samples(work: Workdir, loop: str) -> None:
     """On a few problems: one attempt a problem comes out, and says what it was made from."""
@@ -217,3 +217,20 @@ def test_loops_of_the_samples(work: Workdir, loop: str) -> None:
             refined += 1
             assert trace["origin"]["id"].split("@")[0] == before[group]["id"]
     assert refined
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+@pytest.mark.parametrize("loop", ["stepco", "glore"])
+def test_a_loop_ends_when_a_command_in_its_pipe_fails(work: Workdir, loop: str) -> None:
+    """Else a misspelt name would leave an empty file that looks like a result."""
+    draft = {"problem": "1 + 1?", "answer": "2", "response": "1 + 1 = 2.\nAnswer: 2"}
+    done = subprocess.run(
+        [str(ROOT / "samples" / f"{loop}.sh"), POLICY, "misspelt.gguf"],
+        input=json.dumps(draft).encode() + b"\n",
+        env=clean_environment(work.path),
+        cwd=work.path,
+        capture_output=True,
+        timeout=120,
+    )
+    said = b"step-score: --prm misspelt.gguf: no such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", said)

@@ -299,7 +299,8 @@ def test_another_model_is_another_score(work: Workdir) -> None:
 def test_a_folder_that_cannot_be_made_is_said(work: Workdir) -> None:
     prm = ggufs.write_llama(work.path / "p.gguf", profile=json.dumps(TOKENS))
     work.write("file", "x")
-    assert "--cache file" in score(work, "--prm", prm, "--cache", "file", status=4).err
+    done = score(work, "--prm", prm, "--cache", "file", status=4)
+    assert done.err == "step-score: --cache file: is not a folder\n"
 
 
 def put_many(folder: str, own: int, count: int) -> None:

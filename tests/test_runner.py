@@ -109,6 +109,13 @@ def test_many_bad_lines_do_not_fill_a_sessions_window(work: Workdir) -> None:
     assert (done.status, ids(done.out)) == (1, ["p1", "p2", "p3"])
 
 
+def test_rejects_of_a_file_whose_name_is_not_utf8(work: Workdir) -> None:
+    name = "bad\udcff.jsonl"
+    (work.path / name).write_bytes(b"x\n")
+    done = work.run("blocks", name, "--rejects", "r.jsonl")
+    assert done.status == 1 and json.loads(work.read("r.jsonl"))["file"] == "bad\ufffd.jsonl"
+
+
 @pytest.mark.parametrize("shape", ["groups", "session"])
 def test_a_record_that_the_command_rejects(work: Workdir, shape: str) -> None:
     lines = problems(9).splitlines()

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from stepkit.errors import FailedError, UsageError, reason
 from stepkit.options import command, model_file
+from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
 
 if TYPE_CHECKING:
     from stepkit.model.profiles.profile import Profile
@@ -61,24 +62,22 @@ def main(
         raise UsageError(f"--{'wide' if rows is None else 'rows'} goes with --graft")
     if graft is not None and profile is None:
         raise UsageError("--graft needs --profile: the written model carries it")
-    if os.path.isdir(target):
-        raise UsageError(f"-o {target}: is a directory")
-    given = [checkpoint, *([graft] if graft else []), *([profile] if profile else [])]
-    if any(os.path.exists(name) and _same(name, target) for name in given):
-        raise UsageError(f"-o {target}: is an input")
     from stepkit.model import grafting
     from stepkit.model.heads import from_checkpoint
-    from stepkit.model.safetensors import open_checkpoint
+    from stepkit.model.safetensors import INDEX, open_checkpoint
 
     if graft is not None:
         grafting.need()
     told, text = _profile(profile) if profile else (None, "")
-    head = from_checkpoint(open_checkpoint(checkpoint), tensors, text)
+    found = open_checkpoint(checkpoint)
+    inputs = {str(tensor.file) for tensor in found.values()}
+    inputs |= {checkpoint, os.path.join(checkpoint, INDEX), *filter(None, (graft, profile))}
+    head = from_checkpoint(found, tensors, text)
     if told is not None and told.readout.outputs not in (0, head.outputs):
         wanted = told.readout.outputs
         raise UsageError(f"--profile {profile}: of {wanted} outputs, the head has {head.outputs}")
     done = f"a head of kind {head.kind}"
-    with _appearing(target) as part:
+    with _appearing(target, inputs) as part:
         if graft is None or told is None:
             with open(part, "wb") as file:
                 file.write(head.encode())
@@ -90,21 +89,25 @@ def main(
 
 
 @contextmanager
-def _appearing(target: str) -> Iterator[str]:
+def _appearing(target: str, inputs: Iterable[str]) -> Iterator[str]:
     """Where to write what becomes ``target`` when all went well, and goes away when not."""
-    part = f"{target}.part"
+    if target == STDOUT or is_special(target):
+        raise UsageError(f"-o {target}: expected the name of a file")
+    path = target_of(target)
+    part = path + PART
+    for name in filter(os.path.exists, (path, part)):
+        refuse_inputs(f"-o {target}" if name == path else name, os.stat(name), tuple(inputs))
+    descriptor = open_locked(part)
     try:
         yield part
-        os.replace(part, target)
-    except OSError as error:
-        raise FailedError(f"{target}: {reason(error)}") from None
+        os.replace(part, path)
+    except BaseException as error:
+        os.unlink(part)
+        if isinstance(error, OSError):
+            raise FailedError(f"{target}: {reason(error)}") from None
+        raise
     finally:
-        with suppress(OSError):
-            os.unlink(part)
-
-
-def _same(name: str, target: str) -> bool:
-    return os.path.exists(target) and os.path.samefile(name, target)
+        os.close(descriptor)
 
 
 def _rows(text: str | None) -> tuple[int, ...]:

@@ -24,7 +24,8 @@ def read_map(path: str) -> Map:
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}") from None
     except DataError as error:
-        raise UsageError(f"{path}: {error}") from None
+        error.place = f"{path}:1{error.place}" if error.place else path
+        raise UsageError(str(error)) from None
 
 
 def apply_map(streams: Streams, fitted: Map) -> None:

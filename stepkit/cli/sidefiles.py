@@ -31,6 +31,8 @@ def check(target: str, output: str) -> None:
     if target == "llamafactory":
         if suffix not in (".jsonl", ".json"):
             raise UsageError(f"{output}: LLaMA-Factory reads names that end in .jsonl")
+        if os.path.basename(target_of(output)) == INFO:
+            raise UsageError(f"{output}: is where LLaMA-Factory looks for its files; name another")
         _known(_info(output))
     else:
         from stepkit.formats import parquet

@@ -23,6 +23,9 @@ from stepkit.errors import DataError
 BLIND = ("", "fixed", "budget")
 """Names of rules that did not look at outcomes."""
 
+REMEDY = "use --label hard, alone or with --first posterior"
+"""What can be had of draws whose share says nothing."""
+
 
 def looking(rule: str) -> str:
     """``rule`` (tree.rule_at) if it looked at the draws, else ""."""
@@ -35,7 +38,7 @@ def unbiased(rule: str, k: float, n: int) -> float:
     if rate is None:
         raise DataError(
             f'{k:g} of {n} draws is not where "{rule}" stops, so their share cannot be corrected; '
-            "hard labels and --first posterior still can be made",
+            + REMEDY,
             "tree.rule",
         )
     return rate
@@ -47,8 +50,7 @@ def _rate(rule: str, k: int, n: int) -> float | None:
         return stats.unbiased_rate(k, n, stopping.stops(rule))
     except ValueError:
         raise DataError(
-            f'what "{rule}" does to a value cannot be corrected; hard labels and '
-            "--first posterior still can be made",
+            f'what "{rule}" does to a value cannot be corrected; {REMEDY}',
             "tree.rule",
         ) from None
 
