@@ -11,7 +11,6 @@ import click
 
 from stepkit.errors import FailedError, UsageError, reason
 from stepkit.options import command, model_file
-from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
 
 if TYPE_CHECKING:
     from stepkit.model.profiles.profile import Profile
@@ -91,6 +90,8 @@ def main(
 @contextmanager
 def _appearing(target: str, inputs: Iterable[str]) -> Iterator[str]:
     """Where to write what becomes ``target`` when all went well, and goes away when not."""
+    from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
+
     if target == STDOUT or is_special(target):
         raise UsageError(f"-o {target}: expected the name of a file")
     path = target_of(target)
