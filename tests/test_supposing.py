@@ -21,7 +21,7 @@ BRANCHES = (Branch(1, (7,)), Branch(2, (7, 8, 9), (0, 2)))
 def test_a_read_is_answered_at_its_positions_and_behind_its_branches(
     what: dict[str, Any], width: int
 ) -> None:
-    given = []
+    given: list[Any] = []
 
     def strategy() -> Strategy:
         given.extend((yield [Read("r", (1, 2, 3), (0, 1), branches=BRANCHES, **what)]))
