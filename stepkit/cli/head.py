@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stepkit.errors import FailedError, UsageError
-from stepkit.lines import reason
 from stepkit.options import command, model_file
-from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
 
 if TYPE_CHECKING:
     from stepkit.model.profiles.profile import Profile
@@ -92,6 +90,9 @@ def main(
 @contextmanager
 def _appearing(target: str, inputs: Iterable[str]) -> Iterator[str]:
     """Where to write what becomes ``target`` when all went well, and goes away when not."""
+    from stepkit.lines import reason
+    from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
+
     if target == STDOUT or is_special(target):
         raise UsageError(f"-o {target}: expected the name of a file")
     path = target_of(target)
