@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from work import Done, Workdir
 
+from stepkit.core import selection
+
 Json = dict[str, Any]
 QUICK = ("--resamples", "200")
 
@@ -132,9 +134,48 @@ def test_all_attempts_is_what_step_rerank_chooses(work: Workdir) -> None:
     work.write("in.jsonl", lines(world(60, 5)))
     rows = rows_of(work.run("step-eval", "in.jsonl", "--k", "5", "--resamples", "0"))
     for by in ("best", "weighted"):
-        chosen = work.run("step-rerank", "in.jsonl", "--by", by).lines
-        share = sum(json.loads(line)["correct"] for line in chosen) / 60
-        assert value(rows, by, k=5) == pytest.approx(share)
+        assert value(rows, by, k=5) == pytest.approx(share_chosen(work, "--by", by))
+
+
+def share_chosen(work: Workdir, *how: str) -> float:
+    """How many of the attempts in in.jsonl that step-rerank chooses are right."""
+    chosen = work.run("step-rerank", "in.jsonl", *how).lines
+    return sum(json.loads(line)["correct"] for line in chosen) / len(chosen)
+
+
+AGGREGATES = [*selection.AGGREGATES, "soft-min:t=0.5", "window:size=2,of=min"]
+VOTED = {
+    "weighted": [how for how in AGGREGATES if how not in ("sum", "logits")],
+    "log-weighted": [how for how in AGGREGATES if how != "sum"],
+}
+
+
+@pytest.mark.parametrize("by", ["best", *VOTED])
+def test_whatever_step_rerank_goes_by_can_be_measured(work: Workdir, by: str) -> None:
+    records = world(40, 4)
+    for record in records:
+        a, b, c = record["scores"]["prm"]["x"]
+        record["scores"]["prm"] |= {"consecutive": [a * b, b * c], "total": a * c}
+    work.write("in.jsonl", lines(records))
+    hows = VOTED.get(by, AGGREGATES)
+    asked = [word for how in hows for word in ("--aggregate", how)]
+    shape = ("--curves", by, "--k", "4", "--resamples", "0")
+    rows = rows_of(work.run("step-eval", "in.jsonl", *shape, *asked))
+    for how in hows:
+        share = share_chosen(work, "--by", by, "--aggregate", how)
+        assert value(rows, by, k=4, aggregate=how) == pytest.approx(share)
+
+
+def test_sums_are_measured_but_no_votes(work: Workdir) -> None:
+    """Unasked, a vote that step-rerank refuses is left out, also where a sum happens to be below 1;
+    log-odds of long attempts are far beyond what exp can hold."""
+    sure = [attempt("g", str(i), bool(i), [0.2 + 0.1 * i]) for i in range(2)]
+    rows = rows_of(work.run("step-eval", *QUICK, "--aggregate", "sum", input=lines(sure)))
+    assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
+    long = [attempt("g", str(i), bool(i), [(1 + i) / 1e6] * 99) for i in (0, 1)]
+    args = ("--curves", "log-weighted", "--aggregate", "logits", "--k", "2", *QUICK)
+    rows = rows_of(work.run("step-eval", *args, input=lines(long)))
+    assert value(rows, "log-weighted", k=2) == 1
 
 
 def test_a_simulated_world_lies_within_the_interval(work: Workdir) -> None:
@@ -415,6 +456,12 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
         (["--gold", "label:2"], 'expected NAME, or FIELD:0 or FIELD:1, as in "label:0"'),
         (["--curves", "best,worst"], "'worst' is none of pass, majority, best, weighted"),
         (["--k", "0"], "expected numbers from 1"),
+        (["--aggregate", "median"], "--aggregate median: expected one of min, product, mean"),
+        (["--aggregate", "soft-min:t=0"], "--aggregate soft-min:t=0: t: expected a number above 0"),
+        (
+            ["--curves", "best,weighted", "--aggregate", "logits"],
+            "--aggregate logits is no number from 0 to 1: not with --curves weighted",
+        ),
         (["--against", "nobody"], "--against nobody: there is majority, min, prm, single"),
         (["--protocol", "prmbench", "--label", "a", "--score", "b"], "--score has no effect"),
     ],
@@ -505,8 +552,11 @@ def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:
     records = [attempt("g", str(i), bool(i), scores=raw) for i in range(2)]
     rows = rows_of(work.run("step-eval", *QUICK, input=lines(records)))
     assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
-    done = work.run("step-eval", "--curves", "weighted", input=lines(records))
-    assert (done.status, "a vote needs probabilities" in done.err) == (3, True)
+    for vote in ("weighted", "log-weighted"):
+        done = work.run("step-eval", "--curves", vote, input=lines(records))
+        assert (done.status, "a vote needs probabilities" in done.err) == (3, True)
+    done = work.run("step-eval", "--aggregate", "logits", input=lines(records))
+    assert (done.status, "cannot be multiplied" in done.err) == (3, True)
 
 
 def test_the_table(work: Workdir) -> None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stepkit.cli.aggregating import checked
+from stepkit.core import selection
 from stepkit.errors import UsageError
 from stepkit.options import command, reads, writes
 from stepkit.run import Streams
@@ -13,9 +15,9 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.core.evaluation.reading import Gold
 
-AGGREGATES = ("min", "product", "mean", "last", "max")
-"""Of those of step-rerank the ones that make a vote of probabilities."""
-CURVES = ("pass", "majority", "best", "weighted")
+CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
+VOTES = ("weighted", "log-weighted")
+"""Of them those that sum the scores."""
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
@@ -50,7 +52,8 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     "--curves",
     metavar="LIST",
     callback=_listed,
-    help="Of pass, majority, best and weighted, with commas (default: what the records allow).",
+    help="Of pass, majority, best, weighted and log-weighted, with commas (default: what the "
+    "records allow, but log-weighted).",
 )
 @click.option(
     "--k",
@@ -69,9 +72,10 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--aggregate",
     "aggregates",
-    type=click.Choice(AGGREGATES),
+    metavar="NAME[:PARAMETER=VALUE,...]",
     multiple=True,
-    help="How the scores of the steps become one number; may be repeated (default: min).",
+    help=f"How the scores of the steps become one number: {', '.join(selection.AGGREGATES)}; "
+    "may be repeated (default: min).",
 )
 @click.option(
     "--against",
@@ -167,6 +171,9 @@ def main(
       step-eval --apply map.json test.jsonl | step-eval --gold hard
     """
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
+    votes = [name for name in given["curves"] if name in VOTES]
+    for how in given["aggregates"]:
+        checked(how, votes, "--curves")
     if apply_file is not None:
         from stepkit.cli.maps import apply_map, read_map
 
