@@ -323,6 +323,67 @@ def test_prmbench_counts_from_one(work: Workdir) -> None:
     assert (done.status, "error_steps" in done.err) == (3, True)
 
 
+PROCESSBENCH = [
+    {
+        "id": "gsm8k-0",
+        "generator": "Qwen2-7B-Instruct",
+        "problem": "Tom has 3 apples and buys 4. How many?",
+        "steps": ["Tom has 3 apples.\n\nHe buys 4.", "3 + 4 = 8.", "The answer is \\boxed{8}."],
+        "final_answer_correct": False,
+        "label": 1,
+    },
+    {
+        "id": "gsm8k-1",
+        "generator": "Qwen2-7B-Instruct",
+        "problem": "What is 2 * 5?",
+        "steps": ["2 * 5 = 10.", "The answer is \\boxed{10}."],
+        "final_answer_correct": True,
+        "label": -1,
+    },
+]
+PRMBENCH = [
+    {
+        "idx": "prm_test_0",
+        "original_question": "What is 2 + 3, doubled?",
+        "modified_question": "What is 2 + 3, doubled?",
+        "original_process": ["1. 2 + 3 = 5", "2. 5 * 2 = 10", "3. So it is 10"],
+        "modified_process": ["1. 2 + 3 = 6", "2. 6 * 2 = 12", "3. So it is 10"],
+        "modified_steps": [1, 2],
+        "error_steps": [1, 2],
+        "reason": "the sum is wrong",
+        "classification": "counterfactual",
+    }
+]
+"""Records in the shape of the benchmarks' own files, with a judge that does sums."""
+
+
+def test_benchmarks_files_as_they_are(work: Workdir) -> None:
+    """The wrong sums are found where they are: 3 + 4 = 8; 2 + 3 = 6, behind which all sums are
+    right, so that of two wrong steps one is missed."""
+    judge = ("--check", "arithmetic")
+
+    def judged(records: list[Json], *split: str) -> str:
+        traces = work.run("step-split", *split, input=lines(records))
+        scored = work.run("step-score", *judge, input=traces.out.decode())
+        assert (traces.status, scored.status) == (0, 0), traces.err + scored.err
+        return "".join(
+            json.dumps({**one, "scores": {"sums": filled(one["scores"]["arithmetic"])}}) + "\n"
+            for one in map(json.loads, scored.lines)
+        )
+
+    def filled(score: Json) -> Json:
+        return {"of": "validity", "x": [1.0 if x is None else x for x in score["x"]]}
+
+    args = (*QUICK, "--protocol")
+    first = rows_of(work.run("step-eval", *args, "processbench", input=judged(PROCESSBENCH)))
+    assert [value(first, name) for name in ("acc_err", "acc_cor", "f1")] == [1, 1, 1]
+    names = ("--problem", "modified_question", "--field", "modified_process")
+    more = ("prmbench", "--part", "classification")
+    rows = rows_of(work.run("step-eval", *args, *more, input=judged(PRMBENCH, *names)))
+    assert value(rows, "first_error_acc", part="counterfactual") == 1
+    assert value(rows, "negative_f1", part="counterfactual") == pytest.approx(2 / 3)
+
+
 def test_agentprocessbench(work: Workdir) -> None:
     """Turns of others are not judged; labels by message number, as its files have them."""
     role = ["assistant", "tool", "assistant", "assistant"]
