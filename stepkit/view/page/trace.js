@@ -287,7 +287,7 @@ function rival(one) {
   const scores = told.map(([name, score]) => ` · ${unhidden(name)} ${number(score, { kind: "rate" })}`).join("");
   const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
   return el(
-    one.own ? "li.rival.own" : "li.rival",
+    `li.rival${one.own ? ".own" : ""}${visits || scores ? ".long" : ""}`,
     {},
     value,
     el("span.counts", {}, counts + visits + scores),
