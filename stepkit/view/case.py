@@ -132,7 +132,7 @@ def _searched(case: Json, read: Evidence) -> dict[int, Counts] | None:
     case["correct"] = tree["outcome"][search.last]
     case["final"] = (tree.get("final") or {search.last: None})[search.last]
     case["searched"] = tree["finish"][search.last] or "open"
-    case["facts"]["shown"] = f"the best path of a search in which {ends.n + ends.undecided} ended"
+    case["facts"]["shown"] = f"the best path of {ends.n + ends.undecided} attempts in its tree"
     return search.ends
 
 

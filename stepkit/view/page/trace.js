@@ -254,7 +254,7 @@ function behind(found, state) {
   const others = rivals.filter((rival) => !rival.own).length;
   if (!drawn && !others) return null;
   const counts = [others && several(others, "rival"), drawn && several(drawn, "rollout")];
-  const counted = found.searched ? "attempts that ended at them or below" : "draws made at them or beginning with them";
+  const counted = found.searched ? "attempts that ended at them or below, or began with them" : "draws made at them or beginning with them";
   const competing = `steps at the same prefix; counts are of ${counted}`;
   const from = state ? "drawn after this step" : "drawn from the problem";
   const open = () =>
