@@ -323,6 +323,30 @@ def test_prmbench_counts_from_one(work: Workdir) -> None:
     assert (done.status, "error_steps" in done.err) == (3, True)
 
 
+def test_prmbench_judges_redundant_steps_by_their_redundancy(work: Workdir) -> None:
+    """The validity sees nothing wrong in a redundant step; 0.15 itself is not above 0.15."""
+    redundancy = {"of": "raw", "by": "scorer", "x": [0.15, 0.4, 0.1]}
+    validity = {"of": "validity", "by": "scorer", "x": [0.9, 0.2, 0.9]}
+    scores = {"prm": validity, "redundancy": redundancy}
+    high = {**scores, "prm": validity | {"x": [0.9, 0.9, 0.9]}}
+    records = [
+        attempt(kind, x=[0] * 3, scores=which, error_steps=[2], classification=kind)
+        for kind, which in (("redundency", high), ("circular", high), ("deception", scores))
+    ]
+    args = ("--protocol", "prmbench", *QUICK, "--part", "classification")
+    rows = rows_of(work.run("step-eval", *args, "--redundancy", "redundancy", input=lines(records)))
+    for kind in ("redundency", "circular", "deception", None):
+        assert value(rows, "prmscore", part=kind) == 1
+    assert {row["score"] for row in rows if "score" in row} == {"prm"}
+    rows = rows_of(work.run("step-eval", *args, "--score", "prm", input=lines(records)))
+    assert value(rows, "negative_f1", part="circular") == 0
+    higher = ("--redundancy", "redundancy:0.5")
+    rows = rows_of(work.run("step-eval", *args, *higher, input=lines(records)))
+    assert value(rows, "first_error_acc", part="redundency") == 0
+    done = work.run("step-eval", *args, "--redundancy", "other", input=lines(records))
+    assert (done.status, "scores.other" in done.err) == (3, True)
+
+
 PROCESSBENCH = [
     {
         "id": "gsm8k-0",
@@ -517,6 +541,8 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
         (["--gold", "label:2"], 'expected NAME, or FIELD:0 or FIELD:1, as in "label:0"'),
         (["--curves", "best,worst"], "'worst' is none of pass, majority, best, weighted"),
         (["--k", "0"], "expected numbers from 1"),
+        (["--protocol", "processbench", "--redundancy", "r"], "without --protocol prmbench"),
+        (["--protocol", "prmbench", "--redundancy", "r:x"], "expected NAME or NAME:T"),
         (["--aggregate", "median"], "--aggregate median: expected one of min, product, mean"),
         (["--aggregate", "soft-min:t=0"], "--aggregate soft-min:t=0: t: expected a number above 0"),
         (

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
 VOTES = ("weighted", "log-weighted")
 """Of them those that sum the scores."""
+REDUNDANCY = 0.15
+"""That of protocols.py, which takes a while to load."""
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
@@ -26,7 +28,7 @@ ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as
 EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
-    "--protocol": ROWS | {"protocol", "threshold", "label"},
+    "--protocol": ROWS | {"protocol", "threshold", "label", "redundancy"},
     "": ROWS | {"curves", "ks", "aggregates", "undecided", "bins", "plot", "over"},
 }
 """Which options have an effect in which of the command's modes."""
@@ -99,6 +101,12 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option(
     "--label", metavar="NAME", help="With --protocol: judge labels.NAME instead of scores."
+)
+@click.option(
+    "--redundancy",
+    metavar="NAME[:T]",
+    help="With --protocol prmbench: where steps are marked as redundant, those are called so whose "
+    f"scores.NAME is above T (default: {REDUNDANCY}).",
 )
 @click.option("--part", metavar="FIELD", help="Also by the values of a field of the records.")
 @click.option("--by-file", is_flag=True, help="Each file by itself, paired by problem.")

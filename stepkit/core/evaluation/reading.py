@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import selection, trace
-from stepkit.core.evaluation.protocols import FIELDS, NONE
+from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
 from stepkit.errors import DataError
 from stepkit.seeds import digest
 
@@ -51,6 +51,7 @@ class Wanted:
         gold: None: labels.gold, or else the protocol's own field.
         protocol: of protocols.NAMES, or None.
         part: field that the records are divided by, or None.
+        redundancy: the score that judges PRMBench's redundant steps, or None.
     """
 
     scores: tuple[str, ...] = ()
@@ -59,6 +60,7 @@ class Wanted:
     gold: Gold | None = None
     protocol: str | None = None
     part: str | None = None
+    redundancy: str | None = None
 
 
 class Truth(NamedTuple):
@@ -128,6 +130,7 @@ class Attempt:
         own: [T] is the step the model's?
         scores, truth: by name; gold labels.
         judged, judged_by: labels that judge the steps, and their name.
+        redundancy: [T] of each step, where that judges the steps in place of the scores.
         place: file and line.
     """
 
@@ -143,6 +146,7 @@ class Attempt:
     truth: Truth | None = None
     judged: Truth | None = None
     judged_by: str = ""
+    redundancy: Sequence[float | None] | None = None
     place: str = ""
 
     def counted(self) -> list[tuple[int, float]]:
@@ -174,6 +178,10 @@ def read(record: Json, wanted: Wanted, file: str = "", place: str = "") -> Attem
     attempt.truth = _truth(record, wanted, own)
     if wanted.judge is not None:
         attempt.judged = _labels(record, wanted.judge, own)
+    key, kinds = REDUNDANT
+    if wanted.redundancy is not None and record.get(key) in kinds:
+        name, entry = trace.named(record, "scores", wanted.redundancy, "--redundancy NAME")
+        attempt.redundancy = trace.step_numbers(entry, len(steps), f"scores.{name}")
     for name in wanted.scores:
         attempt.scores[name] = _scored(record, name, wanted.aggregates, len(steps))
     return attempt
