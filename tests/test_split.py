@@ -90,8 +90,8 @@ def test_a_bare_problem_passes_with_the_rule(work: Workdir) -> None:
         "id": "a", "group": "g", "problem": "p", "split": {"by": "lines"}, "stepkit": 1,
     }  # fmt: skip
     assert done.err == (
-        "step-split: no record has a text to cut (response, completion, output, generation); "
-        "--field names it\n"
+        "step-split: no record has a text to cut (response, completion, output, generation, "
+        "steps); --field names it\n"
     )
 
 
