@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -115,6 +116,9 @@ def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) 
     found = curves.weighted_at(list(map(float, scores)), answers, right, k, 0)
     assert abs(found.value - true) <= 1e-12
     assert found.error == 0
+    logs = [math.log(score) - 2000 if score else -math.inf for score in scores]
+    found = curves.weighted_at(logs, answers, right, k, 0, as_logs=True)
+    assert abs(found.value - true) <= 1e-12
 
 
 @settings(max_examples=40, deadline=None)

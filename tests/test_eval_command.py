@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from work import Done, Workdir
 
+from stepkit.core import selection
+
 Json = dict[str, Any]
 QUICK = ("--resamples", "200")
 
@@ -132,9 +134,48 @@ def test_all_attempts_is_what_step_rerank_chooses(work: Workdir) -> None:
     work.write("in.jsonl", lines(world(60, 5)))
     rows = rows_of(work.run("step-eval", "in.jsonl", "--k", "5", "--resamples", "0"))
     for by in ("best", "weighted"):
-        chosen = work.run("step-rerank", "in.jsonl", "--by", by).lines
-        share = sum(json.loads(line)["correct"] for line in chosen) / 60
-        assert value(rows, by, k=5) == pytest.approx(share)
+        assert value(rows, by, k=5) == pytest.approx(share_chosen(work, "--by", by))
+
+
+def share_chosen(work: Workdir, *how: str) -> float:
+    """How many of the attempts in in.jsonl that step-rerank chooses are right."""
+    chosen = work.run("step-rerank", "in.jsonl", *how).lines
+    return sum(json.loads(line)["correct"] for line in chosen) / len(chosen)
+
+
+AGGREGATES = [*selection.AGGREGATES, "soft-min:t=0.5", "window:size=2,of=min"]
+VOTED = {
+    "weighted": [how for how in AGGREGATES if how not in ("sum", "logits")],
+    "log-weighted": [how for how in AGGREGATES if how != "sum"],
+}
+
+
+@pytest.mark.parametrize("by", ["best", *VOTED])
+def test_whatever_step_rerank_goes_by_can_be_measured(work: Workdir, by: str) -> None:
+    records = world(40, 4)
+    for record in records:
+        a, b, c = record["scores"]["prm"]["x"]
+        record["scores"]["prm"] |= {"consecutive": [a * b, b * c], "total": a * c}
+    work.write("in.jsonl", lines(records))
+    hows = VOTED.get(by, AGGREGATES)
+    asked = [word for how in hows for word in ("--aggregate", how)]
+    shape = ("--curves", by, "--k", "4", "--resamples", "0")
+    rows = rows_of(work.run("step-eval", "in.jsonl", *shape, *asked))
+    for how in hows:
+        share = share_chosen(work, "--by", by, "--aggregate", how)
+        assert value(rows, by, k=4, aggregate=how) == pytest.approx(share)
+
+
+def test_sums_are_measured_but_no_votes(work: Workdir) -> None:
+    """Unasked, a vote that step-rerank refuses is left out, also where a sum happens to be below 1;
+    log-odds of long attempts are far beyond what exp can hold."""
+    sure = [attempt("g", str(i), bool(i), [0.2 + 0.1 * i]) for i in range(2)]
+    rows = rows_of(work.run("step-eval", *QUICK, "--aggregate", "sum", input=lines(sure)))
+    assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
+    long = [attempt("g", str(i), bool(i), [(1 + i) / 1e6] * 99) for i in (0, 1)]
+    args = ("--curves", "log-weighted", "--aggregate", "logits", "--k", "2", *QUICK)
+    rows = rows_of(work.run("step-eval", *args, input=lines(long)))
+    assert value(rows, "log-weighted", k=2) == 1
 
 
 def test_a_simulated_world_lies_within_the_interval(work: Workdir) -> None:
@@ -282,6 +323,91 @@ def test_prmbench_counts_from_one(work: Workdir) -> None:
     assert (done.status, "error_steps" in done.err) == (3, True)
 
 
+def test_prmbench_judges_redundant_steps_by_their_redundancy(work: Workdir) -> None:
+    """The validity sees nothing wrong in a redundant step; 0.15 itself is not above 0.15."""
+    redundancy = {"of": "raw", "by": "scorer", "x": [0.15, 0.4, 0.1]}
+    validity = {"of": "validity", "by": "scorer", "x": [0.9, 0.2, 0.9]}
+    scores = {"prm": validity, "redundancy": redundancy}
+    high = {**scores, "prm": validity | {"x": [0.9, 0.9, 0.9]}}
+    records = [
+        attempt(kind, x=[0] * 3, scores=which, error_steps=[2], classification=kind)
+        for kind, which in (("redundency", high), ("circular", high), ("deception", scores))
+    ]
+    args = ("--protocol", "prmbench", *QUICK, "--part", "classification")
+    rows = rows_of(work.run("step-eval", *args, "--redundancy", "redundancy", input=lines(records)))
+    for kind in ("redundency", "circular", "deception", None):
+        assert value(rows, "prmscore", part=kind) == 1
+    assert {row["score"] for row in rows if "score" in row} == {"prm"}
+    rows = rows_of(work.run("step-eval", *args, "--score", "prm", input=lines(records)))
+    assert value(rows, "negative_f1", part="circular") == 0
+    higher = ("--redundancy", "redundancy:0.5")
+    rows = rows_of(work.run("step-eval", *args, *higher, input=lines(records)))
+    assert value(rows, "first_error_acc", part="redundency") == 0
+    done = work.run("step-eval", *args, "--redundancy", "other", input=lines(records))
+    assert (done.status, "scores.other" in done.err) == (3, True)
+
+
+PROCESSBENCH = [
+    {
+        "id": "gsm8k-0",
+        "generator": "Qwen2-7B-Instruct",
+        "problem": "Tom has 3 apples and buys 4. How many?",
+        "steps": ["Tom has 3 apples.\n\nHe buys 4.", "3 + 4 = 8.", "The answer is \\boxed{8}."],
+        "final_answer_correct": False,
+        "label": 1,
+    },
+    {
+        "id": "gsm8k-1",
+        "generator": "Qwen2-7B-Instruct",
+        "problem": "What is 2 * 5?",
+        "steps": ["2 * 5 = 10.", "The answer is \\boxed{10}."],
+        "final_answer_correct": True,
+        "label": -1,
+    },
+]
+PRMBENCH = [
+    {
+        "idx": "prm_test_0",
+        "original_question": "What is 2 + 3, doubled?",
+        "modified_question": "What is 2 + 3, doubled?",
+        "original_process": ["1. 2 + 3 = 5", "2. 5 * 2 = 10", "3. So it is 10"],
+        "modified_process": ["1. 2 + 3 = 6", "2. 6 * 2 = 12", "3. So it is 10"],
+        "modified_steps": [1, 2],
+        "error_steps": [1, 2],
+        "reason": "the sum is wrong",
+        "classification": "counterfactual",
+    }
+]
+"""Records in the shape of the benchmarks' own files, with a judge that does sums."""
+
+
+def test_benchmarks_files_as_they_are(work: Workdir) -> None:
+    """The wrong sums are found where they are: 3 + 4 = 8; 2 + 3 = 6, behind which all sums are
+    right, so that of two wrong steps one is missed."""
+    judge = ("--check", "arithmetic")
+
+    def judged(records: list[Json], *split: str) -> str:
+        traces = work.run("step-split", *split, input=lines(records))
+        scored = work.run("step-score", *judge, input=traces.out.decode())
+        assert (traces.status, scored.status) == (0, 0), traces.err + scored.err
+        return "".join(
+            json.dumps({**one, "scores": {"sums": filled(one["scores"]["arithmetic"])}}) + "\n"
+            for one in map(json.loads, scored.lines)
+        )
+
+    def filled(score: Json) -> Json:
+        return {"of": "validity", "x": [1.0 if x is None else x for x in score["x"]]}
+
+    args = (*QUICK, "--protocol")
+    first = rows_of(work.run("step-eval", *args, "processbench", input=judged(PROCESSBENCH)))
+    assert [value(first, name) for name in ("acc_err", "acc_cor", "f1")] == [1, 1, 1]
+    names = ("--problem", "modified_question", "--field", "modified_process")
+    more = ("prmbench", "--part", "classification")
+    rows = rows_of(work.run("step-eval", *args, *more, input=judged(PRMBENCH, *names)))
+    assert value(rows, "first_error_acc", part="counterfactual") == 1
+    assert value(rows, "negative_f1", part="counterfactual") == pytest.approx(2 / 3)
+
+
 def test_agentprocessbench(work: Workdir) -> None:
     """Turns of others are not judged; labels by message number, as its files have them."""
     role = ["assistant", "tool", "assistant", "assistant"]
@@ -416,6 +542,14 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
         (["--gold", "label:2"], 'expected NAME, or FIELD:0 or FIELD:1, as in "label:0"'),
         (["--curves", "best,worst"], "'worst' is none of pass, majority, best, weighted"),
         (["--k", "0"], "expected numbers from 1"),
+        (["--protocol", "processbench", "--redundancy", "r"], "without --protocol prmbench"),
+        (["--protocol", "prmbench", "--redundancy", "r:x"], "expected NAME or NAME:T"),
+        (["--aggregate", "median"], "--aggregate median: expected one of min, product, mean"),
+        (["--aggregate", "soft-min:t=0"], "--aggregate soft-min:t=0: t: expected a number above 0"),
+        (
+            ["--curves", "best,weighted", "--aggregate", "logits"],
+            "--aggregate logits is no number from 0 to 1: not with --curves weighted",
+        ),
         (["--against", "nobody"], "--against nobody: there is majority, min, prm, single"),
         (["--protocol", "prmbench", "--label", "a", "--score", "b"], "--score has no effect"),
     ],
@@ -506,8 +640,11 @@ def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:
     records = [attempt("g", str(i), bool(i), scores=raw) for i in range(2)]
     rows = rows_of(work.run("step-eval", *QUICK, input=lines(records)))
     assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
-    done = work.run("step-eval", "--curves", "weighted", input=lines(records))
-    assert (done.status, "a vote needs probabilities" in done.err) == (3, True)
+    for vote in ("weighted", "log-weighted"):
+        done = work.run("step-eval", "--curves", vote, input=lines(records))
+        assert (done.status, "a vote needs probabilities" in done.err) == (3, True)
+    done = work.run("step-eval", "--aggregate", "logits", input=lines(records))
+    assert (done.status, "cannot be multiplied" in done.err) == (3, True)
 
 
 def test_the_table(work: Workdir) -> None:

@@ -90,8 +90,8 @@ def test_a_bare_problem_passes_with_the_rule(work: Workdir) -> None:
         "id": "a", "group": "g", "problem": "p", "split": {"by": "lines"}, "stepkit": 1,
     }  # fmt: skip
     assert done.err == (
-        "step-split: no record has a text to cut (response, completion, output, generation); "
-        "--field names it\n"
+        "step-split: no record has a text to cut (response, completion, output, generation, "
+        "steps); --field names it\n"
     )
 
 
@@ -131,12 +131,46 @@ def test_field_names_the_text(work: Workdir) -> None:
         ({"response": "x"}, 'no field "problem"; fields are response'),
         ({**TRACE, "id": ["a"]}, 'field "id": expected a string, got a list'),
         ({**TRACE, "group": 1}, 'field "group": expected a string, got a number'),
-        ({"id": "a", "problem": "p", "steps": ["x"]}, 'field "response": there are steps but'),
+        ({"id": "a", "problem": "p", "steps": "x"}, 'field "steps": expected a list, got a string'),
+        ({"problem": "p", "steps": ["x", 1]}, 'field "steps[1]": expected a string, got a number'),
         ({**TRACE, "stepkit": 99}, "newer"),
     ],
 )
 def test_bad_records_are_named(work: Workdir, record: dict[str, Any], message: str) -> None:
     assert message in refused(work, input=lines(record))
+
+
+ALONE = {"problem": "p", "answer": "6", "steps": ["2 + 3 = 5.\n\nSo", "So:\n", "", "Answer: 6"]}
+KEPT = ["2 + 3 = 5.\n\nSo\n\n", "So:\n", "\n\n", "Answer: 6"]
+
+
+def test_steps_without_a_response_are_joined_and_kept(work: Workdir) -> None:
+    labelled = {**ALONE, "labels": {"gold": {"first": 1}}}
+    (made,) = split(work, input=lines(labelled))
+    assert made["steps"] == KEPT and made["response"] == "".join(KEPT)
+    assert (made["split"], made["labels"]) == ({"by": "blank"}, labelled["labels"])
+    (graded,) = split(work, "--grade", input=lines(ALONE))
+    assert (graded["steps"], graded["final"], graded["correct"]) == (KEPT, "6", True)
+    (ruled,) = split(work, "--by", "sentence", input=lines(ALONE))
+    assert (ruled["steps"], ruled["split"]) == (KEPT, {"by": "sentence"})
+
+
+def test_names_of_problem_and_steps(work: Workdir) -> None:
+    record = {"question": "p", "thoughts": ALONE["steps"], "steps": None}
+    args = ("--problem", "question", "--field", "thoughts")
+    (made,) = split(work, *args, input=lines(record))
+    assert (made["problem"], made["steps"]) == ("p", KEPT)
+    scored = lines({**made, "scores": {"prm": {"x": [1, 1, 1, 1]}}})
+    assert split(work, *args, input=scored) == [json.loads(scored)]
+    message = refused(work, *args, input=lines({**record, "problem": "q"}))
+    assert 'field "problem": another text than "question" is there; rename one' in message
+    assert 'no field "question"' in refused(work, *args, input=lines({"thoughts": ["x"]}))
+    moved = lines({**made, "thoughts": ["other"], "response": None, "labels": {"a": {}}})
+    assert "--force drops it" in refused(work, *args, input=moved)
+    thought = lines({**record, "mind": "hm"})
+    assert "no thinking can come before" in refused(
+        work, *args, "--thinking", "mind", input=thought
+    )
 
 
 @pytest.mark.parametrize("key", ["tree", "labels", "scores", "role"])

@@ -262,13 +262,55 @@ def test_a_searched_tree_without_a_trace() -> None:
             )  # fmt: skip
     tree["visits"] = [1, 2, 3, 3, 5]
     found = looked_at({"problem": "p", "tree": tree, "split": {"by": "lines"}})
-    assert found["steps"] == [] and found["measure"] is None
+    assert found["steps"] == ["a\n"] and found["searched"] == "open"
     assert found["rivals"] == [
         [
-            {"text": "a\n", "k": 2, "n": 3, "undecided": 0, "visits": 4},
+            {"text": "a\n", "k": 2, "n": 3, "undecided": 0, "visits": 4, "own": True},
             {"text": "b\n", "k": 1, "n": 3, "undecided": 0, "visits": 1},
         ]
     ]
+    assert [len(state["draws"]) for state in found["states"]] == [0, 2]
+
+
+def test_the_best_path_of_a_search(work: Workdir) -> None:
+    """Down the shares 3/5, 2/3, 1/1, though a step twice drawn stands there as two nodes; views of
+    a draw and failed draws do not count, and one without a verdict is counted apart."""
+    record = viewing.searched()
+    found = looked_at(record)
+    assert found["steps"] == ["b\n", "c\n", "end"]
+    assert (found["searched"], found["correct"], found["final"]) == ("stop", 1.0, "4")
+    leaves = found["measures"]["leaves"]
+    assert found["measure"] == "leaves"
+    assert (leaves["k"], leaves["n"], leaves["undecided"]) == ([2, 2, 1], [3, 2, 1], [1, 0, 0])
+    assert (leaves["root"]["k"], leaves["root"]["n"]) == (2, 4)
+    assert found["measures"]["scores.prm"]["x"] == [0.2, 0.7, 0.9]
+    assert found["rivals"][0] == [
+        {"text": "b\n", "k": 2, "n": 3, "undecided": 1, "own": True, "scores": {"prm": 0.2}},
+        {"text": "a\n", "k": 0, "n": 1, "undecided": 0, "scores": {"prm": 0.8}},
+    ]
+    chosen = record["tree"] | {"search": {"by": "beam", "chosen": 2}}
+    assert looked_at(record | {"tree": chosen})["steps"] == ["a\n", "no"]
+    work.write("t.jsonl", viewing.lines(record))
+    shown = work.run("step-view", "--term", "--label", "value", "t.jsonl").out.decode()
+    assert "best path ✓ right" in shown and "2/3 +1?" in shown
+    assert "| 0/1      a\n" in shown
+
+
+def test_a_search_without_verdicts_goes_by_its_scores() -> None:
+    record = viewing.searched()
+    tree = record["tree"] | {"outcome": [None] * len(record["tree"]["parent"])}
+    tree["outcome"] = [None] * len(tree["parent"])
+    found = looked_at(record | {"tree": tree})
+    assert found["steps"] == ["a\n", "no"]
+    assert found["measures"]["leaves"]["x"] == [None, None]
+
+
+def test_a_tree_of_draws_alone_has_no_path() -> None:
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s"})
+    trees.add(tree, 0, "a", whole=True, finish="stop", outcome=1.0, by=by, draw=0)
+    found = looked_at({"problem": "p", "tree": tree, "split": {"by": "lines"}})
+    assert found["steps"] == [] and "searched" not in found
 
 
 def test_without_a_rule_to_cut_by_draws_are_no_rivals() -> None:

@@ -281,6 +281,26 @@ def test_rivals_and_rollouts(work: Workdir, browser: Browser) -> None:
     assert browser.texts(".behind") == []
 
 
+def test_a_search_is_its_best_path_with_rivals(work: Workdir, browser: Browser) -> None:
+    browser.open(page(work, viewing.searched()))
+    assert lines(browser.text("header.head")) == [
+        "searched",
+        "best path",
+        "✓ right",
+        "answer 4 · reference 4",
+    ]
+    assert browser.text("#colour option:checked") == "leaves (share)"
+    steps = [text.strip() for text in browser.texts(".step .text")]
+    assert steps == ["before the first step", "b", "c", "end"]
+    assert browser.texts(".step .gauge .counts") == ["2/4 +1?", "2/3 +1?", "2/2", "verdict"]
+    browser.click("#step-1 .more")
+    assert [lines(text) for text in browser.texts("#step-1 .rival")] == [
+        ["0.67", "2/3 +1? · prm 0.20", "b", "this step"],
+        ["0.00", "0/1 · prm 0.80", "a"],
+    ]
+    assert "attempts that ended at them or below" in browser.text("#step-1 .behind")
+
+
 def test_the_curve(work: Workdir, browser: Browser) -> None:
     browser.open(page(work, viewing.labelled()))
     browser.wait("document.querySelector('.point') !== null")  # drawn when its width is known

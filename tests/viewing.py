@@ -76,6 +76,34 @@ def labelled() -> dict[str, Any]:
     return evidence() | {"labels": labels, "scores": {"judge": score}}
 
 
+def searched() -> dict[str, Any]:
+    """A bare problem with a search tree: a -> no; b (drawn twice) -> c -> end, a draw and a view
+    of it, one without a verdict, a failed one and a wrong one."""
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s", "name": "policy"})
+
+    def add(parent: int, text: str, draw: int, **more: Any) -> int:
+        about: dict[str, Any] = {"whole": False, "finish": "", "by": by, "draw": draw} | more
+        return trees.add(tree, parent, text, **about)
+
+    a = add(0, "a\n", 0)
+    add(a, "no", 0, finish="stop", outcome=0.0, final="3")
+    b, again = add(0, "b\n", 1), add(0, "b\n", 2)
+    c = add(again, "c\n", 0)
+    add(c, "end", 0, finish="stop", outcome=1.0, final="4")
+    draw = add(c, "d\nend", 1, whole=True, finish="stop", outcome=1.0, final="4")
+    view = add(c, "d\n", 1, cut=draw)
+    add(view, "end", 1, finish="stop", outcome=1.0, cut=draw)
+    add(b, "?", 2, whole=True, finish="stop")
+    add(b, "", 3, whole=True, finish="error")
+    add(b, "x", 4, finish="stop", outcome=0.0, final="5")
+    x = [None, 0.8, 0.1, 0.2, 0.2, 0.7, 0.9, None, None, None, None, None, 0.3]
+    tree["scores"] = {"prm": {"of": "validity", "by": "scorer", "x": x}}
+    return {"id": "searched", "problem": "2 + 2?", "answer": "4", "tree": tree} | {
+        "split": {"by": "lines"}
+    }
+
+
 def plain(number: int, correct: bool | None, word: str = "") -> dict[str, Any]:
     """A trace without evidence, in a group of its own."""
     steps = [f"Take {number}. {word}\n", f"So {number}."]

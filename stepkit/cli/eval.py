@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stepkit.cli.aggregating import checked
+from stepkit.core import selection
 from stepkit.errors import UsageError
 from stepkit.options import command, reads, writes
 from stepkit.run import Streams
@@ -13,9 +15,11 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.core.evaluation.reading import Gold
 
-AGGREGATES = ("min", "product", "mean", "last", "max")
-"""Of those of step-rerank the ones that make a vote of probabilities."""
-CURVES = ("pass", "majority", "best", "weighted")
+CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
+VOTES = ("weighted", "log-weighted")
+"""Of them those that sum the scores."""
+REDUNDANCY = 0.15
+"""That of protocols.py, which takes a while to load."""
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
@@ -24,7 +28,7 @@ ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as
 EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
-    "--protocol": ROWS | {"protocol", "threshold", "label"},
+    "--protocol": ROWS | {"protocol", "threshold", "label", "redundancy"},
     "": ROWS | {"curves", "ks", "aggregates", "undecided", "bins", "plot", "over"},
 }
 """Which options have an effect in which of the command's modes."""
@@ -50,7 +54,8 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     "--curves",
     metavar="LIST",
     callback=_listed,
-    help="Of pass, majority, best and weighted, with commas (default: what the records allow).",
+    help="Of pass, majority, best, weighted and log-weighted, with commas (default: what the "
+    "records allow, but log-weighted).",
 )
 @click.option(
     "--k",
@@ -69,9 +74,10 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @click.option(
     "--aggregate",
     "aggregates",
-    type=click.Choice(AGGREGATES),
+    metavar="NAME[:PARAMETER=VALUE,...]",
     multiple=True,
-    help="How the scores of the steps become one number; may be repeated (default: min).",
+    help=f"How the scores of the steps become one number: {', '.join(selection.AGGREGATES)}; "
+    "may be repeated (default: min).",
 )
 @click.option(
     "--against",
@@ -95,6 +101,12 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option(
     "--label", metavar="NAME", help="With --protocol: judge labels.NAME instead of scores."
+)
+@click.option(
+    "--redundancy",
+    metavar="NAME[:T]",
+    help="With --protocol prmbench: where steps are marked as redundant, those are called so whose "
+    f"scores.NAME is above T (default: {REDUNDANCY}).",
 )
 @click.option("--part", metavar="FIELD", help="Also by the values of a field of the records.")
 @click.option("--by-file", is_flag=True, help="Each file by itself, paired by problem.")
@@ -167,6 +179,9 @@ def main(
       step-eval --apply map.json test.jsonl | step-eval --gold hard
     """
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
+    votes = [name for name in given["curves"] if name in VOTES]
+    for how in given["aggregates"]:
+        checked(how, votes, "--curves")
     if apply_file is not None:
         from stepkit.cli.maps import apply_map, read_map
 

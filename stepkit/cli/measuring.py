@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from stepkit import schema
 from stepkit.cli.maps import read_map
 from stepkit.core.evaluation import reading
 from stepkit.core.evaluation.plan import Options
+from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.core.evaluation.reading import Attempt, Gold, Wanted
 from stepkit.core.evaluation.report import report
 from stepkit.errors import DataError, UsageError
@@ -41,6 +43,7 @@ class Collected:
         if not self._names_known:
             scores = record.data.get("scores")
             names = tuple(scores) if isinstance(scores, dict) else ()
+            names = tuple(name for name in names if name != self._wanted.redundancy)
             self._wanted = replace(self._wanted, scores=names)
         if self._fitted is not None:
             self._fitted.check(record.data)
@@ -53,6 +56,7 @@ class Collected:
 def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
     """Report on all attempts, as rows or as a table, and draw the curves."""
     threshold, fitted = _threshold(given)
+    redundancy, above = _redundancy(given)
     options = Options(
         curves=given["curves"],
         ks=given["ks"],
@@ -61,6 +65,7 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
         undecided=given["undecided"],
         protocol=given["protocol"],
         threshold=threshold,
+        redundancy=above,
         bins=given["bins"],
         resamples=given["resamples"],
         seed=given["seed"],
@@ -75,7 +80,15 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
     if fitted is not None and scores != (fitted.name,):
         raise UsageError(f"--threshold: the map's threshold is one of scores.{fitted.name}")
     collected = Collected(
-        Wanted(scores, options.aggregates, given["label"], gold, options.protocol, given["part"]),
+        Wanted(
+            scores,
+            options.aggregates,
+            given["label"],
+            gold,
+            options.protocol,
+            given["part"],
+            redundancy,
+        ),
         fitted,
     )
 
@@ -134,6 +147,27 @@ def _threshold(given: Json) -> tuple[float | None, Map | None]:
     if number - number != 0:
         raise UsageError(f"--threshold {text}: expected a number or a map")
     return number, None
+
+
+def _redundancy(given: Json) -> tuple[str | None, float]:
+    """The name of a redundancy score, and above what a step is redundant."""
+    text = given["redundancy"]
+    if text is None:
+        return None, REDUNDANCY
+    for wrong, why in (
+        (given["protocol"] != "prmbench", "without --protocol prmbench"),
+        (given["label"] is not None, "with --label, which judges already"),
+    ):
+        if wrong:
+            raise UsageError(f"--redundancy has no effect {why}")
+    name, colon, above = text.partition(":")
+    try:
+        limit = float(above) if colon else REDUNDANCY
+    except ValueError:
+        limit = inf
+    if not name or not isfinite(limit):
+        raise UsageError(f'--redundancy {text}: expected NAME or NAME:T, as in "redundancy:0.15"')
+    return name, limit
 
 
 def _is_table(streams: Streams, asked: bool | None) -> bool:

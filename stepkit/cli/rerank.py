@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stepkit.cli.aggregating import checked
 from stepkit.cli.writing import stamped
 from stepkit.core import selection
 from stepkit.core.selection import METHODS, Early, Settings
@@ -86,7 +87,8 @@ def main(
     if label is not None and drop_before is None:
         raise UsageError("--label has no effect without --drop-before")
     early = None if drop_before is None else _early(drop_before, label)
-    settings = Settings(by, _aggregate(aggregate or "min", by), score, longest or 0, early)
+    how = checked(aggregate or "min", [by] if METHODS[by].votes else [], "--by")
+    settings = Settings(by, how, score, longest or 0, early)
     groups(streams, _Choice(settings, None if everyone else keep or 1))
 
 
@@ -133,19 +135,6 @@ def _check_use(by: str, given: dict[str, object]) -> None:
             raise UsageError(f"{option} has no effect with --by {by}")
     if by == "complexity" and given["--longest"] is None:
         raise UsageError("--by complexity needs --longest K")
-
-
-def _aggregate(how: str, by: str) -> str:
-    """``how`` itself, checked."""
-    try:
-        selection.way(how)
-    except ValueError as error:
-        raise UsageError(f"--aggregate {how}: {error}") from None
-    name = selection.name_of(how)
-    votes = by in ("weighted", "log-weighted")
-    if votes and name in selection.UNBOUNDED and (by, name) != ("log-weighted", "logits"):
-        raise UsageError(f"--aggregate {name} is no number from 0 to 1: not with --by {by}")
-    return how
 
 
 def _early(text: str, label: str | None) -> Early:

@@ -33,7 +33,11 @@ BY_TOKEN = ("tokens", "confidence")
 @click.option(
     "--field",
     metavar="KEY",
-    help="The field with the text (default: response, completion, output or generation).",
+    help="The field with the text, or with the steps as a list of texts (default: response, "
+    "completion, output or generation; else steps).",
+)
+@click.option(
+    "--problem", metavar="KEY", help="The field with the problem, where it has another name."
 )
 @click.option(
     "--thinking",
@@ -53,6 +57,7 @@ def main(
     jobs: int,
     force: bool,
     field: str | None,
+    problem: str | None,
     thinking: str | None,
     score: str | None,
     leaves: bool,
@@ -60,35 +65,40 @@ def main(
 ) -> None:
     """Cut responses into steps; joined, the steps are the response again.
 
-    A record without a response is a problem to start from and passes with the rule alone.
+    Steps that come without a response are kept and joined to one. A record with neither is a
+    problem to start from and passes with the rule alone.
 
     \b
       step-split traces.jsonl
       step-split --by sentence --min-chars 20 traces.jsonl
       step-split --by regex --pattern '^Then ' --start traces.jsonl
       step-split --by confidence --quantile 0.02 drawn.jsonl
+      step-split --problem modified_question --field modified_process prmbench.jsonl
     """
     if score is not None and by not in BY_TOKEN:
         raise UsageError(f"--score has no effect with --by {by}; it is for --by confidence|tokens")
     if quantile is not None:
         given |= _threshold(streams, by, quantile, score, given)
     rule = rule_of(by, **given)
+    always = any(map(_was_given, ("by", *given)))
     if leaves:
         _refuse_with_leaves(
             grade=grade,
             jobs=_was_given("jobs"),
             force=force,
             field=field,
+            problem=problem,
             thinking=thinking,
             score=score,
         )
-        always = any(map(_was_given, ("by", *given)))
         blocks(
             streams,
             each(lambda one: leaf_records(one, rule if always else one.data.get("split", rule))),
         )
         return
-    _split(streams, Splitter(rule, Text(field, thinking, score), force), jobs if grade else None)
+    text = Text(field, thinking, score, problem)
+    splitter = Splitter(rule, text, force, kept=rule if always else rule_of("blank"))
+    _split(streams, splitter, jobs if grade else None)
 
 
 def _split(streams: Streams, splitter: Splitter, jobs: int | None) -> None:

@@ -20,12 +20,17 @@ EVIDENCE = ("tree", "labels", "scores", "role")
 """What belongs to the steps as they were, or to the verdict on them."""
 
 
+BLANK_LINE = "\n\n"
+
+
 class Text(NamedTuple):
-    """Where the text to cut is: its field, that of a thinking kept apart, the score with tokens."""
+    """Where the text to cut is: its field, that of a thinking kept apart, the score with tokens;
+    and the field of the problem."""
 
     field: str | None
     thinking: str | None = None
     score: str | None = None
+    problem: str | None = None
 
     def key(self, data: dict[str, Any]) -> str | None:
         """The field to cut; None for a bare problem."""
@@ -34,6 +39,19 @@ class Text(NamedTuple):
                 schema.text(data, self.field)  # says which fields there are
             return self.field if data.get(self.field) is not None else None
         return next((name for name in RESPONSES if data.get(name) is not None), None)
+
+    def given(self, data: dict[str, Any]) -> list[str] | None:
+        """The steps that stand in place of a text, joinable; None where there is a text or nothing.
+
+        Raises DataError for steps that are no texts.
+        """
+        name = self.field or "steps"
+        found = data.get(name)
+        if not found or not (isinstance(found, list) if self.field else self.key(data) is None):
+            return None
+        if self.thinking and data.get(self.thinking) is not None:
+            raise DataError("no thinking can come before steps that are given", self.thinking)
+        return joinable(found, name)
 
     def of(self, data: dict[str, Any], key: str) -> str:
         """The whole text: the thinking that came apart, if any, and the field ``key``."""
@@ -46,11 +64,27 @@ class Text(NamedTuple):
         return with_thinking(thought, text)
 
 
-class Splitter:
-    """Cuts records by one rule, and counts what people should know of."""
+def joinable(steps: Any, name: str) -> list[str]:
+    """The steps as a response has them: a blank line behind each that ends in no line break, but
+    the last. Raises DataError below the field ``name``."""
+    if not isinstance(steps, list):
+        raise DataError(f"expected a list, got {schema.name_of(steps)}", name)
+    for index, step in enumerate(steps):
+        if not isinstance(step, str):
+            raise DataError(f"expected a string, got {schema.name_of(step)}", f"{name}[{index}]")
+    ended = [step if step.endswith("\n") else step + BLANK_LINE for step in steps[:-1]]
+    return [*ended, *steps[-1:]]
 
-    def __init__(self, rule: dict[str, Any], text: Text, force: bool) -> None:
-        self.rule, self.text, self.force = rule, text, force
+
+class Splitter:
+    """Cuts records by one rule, and counts what people should know of.
+
+    Args:
+        kept: the rule that is written where steps are given and kept.
+    """
+
+    def __init__(self, rule: dict[str, Any], text: Text, force: bool, kept: dict[str, Any]) -> None:
+        self.rule, self.text, self.force, self.kept = rule, text, force, kept
         self.grader: Grader | None = None
         self._ids: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -63,7 +97,7 @@ class Splitter:
             [f"dropped evidence for steps that changed: {', '.join(dropped)}"] if dropped else []
         )
         if self._bare and not self._cut:
-            names = f'"{self.text.field}"' if self.text.field else ", ".join(RESPONSES)
+            names = f'"{self.text.field}"' if self.text.field else ", ".join((*RESPONSES, "steps"))
             notes.append(f"no record has a text to cut ({names}); --field names it")
         return notes
 
@@ -78,22 +112,35 @@ class Splitter:
         ]
 
     def _changes(self, record: Record) -> dict[str, Any]:
-        """The steps and what goes with them, by field."""
+        """The problem, the steps and what goes with them, by field."""
+        named = self.text.problem
+        if named is None:
+            return self._steps(record.data)
+        text = schema.text(record.data, named)
+        if record.data.get("problem") not in (None, text):
+            raise DataError(f'another text than "{named}" is there; rename one', "problem")
+        return {"problem": text, **self._steps(record.data)}
+
+    def _steps(self, data: dict[str, Any]) -> dict[str, Any]:
         from stepkit.text.segment import split
 
-        data = record.data
-        key = self.text.key(data)
-        if key is None:
+        given, key, rule = self.text.given(data), self.text.key(data), self.rule
+        if given is not None:
+            key, steps, rule = self.text.field or "steps", given, self.kept
+            text = "".join(steps)
+        elif key is None:
             if data.get("steps"):
-                raise DataError("there are steps but no text to cut; --field names it", "response")
-            return {"split": self.rule}
-        text = self.text.of(data, key)
+                raise DataError(f'there are steps but no "{self.text.field}"', "response")
+            return {"split": rule}
+        else:
+            text = self.text.of(data, key)
+            steps = split(text, rule, self._tokens(data, text))
         if data.get("response") not in (None, data[key], text):
             raise DataError(f'another text than "{key}" is there; rename one', "response")
-        steps = split(text, self.rule, self._tokens(data, text))
         if data.get("steps") == steps and any(data.get(name) for name in EVIDENCE):
-            return {}  # the rule that is there cut the evidence, too
-        return {"response": text, "steps": steps, "split": self.rule}
+            # the rule that is there cut the evidence, too
+            return {} if "response" in data else {"response": text}
+        return {"response": text, "steps": steps, "split": rule}
 
     def _tokens(self, data: dict[str, Any], text: str) -> Any:
         """The tokens of ``text`` where the rule goes by them."""
@@ -110,14 +157,15 @@ class Splitter:
         assert self.grader is not None
         asked: list[tuple[dict[str, Any], str, str | None]] = []
         for place, (record, change) in enumerate(zip(records, changes, strict=True)):
-            key = self.text.key(record.data)
-            if isinstance(change, DataError) or key is None:
+            if isinstance(change, DataError):
+                continue
+            response = change.get("response", record.data.get("response"))
+            if response is None:
                 continue
             reference = caught(_reference, record.data)
             if isinstance(reference, DataError):
                 changes[place] = reference
                 continue
-            response = change["response"] if change else record.data["response"]
             final = extract(response) if _ended(record.data) else None
             asked.append((change, reference, final))
         verdicts = self.grader.grade((reference, final) for _, reference, final in asked)
@@ -129,7 +177,7 @@ class Splitter:
         data = record.data
         names = [name for name, value in changes.items() if name not in data or data[name] != value]
         evidence = [name for name in EVIDENCE if data.get(name)]
-        if evidence and set(names) & {"response", "steps", "split", "final", "correct"}:
+        if evidence and set(names) & self._belongs_to(data):
             self._drop(record, evidence)
         for name in names:
             record.set(name, changes[name])
@@ -141,6 +189,11 @@ class Splitter:
         else:
             self._bare += 1
         return [record]
+
+    def _belongs_to(self, data: dict[str, Any]) -> set[str]:
+        """What evidence belongs to; steps that come alone stay those that were labelled."""
+        alone = self.text.field is None and self.text.given(data) is not None
+        return {"final", "correct"} | (set() if alone else {"response", "steps", "split"})
 
     def _drop(self, record: Record, evidence: list[str]) -> None:
         if not self.force:

@@ -9,8 +9,9 @@ k; so the mean over all C(n, k) subsets estimates without bias what k attempts g
   that scores v is as likely to be taken as another. Exact, in closed form, with ties.
 * ``majority``: is the most frequent answer. The counts of the answers in a subset follow a
   multivariate hypergeometric law, which is summed by a recursion over the answers. Exact.
-* ``weighted``: is the answer with the highest sum of scores. Exact by enumeration up to SUBSETS
-  subsets, beyond it the mean over SAMPLES random ones, with its standard error.
+* ``weighted``: is the answer with the highest sum of scores, or of other weights. Exact by
+  enumeration up to SUBSETS subsets, beyond it the mean over SAMPLES random ones, with its standard
+  error.
 
 Ties are shared as step-rerank shares them over all orders of the attempts: it takes the one that it
 sees first, and each attempt is as often first as another; so of two answers with equal sums the one
@@ -138,14 +139,16 @@ def weighted_at(
     right: Sequence[float],
     k: int,
     seed: int,
+    as_logs: bool = False,
 ) -> Estimate:
     """Is the answer with the highest sum of weights among k right?
 
     Args:
-        weights: [n] at least 0; only their ratios matter.
+        weights: [n] at least 0, or their logarithms; only their ratios matter.
         answers: [n] number of each attempt's answer from 0, NO_ANSWER without one.
         right: [n] 1 right, 0 wrong.
         seed: of the random subsets, where there are too many.
+        as_logs: ``weights`` are logarithms.
 
     Raises ValueError unless 1 <= k <= n.
     """
@@ -157,13 +160,26 @@ def weighted_at(
         return Estimate(0.0)
     member = np.array(answers)[:, None] == np.arange(verdicts.size)  # [n, answers]
     counts = subsets @ member.astype(float)
-    sums = subsets @ np.where(member, np.asarray(weights, float)[:, None], 0.0)
+    sums = _weights(subsets, np.asarray(weights, float), as_logs) @ member.astype(float)
     top = np.where(counts > 0, sums, 0.0).max(axis=1, keepdims=True)
     shares = np.where(sums >= top * (1 - TIE), counts, 0.0)
     chances = (shares @ verdicts) / np.maximum(shares.sum(axis=1), 1)
     if exact:
         return Estimate(float(chances.mean()))
     return Estimate(float(chances.mean()), float(chances.std(ddof=1) / len(chances) ** 0.5))
+
+
+def _weights(subsets: Array, weights: Array, as_logs: bool) -> Array:
+    """[S, n] what each attempt weighs in each subset.
+
+    Of logarithms each subset's largest is taken off, so that none of its weights vanishes that
+    matters there.
+    """
+    if not as_logs:
+        return subsets * weights
+    there = np.where(subsets > 0, weights, -np.inf)
+    top = there.max(axis=1, keepdims=True)
+    return np.exp(there - np.where(np.isfinite(top), top, 0.0))
 
 
 def _checked(n: int, k: int) -> int:

@@ -12,6 +12,7 @@ NAMES = {
     "best": "best of {k}",
     "majority": "majority of {k}",
     "weighted": "weighted vote of {k}",
+    "log-weighted": "log-weighted vote of {k}",
     "auc_attempts": "AUC of attempts within problems",
     "auc_steps": "AUC of steps",
     "auc_position": "AUC of steps within positions",

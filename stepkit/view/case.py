@@ -15,6 +15,8 @@ from stepkit.core import labels, trace
 from stepkit.core.pairs.evidence import Evidence
 from stepkit.errors import DataError
 from stepkit.view import evidence, measures
+from stepkit.view.counts import Counts
+from stepkit.view.searched import Search
 
 Json = dict[str, Any]
 
@@ -66,6 +68,8 @@ def cases(records: Sequence[Json], places: Sequence[str], choice: Choice) -> lis
 def _choose(case: Json, choice: Choice) -> None:
     # a problem without an attempt has no steps to colour, whatever was asked for
     asked = choice.measure if case["steps"] else None
+    if "searched" in case and asked not in case["measures"]:
+        asked = None
     case["measure"] = measures.chosen(case["measures"], asked)
 
 
@@ -105,11 +109,31 @@ def _case(record: Json, place: str, choice: Choice) -> Json:
         case["role"] = [str(role) for role in record["role"]]
     if record.get("tree") is not None:
         read = Evidence(record, choice.sampler)
+        below = None if record.get("response") is not None else _searched(case, read)
         case["states"] = evidence.states(read)
-        case["rivals"] = evidence.rivals(read)
+        case["rivals"] = evidence.rivals(read, below)
         if read.sampler != schema.UNDRAWN:
             case["facts"]["draws by"] = _named(read.tree["samplers"][read.sampler])
     return case
+
+
+def _searched(case: Json, read: Evidence) -> dict[int, Counts] | None:
+    """Fill in the best path of a search tree that is no trace yet; what ended below each place.
+
+    None for a tree without steps: of that there are only draws.
+    """
+    if not read.steps_at:
+        return None
+    search = Search(read, evidence.visits(read))
+    tree, ends = read.tree, search.ends.get(schema.ROOT, Counts())
+    case["steps"] = [tree["text"][place] for place in read.spine]
+    case["mine"] = [True] * len(read.spine)
+    case["measures"] |= search.measures()
+    case["correct"] = tree["outcome"][search.last]
+    case["final"] = (tree.get("final") or {search.last: None})[search.last]
+    case["searched"] = tree["finish"][search.last] or "open"
+    case["facts"]["shown"] = f"the best path of {ends.n + ends.undecided} attempts in its tree"
+    return search.ends
 
 
 def _facts(record: Json) -> dict[str, str]:

@@ -4,13 +4,14 @@ At a prefix compete the steps that stand there in the tree, and the first steps 
 remainders drawn there, cut by the record's own ``split`` (without one they are left out). Steps
 that differ only in outer white space are one rival; its counts are those of core/pairs/rivals.py:
 draws made at it, or the outcome it had, and draws from the prefix that begin with it. Here
-draws without a verdict are counted, too, apart, and outcomes need not be 0 or 1.
+draws without a verdict are counted, too, apart, and outcomes need not be 0 or 1. In a search tree
+without a trace the counts at a step are of all attempts that ended at it or below.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from stepkit import schema
@@ -18,31 +19,9 @@ from stepkit.core import trace
 from stepkit.core import tree as trees
 from stepkit.core.pairs.evidence import Evidence
 from stepkit.core.pairs.rivals import cutter
+from stepkit.view.counts import Counts
 
 Json = dict[str, Any]
-
-
-class Counts:
-    """Draws of one kind: the sum of the outcomes, how many were decided, how many not."""
-
-    __slots__ = ("k", "n", "undecided")
-
-    def __init__(self) -> None:
-        self.k: float = 0
-        self.n = self.undecided = 0
-
-    def add(self, outcome: float | None) -> None:
-        """Count one draw."""
-        if outcome is None:
-            self.undecided += 1
-        else:
-            self.k += outcome
-            self.n += 1
-
-    def fields(self) -> Json:
-        """As they are shown; a whole sum as an integer."""
-        k = int(self.k) if float(self.k).is_integer() else self.k
-        return {"k": k, "n": self.n, "undecided": self.undecided}
 
 
 def states(evidence: Evidence) -> list[Json]:
@@ -77,23 +56,34 @@ def _best_first(group: Json) -> tuple[bool, float, int]:
     return outcome is None, -(outcome or 0), -len(group["draws"])
 
 
-def rivals(evidence: Evidence) -> list[list[Json]]:
+def rivals(evidence: Evidence, below: Mapping[int, Counts] | None = None) -> list[list[Json]]:
     """For each step the steps that compete at the prefix before it, itself among them.
 
     A tree without a trace has those at its root. ``own`` marks the trace's step, ``visits`` counts
-    the simulations of a tree search that went through it.
+    the simulations of a tree search that went through it, ``scores`` are the tree's own.
+
+    Args:
+        below: by place, what ended at or below it, where that is counted.
     """
     places = [schema.ROOT, *evidence.spine[:-1]]
-    visits = _visits(evidence)
-    return [_rivals(evidence, place, step, visits) for step, place in enumerate(places)]
+    through = visits(evidence)
+    return [_rivals(evidence, place, step, through, below) for step, place in enumerate(places)]
 
 
-def _rivals(evidence: Evidence, place: int, step: int, visits: dict[int, int]) -> list[Json]:
+def _rivals(
+    evidence: Evidence,
+    place: int,
+    step: int,
+    visits: dict[int, int],
+    below: Mapping[int, Counts] | None,
+) -> list[Json]:
     tree = evidence.tree
     mine = evidence.spine[step] if step < len(evidence.spine) else -1
     spelled: dict[str, str] = {}
     counts: dict[str, Counts] = defaultdict(Counts)
     through: dict[str, int] = defaultdict(int)
+    scores: dict[str, Json] = {}
+    scored = trace.node_scores(tree)
     for child in evidence.steps_at.get(place, ()):
         text = tree["text"][child]
         key = text.strip()
@@ -101,6 +91,12 @@ def _rivals(evidence: Evidence, place: int, step: int, visits: dict[int, int]) -
             spelled[key] = text
         spelled.setdefault(key, text)
         through[key] += visits.get(child, 0)
+        known = {name: entry["x"][child] for name, entry in scored.items()}
+        if any(x is not None for x in known.values()):
+            scores.setdefault(key, known)
+        if below is not None:
+            counts[key].join(below.get(child, Counts()))
+            continue
         for outcome in _outcomes(evidence, child):
             counts[key].add(outcome)
     if isinstance(evidence.record.get("split"), dict):
@@ -116,6 +112,8 @@ def _rivals(evidence: Evidence, place: int, step: int, visits: dict[int, int]) -
             rival["own"] = True
         if visits:
             rival["visits"] = through[key]
+        if key in scores:
+            rival["scores"] = scores[key]
         made.append(rival)
     return sorted(made, key=_share_first)
 
@@ -135,7 +133,7 @@ def _share_first(rival: Json) -> tuple[float, int, bool]:
     return -share, -rival["n"], not rival.get("own")
 
 
-def _visits(evidence: Evidence) -> dict[int, int]:
+def visits(evidence: Evidence) -> dict[int, int]:
     """How many of the simulations kept in the tree went through each place."""
     reached, parent = evidence.tree.get("visits"), evidence.tree["parent"]
     counts: dict[int, int] = {}

@@ -19,8 +19,10 @@ Json = dict[str, Any]
 
 KEYS = ("labels", "scores")
 DRAWS = "draws"
+LEAVES = "leaves"
+"""Of a search tree without a trace: the share of right attempts that ended at a step or below."""
 COLUMNS = ("k", "n", "undecided", "low", "high")
-PREFERRED = ("labels.value", DRAWS, "labels.hard", "labels.soft", "labels.progress")
+PREFERRED = ("labels.value", LEAVES, DRAWS, "labels.hard", "labels.soft", "labels.progress")
 GOLD = "labels.gold"
 
 

@@ -41,7 +41,11 @@ MEANING = {
     "validity": "is the step itself right",
     "confidence": "how sure the model was",
     "raw": "a score without a fixed scale",
+    "share": "of the attempts that ended here or below, how many are right",
 }
+
+RIVALS = 3
+"""Of the steps that compete with one of a searched path, so many are shown."""
 
 COUNTS, INTERVAL = 8, 11
 """Columns of ``6/8 +1?`` and of ``0.22-0.78``."""
@@ -64,7 +68,11 @@ class Terminal:
         return "".join(line + "\n" for line in (*self._head(case), *self._steps(case), ""))
 
     def _head(self, case: Json) -> Iterator[str]:
-        said, colour = VERDICTS[case["correct"]] if case["steps"] else ("no attempt", GREY)
+        said, colour = VERDICTS.get(case["correct"], VERDICTS[None])
+        if "searched" in case:
+            said = f"best path {said}" if case["searched"] != "open" else "search, path is open"
+        elif not case["steps"]:
+            said, colour = "no attempt", GREY
         answers = [
             f"{name} {spelled(case[key])}"
             for name, key in (("answer", "final"), ("reference", "answer"))
@@ -106,6 +114,19 @@ class Terminal:
             front = indent
         for said in errors:
             yield f"{indent}{self._in(said, RED)}"
+        if state and "searched" in case:
+            yield from self._rivals(indent, case["rivals"][state - 1])
+
+    def _rivals(self, indent: str, all_of_them: Sequence[Json]) -> Iterator[str]:
+        """The first of the steps that a search grew beside one, a line each."""
+        rivals = [rival for rival in all_of_them if not rival.get("own")]
+        for rival in rivals[:RIVALS]:
+            counts = _counts(rival | {"settled": False})
+            room = self.columns - len(indent) - 3 - COUNTS
+            line = next(wrapped(rival["text"].strip("\n"), room))
+            yield self._in(f"{indent}| {counts:<{COUNTS}} {line}", GREY)
+        if len(rivals) > RIVALS:
+            yield self._in(f"{indent}| … {len(rivals) - RIVALS} more", GREY)
 
     def _parts(self, states: Sequence[Json]) -> list[Part]:
         """What stands before each text: as much of it as there is, and as there is room for."""

@@ -14,7 +14,7 @@ from stepkit.core import curves, selection
 from stepkit.core.curves import Estimate
 from stepkit.core.evaluation import bootstrap, stepwise
 from stepkit.core.evaluation.plan import MAJORITY, Key, Measure, Options, Slice
-from stepkit.core.evaluation.reading import Attempt, votes
+from stepkit.core.evaluation.reading import VOTES, Attempt, are_logs
 from stepkit.core.evaluation.stepwise import Steps
 from stepkit.errors import DataError
 from stepkit.seeds import seed as seeded
@@ -22,7 +22,9 @@ from stepkit.seeds import seed as seeded
 Array = np.ndarray[Any, Any]
 Json = dict[str, Any]
 
-CURVES = ("pass", "majority", "best", "weighted")
+CURVES = ("pass", "majority", "best", *VOTES)
+DEFAULT = ("pass", "majority", "best", "weighted")
+"""Of CURVES those that are drawn unasked."""
 UNDECIDED = ("wrong", "apart")
 
 
@@ -77,7 +79,7 @@ def curve(groups: Sequence[Group], name: str, score: str, how: str, k: int) -> C
     """One of CURVES at k.
 
     Args:
-        score, how: name and aggregate, for best and weighted.
+        score, how: name and aggregate, for best and the weighted votes.
 
     Raises ValueError when scores are summed that are no probabilities.
     """
@@ -98,11 +100,11 @@ def _at(group: Group, name: str, score: str, how: str, k: int) -> Estimate | Non
     scored = [one.scores[score] for one in group.attempts]
     if name == "best":
         return curves.best_at([one.order[how] for one in scored], group.right, k)
-    weights = [one.weight[how] for one in scored]
-    if None in weights:
+    weights = [weight for one in scored if (weight := one.weight[how, name]) is not None]
+    if len(weights) < len(scored):
         raise ValueError(f"scores.{score}: a vote needs probabilities, from 0 to 1")
-    summed = votes([weight for weight in weights if weight is not None], how)
-    return curves.weighted_at(summed, group.answers, group.right, k, seed)
+    logs = are_logs(how, name)
+    return curves.weighted_at(weights, group.answers, group.right, k, seed, logs)
 
 
 def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
@@ -160,19 +162,22 @@ def _wanted(groups: Sequence[Group], options: Options, ks: Sequence[int]) -> Ite
     """Curves to compute: those to show, and pass@1 and the majority to compare with."""
     attempts = [one for group in groups for one in group.attempts]
     answered = bool(options.curves) or any(one.final is not None for one in attempts)
-    names = options.curves or CURVES
+    names = options.curves or DEFAULT
     yield Key("pass", k=1)
     for name in names:
         if name == "pass" or (name == "majority" and answered):
             yield from (Key(name, k=k) for k in ks)
             continue
-        for score in attempts[0].scores if name in ("best", "weighted") else ():
+        for score in attempts[0].scores if name in ("best", *VOTES) else ():
             for how in options.aggregates:
-                votes = all(one.scores[score].weight[how] is not None for one in attempts)
-                if name == "best" or options.curves or (votes and answered):
+                if name == "best" or options.curves or (answered and _votes(attempts, score, how)):
                     yield from (Key(name, score=score, aggregate=how, k=k) for k in ks)
     if MAJORITY in options.against:
         yield from (Key("majority", k=k) for k in ks)
+
+
+def _votes(attempts: Sequence[Attempt], score: str, how: str) -> bool:
+    return all(one.scores[score].weight[how, "weighted"] is not None for one in attempts)
 
 
 def _tokens(groups: Sequence[Group], k: int) -> Json:

@@ -39,6 +39,8 @@ def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]
             measure.more["attempts"] = len(known)
             if score and protocol != "agentprocessbench":
                 measure.more["threshold"] = _threshold(options)
+                if any(one.redundancy is not None for _, one in known):
+                    measure.more["redundancy"] = options.redundancy
             elif not score:
                 measure.more["label"] = label
             found[Key(name, score=score)] = measure
@@ -90,6 +92,8 @@ def _judged(one: Attempt, score: str, options: Options, protocol: str) -> list[f
     """[T] judgements of the steps, None where there is none."""
     if not score:
         return list(one.judged.steps or ()) if one.judged else [None] * len(one.own)
+    if one.redundancy is not None:
+        return [None if x is None else float(x <= options.redundancy) for x in one.redundancy]
     scored = one.scores[score]
     if protocol == "agentprocessbench":
         return [None if isnan(x) else x for x in scored.steps]

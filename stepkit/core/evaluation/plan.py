@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
+from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.core.evaluation.reading import Attempt
 
 Json = dict[str, Any]
@@ -21,12 +22,13 @@ class Options:
     """What to report; see man step-eval.
 
     Attributes:
-        curves: of choosing.CURVES; none are all that the records allow.
+        curves: of choosing.CURVES; none are those of choosing.DEFAULT that the records allow.
         ks: numbers of attempts, rising; none are powers of two up to the fewest at any problem.
-        aggregates: how the scores of steps become one number.
+        aggregates: how the scores of steps become one number, as in selection/aggregates.py.
         against: what is subtracted: SINGLE, MAJORITY, an aggregate, a score or a file.
         undecided: of choosing.UNDECIDED.
         protocol, threshold: of a benchmark, and below which score a step is wrong.
+        redundancy: above which redundancy PRMBench's redundant steps are marked.
         bins: of the calibration error.
         resamples, seed: of the bootstrap.
         by_file: each file by itself.
@@ -39,6 +41,7 @@ class Options:
     undecided: str = "wrong"
     protocol: str | None = None
     threshold: float | None = None
+    redundancy: float = REDUNDANCY
     bins: int = 10
     resamples: int = 10_000
     seed: int = 1

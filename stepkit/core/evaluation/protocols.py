@@ -41,6 +41,14 @@ FIELDS = {"processbench": ("label", 0), "prmbench": ("error_steps", 1)} | {
 """Where the benchmarks' own files have their labels, and the index of the first step there."""
 
 
+REDUNDANT = ("classification", ("redundency", "redundancy", "circular"))
+"""PRMBench's field and its categories (the first as its files spell it) whose marked steps are
+redundant and not wrong: a redundancy score of its own, where a model has one, judges them."""
+
+REDUNDANCY = 0.15
+"""Above it a step is redundant: PRMBench's threshold for ReasonEval."""
+
+
 def first_wrong(verdicts: Sequence[float | None]) -> int:
     """The first step that is 0, NONE without one. Unknown steps are passed over."""
     bad = [step for step, verdict in enumerate(verdicts) if verdict is not None and verdict < 0.5]

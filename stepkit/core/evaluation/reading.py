@@ -10,16 +10,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, nan
+from math import inf, nan
 from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import selection, trace
-from stepkit.core.evaluation.protocols import FIELDS, NONE
+from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
 from stepkit.errors import DataError
 from stepkit.seeds import digest
 
 Json = dict[str, Any]
+
+VOTES = ("weighted", "log-weighted")
+"""Those of selection.METHODS that sum what an aggregate says."""
 
 
 class Gold(NamedTuple):
@@ -48,6 +51,7 @@ class Wanted:
         gold: None: labels.gold, or else the protocol's own field.
         protocol: of protocols.NAMES, or None.
         part: field that the records are divided by, or None.
+        redundancy: the score that judges PRMBench's redundant steps, or None.
     """
 
     scores: tuple[str, ...] = ()
@@ -56,6 +60,7 @@ class Wanted:
     gold: Gold | None = None
     protocol: str | None = None
     part: str | None = None
+    redundancy: str | None = None
 
 
 class Truth(NamedTuple):
@@ -98,15 +103,15 @@ class Scored(NamedTuple):
     Attributes:
         steps: [T] of each step, NaN where it is not the model's.
         order: by aggregate, what attempts are compared by.
-        weight: by aggregate, the logarithm or the value that is summed as votes; None when the
-            scores are no probabilities.
+        weight: by aggregate and vote, what is summed as votes: the value, or the logarithm of a
+            product or of odds; None where step-rerank would not sum it.
         probabilities: the scores are from 0 to 1, and called so.
         meta: what made them.
     """
 
     steps: array[float]
     order: dict[str, float]
-    weight: dict[str, float | None]
+    weight: dict[tuple[str, str], float | None]
     probabilities: bool
     meta: Any
 
@@ -125,6 +130,7 @@ class Attempt:
         own: [T] is the step the model's?
         scores, truth: by name; gold labels.
         judged, judged_by: labels that judge the steps, and their name.
+        redundancy: [T] of each step, where that judges the steps in place of the scores.
         place: file and line.
     """
 
@@ -140,6 +146,7 @@ class Attempt:
     truth: Truth | None = None
     judged: Truth | None = None
     judged_by: str = ""
+    redundancy: Sequence[float | None] | None = None
     place: str = ""
 
     def counted(self) -> list[tuple[int, float]]:
@@ -171,6 +178,10 @@ def read(record: Json, wanted: Wanted, file: str = "", place: str = "") -> Attem
     attempt.truth = _truth(record, wanted, own)
     if wanted.judge is not None:
         attempt.judged = _labels(record, wanted.judge, own)
+    key, kinds = REDUNDANT
+    if wanted.redundancy is not None and record.get(key) in kinds:
+        name, entry = trace.named(record, "scores", wanted.redundancy, "--redundancy NAME")
+        attempt.redundancy = trace.step_numbers(entry, len(steps), f"scores.{name}")
     for name in wanted.scores:
         attempt.scores[name] = _scored(record, name, wanted.aggregates, len(steps))
     return attempt
@@ -214,13 +225,13 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     raw = entry.get("of", "raw") == "raw"
     known = [value for value in x if value is not None]
     order: dict[str, float] = {}
-    weight: dict[str, float | None] = {}
+    weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
         found = selection.candidate(record, selection.Settings("best", how, name)).aggregate
         assert found is not None
         order[how] = found.order
-        votes = not raw and (not known or 0 <= found.value <= 1)
-        weight[how] = found.order if votes else None
+        for by in VOTES:
+            weight[how, by] = None if raw else _weight(found, how, by, bool(known))
     return Scored(
         array("d", [nan if value is None else value for value in x]),
         order,
@@ -230,12 +241,20 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     )
 
 
-def votes(weights: Sequence[float], how: str) -> list[float]:
-    """Weights that can be summed; those of a product are logarithms, and only ratios matter."""
-    if how != "product":
-        return [max(weight, 0.0) for weight in weights]
-    top = max(weights)
-    return [exp(weight - top) if top > -float("inf") else 0.0 for weight in weights]
+def _weight(found: selection.Aggregate, how: str, by: str, known: bool) -> float | None:
+    """What an attempt weighs in a vote, of an aggregate of probabilities; nothing when empty."""
+    if not selection.summable(how, by):
+        return None
+    if not known:
+        return -inf if are_logs(how, by) else 0.0
+    if selection.name_of(how) not in selection.OF_PROBABILITIES and not 0 <= found.value <= 1:
+        return None
+    return selection.odds_of(found.order, how) if by == "log-weighted" else found.order
+
+
+def are_logs(how: str, by: str) -> bool:
+    """Are the weights of a vote logarithms?"""
+    return by == "log-weighted" or selection.name_of(how) == selection.LOGARITHM
 
 
 def _truth(record: Json, wanted: Wanted, own: list[bool]) -> Truth | None:

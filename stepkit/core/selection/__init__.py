@@ -17,10 +17,13 @@ never form a class. A raw score is compared, but never multiplied or voted with.
 
 from stepkit.core.selection.aggregates import (
     AGGREGATES,
-    UNBOUNDED,
+    LOGARITHM,
+    OF_PROBABILITIES,
     Aggregate,
     aggregate,
     name_of,
+    odds_of,
+    summable,
     way,
 )
 from stepkit.core.selection.answers import Class, answer_of, classes
@@ -30,8 +33,9 @@ from stepkit.core.selection.settings import METHODS, Early, Settings
 
 __all__ = [
     "AGGREGATES",
+    "LOGARITHM",
     "METHODS",
-    "UNBOUNDED",
+    "OF_PROBABILITIES",
     "Aggregate",
     "Candidate",
     "Class",
@@ -43,6 +47,8 @@ __all__ = [
     "choose",
     "classes",
     "name_of",
+    "odds_of",
     "reader",
+    "summable",
     "way",
 ]

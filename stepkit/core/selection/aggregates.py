@@ -122,6 +122,25 @@ UNBOUNDED = frozenset({"sum", "logits"})
 """These leave the range of their scores, and cannot be summed as votes."""
 
 
+def summable(how: str, by: str) -> bool:
+    """May the vote ``by`` weigh attempts by it? Log-odds are what log-weighted sums the odds of."""
+    name = name_of(how)
+    return name not in UNBOUNDED or (by, name) == ("log-weighted", "logits")
+
+
+def odds_of(order: float, how: str) -> float:
+    """The log-odds of an aggregate, from what attempts are compared by.
+
+    Args:
+        order: Aggregate.order of the aggregate ``how``, which is ``logits`` or from 0 to 1.
+    """
+    if name_of(how) == "logits":
+        return order
+    if name_of(how) == LOGARITHM:
+        return order - log1p(-min(exp(order), 1 - NEAREST))
+    return log_odds(order)
+
+
 def aggregate(scores: Sequence[float], how: str) -> Aggregate:
     """One number from the scores of the steps (at least one).
 

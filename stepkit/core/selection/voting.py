@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import exp, fsum, inf, log, log1p
+from math import exp, fsum, inf, log
 
-from stepkit.core.selection.aggregates import LOGARITHM, NEAREST, log_odds, name_of
+from stepkit.core.selection.aggregates import LOGARITHM, name_of, odds_of
 from stepkit.core.selection.answers import Class, Same, classes
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.settings import Settings
@@ -116,21 +116,14 @@ def _weights(
     candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
 ) -> tuple[list[float], bool]:
     """The logarithm of the sum of odds of each answer."""
-    is_odds = name_of(settings.aggregate) == "logits"
+    how = settings.aggregate
     return [
-        _log_sum([_log_odds(candidates[i], is_odds) for i in members]) for _, members in found
+        _log_sum([odds_of(_order(candidates[i]), how) for i in members]) for _, members in found
     ], True
 
 
 def _order(one: Candidate) -> float:
     return -inf if one.order is None else one.order
-
-
-def _log_odds(one: Candidate, is_odds: bool) -> float:
-    order = _order(one)
-    if is_odds:
-        return order
-    return order - log1p(-min(exp(order), 1 - NEAREST)) if one.is_log else log_odds(order)
 
 
 def _log_sum(logs: Sequence[float]) -> float:

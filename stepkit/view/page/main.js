@@ -90,7 +90,7 @@ function fill() {
     filter.append(button);
   }
   for (const [name, [label]] of Object.entries(ORDERS)) order.append(el("option", { value: name }, label));
-  const groups = { labels: "Labels", scores: "Scores", draws: "Evidence" };
+  const groups = { labels: "Labels", scores: "Scores", draws: "Evidence", leaves: "Search" };
   for (const [key, label] of Object.entries(groups)) {
     const names = [...kinds.keys()].filter((name) => name.split(".")[0] === key);
     if (!names.length) continue;

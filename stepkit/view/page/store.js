@@ -47,6 +47,7 @@ const MEANING = {
   validity: "whether the step itself is right",
   confidence: "how sure the model was of the text of the step",
   raw: "a score without a fixed scale",
+  share: "of the attempts that ended here or below, how many are right",
 };
 
 const kinds = new Map(); // measure -> of

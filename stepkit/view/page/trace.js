@@ -106,7 +106,9 @@ function heading(trace, found, query) {
     "header.head",
     {},
     el("h2", {}, el("a", address, ...shown(trace.address, query))),
-    found.steps.length ? verdict(found.correct, true) : el("span.verdict.open", {}, "no attempt"),
+    found.searched ? el("span.searched", {}, found.searched === "open" ? "best path, open" : "best path") : null,
+    found.searched === "open" ? null
+      : found.steps.length ? verdict(found.correct, true) : el("span.verdict.open", {}, "no attempt"),
     answers,
   );
 }
@@ -252,7 +254,8 @@ function behind(found, state) {
   const others = rivals.filter((rival) => !rival.own).length;
   if (!drawn && !others) return null;
   const counts = [others && several(others, "rival"), drawn && several(drawn, "rollout")];
-  const competing = "steps at the same prefix; counts are of draws made at them or beginning with them";
+  const counted = found.searched ? "attempts that ended at them or below, or began with them" : "draws made at them or beginning with them";
+  const competing = `steps at the same prefix; counts are of ${counted}`;
   const from = state ? "drawn after this step" : "drawn from the problem";
   const open = () =>
     el(
@@ -280,12 +283,14 @@ function rival(one) {
   const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
   shade(value, x, { low: 0, high: 1 });
   const counts = `${whole(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
+  const told = Object.entries(one.scores ?? {}).filter(([, score]) => score !== null);
+  const scores = told.map(([name, score]) => ` · ${unhidden(name)} ${number(score, { kind: "rate" })}`).join("");
   const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
   return el(
-    one.own ? "li.rival.own" : "li.rival",
+    `li.rival${one.own ? ".own" : ""}${visits || scores ? ".long" : ""}`,
     {},
     value,
-    el("span.counts", {}, counts + visits),
+    el("span.counts", {}, counts + visits + scores),
     passage("span.text", one.text),
     one.own ? el("span.badge", {}, "this step") : null,
   );
