@@ -76,8 +76,9 @@ class Supposed:
             same = None if final is None else quick(ask.answer, final)
             return Judged(final, None if final is None else float(bool(same)))
         assert isinstance(ask, Read)
-        width = len(ask.candidates) or 1
-        return Readout(((0.0,) * width,) * len(ask.positions))
+        width = len(ask.candidates) or (ask.head.outputs if ask.head else 1)
+        behind = sum(len(branch.read_at) for branch in ask.branches)
+        return Readout(((0.0,) * width,) * (len(ask.positions) + behind))
 
     def _attempted(self, ask: Attempt) -> Attempted:
         request, cost = ask.request, self.cost
