@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import exp, nan
+from math import exp, inf, nan
 from typing import Any, NamedTuple
 
 from stepkit import schema
@@ -96,7 +96,7 @@ class Scored(NamedTuple):
     """One score of an attempt.
 
     Attributes:
-        steps: [T] of each step, NaN where it is not the model's.
+        steps: [T] of each step, NaN where it is not the model's or nothing is said of it.
         order: by aggregate, what attempts are compared by.
         weight: by aggregate, the logarithm or the value that is summed as votes; None when the
             scores are no probabilities.
@@ -216,10 +216,11 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     order: dict[str, float] = {}
     weight: dict[str, float | None] = {}
     for how in aggregates:
-        found = selection.candidate(record, selection.Settings("best", how, name)).aggregate
+        one = selection.candidate(record, selection.Settings("best", how, name))
+        found = one.aggregate
         assert found is not None
-        order[how] = found.order
-        votes = not raw and (not known or 0 <= found.value <= 1)
+        order[how] = one.standing
+        votes = not raw and (found.order == -inf or 0 <= found.value <= 1)
         weight[how] = found.order if votes else None
     return Scored(
         array("d", [nan if value is None else value for value in x]),
