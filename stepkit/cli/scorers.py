@@ -109,7 +109,7 @@ def likelihood(
         backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, Form(**form), 0)
+        backend = local_backend(policy, model, Form(**form), 0, draws=False)
     streams.note(backend.about)
     prefixes, identity = backend.prefixes, backend.identity
     meta = {
