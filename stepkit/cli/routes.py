@@ -92,7 +92,7 @@ def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra
     from stepkit.model.heads import check_fits, read_head
 
     head = read_head(extra.head)
-    check_fits(head, model.width, profile.readout.outputs, f"--head {extra.head}")
+    check_fits(head, model, profile.readout.outputs, f"--head {extra.head}")
     return HiddenHead(Writer(model, profile), head, {**meta, "head": head.fingerprint})
 
 
