@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from stepkit.errors import UsageError
 from stepkit.model.balance import LONGEST_REST, Balance, Server
+from stepkit.model.batch import BatchRequests
 from stepkit.model.completions import BadAnswer, drawn, readout
+from stepkit.model.engine import Branch, Engine, Read
 from stepkit.model.http import base_url, key_for, retry_after, said_in
 from stepkit.model.served import name_of
+from stepkit.model.server import ServerEngine, Service
 
 Json = dict[str, Any]
 
@@ -34,6 +38,55 @@ def content(*tokens: tuple[bytes, float]) -> Json:
         for raw, lp in tokens
     ]
     return {"content": rows}
+
+
+# ---- what cannot be asked -------------------------------------------------------------------
+
+
+class Head:
+    """A head that is never asked."""
+
+    outputs = 1
+
+    def __call__(self, states: Any) -> Any:
+        raise AssertionError
+
+
+READ = Read("r", (65, 66), (0,))
+
+
+def refusal(engine: Engine, read: Read) -> str:
+    """The one line with which an engine refuses a Read."""
+    engine.submit(read)
+    (done,) = engine.step()
+    engine.close()
+    assert done.request is read and not engine.pending
+    assert isinstance(done.result, UsageError)
+    assert "\n" not in str(done.result)
+    return str(done.result)
+
+
+@pytest.mark.parametrize(
+    ("read", "tokens", "named"),
+    [
+        (replace(READ, head=Head()), False, "no hidden states"),
+        (replace(READ, candidates=(7,)), False, "no logits of chosen tokens"),
+        (replace(READ, summary=True), False, "no whole distributions"),
+        (replace(READ, branches=(Branch(1, (67,)),)), False, "no readings behind parts of a text"),
+        (replace(READ, ids=(65, 666)), True, "token ids"),
+    ],
+)
+def test_servers_refuse_what_they_cannot_read(read: Read, tokens: bool, named: str) -> None:
+    """Before anything is sent: nobody listens there. They answered with other numbers, or died."""
+    service = Service("other", tokens, True, concurrency=4, timeout=1.0, retries=1)
+    server = Server("http://localhost:9/v1", "toy")
+    assert named in refusal(ServerEngine(service, [server], pytest.fail), read)
+    assert not server.picked
+
+
+def test_batch_files_refuse_to_be_read() -> None:
+    engine = BatchRequests(lambda line: pytest.fail(str(line)), "toy")
+    assert "batch files hold draws only" in refusal(engine, READ)
 
 
 # ---- answers --------------------------------------------------------------------------------

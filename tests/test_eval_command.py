@@ -178,6 +178,27 @@ def test_sums_are_measured_but_no_votes(work: Workdir) -> None:
     assert value(rows, "log-weighted", k=2) == 1
 
 
+@pytest.mark.parametrize("how", ["min", "product"])
+def test_what_nothing_is_said_of_is_chosen_as_step_rerank_chooses(work: Workdir, how: str) -> None:
+    """Steps without a number are left out, an attempt without any is behind one of 0."""
+    records = world(60, 4)
+    for number, record in enumerate(records):
+        x = record["scores"]["prm"]["x"]
+        x[number % len(x)] = None
+        if number % 4 == 1:
+            record["scores"]["prm"]["x"] = [None] * len(x)
+        elif number % 4 == 2:
+            x[-1] = 0.0
+    work.write("in.jsonl", lines(records))
+    args = ("in.jsonl", "--k", "4", "--resamples", "0", "--aggregate", how)
+    rows = rows_of(work.run("step-eval", *args))
+    for by in ("best", "weighted"):
+        chosen = work.run("step-rerank", "in.jsonl", "--by", by, "--aggregate", how)
+        assert (chosen.status, len(chosen.lines)) == (0, 60), chosen.err
+        share = sum(json.loads(line)["correct"] for line in chosen.lines) / 60
+        assert value(rows, by, k=4) == pytest.approx(share)
+
+
 def test_a_simulated_world_lies_within_the_interval(work: Workdir) -> None:
     """With the chance uniform, one of k is right in k of k + 1 problems."""
     text = lines(world(400, 8))

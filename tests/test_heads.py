@@ -268,6 +268,30 @@ def test_a_head_of_another_width_is_refused(work: Workdir, backbone: Path) -> No
     assert "g.gguf" not in work.names() and "g.gguf.part" not in work.names()
 
 
+def test_a_head_for_one_backbone_is_refused_by_another(work: Workdir, backbone: Path) -> None:
+    """Of the same width and vocabulary, so that nothing else would tell."""
+    tensors = checkpoint(work, "linear")
+    bound = (".", "--profile", "profile.json", "--backbone", backbone)
+    run(work, *bound, "-o", "bound.safetensors")
+    run(work, *bound[:3], "-o", "free.safetensors")
+    found = score(work, "--prm", backbone, "--head", "bound.safetensors")
+    assert x(found) == pytest.approx(by_hand(backbone, "linear", tensors), abs=1e-4)
+    assert found.out == score(work, "--prm", backbone, "--head", "free.safetensors").out
+    other = ggufs.write_llama(work.path / "other.gguf", vocabulary=300, seed=1)
+    done = score(work, "--prm", other, "--head", "bound.safetensors", status=2)
+    assert "--backbone" in done.err and done.err.count("\n") == 1
+    score(work, "--prm", other, "--head", "free.safetensors")
+
+
+def test_a_head_that_does_not_fit_its_backbone_is_not_written(
+    work: Workdir, backbone: Path
+) -> None:
+    write_checkpoint(work.path / "model.safetensors", head_tensors("linear", 128, 1))
+    done = run(work, ".", "--backbone", backbone, "-o", "h.safetensors", status=2)
+    assert "128" in done.err and "64" in done.err and done.err.count("\n") == 1
+    assert "h.safetensors" not in work.names()
+
+
 def test_a_head_of_other_outputs_than_the_profile_reads_is_refused(
     work: Workdir, backbone: Path
 ) -> None:
@@ -307,6 +331,8 @@ def test_a_head_that_is_not_linear_cannot_be_grafted(work: Workdir, backbone: Pa
         (("--rows", "1"), "--graft"),
         (("--wide",), "--graft"),
         (("--graft", "b.gguf"), "--profile"),
+        (("--graft", "b.gguf", "--backbone", "b.gguf"), "leave out --backbone"),
+        (("--backbone", "profile.json"), "profile.json"),
         (("--graft", "b.gguf", "--profile", "profile.json", "--rows", "1,1,1"), "--rows"),
         (("--graft", "b.gguf", "--profile", "profile.json", "--rows", "1,2,300"), "--rows"),
         (("--graft", "b.gguf", "--profile", "profile.json"), "--rows"),

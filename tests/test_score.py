@@ -112,6 +112,15 @@ def test_the_models_own_mean_log_probability(work: Workdir) -> None:
     assert found["of"] == "confidence"
 
 
+@pytest.mark.parametrize("how", [("--prm", PRM), ("-m", POLICY), ("-m", POLICY, "--keep-tokens")])
+def test_who_draws_nothing_holds_one_trace(work: Workdir, how: tuple[str | Path, ...]) -> None:
+    """A policy that only reads had the cache of all that could have been drawn, 48 sequences."""
+    done = score(work, *how, "-v")
+    assert done.status == 0 and "shelves 1," in done.err
+    small = score(work, *how, "--batch", "2049")
+    assert small.status == 2 and "--batch 2049: expected at most 2048" in small.err
+
+
 def test_scores_add_up_by_name_and_leave_the_rest_alone(work: Workdir) -> None:
     line = json.dumps(TRACE | {"scores": {"mine": {"x": [1.10, 2]}}, "n": 7})[:-1]
     line = line.replace("[1.1, 2]", "[1.10, 2]") + ', "big": 18446744073709551617}\n'

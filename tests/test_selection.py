@@ -160,6 +160,63 @@ def test_steps_of_others_do_not_count() -> None:
     assert choose(group)[0]["value"] == 0.8
 
 
+@pytest.mark.parametrize(
+    ("how", "value"),
+    [
+        *(("min", 0.5), ("product", 0.45), ("mean", 0.7), ("last", 0.5), ("max", 0.9)),
+        *(("sum", 1.4), ("window:size=2", 0.7), ("logits", log(9))),
+    ],
+)
+def test_a_step_of_which_nothing_is_said_is_left_out(how: str, value: float) -> None:
+    (note,) = choose([attempt("a", 0.9, None, 0.5, None)], aggregate=how)
+    assert note["value"] == pytest.approx(value)
+
+
+def test_nulls_are_left_out_of_both_levels_and_of_the_total() -> None:
+    levels = attempt("a", 0.9, None, 0.5)
+    levels["scores"]["prm"] |= {"consecutive": [None, 0.1], "total": None}
+    (note,) = choose([levels], aggregate="hierarchical")
+    assert note["value"] == pytest.approx((0.7 + 0.1) / 2)
+    assert choose([levels], aggregate="total")[0]["value"] is None
+    levels["scores"]["prm"]["consecutive"] = [None, None]
+    assert choose([levels], aggregate="hierarchical")[0]["value"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("how", ["min", "product", "mean", "last", "logits"])
+def test_an_attempt_of_which_nothing_is_said_ranks_behind_one_found_wrong(how: str) -> None:
+    """As an attempt with an empty text does, which by a product came before a 0 that was later."""
+    group = [attempt("a", None, None), attempt(None), attempt("b", 0.0, None), attempt("c", 0.7)]
+    notes = choose(group, aggregate=how)
+    assert [note["rank"] for note in notes] == [2, 3, 1, 0]
+    assert notes[0]["value"] is None and notes[0]["reason"] == "value"
+    assert [note["rank"] for note in choose([attempt("a", None), attempt("b", None)])] == [0, 1]
+
+
+@pytest.mark.parametrize("by", ["weighted", "log-weighted"])
+@pytest.mark.parametrize("how", ["min", "product"])
+def test_an_attempt_of_which_nothing_is_said_weighs_nothing_in_a_vote(by: str, how: str) -> None:
+    group = [attempt("a", None), attempt("a", None), attempt("b", 0.2), attempt("a", 0.1)]
+    notes = choose(group, by=by, aggregate=how)
+    assert [note["rank"] for note in notes] == [2, 3, 0, 1]
+    bare = choose(group[2:], by=by, aggregate=how)
+    assert [note["share"] for note in notes[2:]] == pytest.approx([one["share"] for one in bare])
+    nothing = choose(group[:2], by=by, aggregate=how)
+    assert [(note["rank"], note["share"]) for note in nothing] == [(0, None), (1, None)]
+
+
+def test_scores_of_a_checker_choose(work: Workdir) -> None:
+    """It says nothing of a step without a sum; step-rerank took that for a missing score."""
+    said = ["So it is.\n", "2 + 2 = 5.\n", "2 + 2 = 4.\nSo it is.\n"]
+    traces = [{"problem": "p", "response": text, "final": text} for text in said]
+    work.write("in.jsonl", "".join(json.dumps(trace) + "\n" for trace in traces))
+    split = work.run("step-split", "in.jsonl")
+    scored = work.run("step-score", "--check", "arithmetic", input=split.out)
+    done = work.run("step-rerank", "--all", input=scored.out)
+    assert (done.status, done.err) == (0, "")
+    choices = [json.loads(line)["choice"] for line in done.lines]
+    assert [(one["rank"], one["value"]) for one in choices] == [(2, None), (1, 0.0), (0, 1.0)]
+
+
 def test_classes_compare_both_ways_with_the_first_of_each() -> None:
     """1 is near 2 and 2 near 3, but 1 not near 3; and "like 1" is one-sided."""
 
@@ -181,7 +238,10 @@ def test_classes_compare_both_ways_with_the_first_of_each() -> None:
     ("record", "settings", "complaint"),
     [
         ({"problem": "p"}, {}, "without an attempt"),
-        (attempt("a", None), {}, 'field "scores.prm.x[0]"'),
+        (attempt("a", "high"), {}, 'field "scores.prm.x[0]"'),  # type: ignore[arg-type]
+        (attempt("a", None, of="raw"), {"by": "weighted"}, "raw"),
+        (attempt("a", None, of="raw"), {"aggregate": "product"}, "raw"),
+        (attempt("a", None, role=["user"]), {}, 'field "role"'),
         (attempt("a", 0.5, scores=None), {}, "step-score"),
         (attempt("a", 0.5), {"score": "other"}, 'field "scores.other"'),
         (attempt("a", 0.5, scores={"p": {}, "q": {}}), {}, "--score"),
@@ -228,8 +288,8 @@ def test_command_writes_one_of_each_group(work: Workdir) -> None:
 
 
 def test_command_names_the_attempt_that_cannot_be_judged(work: Workdir) -> None:
-    group = [attempt("1", 0.2), attempt("2", None), attempt("3", 0.1)]
+    group = [attempt("1", 0.2), attempt("2", 0.3, scores=None), attempt("3", 0.1)]
     work.write("in.jsonl", "".join(json.dumps(record) + "\n" for record in group))
     done = work.run("step-rerank", "in.jsonl")
     assert (done.status, done.out) == (3, b"")
-    assert done.err.startswith('step-rerank: in.jsonl:2: field "scores.prm.x[0]": no score')
+    assert done.err.startswith('step-rerank: in.jsonl:2: field "scores"')

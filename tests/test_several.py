@@ -8,7 +8,7 @@ from typing import Any
 from simulated import RuleEngine
 
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Sampling
-from stepkit.model.several import Several, grouped, named
+from stepkit.model.several import Several, named, opened
 from stepkit.search.scheduler import Attempt, Judge
 from stepkit.search.scorers import Scored
 from stepkit.search.scorers.named import Named
@@ -34,15 +34,15 @@ def test_every_request_goes_to_the_model_it_names() -> None:
     assert not both.pending
 
 
+def test_several_are_opened_as_one() -> None:
+    policy, prm = engine("policy"), engine("verifier")
+    both = opened({"": lambda: policy, "prm": lambda: prm})
+    assert both.engines == {"": policy, "prm": prm}
+    assert policy.counters is prm.counters is both.counters
+
+
 def test_models_of_a_group_keep_their_names_in_it() -> None:
     """A scorer with two models of its own, beside a policy."""
-    one, two, policy = engine("one"), engine("two"), engine("policy")
-    own = Several({"": one, "reference": two})
-    assert grouped({"": policy, "prm": own}).engines == {
-        "": policy,
-        "prm": one,
-        "prm/reference": two,
-    }
     assert (named("prm", ""), named("prm", "reference")) == ("prm", "prm/reference")
 
 

@@ -11,13 +11,14 @@ import click
 from stepkit import options
 from stepkit.cli.escapes import TEXT
 from stepkit.cli.routes import Extra
+from stepkit.errors import UsageError
 
 FIELDS = ("marker", "positive", "negative", "step")
-OTHERS = ("profile", "explain", "head", "reference")
+OTHERS = ("profile", "head", "reference")
 
 
 def of_describing(function: options.F) -> options.F:
-    """--profile and what overrides it; --head, --reference; --list-profiles and --explain."""
+    """--profile and what overrides it; --head and --reference."""
     return options.stack(
         function,
         click.option(
@@ -25,19 +26,6 @@ def of_describing(function: options.F) -> options.F:
             metavar="NAME|FILE",
             help="How the PRM is read: a family or a JSON file (default: auto, by the model "
             "itself).",
-        ),
-        click.option(
-            "--list-profiles",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_list_profiles,
-            help="List the families of PRMs that are known, and exit.",
-        ),
-        click.option(
-            "--explain",
-            is_flag=True,
-            help="Print the tokens of the first record, and what would be read where, and exit.",
         ),
         click.option(
             "--head",
@@ -49,11 +37,39 @@ def of_describing(function: options.F) -> options.F:
             "--reference",
             help="With --prm: the model it was trained from, where scores are log-ratios.",
         ),
-        click.option("--marker", metavar="TOKEN", help="The token behind every step (text or id)."),
-        click.option("--positive", metavar="TOKEN", help="The token that says a step is good."),
-        click.option("--negative", metavar="TOKEN", help="The token that says a step is bad."),
         click.option(
-            "--step", metavar="FORMAT", type=TEXT, help="How a step is laid out, with {step} in it."
+            "--marker",
+            metavar="TOKEN",
+            help="The PRM's token behind every step (text or id).",
+        ),
+        click.option("--positive", metavar="TOKEN", help="The PRM's token for a good step."),
+        click.option("--negative", metavar="TOKEN", help="The PRM's token for a bad step."),
+        click.option(
+            "--step",
+            metavar="FORMAT",
+            type=TEXT,
+            help="How a step is laid out for the PRM, with {step} in it.",
+        ),
+    )
+
+
+def of_explaining(function: options.F) -> options.F:
+    """--list-profiles and --explain."""
+    return options.stack(
+        function,
+        click.option(
+            "--list-profiles",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_list_profiles,
+            help="List the families of PRMs that are known, and exit.",
+        ),
+        click.option(
+            "--explain",
+            "explained",
+            is_flag=True,
+            help="Print the tokens of the first record, and what would be read where, and exit.",
         ),
     )
 
@@ -74,15 +90,18 @@ class Described:
         fields: of its profile, where the user said them.
         profile: a family or a file; None: the model's own.
         extra: the files beside the model.
-        explained: only tell how a record would be read.
         first: the first of the options that was given, or "".
     """
 
     fields: Mapping[str, str | None] = field(default_factory=dict)
     profile: str | None = None
     extra: Extra = field(default_factory=Extra)
-    explained: bool = False
     first: str = ""
+
+    def check_needed(self) -> None:
+        """Raise UsageError where something is said of a PRM and there is none."""
+        if self.first:
+            raise UsageError(f"--{self.first} describes a PRM: it goes with --prm")
 
 
 def described(given: dict[str, Any]) -> Described:
@@ -92,6 +111,5 @@ def described(given: dict[str, Any]) -> Described:
         {name: said[name] for name in FIELDS},
         said["profile"],
         Extra(said["head"], said["reference"]),
-        said["explain"],
-        next((name for name, value in said.items() if value not in (None, False)), ""),
+        next((name for name, value in said.items() if value is not None), ""),
     )

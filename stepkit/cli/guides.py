@@ -14,6 +14,7 @@ from stepkit.errors import UsageError
 from stepkit.search.methods import AGGREGATES
 
 if TYPE_CHECKING:
+    from stepkit.cli.describing import Described
     from stepkit.model.engine import Engine
     from stepkit.model.opening import Backend, Form
     from stepkit.model.sampler import Sampler
@@ -165,43 +166,61 @@ class Policy:
     biases: tuple[str, ...]
 
 
-def guides_of(chosen: Mapping[str, Any], policy: Policy, streams: run.Streams) -> Guides:
-    """The models that a method's options name, beside the policy."""
+def guides_of(
+    chosen: Mapping[str, Any], prm: Described, policy: Policy, streams: run.Streams
+) -> Guides:
+    """The models that a method's options name, beside the policy.
+
+    Args:
+        prm: what the user said of the PRM.
+
+    Raises UsageError for one that cannot guide.
+    """
     if chosen.get("prm") is None:
         return Guides(policy.backend.open)
     opens = {"": policy.backend.open}
-    guidance, decides = _verifier(chosen["prm"], policy, streams, opens)
+    guidance, decides = _verifier(chosen["prm"], prm, policy, streams, opens)
     draft = None
     if "draft" in chosen:
         draft = _draft(chosen["draft"], policy, streams, opens)
         decides["draft"] = draft.decisive
-    return Guides(partial(_open, opens), guidance, draft, decides)
+    from stepkit.model.several import opened
 
-
-def _open(opens: Mapping[str, Callable[[], Engine]]) -> Engine:
-    from stepkit.model.several import grouped
-
-    return grouped({name: open_one() for name, open_one in opens.items()})
+    return Guides(partial(opened, opens), guidance, draft, decides)
 
 
 def _verifier(
-    path: str, policy: Policy, streams: run.Streams, opens: dict[str, Callable[[], Engine]]
+    path: str,
+    prm: Described,
+    policy: Policy,
+    streams: run.Streams,
+    opens: dict[str, Callable[[], Engine]],
 ) -> tuple[Guidance, dict[str, Any]]:
-    """A PRM; where it is the policy's own file, the policy's engine serves both."""
-    from stepkit.cli.describing import Described
+    """A PRM; where it is the policy's own file, the policy's engine serves both.
+
+    Adds to ``opens`` what else has to be opened.
+    """
     from stepkit.cli.scorers import verifier
     from stepkit.model.llama import fingerprint
+    from stepkit.model.several import named
     from stepkit.search.guiding import Guidance
     from stepkit.search.scorers.named import Named
 
     ran = replace(policy.model, model=path)
     here = policy.backend.model
-    if here is not None and fingerprint(path) == here.fingerprint:
-        scoring = verifier(ran, Described(), streams, search=True, shared=here)
-        return Guidance(scoring.scorer), {"prm": scoring.scorer.meta}
-    scoring = verifier(ran, Described(), streams, search=True)
-    opens["prm"] = scoring.open
-    decides = {"prm": scoring.scorer.meta, **{f"prm {k}": v for k, v in scoring.build.items()}}
+    shared = here if here is not None and fingerprint(path) == here.fingerprint else None
+    scoring = verifier(ran, prm, streams, search=True, shared=shared)
+    meta = scoring.scorer.meta
+    if meta["profile"].get("attempt"):
+        raise UsageError(
+            "--prm: the profile gives a whole attempt one number and its steps none, and a search "
+            "goes by those"
+        )
+    if shared is not None:
+        opens |= {model: open_it for model, open_it in scoring.opens.items() if model}
+        return Guidance(scoring.scorer), {"prm": meta}
+    opens |= {named("prm", model): open_it for model, open_it in scoring.opens.items()}
+    decides = {"prm": meta, **{f"prm {key}": value for key, value in scoring.build.items()}}
     return Guidance(Named(scoring.scorer, "prm")), decides
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ from stepkit.errors import FailedError, UsageError, reason
 from stepkit.options import command, model_file
 
 if TYPE_CHECKING:
+    from stepkit.model.heads import Head
     from stepkit.model.profiles.profile import Profile
     from stepkit.run import Streams
 
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 @click.option(
     "--profile", metavar="NAME|FILE", help="How the model is read: a family or a JSON file."
 )
+@model_file(
+    "--backbone",
+    help="The converted backbone, a GGUF file: the head is for this one and refused by any other.",
+)
 @model_file("--graft", help="Write this backbone, a GGUF file, with the head (a linear one) in it.")
 @click.option(
     "--rows", metavar="ID,ID,...", help="With --graft: tokens to give up (default: unused ones)."
@@ -41,6 +47,7 @@ def main(
     target: str,
     tensors: str | None,
     profile: str | None,
+    backbone: str | None,
     graft: str | None,
     rows: str | None,
     wide: bool,
@@ -59,6 +66,8 @@ def main(
     """
     if graft is None and (rows is not None or wide):
         raise UsageError(f"--{'wide' if rows is None else 'rows'} goes with --graft")
+    if graft is not None and backbone is not None:
+        raise UsageError("--graft names the backbone: leave out --backbone")
     if graft is not None and profile is None:
         raise UsageError("--graft needs --profile: the written model carries it")
     from stepkit.model import grafting
@@ -70,11 +79,17 @@ def main(
     told, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
-    inputs |= {checkpoint, os.path.join(checkpoint, INDEX), *filter(None, (graft, profile))}
+    inputs |= {
+        checkpoint,
+        os.path.join(checkpoint, INDEX),
+        *filter(None, (graft, backbone, profile)),
+    }
     head = from_checkpoint(found, tensors, text)
     if told is not None and told.readout.outputs not in (0, head.outputs):
         wanted = told.readout.outputs
         raise UsageError(f"--profile {profile}: of {wanted} outputs, the head has {head.outputs}")
+    if backbone is not None:
+        head = _bound(head, backbone)
     done = f"a head of kind {head.kind}"
     with _appearing(target, inputs) as part:
         if graft is None or told is None:
@@ -85,6 +100,17 @@ def main(
             grafting.loads(part, graft)
             done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
     click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
+
+
+def _bound(head: Head, backbone: str) -> Head:
+    """The head, for this GGUF file only. Raises UsageError where it does not fit."""
+    from stepkit.model.heads import check_fits
+    from stepkit.model.llama import Model
+
+    model = Model(backbone, option="--backbone")
+    check_fits(head, model, 0, f"--backbone {backbone}")
+    model.close()
+    return replace(head, backbone=model.fingerprint)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def judge(judging: Judging, backend: Backend) -> Scoring:
     """The scorer of the steps of a trace that asks ``backend``."""
     from stepkit.cli.scorers import Scoring
 
-    return Scoring(_scorer(judging, backend), backend.open, backend.build)
+    return Scoring(_scorer(judging, backend), {"": backend.open}, backend.build)
 
 
 def compare(

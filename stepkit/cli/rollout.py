@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepkit import options, run
-from stepkit.cli import guides, sources
+from stepkit.cli import describing, guides, sources
 from stepkit.cli.escapes import TEXT
 from stepkit.cli.methods import chosen, deciding, of_methods
 from stepkit.cli.sampling import check, of_sampling, refuse_steering
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
 @options.uses_servers
 @of_methods
+@describing.of_describing
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
 )
@@ -98,6 +99,9 @@ def main(
         judge_again(streams, jobs)
         return
     name, chosen_options = chosen(method, sampling)
+    prm = describing.described(sampling)
+    if chosen_options.get("prm") is None:
+        prm.check_needed()
     check(sampling)
     refinement = refinement_of(chosen_options)
     if emit and METHODS[name].writes == "attempts":
@@ -139,7 +143,7 @@ def main(
         refine=refinement.form if refinement else None,
     )
     policy = guides.Policy(backend, sampler, model, form, seed, biases)
-    guided = guides.guides_of(chosen_options, policy, streams)
+    guided = guides.guides_of(chosen_options, prm, policy, streams)
     setup = Setup(
         sampler,
         chosen_options,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stepkit import options
 from stepkit.errors import UsageError
@@ -16,6 +15,10 @@ if TYPE_CHECKING:
     from stepkit.model.llama import Model
     from stepkit.model.profiles.profile import Profile
     from stepkit.search.scorers import Scorer
+
+
+Opens: TypeAlias = "Mapping[str, Callable[[], Engine]]"
+"""How to open the engine of each model, by the name under which it is asked (model/several.py)."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ class Opened:
 
 def route(
     verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
-) -> tuple[Scorer, Callable[[], Engine]]:
-    """The scorer that the profile wants, and how to open what it asks.
+) -> tuple[Scorer, Opens]:
+    """The scorer that the profile wants, and how to open the models that it asks.
 
     Raises UsageError when a file that is needed was not given, does not fit, or is not needed.
     """
@@ -66,7 +69,7 @@ def route(
         raise UsageError(f'--reference: the profile is of kind "{profile.kind}", which has none')
     if profile.kind == "implicit":
         return _implicit(verifier, profile, meta, extra)
-    return _alone(verifier.model, profile, meta, extra), verifier.engine
+    return _alone(verifier.model, profile, meta, extra), {"": verifier.engine}
 
 
 def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra) -> Scorer:
@@ -89,17 +92,17 @@ def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra
     from stepkit.model.heads import check_fits, read_head
 
     head = read_head(extra.head)
-    check_fits(head, model.width, profile.readout.outputs, f"--head {extra.head}")
+    check_fits(head, model, profile.readout.outputs, f"--head {extra.head}")
     return HiddenHead(Writer(model, profile), head, {**meta, "head": head.fingerprint})
 
 
 def _implicit(
     verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
-) -> tuple[Scorer, Callable[[], Engine]]:
+) -> tuple[Scorer, Opens]:
     from stepkit.model.opening import open_model
     from stepkit.model.profiles.layout import Writer
     from stepkit.modelfile import model_name
-    from stepkit.search.scorers.implicit import Implicit
+    from stepkit.search.scorers.implicit import REFERENCE, Implicit
 
     if extra.reference is None:
         raise UsageError(
@@ -118,11 +121,4 @@ def _implicit(
         "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
     }
     scorer = Implicit(Writer(verifier.model, profile), meta)
-    return scorer, partial(_both, verifier, beside)
-
-
-def _both(verifier: Opened, reference: Opened) -> Engine:
-    from stepkit.model.several import Several
-    from stepkit.search.scorers.implicit import REFERENCE
-
-    return Several({"": verifier.engine(), REFERENCE: reference.engine()})
+    return scorer, {"": verifier.engine, REFERENCE: beside.engine}

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @options.uses_servers
 @describing.of_describing
+@describing.of_explaining
 @certainty.of_measuring
 @judges.of_judging
 @checking.of_checking
@@ -79,6 +80,7 @@ def main(
     template: str | None,
     keep_tokens: bool,
     cache: str | None,
+    explained: bool,
     **given: Any,
 ) -> None:
     """Score every step of a trace: by a model, in one pass, or by a checker.
@@ -112,8 +114,9 @@ def main(
             "--by consistency, which need no model"
         )
     if likely:
-        if prm.first:
-            raise UsageError(f"--{prm.first} describes a PRM: it goes with --prm")
+        prm.check_needed()
+        if explained:
+            raise UsageError("--explain describes a PRM: it goes with --prm")
         if judged is not None and measure.given:
             raise UsageError("--by and --judge exclude each other")
         if keep_tokens and (policy is None or server.urls or judged is not None):
@@ -122,7 +125,7 @@ def main(
         _needs_any_model(form, judged is not None, measure.given, keep_tokens)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    if prm.explained:
+    if explained:
         from stepkit.cli.explain import explain
 
         fields = {**prm.fields, "prompt": prompt}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepkit import options
 from stepkit.cli.certainty import Measuring
 from stepkit.cli.describing import Described
-from stepkit.cli.routes import Opened, route
+from stepkit.cli.routes import Opened, Opens, route
 from stepkit.core.confidence import MEASURES
 from stepkit.errors import UsageError
 from stepkit.run import Streams
@@ -17,16 +17,23 @@ from stepkit.run import Streams
 if TYPE_CHECKING:
     from stepkit.model.engine import Engine
     from stepkit.model.llama import Model
+    from stepkit.model.profiles.profile import Profile
     from stepkit.search.scorers import Scorer
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A scorer, how to open the engine that it asks, and what decides that engine's rounding."""
+    """A scorer, how to open the models that it asks, and what decides their rounding."""
 
     scorer: Scorer
-    open: Callable[[], Engine]
+    opens: Opens
     build: Mapping[str, object]
+
+    def open(self) -> Engine:
+        """The engine that asks them all."""
+        from stepkit.model.several import opened
+
+        return opened(self.opens)
 
 
 def verifier(
@@ -43,21 +50,24 @@ def verifier(
         prm: what the user said of it.
         prompt: the user's field of that name of its profile.
         search: keep as many beginnings as a search goes on from; else one trace at a time is read.
-        shared: the same file, where it is open already and has an engine.
+        shared: the same file, where it is open already and has an engine; what opens "" is then
+            of no use.
     """
-    from stepkit.model.layout import choose, for_reading
+    from stepkit.model.layout import beside, choose, for_reading
     from stepkit.model.opening import open_model
     from stepkit.model.profiles.recognise import profile_of
     from stepkit.modelfile import model_name
 
     assert model.model is not None
     opened = shared or open_model(model.model, model, "--prm")
-    layout = choose(opened, model, 0) if search else for_reading(opened, model)
-    if shared is None:
-        streams.note(str(layout))
     fields = {**prm.fields, "prompt": prompt}
     told = profile_of(opened, fields, prm.profile, prm.extra.profile)
     profile = told.profile
+    layout = choose(opened, model, 0) if search else for_reading(opened, model)
+    if search and _one_at_a_time(profile):
+        layout = beside(layout)
+    if shared is None:
+        streams.note(str(layout))
     streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
     meta = {
         "model": opened.fingerprint,
@@ -65,8 +75,15 @@ def verifier(
         "profile": profile.data(),
         **({} if layout.exact else {"layout": "fast"}),
     }
-    scorer, open_it = route(Opened(opened, layout, model), profile, meta, prm.extra)
-    return Scoring(scorer, open_it, opened.build)
+    scorer, opens = route(Opened(opened, layout, model), profile, meta, prm.extra)
+    return Scoring(scorer, opens, opened.build)
+
+
+def _one_at_a_time(profile: Profile) -> bool:
+    """Whether what it reads is read by an engine that holds one trace only (model/reading.py):
+    hidden states, and branches."""
+    branches = bool(profile.text.ending) and profile.kind != "implicit"
+    return branches or profile.kind == "hidden-head"
 
 
 def likelihood(
@@ -92,7 +109,7 @@ def likelihood(
         backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, Form(**form), 0)
+        backend = local_backend(policy, model, Form(**form), 0, draws=False)
     streams.note(backend.about)
     prefixes, identity = backend.prefixes, backend.identity
     meta = {
@@ -105,4 +122,4 @@ def likelihood(
         **({} if backend.exact else {"layout": "fast"}),
     }
     scorer = Likelihood(prefixes, meta, keep_tokens, by=measure.by, group=measure.group)
-    return Scoring(scorer, backend.open, backend.build)
+    return Scoring(scorer, {"": backend.open}, backend.build)

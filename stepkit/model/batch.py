@@ -41,7 +41,10 @@ class _AnswersAtOnce(ABC):
         return len(self._finished)
 
     def submit(self, request: Request) -> None:
-        assert isinstance(request, Draw)
+        if not isinstance(request, Draw):
+            refused = UsageError("batch files hold draws only: what reads a text needs the model")
+            self._finished.append(Finished(request, refused))
+            return
         result = self._result(request)
         if isinstance(result, Drawn):
             self.counters.drawn_tokens += result.tokens

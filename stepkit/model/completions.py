@@ -11,7 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepkit.model.engine import LOGPROB_DIGITS, Draw, Drawn, Readout, Sampling
+from stepkit.errors import UsageError
+from stepkit.model.engine import LOGPROB_DIGITS, Draw, Drawn, Read, Readout, Sampling
 
 Json = dict[str, Any]
 Piece = tuple[bytes, "float | None"]
@@ -82,6 +83,20 @@ def _filters(sampling: Sampling, kind: str) -> Json:
 def check_request(model: str, max_tokens: int = 1, prompt: str | list[int] = PROBE) -> Json:
     """The body of a small request that any server can answer."""
     return {"model": model, "prompt": prompt, "max_tokens": max_tokens, "temperature": 0.0}
+
+
+def check_readable(read: Read) -> None:
+    """Raise UsageError for what the protocol has no answer to: it tells the log-probabilities of a
+    text's own tokens and nothing else of it."""
+    asked = {
+        "hidden states": read.head is not None,
+        "logits of chosen tokens": bool(read.candidates),
+        "whole distributions": read.summary,
+        "readings behind parts of a text": bool(read.branches),
+    }
+    for what, wanted in asked.items():
+        if wanted:
+            raise UsageError(f"a server gives no {what}: run the model here")
 
 
 def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:

@@ -103,8 +103,13 @@ class Drawn:
     listed: tuple[tuple[str, float], ...] = ()
 
 
-Head = Callable[[Any], Any]
-"""Hidden states [rows, width] float32, behind the final norm, to numbers [rows, outputs]."""
+class Head(Protocol):
+    """Hidden states [rows, width] float32, behind the final norm, to numbers [rows, outputs]."""
+
+    @property
+    def outputs(self) -> int: ...
+
+    def __call__(self, states: Any, /) -> Any: ...
 
 
 @dataclass(frozen=True)

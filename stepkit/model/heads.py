@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from stepkit.errors import UsageError
 from stepkit.model.safetensors import Tensor, encode_tensors, open_tensors
@@ -29,6 +29,7 @@ PREFIXES = ("score", "v_head.summary", "v_head", "reward_head", "value_head", "c
 """Where published checkpoints keep their heads: Qwen2.5-Math-PRM and TRL under ``score``, Skywork
 under ``v_head.summary``."""
 KIND_KEY, SOURCE_KEY, PROFILE_KEY = "stepkit.head", "source", "stepkit.profile"
+BACKBONE_KEY = "stepkit.backbone"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Head:
         tensors: float32 arrays by the names above.
         source: name of each tensor in the checkpoint it was taken from.
         profile: JSON of the profile that the model is read by, or "".
+        backbone: fingerprint of the only GGUF file that it goes with, or "" where that is not said.
 
     Raises UsageError when the tensors are not those of a head of its kind.
     """
@@ -48,6 +50,7 @@ class Head:
     tensors: Mapping[str, Any]
     source: Mapping[str, str] = field(default_factory=dict)
     profile: str = ""
+    backbone: str = ""
 
     def __post_init__(self) -> None:
         parts = [self._part(prefix) for prefix in self._prefixes]
@@ -101,6 +104,8 @@ class Head:
         metadata |= {f"{SOURCE_KEY}.{name}": value for name, value in self.source.items()}
         if self.profile:
             metadata[PROFILE_KEY] = self.profile
+        if self.backbone:
+            metadata[BACKBONE_KEY] = self.backbone
         return encode_tensors(self.tensors, metadata)
 
     @property
@@ -205,15 +210,30 @@ def read_head(path: str) -> Head:
         if name.startswith(marks)
     }
     arrays = {name: tensor.read() for name, tensor in held.by_name.items()}
-    return Head(kind, arrays, source, held.metadata.get(PROFILE_KEY, ""))
+    told = (held.metadata.get(key, "") for key in (PROFILE_KEY, BACKBONE_KEY))
+    return Head(kind, arrays, source, *told)
 
 
-def check_fits(head: Head, width: int, outputs: int, place: str) -> None:
-    """Raise UsageError unless the head takes the model's states and gives what the profile reads
-    (0: any number): numbers from another head look like scores."""
-    if head.width != width:
+class Backbone(Protocol):
+    """What is needed to know of a model."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+def check_fits(head: Head, model: Backbone, outputs: int, place: str) -> None:
+    """Raise UsageError unless the head is for this model and gives what the profile reads (0: any
+    number): numbers from another head look like scores."""
+    if head.width != model.width:
         raise UsageError(
-            f"{place}: a head for states of {head.width} numbers; the model's have {width}"
+            f"{place}: a head for states of {head.width} numbers; the model's have {model.width}"
+        )
+    if head.backbone not in ("", model.fingerprint):
+        raise UsageError(
+            f"{place}: a head for the backbone {head.backbone}; the model is {model.fingerprint}: "
+            "take the head anew with step-head --backbone"
         )
     if outputs and head.outputs != outputs:
         raise UsageError(

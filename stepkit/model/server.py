@@ -17,10 +17,11 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from stepkit import interrupts
-from stepkit.errors import DataError, FailedError, StepkitError
+from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model.balance import Balance, Server
 from stepkit.model.completions import (
     BadAnswer,
+    check_readable,
     check_request,
     draw_request,
     drawn,
@@ -186,12 +187,16 @@ class ServerEngine:
         self._balance.failed(server, str(error), started=started, now=now, wait=wait)
 
     def _body(self, request: Request) -> tuple[dict[str, Any], Callable[[Any], Result]]:
-        """What to send for a request, and how to read the answer."""
+        """What to send for a request, and how to read the answer. Raises UsageError for what
+        servers cannot be asked."""
         service = self._service
         if isinstance(request, Draw):
             prompt = list(request.prefix) if service.tokens else _text(request.prefix)
             read = _with_listed if request.listed else drawn
             return draw_request(request, prompt, "", service.kind, service.logprobs), read
+        check_readable(request)
+        if service.tokens:
+            raise UsageError("servers are asked in token ids, and these are only drawn from")
         text, positions = bytes(request.ids), request.positions
         return echo_request(_text(request.ids), ""), lambda answer: readout(answer, text, positions)
 

@@ -5,7 +5,7 @@ Each request names the model that is asked (engine.py); each model has an engine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from stepkit.model.engine import Counters, Engine, Finished, Request
 
@@ -15,13 +15,9 @@ def named(group: str, model: str) -> str:
     return f"{group}/{model}" if model else group
 
 
-def grouped(engines: Mapping[str, Engine]) -> Several:
-    """Engines as one; of those that are several themselves each model is named in its group."""
-    flat: dict[str, Engine] = {}
-    for group, engine in engines.items():
-        own = engine.engines if isinstance(engine, Several) else {"": engine}
-        flat |= {named(group, model): one for model, one in own.items()}
-    return Several(flat)
+def opened(opens: Mapping[str, Callable[[], Engine]]) -> Several:
+    """The engines of several models, opened, as one."""
+    return Several({model: open_one() for model, open_one in opens.items()})
 
 
 class Several:

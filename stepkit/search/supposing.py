@@ -76,7 +76,7 @@ class Supposed:
             same = None if final is None else quick(ask.answer, final)
             return Judged(final, None if final is None else float(bool(same)))
         assert isinstance(ask, Read)
-        width = len(ask.candidates) or getattr(ask.head, "outputs", 1)
+        width = len(ask.candidates) or (ask.head.outputs if ask.head else 1)
         places = len(ask.positions) + sum(len(branch.read_at) for branch in ask.branches)
         return Readout(((0.0,) * width,) * places)
 

@@ -101,7 +101,7 @@ class Scored(NamedTuple):
     """One score of an attempt.
 
     Attributes:
-        steps: [T] of each step, NaN where it is not the model's.
+        steps: [T] of each step, NaN where it is not the model's or nothing is said of it.
         order: by aggregate, what attempts are compared by.
         weight: by aggregate and vote, what is summed as votes: the value, or the logarithm of a
             product or of odds; None where step-rerank would not sum it.
@@ -227,11 +227,12 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     order: dict[str, float] = {}
     weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
-        found = selection.candidate(record, selection.Settings("best", how, name)).aggregate
+        one = selection.candidate(record, selection.Settings("best", how, name))
+        found = one.aggregate
         assert found is not None
-        order[how] = found.order
+        order[how] = one.standing
         for by in VOTES:
-            weight[how, by] = None if raw else _weight(found, how, by, bool(known))
+            weight[how, by] = None if raw else _weight(found, how, by)
     return Scored(
         array("d", [nan if value is None else value for value in x]),
         order,
@@ -241,11 +242,11 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     )
 
 
-def _weight(found: selection.Aggregate, how: str, by: str, known: bool) -> float | None:
-    """What an attempt weighs in a vote, of an aggregate of probabilities; nothing when empty."""
+def _weight(found: selection.Aggregate, how: str, by: str) -> float | None:
+    """What an attempt weighs in a vote, of an aggregate of probabilities; nothing without one."""
     if not selection.summable(how, by):
         return None
-    if not known:
+    if found.order == -inf:
         return -inf if are_logs(how, by) else 0.0
     if selection.name_of(how) not in selection.OF_PROBABILITIES and not 0 <= found.value <= 1:
         return None

@@ -132,9 +132,10 @@ def odds_of(order: float, how: str) -> float:
     """The log-odds of an aggregate, from what attempts are compared by.
 
     Args:
-        order: Aggregate.order of the aggregate ``how``, which is ``logits`` or from 0 to 1.
+        order: Aggregate.order of the aggregate ``how``, which is ``logits`` or from 0 to 1; -inf
+            without one.
     """
-    if name_of(how) == "logits":
+    if name_of(how) == "logits" or order == -inf:
         return order
     if name_of(how) == LOGARITHM:
         return order - log1p(-min(exp(order), 1 - NEAREST))

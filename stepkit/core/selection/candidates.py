@@ -1,4 +1,10 @@
-"""What a method looks at in one attempt: read from its record and checked."""
+"""What a method looks at in one attempt: read from its record and checked.
+
+A score of null says nothing of its step: a checker found nothing to check, no token begins there.
+It is left out of the aggregate, for any number in its place would be a claim. An attempt of whose
+steps nothing is said is undecided: it weighs nothing in a vote and ranks behind all others, those
+found wrong too; else who says nothing that can be checked would win over who does.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,8 @@ class Candidate(NamedTuple):
     Attributes:
         final: the extracted answer.
         score: name of the score or of the verdicts; "" without one.
-        order: of its aggregate; None where the method looks at no scores.
+        order: of its aggregate; -inf without one (undecided, or an empty text); None where the
+            method looks at no scores.
         is_log: that is the logarithm of the aggregate's value.
         length: the model's own steps.
         id: the attempt's name, where verdicts name it.
@@ -57,6 +64,14 @@ class Candidate(NamedTuple):
     def aggregate(self) -> Aggregate | None:
         """Of its scores; None where the method looks at none."""
         return None if self.order is None else aggregate_of(self.order, self.is_log)
+
+    @property
+    def standing(self) -> float:
+        """What attempts are compared by: the order. A product of 0 has -inf there, too, and still
+        stands before an attempt without an aggregate."""
+        if self.order is None:
+            return -inf
+        return max(self.order, -HUGE) if self.is_log else self.order
 
 
 def candidate(record: Json, settings: Settings) -> Candidate:
@@ -81,8 +96,11 @@ def reader(settings: Settings) -> Callable[[Json], Candidate]:
             raise DataError('no "response": a problem without an attempt cannot be chosen')
         final = answer_of(record) if count else None
         if scored is not None:
-            name, order = scored(record, count) if count else ("", -inf)
-            found = Candidate(final, name, order, scored.is_log and count > 0)
+            name, order = scored(record, count) if count else ("", None)
+            if order is None:
+                found = Candidate(final, name, -inf)
+            else:
+                found = Candidate(final, name, order, scored.is_log)
         elif reads == "verdicts":
             name, chances = _compared(record, settings.score)
             found = Candidate(final, name, None, id=schema.id_of(record), chances=chances)
@@ -99,7 +117,8 @@ def reader(settings: Settings) -> Callable[[Json], Candidate]:
 
 
 class _Scores:
-    """Reads the name of a score, and the order of the aggregate of an attempt of so many steps."""
+    """Reads the name of a score, and the order of the aggregate of an attempt of so many steps;
+    None where nothing is said of them."""
 
     def __init__(self, settings: Settings) -> None:
         self._name = settings.score
@@ -111,7 +130,7 @@ class _Scores:
         self._no_raw = self._multiplies or votes
         self._bounded = votes and not self._multiplies  # products are, and log-odds need not be
 
-    def __call__(self, record: Json, count: int) -> tuple[str, float]:
+    def __call__(self, record: Json, count: int) -> tuple[str, float | None]:
         name, entry = trace.named(record, "scores", self._name, "--score NAME")
         if self._no_raw and entry.get("of", "raw") == "raw":
             what = "multiplied" if self._multiplies else "summed as votes"
@@ -120,9 +139,12 @@ class _Scores:
             )
         try:
             if self._kind == "total":
-                order = self._way([_total(entry, f"scores.{name}")])
+                numbers: Sequence[float] = _total(entry, f"scores.{name}")
             else:
-                order = self._way(_own_numbers(record, entry, count, name))
+                numbers = _own_numbers(record, entry, count, name)
+            if not numbers:
+                return name, None
+            order = self._way(numbers)
             if self._kind == "hierarchical" and count > 1:
                 pairs = _consecutive(record, entry, count, name)
                 order = (order + self._way(pairs)) / 2 if pairs else order
@@ -136,7 +158,7 @@ class _Scores:
 
 
 def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[float]:
-    """The scores of the model's own steps."""
+    """The scores of the model's own steps that have one."""
     x = entry.get("x")
     if (
         type(x) is list
@@ -147,36 +169,34 @@ def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[f
         return x  # nearly always: every step is the model's and has a number
     field = f"scores.{name}"
     own = trace.assistant_steps(record, count)
-    numbers = []
-    for step, value in enumerate(trace.step_numbers(entry, count, field)):
-        if value is None and own[step]:
-            raise DataError("no score for this step: run step-score again", f"{field}.x[{step}]")
-        if value is not None and own[step]:
-            numbers.append(value)
-    if not numbers:
+    if not any(own):
         raise DataError("no step of the model's own to judge by", "role")
-    return numbers
+    found = zip(trace.step_numbers(entry, count, field), own, strict=True)
+    return [value for value, mine in found if mine and value is not None]
 
 
 def _consecutive(record: Json, entry: Json, count: int, name: str) -> list[float]:
-    """The scores of each two consecutive steps, both the model's own."""
+    """The scores of each two consecutive steps, both the model's own, that have one."""
     pairs, field = entry.get("consecutive"), f"scores.{name}.consecutive"
     if not isinstance(pairs, list) or len(pairs) != count - 1:
         raise DataError(f"expected {count - 1} numbers, one for each two consecutive steps", field)
     own = trace.assistant_steps(record, count)
     mine = [i for i in range(count - 1) if own[i] and own[i + 1]]
     for i in mine:
-        if not schema.is_number(pairs[i]):
+        if pairs[i] is not None and not schema.is_number(pairs[i]):
             got = schema.name_of(pairs[i])
             raise DataError(f"expected a number, got {got}", f"{field}[{i}]")
-    return [pairs[i] for i in mine]
+    return [pairs[i] for i in mine if pairs[i] is not None]
 
 
-def _total(entry: Json, field: str) -> float:
+def _total(entry: Json, field: str) -> list[float]:
+    """The number of the whole attempt; none where it is null."""
     value = entry.get("total")
+    if "total" in entry and value is None:
+        return []
     if not schema.is_number(value):
         raise DataError(f"expected a number, got {schema.name_of(value)}", f"{field}.total")
-    return float(value)  # type: ignore[arg-type]
+    return [float(value)]  # type: ignore[arg-type]
 
 
 def _compared(record: Json, wanted: str | None) -> tuple[str, dict[str, float]]:

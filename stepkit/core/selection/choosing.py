@@ -85,7 +85,7 @@ def _standing(
     candidates: Sequence[Candidate], stay: Sequence[int], settings: Settings, same: Same
 ) -> Standing:
     if settings.by == "best":
-        keys = [(-inf if one.order is None else one.order,) for one in candidates]
+        keys = [(one.standing,) for one in candidates]
         return Standing(("value",), keys, lambda i: {"answer": candidates[i].final})
     if settings.by == "majority":
         return majority(candidates, stay, same)

@@ -52,7 +52,7 @@ def weighted(
             (
                 -inf if p is None else totals[p],
                 -len(found) if p is None else -p,
-                _order(one),
+                one.standing,
             )
         )
 
@@ -108,8 +108,10 @@ def _sums(
 ) -> tuple[list[float], bool]:
     """The sum of aggregates of each answer; of products its logarithm, and then True."""
     as_logs = name_of(settings.aggregate) == LOGARITHM
-    total = _log_sum if as_logs else fsum
-    return [total([_order(candidates[i]) for i in members]) for _, members in found], as_logs
+    if as_logs:
+        return [_log_sum([_order(candidates[i]) for i in members]) for _, members in found], True
+    weights = [max(_order(one), 0.0) for one in candidates]  # of nothing said, nothing
+    return [fsum(weights[i] for i in members) for _, members in found], False
 
 
 def _weights(
