@@ -66,6 +66,14 @@ class Command(click.Command):
         except click.ClickException as error:
             raise UsageError(f"{_lowered(error.format_message())} (see {name} --help)") from None
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As click does; but NaN is no number, though no bound refuses it."""
+        rest = super().parse_args(context, args)
+        for option in self.params:
+            if (value := context.params.get(option.name or "")) != value:
+                raise click.BadParameter(f"{value} is not a number", context, option)
+        return rest
+
     def _complete(self, name: str) -> None:
         variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
         if instruction := os.environ.get(variable):

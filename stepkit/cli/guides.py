@@ -201,11 +201,12 @@ def _verifier(
     Adds to ``opens`` what else has to be opened.
     """
     from stepkit.cli.scorers import verifier
-    from stepkit.model.llama import fingerprint
     from stepkit.model.several import named
+    from stepkit.modelfile import check_file, fingerprint
     from stepkit.search.guiding import Guidance
     from stepkit.search.scorers.named import Named
 
+    check_file(path, "--prm")
     ran = replace(policy.model, model=path)
     here = policy.backend.model
     shared = here if here is not None and fingerprint(path) == here.fingerprint else None

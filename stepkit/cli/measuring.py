@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg", ".eps", ".html")
+
 
 class Collected:
     """Attempts, as far as they are measured.
@@ -180,6 +182,8 @@ def _draw(streams: Streams, rows: list[Json], path: str, over: str) -> None:
     from stepkit.formats.svg import chart, curves_of
     from stepkit.sink import Sink
 
+    if path.lower().endswith(OTHER_PICTURES):
+        raise UsageError(f"--plot {path}: it writes SVG: expected a name like curves.svg")
     curves = curves_of(rows, over)
     if not curves:
         what = "no curve" if over == "k" else "no curve whose tokens are all known"

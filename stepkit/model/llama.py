@@ -236,7 +236,8 @@ class Model:
             return int(said)
         ids = self.tokenize_exact(said) or ()
         if len(ids) != 1:
-            raise UsageError(f'{option}: "{said}" is not one token of this model ({len(ids)})')
+            count = len(ids) or "none"
+            raise UsageError(f'{option}: "{said}" is not one token of this model, but {count}')
         return ids[0]
 
     def tokenize(self, text: str) -> tuple[int, ...]:

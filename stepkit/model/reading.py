@@ -15,7 +15,7 @@ The fast layout evaluates all branches in one call, as sequences that share the 
 attention adds up in another order, which differs by 1e-7, but the next rounding to 16 or 8 bits
 makes 1e-3 of it now and then (measured on random weights: F16 1e-3, Q6_K 1e-2).
 
-Hidden states are caught on the way (llama.States).
+Hidden states are caught on the way (decoding.States).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from functools import partial
 
 import numpy as np
 
+from stepkit.core.sequences import common
 from stepkit.errors import DataError, StepkitError
 from stepkit.model.engine import Branch, Counters, Finished, Read, Readout, Request
 from stepkit.model.llama import Context
 from stepkit.model.prefill import Prefill
-from stepkit.model.prefix_trie import common
 from stepkit.model.prefixes import Ids
 from stepkit.model.rows import Values, values
 from stepkit.model.turns import NoTurns, Turns

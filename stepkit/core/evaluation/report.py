@@ -146,4 +146,6 @@ def _nothing(options: Options) -> str:
     if options.protocol is not None:
         name, base = protocols.FIELDS[options.protocol]
         return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'
+    if options.curves and not {"pass", "majority"} & set(options.curves):
+        return "nothing to measure: these curves need verdicts (correct) and scores"
     return "nothing to measure: neither verdicts (correct) nor gold labels of scored steps"
