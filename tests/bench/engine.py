@@ -7,7 +7,8 @@ Llama of 0.3 B made on the spot, no text ends by itself, so every way draws equa
 
     loop     llama-cpp-python's high-level Llama, one completion after another (a part of the draws,
              as many as take a fair while: it draws them one by one)
-    server   llama.cpp's own server (LLAMA_SERVER, or llama-server on PATH) with as many slots, warm
+    server   llama.cpp's own server (LLAMA_SERVER, or llama-server on PATH) with 32 slots, warm: it
+             has seen every prompt before and evaluates none of them again, the others do
     batched  llama.cpp's own batched bench (LLAMA_BATCHED_BENCH, or on PATH): no sampling, no text
     exact    stepkit's default layout
     fast     stepkit's --fast
