@@ -17,7 +17,8 @@ UBATCH = 512
 READ_UBATCH = 256
 """The same where one trace is all that is held: buffers for 512 would be a third of a small model
 (0.3 B, measured), and half as many are as fast."""
-MIN_SLOTS = 8  # a call of fewer rows rounds differently, see slots.py
+MIN_SLOTS, SLOTS_TOGETHER = 8, 4
+"""Calls of other numbers of rows round differently, see prefill.py."""
 SLOTS = 32
 """More draws beside each other are hardly faster on a processor: attention is each draw's own."""
 OUTPUTS = 64
@@ -61,7 +62,7 @@ class Layout:
     """Sizes of a context; all decided before the first decode.
 
     Attributes:
-        slots: sequences drawn from beside each other.
+        slots: sequences drawn from beside each other; of the exact layout a multiple of 4.
         shelves: further sequences, which keep prefixes for draws to come.
         context: tokens per sequence.
         batch: most tokens in one decode.
@@ -119,6 +120,8 @@ def choose(model: Facts, options: Options, max_tokens: int) -> Layout:
     slots = max(MIN_SLOTS, min(SLOTS, room)) if options.slots is None else options.slots
     if not MIN_SLOTS <= slots < MAX_SEQUENCES:
         raise UsageError(f"--slots {slots}: expected {MIN_SLOTS} to {MAX_SEQUENCES - 1}")
+    if not options.fast:
+        slots -= slots % SLOTS_TOGETHER
     shelves = min(max(1, min(slots // 2, room - slots)), MAX_SEQUENCES - slots)
     outputs = max(OUTPUTS, slots + shelves)
     batch = max(outputs, UBATCH if options.batch is None else options.batch)

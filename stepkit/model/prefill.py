@@ -1,8 +1,10 @@
 """Evaluating one sequence by prefill calls, so that what it gives never depends on the calls.
 
 The rules are those of the exact layout (slots.py): a call holds one sequence only, and what is
-evaluated together (a call, or the parts that llama.cpp cuts it into) has never fewer than 8 rows,
-or fewer than 8 rows of output. Which sequences hold what is the caller's business.
+evaluated together (a call, or the parts that llama.cpp cuts it into) has 8 rows or 12, 16, 20 ...,
+and as many of output. Behind the end of a text further tokens make up for what is missing, which
+the text before does not see and which are forgotten at once. Which sequences hold what is the
+caller's business.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ from stepkit.model.prefixes import Ids
 from stepkit.model.turns import NoTurns, Turns
 
 LEAST_ROWS = 8
-"""Rows of a call: ggml multiplies narrower matrices along another path that rounds otherwise
-(one column, for K-quants fewer than 8). Found by measuring, kept by tests."""
+"""Rows of a call at least: ggml multiplies narrower matrices along another path that rounds
+otherwise (one column, for K-quants fewer than 8). Found by measuring, kept by tests."""
+ROWS_TOGETHER = 4
+"""Rows of a call are a multiple of these: repacked matrices (Q4_K where there is no AMX) are
+multiplied by so many at a time, and by what is left over along another path."""
 
 Take = Callable[[list[int], Any], list[Any]]
 """Makes what is wanted of some positions and their rows of output, which are gone after the call:
@@ -31,17 +36,18 @@ class Prefill:
     """Runs a Context's calls, counts them, and enters sequences.
 
     Attributes:
-        least: rows that a call has at least: LEAST_ROWS, or 1 in a layout that is not exact.
+        least, together: LEAST_ROWS and ROWS_TOGETHER, or 1 in a layout that is not exact.
     """
 
     def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
         self._context = context
         self._layout = context.layout
         self._turns = turns
-        self.least = LEAST_ROWS if self._layout.exact else 1
-        # rows to fill up what is evaluated together, where a call is cut into several such
+        exact = self._layout.exact
+        self.least, self.together = (LEAST_ROWS, ROWS_TOGETHER) if exact else (1, 1)
+        # rows to fill up what is evaluated together
         parts = -(-self._layout.batch // self._layout.ubatch)
-        self._most = self._layout.outputs - (LEAST_ROWS * parts if parts > 1 else 0)
+        self._most = self._layout.outputs - (LEAST_ROWS if parts > 1 else ROWS_TOGETHER) * parts
         self.counters = Counters()
 
     def run(
@@ -54,12 +60,15 @@ class Prefill:
 
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
         """Where evaluation of ``ids`` has to begin when a sequence holds ``held``."""
-        shared = common(held, ids)
-        if shared < self.least and held != ids:
-            shared = 0
-        if shared == len(ids) and not wanted:
-            return shared
-        return min(shared, *wanted[:1], max(0, len(ids) - self.least))
+        start = min([common(held, ids), *wanted[:1]])
+        rows = self.rows(len(ids) - start)
+        if start + rows > self._context.context:  # no room behind the end: begin earlier
+            start = max(0, len(ids) - rows)
+        return start
+
+    def rows(self, count: int) -> int:
+        """Rows of a call for so many (none for none)."""
+        return max(self.least, -(-count // self.together) * self.together) if count else 0
 
     def enter(
         self, place: int, ids: Ids, start: int, wanted: list[int], take: Take, hidden: bool = False
@@ -78,13 +87,13 @@ class Prefill:
         return taken
 
     def fill(self, wanted: Any) -> None:
-        """Ask for more rows of output, in place, until they are ``least`` or all."""
-        missing = self.least - int(wanted.sum())
+        """Ask for as many more rows of output, in place, as a call has to have."""
+        missing = self.rows(count := int(wanted.sum())) - count
         if missing > 0:
             wanted[np.flatnonzero(wanted == 0)[:missing]] = 1
 
     def _chunks(self, start: int, end: int, wanted: list[int]) -> list[tuple[int, int]]:
-        """Cut ``start .. end`` into calls of at most a batch, none shorter than ``least``.
+        """Cut ``start .. end`` into calls of at most a batch, of which only the last needs filling.
 
         A chunk also ends before its rows of output would outgrow the buffer.
         """
@@ -94,11 +103,13 @@ class Prefill:
             inside = [position for position in wanted if start <= position < last]
             if len(inside) > self._most:
                 last = inside[self._most]
-            if 0 < end - last < self.least:
-                last = end - self.least
-            if last - start > self._layout.ubatch:
-                alone = (last - start) % self._layout.ubatch
-                last -= self.least if 0 < alone < self.least else 0
+            alone = (
+                (last - start) % self._layout.ubatch if last - start > self._layout.ubatch else 0
+            )
+            if 0 < end - last < self.least or 0 < alone < self.least:
+                last -= self.least
+            if last < end:
+                last -= (last - start) % self.together
             chunks.append((start, last))
             start = last
         return chunks
@@ -107,14 +118,19 @@ class Prefill:
         self, place: int, ids: Ids, first: int, last: int, inside: list[int], hidden: bool
     ) -> Any:
         """[inside, ...] rows of output of one call; None when none are wanted."""
-        wanted = np.zeros(last - first, np.int8)
+        count = self.rows(last - first)
+        filler = count - (last - first)
+        wanted = np.zeros(count, np.int8)
         wanted[[position - first for position in inside]] = 1
-        for begin in range(0, last - first, self._layout.ubatch):
+        for begin in range(0, count, self._layout.ubatch):
             together = wanted[begin : begin + self._layout.ubatch]
             if together.any():
                 self.fill(together)
-        positions = np.arange(first, last, dtype=np.int32)
-        rows = self.run(np.array(ids[first:last], np.int32), positions, place, wanted, hidden)
+        tokens = np.array(ids[first:last] + ids[last - 1 : last] * filler, np.int32)
+        positions = np.arange(first, first + count, dtype=np.int32)
+        rows = self.run(tokens, positions, place, wanted, hidden)
+        if filler:
+            self._context.forget(place, last)
         self.counters.read_tokens += last - first
         if rows is None or len(rows) == len(inside):
             return rows

@@ -11,7 +11,7 @@ measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
 * each sequence has a stream of its own and flash attention is off (llama.py);
 * prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
   each sequence: so both shapes are the same whoever is around;
-* no call has fewer than 8 rows, or fewer than 8 rows of logits (prefill.py says why). llama.cpp
+* a call has 8 rows or 12, 16, 20 ..., and as many of logits (prefill.py says why). llama.cpp
   splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens
   of idle slots, which are forgotten at once.
 
@@ -55,7 +55,6 @@ class SlotEngine:
         self._layout = context.layout
         self._turns = turns
         self._calls = Prefill(context, turns)
-        self._least = self._calls.least
         # a copy moves a whole sequence's cells, used or not
         self._copying = self._layout.context // COPIED
         self._trie = PrefixTrie(self._layout.sequences)
@@ -192,17 +191,8 @@ class SlotEngine:
         return taken
 
     def _best(self, ids: Ids) -> tuple[int, int]:
-        """The sequence that can give most of ``ids``, and how much.
-
-        A short prefix is entered by a short call when it comes alone, so it must not be taken from
-        a longer one that a wide call entered, nor a longer one from it.
-        """
-        if len(ids) >= self._least:
-            best, shared = self._trie.longest(ids)
-            return best, shared if shared >= self._least else 0
-        every = range(self._layout.sequences)
-        exact = [place for place in every if self._trie.held(place) == ids]
-        return (exact[0], len(ids)) if exact else (0, 0)
+        """The sequence that can give most of ``ids``, and how much."""
+        return self._trie.longest(ids)
 
     # -- decoding ---------------------------------------------------------------------------
 
@@ -230,12 +220,13 @@ class SlotEngine:
         return self._extend([int(place) for place in places], logits)
 
     def _filled(self, places: Any) -> Any:
-        """The slots of one call: ``places`` with the gaps between them, at least LEAST_ROWS."""
+        """The slots of one call: ``places`` with the gaps between them, as many as it has to
+        have."""
         if not self._layout.exact:
             return places
-        low, high = places[0], max(places[-1] + 1, places[0] + LEAST_ROWS)
-        high = min(high, self._layout.slots)
-        return np.arange(min(low, high - LEAST_ROWS), high)
+        count = self._calls.rows(int(places[-1] + 1 - places[0]))
+        low = min(int(places[0]), self._layout.slots - count)
+        return np.arange(low, low + count)
 
     def _room_in(self, number: int) -> int:
         """Where an idle slot's filler goes, after making the slot hold just what it says."""
