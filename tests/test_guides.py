@@ -92,7 +92,7 @@ def test_killed_at_any_byte_it_goes_on_to_the_same_file(work: Workdir, method: s
 
 
 def test_another_verifier_is_no_resume(work: Workdir) -> None:
-    work.write("in.jsonl", problems(1))
+    work.write("in.jsonl", problems(6))
     args = ("in.jsonl", "--method", "beam", *SMALL["beam"], "--max-tokens", "96", "-o", "a.jsonl")
     process = work.start("step-rollout", *BASE, *args, "--prm", str(PRM))
     journal = work.path / "a.jsonl.journal"
@@ -100,8 +100,7 @@ def test_another_verifier_is_no_resume(work: Workdir) -> None:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    if not journal.exists():
-        pytest.skip("it had finished")
+    assert journal.exists()
     done = rollout(
         work, None, *args, "--resume", "--prm", str(PRM), "--aggregate", "min", stdin=None
     )
