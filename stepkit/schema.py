@@ -7,7 +7,7 @@ and passes through untouched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import lt
 from typing import Any
 
@@ -43,6 +43,15 @@ LABEL_KINDS = ("value", "progress", "validity", "confidence", "raw")
 Json = dict[str, Any]
 
 NoneType = type(None)
+
+LOOSE_COLUMNS: Mapping[str, tuple[frozenset[type], str]] = {
+    "final": (frozenset({str, NoneType}), "a string or null"),
+    "cut": (frozenset({int}), "an integer"),
+    "rule": (frozenset({str, NoneType}), "a string or null"),
+    "tokens": (frozenset({int, NoneType}), "an integer or null"),
+    "logprob": (frozenset({int, float, NoneType}), "a number or null"),
+}
+"""Columns of ``tree`` that may be missing: types of their entries, and how messages say them."""
 
 
 def name_of(value: object) -> str:
@@ -234,6 +243,9 @@ def check_tree(record: Json) -> Json | None:
     _check_entries(
         tree["draw"], "draw", lambda v: type(v) is int and v >= UNDRAWN, "a number of a draw or -1"
     )
+    for name, (types, expected) in LOOSE_COLUMNS.items():
+        if name in tree:
+            _check_entries(tree[name], name, lambda v, types=types: type(v) in types, expected)
     _check_spine(tree, parent)
     return tree
 
@@ -266,6 +278,7 @@ def _is_sound(tree: Json) -> bool:
         and min(tree["by"]) >= UNDRAWN
         and max(tree["by"]) < len(samplers)
         and min(tree["draw"]) >= UNDRAWN
+        and all(set(map(type, tree[n])) <= t for n, (t, _) in LOOSE_COLUMNS.items() if n in tree)
     ):
         return False
     _check_spine(tree, parent)

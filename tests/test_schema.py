@@ -15,6 +15,7 @@ from stepkit.errors import DataError
 
 VALUES: list[Any] = [None, True, False, -2, -1, 0, 1, 5, 99, 0.0, 1.5, "", "stop", "x", [], {}, [0]]
 COLUMNS = ("parent", "text", "whole", "finish", "outcome", "by", "draw", "spine", "samplers", "cut")
+LOOSE = ("final", "rule", "tokens", "logprob")
 
 
 def verdict(tree: Any) -> str:
@@ -27,7 +28,7 @@ def verdict(tree: Any) -> str:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(COLUMNS), st.integers(-1, 9), st.sampled_from(VALUES)),
+        st.tuples(st.sampled_from(COLUMNS + LOOSE), st.integers(-1, 9), st.sampled_from(VALUES)),
         min_size=1,
         max_size=2,
     )
@@ -35,6 +36,8 @@ def verdict(tree: Any) -> str:
 @settings(max_examples=500, deadline=None)
 def test_quick_and_thorough_checks_agree(changes: list[tuple[str, int, Any]]) -> None:
     tree = copy.deepcopy(trace(1)["tree"])
+    for column in LOOSE:
+        tree.setdefault(column, [None] * len(tree["parent"]))
     for column, index, value in changes:
         if index < 0 or index >= len(tree[column]):
             tree[column] = value
@@ -44,3 +47,13 @@ def test_quick_and_thorough_checks_agree(changes: list[tuple[str, int, Any]]) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "_is_sound", lambda tree: False)
         assert verdict(tree) == quick
+
+
+@pytest.mark.parametrize("column", ["cut", *LOOSE])
+def test_an_entry_of_another_type_is_named(column: str) -> None:
+    """It was an internal error of whoever read the column."""
+    tree = copy.deepcopy(trace(1)["tree"])
+    tree[column] = [-1 if column == "cut" else None] * len(tree["parent"])
+    assert not verdict(tree)
+    tree[column][1] = [0]
+    assert f"tree.{column}[1]" in verdict(tree)

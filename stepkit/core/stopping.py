@@ -56,7 +56,7 @@ def parsed(rule: str) -> tuple[str, dict[str, float]]:
 
 def text_of(name: str, **parameters: float) -> str:
     """The rule as it stands in ``tree.rule``."""
-    return f"{name}:" + ",".join(f"{key}={value:g}" for key, value in parameters.items())
+    return f"{name}:" + ",".join(f"{key}={value:.15g}" for key, value in parameters.items())
 
 
 @lru_cache(maxsize=4096)
