@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 LOG_EVERY = 30.0
@@ -24,11 +25,10 @@ def say(command: str, text: str) -> None:
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     if _bar is not None:
         _bar.clear()
-    try:
+    # a closed or full standard error must not change the ending
+    with suppress(OSError, ValueError, AttributeError):
         sys.stderr.write(f"{command}: {line}\n")
         sys.stderr.flush()
-    except (OSError, ValueError, AttributeError):
-        pass  # a closed or full standard error must not change the ending
 
 
 class Progress:

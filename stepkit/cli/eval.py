@@ -9,7 +9,7 @@ import click
 from stepkit.cli.aggregating import checked
 from stepkit.core import selection
 from stepkit.errors import UsageError
-from stepkit.options import command, reads, writes
+from stepkit.options import command, on_command_line, reads, writes
 from stepkit.run import Streams
 
 if TYPE_CHECKING:
@@ -206,15 +206,12 @@ def _mode(fit: str | None, apply_file: str | None, protocol: str | None) -> str:
 
 
 def _refuse_idle(mode: str) -> None:
-    context = click.get_current_context()
-    for option in context.command.params:
-        name = option.name or ""
-        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
-            continue
+    for name, option in on_command_line().items():
         if name not in SHARED | EFFECT[mode]:
             where = f"with {mode}" if mode else "without --protocol"
-            raise UsageError(f"{option.opts[0]} has no effect {where}")
-    if context.params.get("over") == "tokens" and not context.params.get("plot"):
+            raise UsageError(f"{option} has no effect {where}")
+    chosen = click.get_current_context().params
+    if chosen.get("over") == "tokens" and not chosen.get("plot"):
         raise UsageError("--over has no effect without --plot")
 
 

@@ -11,7 +11,7 @@ from stepkit.cli.cutting import cuts, rule_of
 from stepkit.cli.leaves import leaf_records
 from stepkit.cli.splitter import Splitter, Text, caught
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, grades, reads, writes
+from stepkit.options import command, grades, on_command_line, reads, writes
 from stepkit.run import Streams, blocks, each
 
 BY_TOKEN = ("tokens", "confidence")
@@ -80,11 +80,12 @@ def main(
     if quantile is not None:
         given |= _threshold(streams, by, quantile, score, given)
     rule = rule_of(by, **given)
-    always = any(map(_was_given, ("by", *given)))
+    said = on_command_line()
+    always = not said.keys().isdisjoint(("by", *given))
     if leaves:
         _refuse_with_leaves(
             grade=grade,
-            jobs=_was_given("jobs"),
+            jobs="jobs" in said,
             force=force,
             field=field,
             problem=problem,
@@ -104,7 +105,7 @@ def main(
 def _split(streams: Streams, splitter: Splitter, jobs: int | None) -> None:
     """Cut all records, and with ``jobs`` grade them in as many processes."""
     if jobs is None:
-        if _was_given("jobs"):
+        if "jobs" in on_command_line():
             raise UsageError("-j has no effect without --grade")
         blocks(streams, splitter.block)
     else:
@@ -123,11 +124,6 @@ def _refuse_with_leaves(**given: Any) -> None:
     for name, value in given.items():
         if value:
             raise UsageError(f"--{name} has no effect with --leaves: the attempts are in the tree")
-
-
-def _was_given(option: str) -> bool:
-    source = click.get_current_context().get_parameter_source(option)
-    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def _threshold(

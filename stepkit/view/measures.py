@@ -54,7 +54,7 @@ def measure(entry: Json, count: int, field: str) -> Json:
             name: root[name] for name in ("x", *COLUMNS) if schema.is_number(root.get(name))
         }
     if "first" in entry:
-        made["first"] = _first(entry["first"], count, field)
+        made["first"] = trace.first_of(entry, count, field)
     if schema.is_number(entry.get("total")):
         made["total"] = entry["total"]
     if isinstance(entry.get("why"), list):
@@ -72,12 +72,6 @@ def _object(value: Any, field: str) -> Json:
     if not isinstance(value, dict):
         raise DataError(f"expected an object, got {schema.name_of(value)}", field)
     return value
-
-
-def _first(value: Any, count: int, field: str) -> int | None:
-    if value is None or (type(value) is int and -1 <= value < count):
-        return value
-    raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
 
 
 def _at_end(made: Json) -> float:

@@ -258,9 +258,7 @@ def _first_error(record: Json, count: int, early: Early) -> float:
     name = early.label or have[0]
     if name not in have:
         raise DataError("no such label with a first error: run step-label first", f"labels.{name}")
-    first = labels[name]["first"]
+    first = trace.first_of(labels[name], count, f"labels.{name}")
     if first is None or first == -1:
         return inf
-    if type(first) is not int or not 0 <= first < count:
-        raise DataError(f"expected a step (0 .. {count - 1})", f"labels.{name}.first")
     return first / count if early.share else first
