@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import time
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -75,17 +73,9 @@ def test_killed_at_any_byte_it_goes_on_to_the_same_file(work: Workdir, method: s
     whole = rollout(work, None, *args, stdin=None, timeout=600)
     assert whole.status == 0, whole.err
     expected = work.read("a.jsonl")
-    process = work.start("step-rollout", *BASE, *args)
-    journal = work.path / "a.jsonl.journal"
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 4000):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    held = journal.read_bytes() if journal.exists() else b""
+    held = work.killed("a.jsonl.journal", 1500, "step-rollout", *BASE, *args)
     for size in {len(held) - 7, len(held) // 2}:
-        if size <= 0:
-            continue
-        journal.write_bytes(held[:size])
+        work.write("a.jsonl.journal", held[:size])
         done = rollout(work, None, *args, "--resume", stdin=None, timeout=600)
         assert done.status == 0, done.err
         assert work.read("a.jsonl") == expected
@@ -94,13 +84,7 @@ def test_killed_at_any_byte_it_goes_on_to_the_same_file(work: Workdir, method: s
 def test_another_verifier_is_no_resume(work: Workdir) -> None:
     work.write("in.jsonl", problems(6))
     args = ("in.jsonl", "--method", "beam", *SMALL["beam"], "--max-tokens", "96", "-o", "a.jsonl")
-    process = work.start("step-rollout", *BASE, *args, "--prm", str(PRM))
-    journal = work.path / "a.jsonl.journal"
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 2000):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert journal.exists()
+    work.killed("a.jsonl.journal", 2000, "step-rollout", *BASE, *args, "--prm", PRM)
     done = rollout(
         work, None, *args, "--resume", "--prm", str(PRM), "--aggregate", "min", stdin=None
     )

@@ -413,17 +413,9 @@ def test_a_search_killed_at_any_byte_goes_on_to_the_same_file(
     whole = rollout(work, None, *args, "--journal", "whole.journal", stdin=None)
     assert whole.status == 0, whole.err
     expected = work.read("a.jsonl")
-    process = work.start("step-rollout", *BASE, *args)
-    journal = work.path / "a.jsonl.journal"
-    while process.poll() is None and not (journal.exists() and journal.stat().st_size > 4000):
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    held = journal.read_bytes() if journal.exists() else b""
+    held = work.killed("a.jsonl.journal", 1500, "step-rollout", *BASE, *args)
     for size in {len(held), len(held) - 7, len(held) // 2, len(held) // 3}:
-        if size <= 0:
-            continue
-        journal.write_bytes(held[:size])
+        work.write("a.jsonl.journal", held[:size])
         done = rollout(work, None, *args, "--resume", stdin=None)
         assert done.status == 0, done.err
         assert work.read("a.jsonl") == expected

@@ -11,6 +11,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -97,6 +98,18 @@ class Workdir:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **settings,
         )
+
+    def killed(self, journal: str, size: int, command: str, *args: str | Path) -> bytes:
+        """Start a command and kill it when its journal has more than ``size`` bytes, which is
+        before it is done; returns the journal."""
+        process = self.start(command, *args)
+        path = self.path / journal
+        while process.poll() is None and not (path.exists() and path.stat().st_size > size):
+            time.sleep(0.002)
+        process.kill()
+        process.communicate()
+        assert path.exists(), "it was done before it could be killed"
+        return path.read_bytes()
 
 
 def argv(command: str) -> list[str]:
