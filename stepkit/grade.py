@@ -26,7 +26,7 @@ from typing import Any
 
 from stepkit.errors import FailedError
 from stepkit.text import answers
-from stepkit.text.equal import canonical, quick
+from stepkit.text.answer_equality import canonical, quick
 
 __all__ = ["Grader", "quick", "same_answer"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import vocabularies
 from jinja2 import Environment
 
-from stepkit.model.llama import Model
+from stepkit.model.local.llama import Model
 
 Ids = list[int]
 Beginnings = list[Ids]

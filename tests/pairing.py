@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
-from stepkit.core.pairs.case import Telling
-from stepkit.core.pairs.choosing import Choice
-from stepkit.core.pairs.rules import Reading
-from stepkit.core.pairs.table import Plan
+from stepkit.core.pairs.pair_filters import Choice
+from stepkit.core.pairs.pair_registry import Plan
+from stepkit.core.pairs.pair_rules import Reading
+from stepkit.core.pairs.rule_input import Telling
 
 Json = dict[str, Any]
 Draw = tuple[str, float | None]

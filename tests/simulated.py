@@ -17,7 +17,7 @@ from typing import Any
 
 from stepkit.errors import StepkitError
 from stepkit.model.engine import Counters, Draw, Drawn, Finished, Readout, Request, Sampling
-from stepkit.search.methods import METHODS, Setup, loaded
+from stepkit.search.method_registry import METHODS, Setup, loaded
 from stepkit.search.scheduler import Scheduler, Strategy
 
 Rule = Callable[[Request], Drawn | Readout | StepkitError]

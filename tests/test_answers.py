@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stepkit.text.answer_equality import quick
 from stepkit.text.answers import extract, reference
-from stepkit.text.equal import quick
 
 ANSWERS: list[tuple[str, str | None]] = [
     ("", None),

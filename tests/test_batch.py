@@ -11,9 +11,9 @@ from servers import Json, completion
 from work import Done, Workdir
 
 from stepkit.grade import Grader
-from stepkit.model.batch import BatchRequests, BatchResults, MissingError
 from stepkit.model.engine import Draw, Sampling
-from stepkit.model.recorded import RecordedEngine
+from stepkit.model.recorded_engine import RecordedEngine
+from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingError
 from stepkit.search.scheduler import Attempt, Scheduler, Strategy
 
 FORM = ("--prompt", "{problem}\\n", "--served", "toy-1")

@@ -26,7 +26,7 @@ from worlds import (
 from stepkit.core.leaves import leaf_traces
 from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
-from stepkit.search.beam import dealt
+from stepkit.search.methods.beam import dealt
 
 F = Fraction
 

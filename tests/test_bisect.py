@@ -10,7 +10,7 @@ from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.questions import parsed
+from stepkit.search.until_rules import parsed
 
 
 def found(tree: dict[str, Any]) -> int | None:

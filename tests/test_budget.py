@@ -15,7 +15,7 @@ from work import ROOT, Workdir
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.allocation import (
+from stepkit.search.budget_allocation import (
     LEAST,
     Allocator,
     Budget,
@@ -23,7 +23,7 @@ from stepkit.search.allocation import (
     informative,
     uncertain,
 )
-from stepkit.search.methods import METHODS, Setup, loaded
+from stepkit.search.method_registry import METHODS, Setup, loaded
 from stepkit.search.scheduler import Scheduler, Turn
 
 

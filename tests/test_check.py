@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from work import ROOT, Workdir
 
-from stepkit.cli.check import check
+from stepkit.cli.actions.check_rows import check
 from stepkit.errors import UsageError
-from stepkit.formats.check import Checker, balance
-from stepkit.formats.columns import Columns, type_of
+from stepkit.formats.column_types import Columns, type_of
+from stepkit.formats.row_checker import Checker, balance
 from stepkit.formats.targets import TARGETS
-from stepkit.streams import Streams
+from stepkit.runner.settings import Streams
 
 Json = dict[str, Any]
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from work import ROOT, Done, Workdir
 
-from stepkit.model.programs import JSON, STATUS, verdict
+from stepkit.model.checkers.program_engine import JSON, STATUS, verdict
 
 STEPS = ["12 + 30 = 42.\n", "So 42 nuts.\n", "Answer: 42"]
 TRACE: dict[str, Any] = {

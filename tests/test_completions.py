@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.errors import UsageError
-from stepkit.model.balance import LONGEST_REST, Balance, Server
-from stepkit.model.batch import BatchRequests
-from stepkit.model.completions import BadAnswer, drawn, readout
 from stepkit.model.engine import Branch, Engine, Read
-from stepkit.model.http import base_url, key_for, retry_after, said_in
-from stepkit.model.served import name_of
-from stepkit.model.server import ServerEngine, Service
+from stepkit.model.servers.batch_files import BatchRequests
+from stepkit.model.servers.byte_vocabulary import name_of
+from stepkit.model.servers.completions import BadAnswer, drawn, readout
+from stepkit.model.servers.http import base_url, key_for, retry_after, said_in
+from stepkit.model.servers.load_balancer import LONGEST_REST, Balance, Server
+from stepkit.model.servers.server_engine import ServerEngine, Service
 
 Json = dict[str, Any]
 

@@ -45,7 +45,7 @@ def entry(done: Done, name: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def reference() -> tuple[list[int], dict[str, np.ndarray]]:
     """Tokens of each step, and at every token of the response what the measures read."""
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(POLICY))
     prompt = model.tokenize(f"Problem: {TRACE['problem']}\nSolution:\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepkit.core.consensus import POSITION, PRESENCE, UNKNOWN, consensus, labels
+from stepkit.core.first_error_consensus import POSITION, PRESENCE, UNKNOWN, consensus, labels
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepkit.core import curves, selection
-from stepkit.core.curves import NO_ANSWER
+from stepkit.core import at_k_curves, selection
+from stepkit.core.at_k_curves import NO_ANSWER
 
 Right = Sequence[float]
 Case = tuple[list[Fraction], list[int], list[float]]
@@ -73,7 +73,7 @@ def test_pass_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
     _, _, right = case
     k = data.draw(st.integers(1, len(right)))
     true = over_subsets(len(right), k, lambda s: Fraction(max(right[i] for i in s)))
-    assert abs(curves.pass_at(right, k).value - true) <= 1e-12
+    assert abs(at_k_curves.pass_at(right, k).value - true) <= 1e-12
 
 
 @settings(deadline=None)
@@ -88,7 +88,7 @@ def test_best_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
 
     assert (
         abs(
-            curves.best_at(list(map(float, scores)), right, k).value
+            at_k_curves.best_at(list(map(float, scores)), right, k).value
             - over_subsets(len(right), k, best)
         )
         <= 1e-12
@@ -101,7 +101,7 @@ def test_majority_is_the_mean_over_all_subsets(case: Case) -> None:
     _, answers, right = case
     ks = range(1, len(right) + 1)
     ones = [Fraction(1)] * len(right)
-    for k, found in zip(ks, curves.majority_at(answers, right, ks), strict=True):
+    for k, found in zip(ks, at_k_curves.majority_at(answers, right, ks), strict=True):
         true = over_subsets(len(right), k, lambda s: vote(ones, answers, right, s))
         assert abs(found.value - true) <= 1e-12
         assert found.error == 0
@@ -113,11 +113,11 @@ def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) 
     scores, answers, right = case
     k = data.draw(st.integers(1, len(right)))
     true = over_subsets(len(right), k, lambda s: vote(scores, answers, right, s))
-    found = curves.weighted_at(list(map(float, scores)), answers, right, k, 0)
+    found = at_k_curves.weighted_at(list(map(float, scores)), answers, right, k, 0)
     assert abs(found.value - true) <= 1e-12
     assert found.error == 0
     logs = [math.log(score) - 2000 if score else -math.inf for score in scores]
-    found = curves.weighted_at(logs, answers, right, k, 0, as_logs=True)
+    found = at_k_curves.weighted_at(logs, answers, right, k, 0, as_logs=True)
     assert abs(found.value - true) <= 1e-12
 
 
@@ -146,9 +146,9 @@ def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> No
         first = [note is not None and note["rank"] == 0 for note in notes].index(True)
         found.append(right[order[first]])
     ours = {
-        "best": lambda: curves.best_at(list(map(float, scores)), right, n),
-        "majority": lambda: curves.majority_at(answers, right, [n])[0],
-        "weighted": lambda: curves.weighted_at(list(map(float, scores)), answers, right, n, 0),
+        "best": lambda: at_k_curves.best_at(list(map(float, scores)), right, n),
+        "majority": lambda: at_k_curves.majority_at(answers, right, [n])[0],
+        "weighted": lambda: at_k_curves.weighted_at(list(map(float, scores)), answers, right, n, 0),
     }[by]()
     assert ours.value == pytest.approx(mean(found), abs=1e-12)
 
@@ -156,21 +156,21 @@ def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> No
 def test_by_hand() -> None:
     """Answers a, a, b with scores 1, 1, 4; a is right. Pairs: aa, ab, ab."""
     answers, right, scores = [0, 0, 1], [1.0, 1.0, 0.0], [1.0, 1.0, 4.0]
-    assert curves.pass_at(right, 2).value == 1
+    assert at_k_curves.pass_at(right, 2).value == 1
     # aa: right; ab twice: b has the higher score, and the higher sum
-    assert curves.best_at(scores, right, 2).value == pytest.approx(1 / 3)
-    assert curves.weighted_at(scores, answers, right, 2, 0).value == pytest.approx(1 / 3)
+    assert at_k_curves.best_at(scores, right, 2).value == pytest.approx(1 / 3)
+    assert at_k_curves.weighted_at(scores, answers, right, 2, 0).value == pytest.approx(1 / 3)
     # aa: right; ab twice: a tie, half right
-    assert curves.majority_at(answers, right, [2])[0].value == pytest.approx(2 / 3)
+    assert at_k_curves.majority_at(answers, right, [2])[0].value == pytest.approx(2 / 3)
     # all three: 2 votes against 1, but 2 points against 4
-    assert curves.majority_at(answers, right, [3])[0].value == 1
-    assert curves.weighted_at(scores, answers, right, 3, 0).value == 0
+    assert at_k_curves.majority_at(answers, right, [3])[0].value == 1
+    assert at_k_curves.weighted_at(scores, answers, right, 3, 0).value == 0
 
 
 def test_nothing_but_attempts_without_an_answer_is_wrong() -> None:
     answers, right = [NO_ANSWER] * 3, [0.0] * 3
-    assert curves.majority_at(answers, right, [1, 3]) == [(0.0, 0.0), (0.0, 0.0)]
-    assert curves.weighted_at([1.0] * 3, answers, right, 2, 0) == (0.0, 0.0)
+    assert at_k_curves.majority_at(answers, right, [1, 3]) == [(0.0, 0.0), (0.0, 0.0)]
+    assert at_k_curves.weighted_at([1.0] * 3, answers, right, 2, 0) == (0.0, 0.0)
 
 
 def many(n: int) -> tuple[list[float], list[int], list[float]]:
@@ -183,33 +183,33 @@ def many(n: int) -> tuple[list[float], list[int], list[float]]:
 def test_sampled_where_there_are_too_many_subsets() -> None:
     """C(40, 12) is 5.6e9. With equal weights a weighted vote is the majority, which is exact."""
     _, answers, right = many(40)
-    true = curves.majority_at(answers, right, [12])[0]
-    sampled = curves.weighted_at([0.5] * 40, answers, right, 12, 7)
+    true = at_k_curves.majority_at(answers, right, [12])[0]
+    sampled = at_k_curves.weighted_at([0.5] * 40, answers, right, 12, 7)
     assert true.error == 0 and 0 < sampled.error < 0.01
     assert abs(sampled.value - true.value) < 4 * sampled.error
-    assert curves.weighted_at([0.5] * 40, answers, right, 12, 7) == sampled
-    assert curves.weighted_at([0.5] * 40, answers, right, 12, 8) != sampled
+    assert at_k_curves.weighted_at([0.5] * 40, answers, right, 12, 7) == sampled
+    assert at_k_curves.weighted_at([0.5] * 40, answers, right, 12, 8) != sampled
 
 
 @pytest.mark.parametrize("n", [1000, 1001])
 def test_a_thousand_attempts(n: int) -> None:
     """The exact sum and the samples, either side of where a float could overflow."""
     _, answers, right = many(n)
-    (found,) = curves.majority_at(answers, right, [9], seed=3)
-    simulated = curves.weighted_at([1.0] * n, answers, right, 9, 5)
-    assert (found.error == 0) == (n <= curves.LARGEST)
+    (found,) = at_k_curves.majority_at(answers, right, [9], seed=3)
+    simulated = at_k_curves.weighted_at([1.0] * n, answers, right, 9, 5)
+    assert (found.error == 0) == (n <= at_k_curves.LARGEST)
     assert abs(found.value - simulated.value) < 4 * (simulated.error + found.error)
-    assert curves.best_at([1.0] * n, right, n).value == pytest.approx(sum(right) / n)
+    assert at_k_curves.best_at([1.0] * n, right, n).value == pytest.approx(sum(right) / n)
 
 
 @pytest.mark.parametrize("k", [0, 4])
 def test_more_than_there_are(k: int) -> None:
     right = [1.0, 0.0, 0.0]
     for call in (
-        lambda: curves.pass_at(right, k),
-        lambda: curves.best_at(right, right, k),
-        lambda: curves.majority_at([0, 1, 1], right, [k]),
-        lambda: curves.weighted_at(right, [0, 1, 1], right, k, 0),
+        lambda: at_k_curves.pass_at(right, k),
+        lambda: at_k_curves.best_at(right, right, k),
+        lambda: at_k_curves.majority_at([0, 1, 1], right, [k]),
+        lambda: at_k_curves.weighted_at(right, [0, 1, 1], right, k, 0),
     ):
         with pytest.raises(ValueError, match=f"{k} of 3"):
             call()

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
-from stepkit.model import drawing, llama
 from stepkit.model.engine import Draw, Drawn, Engine, Read, Readout, Request, Result, Sampling
-from stepkit.model.layout import Layout
-from stepkit.model.layout import choose as choose_layout
-from stepkit.model.llama import Context, Model
-from stepkit.model.sampling import Chooser, log_softmax_at, uniforms
-from stepkit.model.slots import SlotEngine
-from stepkit.model.turns import NoTurns
-from stepkit.options import ModelOptions
+from stepkit.model.local import draws_in_flight, llama
+from stepkit.model.local.context_sizes import Layout
+from stepkit.model.local.context_sizes import choose as choose_layout
+from stepkit.model.local.cpu_lock import NoTurns
+from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.slot_engine import SlotEngine
+from stepkit.model.local.token_sampling import Chooser, log_softmax_at, uniforms
+from stepkit.runner.options import ModelOptions
 
 KINDS = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")
 
@@ -454,15 +454,15 @@ def test_ids_detokenise_to_the_text(model: Model) -> None:
 
 def test_a_limit_inside_a_character_leaves_the_character_out(model: Model) -> None:
     pieces = ["né".encode(), "€".encode()[:-1]]
-    result = drawing.drawn("length", b"".join(pieces), (0, 1), [-1, -2], pieces)
+    result = draws_in_flight.drawn("length", b"".join(pieces), (0, 1), [-1, -2], pieces)
     assert (result.text, result.ids) == ("né", None)
 
 
 def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
     pieces = [b"ab", b"c", b"\n\n"]
     ids, logprobs = (0, 1, 2), [-1.0, -2.0, -4.0]
-    at_boundary = drawing.drawn("stop", b"abc", ids, logprobs, pieces)
-    inside = drawing.drawn("stop", b"a", ids, logprobs, pieces)
+    at_boundary = draws_in_flight.drawn("stop", b"abc", ids, logprobs, pieces)
+    inside = draws_in_flight.drawn("stop", b"a", ids, logprobs, pieces)
     assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
     assert inside == Drawn("a", "stop", 1, None, -1.0, (-1.0,))
 

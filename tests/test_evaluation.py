@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepkit.core.evaluation import bootstrap, protocols, stepwise
-from stepkit.core.evaluation.stepwise import Steps
+from stepkit.core.evaluation import bootstrap, protocols, step_metrics
+from stepkit.core.evaluation.step_metrics import Steps
 
 Array = np.ndarray[Any, Any]
 
@@ -110,12 +110,12 @@ step_rows = st.lists(
 )
 
 
-@pytest.mark.parametrize("within", stepwise.WITHIN)
+@pytest.mark.parametrize("within", step_metrics.WITHIN)
 @settings(deadline=None)
 @given(rows=step_rows, weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_auc_is_the_share_of_pairs(within: str, rows: list, weights: list[int]) -> None:
     steps, drawn = steps_of(rows, 4), np.array([weights], dtype=float)
-    found = stepwise.auc(steps, within)(drawn)[0]
+    found = step_metrics.auc(steps, within)(drawn)[0]
     assert found == pytest.approx(slow_auc(steps, within, drawn[0]), abs=1e-12, nan_ok=True)
 
 
@@ -131,32 +131,32 @@ def test_who_knows_the_position_alone_looks_good_and_picks_no_better_than_chance
             if wrong:
                 break
     steps = steps_of(rows, 3000)
-    alone, ones = stepwise.by_position(steps), np.ones((1, 3000))
-    assert stepwise.auc(alone, "all")(ones)[0] == pytest.approx(0.8, abs=0.05)
-    assert stepwise.auc(alone, "position")(ones)[0] == 0.5
-    assert stepwise.auc(steps, "all")(ones)[0] == pytest.approx(0.5, abs=0.03)
+    alone, ones = step_metrics.by_position(steps), np.ones((1, 3000))
+    assert step_metrics.auc(alone, "all")(ones)[0] == pytest.approx(0.8, abs=0.05)
+    assert step_metrics.auc(alone, "position")(ones)[0] == 0.5
+    assert step_metrics.auc(steps, "all")(ones)[0] == pytest.approx(0.5, abs=0.03)
 
 
 def test_brier_by_hand() -> None:
     """Errors 0.1^2, 0.4^2, 0.3^2, 0.8^2 are 0.9 in all; the base rate 1/2 alone has 1/4."""
     steps = steps_of([(0, 0, 0.9, 1), (0, 1, 0.4, 0), (1, 0, 0.7, 1), (1, 1, 0.8, 0)], 2)
     ones = np.ones((1, 2))
-    assert stepwise.brier(steps)(ones)[0] == pytest.approx(0.9 / 4)
-    assert stepwise.base_rate(steps)(ones)[0] == 0.5
-    assert stepwise.skill(steps)(ones)[0] == pytest.approx(1 - (0.9 / 4) / 0.25)
+    assert step_metrics.brier(steps)(ones)[0] == pytest.approx(0.9 / 4)
+    assert step_metrics.base_rate(steps)(ones)[0] == 0.5
+    assert step_metrics.skill(steps)(ones)[0] == pytest.approx(1 - (0.9 / 4) / 0.25)
     # the second problem twice: 0.17 + 2 * 0.73 over 6 steps
-    assert stepwise.brier(steps)(np.array([[1.0, 2.0]]))[0] == pytest.approx(1.63 / 6)
+    assert step_metrics.brier(steps)(np.array([[1.0, 2.0]]))[0] == pytest.approx(1.63 / 6)
 
 
 def test_calibration_error_by_hand() -> None:
     """Two bins of two: mean scores 0.25 and 0.8, right 1/2 and 1: (2 * 0.25 + 2 * 0.2) / 4."""
     steps = steps_of([(0, 0, 0.2, 0), (0, 1, 0.3, 1), (1, 0, 0.7, 1), (1, 1, 0.9, 1)], 2)
     ones = np.ones((1, 2))
-    assert stepwise.calibration_error(steps, 2)(ones)[0] == pytest.approx(0.225)
-    assert stepwise.calibration_error(steps, 1)(ones)[0] == pytest.approx(0.75 - 2.1 / 4)
+    assert step_metrics.calibration_error(steps, 2)(ones)[0] == pytest.approx(0.225)
+    assert step_metrics.calibration_error(steps, 1)(ones)[0] == pytest.approx(0.75 - 2.1 / 4)
     # equal scores are never parted, however many bins there are
     same = steps_of([(0, 0, 0.6, 0), (0, 1, 0.6, 1), (1, 0, 0.6, 1)], 2)
-    assert stepwise.calibration_error(same, 10)(ones)[0] == pytest.approx(2 / 3 - 0.6)
+    assert step_metrics.calibration_error(same, 10)(ones)[0] == pytest.approx(2 / 3 - 0.6)
 
 
 def test_a_calibrated_world_has_no_calibration_error() -> None:
@@ -165,10 +165,10 @@ def test_a_calibrated_world_has_no_calibration_error() -> None:
     right = (rng.random(50_000) < p).astype(float)
     zeros = np.zeros(50_000, dtype=int)
     ones = np.ones((1, 1))
-    assert stepwise.calibration_error(Steps(zeros, zeros, p, right, 1), 10)(ones)[0] < 0.01
+    assert step_metrics.calibration_error(Steps(zeros, zeros, p, right, 1), 10)(ones)[0] < 0.01
     # scores pulled to the middle: |p - (p / 2 + 1 / 4)| is 1/8 on average
     shy = Steps(zeros, zeros, p / 2 + 0.25, right, 1)
-    assert stepwise.calibration_error(shy, 10)(ones)[0] == pytest.approx(1 / 8, abs=0.01)
+    assert step_metrics.calibration_error(shy, 10)(ones)[0] == pytest.approx(1 / 8, abs=0.01)
 
 
 # ---- protocols ------------------------------------------------------------------------------

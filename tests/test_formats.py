@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepkit.core.rows import (
+from stepkit.core.training_rows import (
     Advantage,
     Origin,
     Pair,
@@ -23,11 +23,11 @@ from stepkit.core.rows import (
 )
 from stepkit.errors import DataError, UsageError
 from stepkit.formats import llamafactory, targets
-from stepkit.formats.check import Checker
-from stepkit.formats.columns import Columns
-from stepkit.formats.layout import Layout, boundary, common
+from stepkit.formats.column_types import Columns
+from stepkit.formats.row_checker import Checker
+from stepkit.formats.row_layout import Layout, boundary, common
+from stepkit.formats.row_views import View
 from stepkit.formats.targets import KINDS, TARGETS, Row
-from stepkit.formats.views import View
 
 Json = dict[str, Any]
 

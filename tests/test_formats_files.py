@@ -8,9 +8,9 @@ import evidence
 import pytest
 from work import Workdir
 
-from stepkit.cli import sidefiles
+from stepkit.cli.actions import side_files
 from stepkit.errors import UsageError
-from stepkit.streams import Streams
+from stepkit.runner.settings import Streams
 
 
 def streams(work: Workdir, name: str) -> Streams:
@@ -22,8 +22,8 @@ def test_an_entry_is_added_to_those_that_are_there(work: Workdir) -> None:
     work.write("dataset_info.json", json.dumps({"other": other}))
     work.write("dpo.jsonl", "{}\n")
     out = streams(work, "dpo.jsonl")
-    sidefiles.check("llamafactory", out.output)
-    sidefiles.write(out, "llamafactory", "pair")
+    side_files.check("llamafactory", out.output)
+    side_files.write(out, "llamafactory", "pair")
     info = json.loads(work.read("dataset_info.json"))
     assert info["other"] == other and list(info) == ["other", "dpo"]
     assert info["dpo"]["file_name"] == "dpo.jsonl"
@@ -33,7 +33,7 @@ def test_an_entry_is_added_to_those_that_are_there(work: Workdir) -> None:
 def test_an_entry_of_the_same_file_is_replaced(work: Workdir) -> None:
     work.write("dpo.jsonl", "{}\n")
     for kind in ("pair", "unpaired"):
-        sidefiles.write(streams(work, "dpo.jsonl"), "llamafactory", kind)
+        side_files.write(streams(work, "dpo.jsonl"), "llamafactory", kind)
     info = json.loads(work.read("dataset_info.json"))
     assert list(info) == ["dpo"] and info["dpo"]["ranking"] is False
 
@@ -44,7 +44,7 @@ def test_a_dataset_info_that_is_none_is_left_as_it_is(
 ) -> None:
     work.write("dataset_info.json", content)
     with pytest.raises(UsageError, match=part):
-        sidefiles.check("llamafactory", str(work.path / "dpo.jsonl"))
+        side_files.check("llamafactory", str(work.path / "dpo.jsonl"))
     assert work.read("dataset_info.json") == content.encode()
 
 
@@ -52,31 +52,31 @@ def test_a_dataset_info_that_is_none_is_left_as_it_is(
 @pytest.mark.parametrize("output", ["-", "/dev/null"])
 def test_no_file_beside_what_is_no_file(target: str, output: str) -> None:
     with pytest.raises(UsageError, match="name them with -o"):
-        sidefiles.check(target, output)
-    sidefiles.check("trl-dpo", output)
+        side_files.check(target, output)
+    side_files.check("trl-dpo", output)
 
 
 def test_names_that_the_trainer_would_not_read(work: Workdir) -> None:
     with pytest.raises(UsageError, match=r"end in \.jsonl"):
-        sidefiles.check("llamafactory", str(work.path / "dpo.jsonl.gz"))
+        side_files.check("llamafactory", str(work.path / "dpo.jsonl.gz"))
     pytest.importorskip("pyarrow")
     with pytest.raises(UsageError, match="is made beside them"):
-        sidefiles.check("verl", str(work.path / "dpo.parquet"))
+        side_files.check("verl", str(work.path / "dpo.parquet"))
 
 
 def test_rows_never_replace_the_list_of_files(work: Workdir) -> None:
     work.write("dataset_info.json", "{}")
     output = str(work.path / "dataset_info.json")
     with pytest.raises(UsageError, match="name another"):
-        sidefiles.check("llamafactory", output)
+        side_files.check("llamafactory", output)
 
 
 def test_parquet_is_made_of_the_finished_rows(work: Workdir) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [{"prompt": f"{n}?", "chosen": "a", "rejected": "b", "gap": 0.5} for n in range(5)]
     work.write("rm.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    sidefiles.check("verl", str(work.path / "rm.jsonl"))
-    sidefiles.write(streams(work, "rm.jsonl"), "verl", "pair")
+    side_files.check("verl", str(work.path / "rm.jsonl"))
+    side_files.write(streams(work, "rm.jsonl"), "verl", "pair")
     assert work.names() == ["rm.jsonl", "rm.parquet"]
     assert parquet.read_table(work.path / "rm.parquet").to_pylist() == rows
 
@@ -84,7 +84,7 @@ def test_parquet_is_made_of_the_finished_rows(work: Workdir) -> None:
 def test_without_rows_there_is_no_parquet(work: Workdir) -> None:
     pytest.importorskip("pyarrow")
     work.write("rm.jsonl", "")
-    sidefiles.write(streams(work, "rm.jsonl"), "verl", "pair")
+    side_files.write(streams(work, "rm.jsonl"), "verl", "pair")
     assert work.names() == ["rm.jsonl"]
 
 

@@ -15,7 +15,7 @@ from test_rollout import BASE, POLICY, problems, records, rollout
 from work import ROOT, Workdir
 from worlds import problems as sample_problems
 
-from stepkit.model.llama import Model
+from stepkit.model.local.llama import Model
 
 PRM = ROOT / "samples" / "models" / "prm.gguf"
 GUIDED = ("--prm", str(PRM), "--max-tokens", "96")

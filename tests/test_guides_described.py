@@ -14,7 +14,7 @@ from test_rollout import POLICY, problems, records, rollout
 from work import Done, Workdir
 from worlds import problems as sample_problems
 
-from stepkit.model.llama import Model
+from stepkit.model.local.llama import Model
 
 HEADS: Mapping[str, dict[str, Any]] = {
     "head": {"head": "mlp", "outputs": 2, "map": "softmax", "good": [1], "of": "value"},

@@ -78,7 +78,7 @@ def x(done: Done) -> list[float]:
 
 def laid_out(path: Path, name: str) -> list[list[int]]:
     """By hand: the ids up to and with the token that is read, for each step."""
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(path), vocabulary_only=True)
     special = model.special_tokens()
@@ -187,7 +187,7 @@ def test_unused_tokens_are_given_up_first(work: Workdir) -> None:
 
 @pytest.mark.parametrize("kind", ["BF16", "F16", "F32"])
 def test_number_types_are_read_exactly(work: Workdir, kind: str) -> None:
-    from stepkit.model.safetensors import open_checkpoint
+    from stepkit.model.heads.safetensors import open_checkpoint
 
     tensors = checkpoint(work, "mlp", kind)
     read = open_checkpoint(str(work.path))

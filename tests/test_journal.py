@@ -13,7 +13,7 @@ import pytest
 from work import Workdir, argv, clean_environment
 
 from stepkit.errors import UsageError
-from stepkit.journal import Journal
+from stepkit.io.journal import Journal
 
 COUNT = 12
 

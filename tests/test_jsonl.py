@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.errors import DataError
-from stepkit.jsonl import Record, decode, encode
+from stepkit.io.jsonl import Record, decode, encode
 
 KEYS = st.sampled_from(["id", "steps", "labels", "a b", 'q"uote', "é", "back\\slash", "x"])
 NUMBERS = st.one_of(

@@ -22,19 +22,19 @@ from stepkit.model.chat import Encoder, Prompter
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.sampler import Identity, Sampler
-from stepkit.model.served import Utf8
+from stepkit.model.servers.byte_vocabulary import Utf8
 from stepkit.search.scorers import Scored
-from stepkit.search.scorers.answers import LocalAnswers, ServedAnswers, spellings
-from stepkit.search.scorers.asking import Question
+from stepkit.search.scorers.answer_probabilities import LocalAnswers, ServedAnswers, spellings
 from stepkit.search.scorers.critique import Critiques
-from stepkit.search.scorers.first_error import FirstError
+from stepkit.search.scorers.critique_votes import tally
+from stepkit.search.scorers.first_error_critic import FirstError
 from stepkit.search.scorers.forced_choice import ForcedChoice
 from stepkit.search.scorers.genprm import GenPrm
+from stepkit.search.scorers.judge_prompt import Question
 from stepkit.search.scorers.pairwise import Pairwise, round_robin
 from stepkit.search.scorers.thinkprm import ThinkPrm
-from stepkit.search.scorers.voting import tally
 from stepkit.text.critiques import Shape, Verdict, numbered, read, reference_steps
-from stepkit.text.forms import check, filled
+from stepkit.text.prompt_template import check, filled
 
 Law = Callable[[str], float]
 """A prompt's text -> log-odds of the good answer, in nats."""

@@ -78,7 +78,7 @@ def records(done: Done) -> list[dict[str, Any]]:
 
 def prompt_ids(path: Path, text: str) -> list[int]:
     """The chat laid out by hand."""
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(path), vocabulary_only=True)
     special = model.special_tokens()
@@ -171,10 +171,10 @@ def test_no_special_token_comes_from_a_trace(chat: Path) -> None:
     """Every prompt has the special tokens of its template, whatever is put into it."""
     from importlib.resources import files
 
-    from stepkit.model.llama import Model
-    from stepkit.model.opening import Form, prompter_for
+    from stepkit.model.backend import Form, prompter_for
+    from stepkit.model.local.llama import Model
     from stepkit.model.prefixes import Prefixes
-    from stepkit.search.scorers.asking import Question
+    from stepkit.search.scorers.judge_prompt import Question
 
     model = Model(str(chat), vocabulary_only=True)
     prefixes = Prefixes(model, prompter_for(model, Form()))

@@ -12,7 +12,7 @@ from work import Workdir
 from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import FirstRule, Settings, first_error
-from stepkit.core.labels.block import Block
+from stepkit.core.labels.counting import Block
 from stepkit.errors import DataError, UsageError
 
 Json = dict[str, Any]

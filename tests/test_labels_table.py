@@ -14,9 +14,9 @@ from test_labels import error, one, trace
 
 from stepkit.core import labels
 from stepkit.core import tree as trees
-from stepkit.core.labels import stops
-from stepkit.core.labels.first import FirstRule, first_tested
-from stepkit.core.labels.table import ROWS
+from stepkit.core.labels import stopping_bias
+from stepkit.core.labels.first_error_rules import FirstRule, first_tested
+from stepkit.core.labels.label_registry import ROWS
 from stepkit.core.stats import Rate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
 
@@ -550,7 +550,7 @@ def test_a_stopped_value_is_right_on_average() -> None:
             low, high = wilson(k, n)
             if n == 20 or (n >= 4 and (high - low) / 2 <= 0.2):
                 break
-        corrected.append(stops.unbiased(rule, float(k), n))
+        corrected.append(stopping_bias.unbiased(rule, float(k), n))
         plain += k / n / runs
     mean = sum(corrected) / runs
     spread = (sum((x - mean) ** 2 for x in corrected) / runs) ** 0.5

@@ -17,22 +17,29 @@ from work import ROOT, commands
 
 ROWS = {
     "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
-    "pure": {"text", "core", "grade", "formats", "view"},
+    "text": {"text"},
+    "core": {"core"},
+    "grade": {"grade"},
+    "formats": {"formats"},
+    "view": {"view"},
+    "io": {"io"},
     "model": {"model"},
     "search": {"search"},
-    "runner": {
-        "cache", "command", "ending", "journal", "jsonl", "lines", "opened", "options", "progress",
-        "records", "regroup", "run", "sink", "source", "splice", "streams",
-    },
+    "runner": {"runner"},
     "cli": {"cli"},
-}  # fmt: skip
+}
 
 MAY_IMPORT = {
     "ground": {"ground"},
-    "pure": {"ground", "pure"},
-    "model": {"ground", "pure", "model"},
-    "search": {"ground", "pure", "model", "search"},
-    "runner": {"ground", "runner"},
+    "text": {"ground", "text"},
+    "core": {"ground", "text", "core"},
+    "grade": {"ground", "text", "grade"},
+    "formats": {"ground", "text", "core", "formats"},
+    "view": {"ground", "text", "core", "view"},
+    "io": {"ground", "io"},
+    "model": {"ground", "text", "core", "model"},
+    "search": {"ground", "text", "core", "grade", "model", "search"},
+    "runner": {"ground", "io", "runner"},
     "cli": set(ROWS),
 }
 
@@ -48,12 +55,12 @@ KNOWS_NOT = {
 }
 
 SINGLE_IMPORTERS = {
-    "httpx": "model/http.py",
-    "llama_cpp": "model/llama.py",
+    "httpx": "model/servers/http.py",
+    "llama_cpp": "model/local/llama.py",
     "numba": "core/jit.py",
-    "orjson": "jsonl.py",
+    "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
-    "tqdm": "progress.py",
+    "tqdm": "runner/console.py",
 }
 
 HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}

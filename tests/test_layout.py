@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 
 from stepkit.errors import FailedError, UsageError
-from stepkit.model import layout
-from stepkit.model.layout import Layout, check_room, choose
-from stepkit.options import ModelOptions
+from stepkit.model.local import context_sizes
+from stepkit.model.local.context_sizes import Layout, check_room, choose
+from stepkit.runner.options import ModelOptions
 
 GIB = 1 << 30
 
@@ -24,7 +24,7 @@ class Facts:
 
 @pytest.fixture(autouse=True)
 def memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layout, "memory_bytes", lambda: 16 * GIB)
+    monkeypatch.setattr(context_sizes, "memory_bytes", lambda: 16 * GIB)
 
 
 def chosen(facts: Facts | None = None, tokens: int = 512, **options: int | bool) -> Layout:

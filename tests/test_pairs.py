@@ -9,7 +9,7 @@ import pytest
 from pairing import Draw, Json, add, make, only, trace
 from work import Workdir
 
-from stepkit.core.rows import Pair
+from stepkit.core.training_rows import Pair
 from stepkit.errors import DataError
 
 

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pairing import Json, add, grown, make, plan, step, texts, trace
 
-from stepkit.core.pairs.choosing import near, smoothed
-from stepkit.core.pairs.rivals import _first_line
-from stepkit.core.pairs.table import dealt
+from stepkit.core.pairs.pair_filters import near, smoothed
+from stepkit.core.pairs.pair_registry import dealt
+from stepkit.core.pairs.siblings import _first_line
 from stepkit.text.segment import first_step
 
 

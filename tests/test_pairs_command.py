@@ -13,8 +13,8 @@ from pairing import Draw, Json, trace
 from test_contract import broken
 from work import ROOT, Workdir
 
-from stepkit.core.pairs.table import RULES
-from stepkit.formats.layout import BoundaryError, between_tokens
+from stepkit.core.pairs.pair_registry import RULES
+from stepkit.formats.row_layout import BoundaryError, between_tokens
 
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
 
@@ -227,7 +227,7 @@ def test_a_chat_template_is_not_left_out_in_silence(work: Workdir) -> None:
 
 
 def test_the_cut_is_between_two_tokens_of_the_vocabulary(work: Workdir) -> None:
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     tokens = Model(str(POLICY), vocabulary_only=True).tokenize
     whole = "So 3 + 4 = 7"

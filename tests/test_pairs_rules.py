@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pairing import Json, add, grown, make, only, step, texts, trace
 
-from stepkit.core.pairs.table import RULES, default_rule
+from stepkit.core.pairs.pair_registry import RULES, default_rule
 from stepkit.errors import DataError
 from stepkit.formats.targets import KINDS
 

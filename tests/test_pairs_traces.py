@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pairing import STEPS, Draw, Json, add, grown, make, only, step, trace
 
-from stepkit.core.rows import Side
+from stepkit.core.training_rows import Side
 from stepkit.errors import DataError
 
 DRAWS: dict[int, list[Draw]] = {

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from worlds import Given, Known, WorldEngine, path, search
 
 from stepkit.core.tree import Tree
-from stepkit.search.particle import resampled
+from stepkit.search.methods.particle import resampled
 
 F = Fraction
 WHOLE = F(1)

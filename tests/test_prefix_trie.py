@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stepkit.core.sequences import common
-from stepkit.model.prefix_trie import BLOCK, PrefixTrie
+from stepkit.core.common_prefix import common
+from stepkit.model.local.prefix_trie import BLOCK, PrefixTrie
 
 IDS = st.lists(st.integers(0, 1), max_size=3 * BLOCK).map(tuple)
 """Two tokens and short ones, so that beginnings are shared often."""

@@ -17,12 +17,12 @@ from work import ROOT, Done, Workdir
 
 from stepkit.core.selection import AGGREGATES
 from stepkit.errors import UsageError
-from stepkit.model.llama import Model
+from stepkit.model.local.llama import Model
 from stepkit.model.profiles.families import families
-from stepkit.model.profiles.layout import Writer
 from stepkit.model.profiles.parsing import SECTION_OF, from_data, from_json
 from stepkit.model.profiles.profile import Match, Readout
 from stepkit.model.profiles.recognise import profile_of
+from stepkit.model.profiles.token_layout import Writer
 
 PRM = ROOT / "samples" / "models" / "prm.gguf"
 POLICY = ROOT / "samples" / "models" / "policy.gguf"

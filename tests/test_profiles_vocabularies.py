@@ -27,10 +27,10 @@ from test_engine import forward
 from work import Workdir
 
 from stepkit.errors import DataError, UsageError
-from stepkit.model.llama import Model
+from stepkit.model.local.llama import Model
 from stepkit.model.profiles.families import families
-from stepkit.model.profiles.layout import Layout, Writer
 from stepkit.model.profiles.recognise import check_vocabulary, profile_of
+from stepkit.model.profiles.token_layout import Layout, Writer
 
 pytestmark = pytest.mark.skipif(
     not vocabularies.present(), reason="missing: build/vocabularies (make vocabularies)"

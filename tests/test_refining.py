@@ -11,7 +11,14 @@ import pytest
 from work import ROOT, Done, Workdir, clean_environment
 
 from stepkit.errors import DataError, UsageError
-from stepkit.search.refining import GLOBAL, LOCAL, Refinement, asked, critique_of, refinement_of
+from stepkit.search.refinement_prompts import (
+    GLOBAL,
+    LOCAL,
+    Refinement,
+    asked,
+    critique_of,
+    refinement_of,
+)
 
 Json = dict[str, Any]
 

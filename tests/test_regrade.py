@@ -10,7 +10,7 @@ from simulated import NONE, RIGHT, WRONG, Curve
 from work import Workdir
 
 from stepkit.grade import Grader
-from stepkit.search.regrading import regraded
+from stepkit.search.regrade import regraded
 
 
 def evidence(seed: int = 0, undecided: float = 0.2) -> dict[str, Any]:

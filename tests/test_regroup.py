@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.errors import DataError
-from stepkit.jsonl import encode
-from stepkit.lines import Lines
-from stepkit.records import Bad, items
-from stepkit.regroup import regrouped
+from stepkit.io.jsonl import encode
+from stepkit.io.lines import Lines
+from stepkit.io.records import Bad, items
+from stepkit.io.regroup import regrouped
 
 
 def regrouped_lines(rows: list[bytes], memory: int, files: int = 2) -> list[tuple[str, int, bytes]]:

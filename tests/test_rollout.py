@@ -68,7 +68,7 @@ def test_sample_takes_no_step_or_verdict_from_another_response(work: Workdir) ->
 
 
 def test_sampled_ids_detokenise_to_the_response(work: Workdir, traces: bytes) -> None:
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(POLICY))
     for line in traces.splitlines():

@@ -15,13 +15,13 @@ from test_engine import KINDS, engine_on, finish, forward, hidden_states, layout
 
 from stepkit.core.jit import jit
 from stepkit.errors import DataError
+from stepkit.model.backend import open_engine
 from stepkit.model.engine import TOP, Branch, Read, Readout, Summary
-from stepkit.model.layout import for_reading
-from stepkit.model.llama import Context, Model
-from stepkit.model.opening import open_engine
-from stepkit.model.reading import ReadEngine
-from stepkit.model.turns import NoTurns
-from stepkit.options import ModelOptions
+from stepkit.model.local.context_sizes import for_reading
+from stepkit.model.local.cpu_lock import NoTurns
+from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.read_engine import ReadEngine
+from stepkit.runner.options import ModelOptions
 
 CONTEXT = 512
 
@@ -137,9 +137,9 @@ def test_a_summary_is_computed_from_the_whole_distribution(model: Model, engine:
 
 
 def test_compiled_summaries_have_the_same_bits() -> None:
-    from stepkit.model import kernels
-    from stepkit.model import rows as reading
-    from stepkit.model.sampling import summed, weigh
+    from stepkit.model.local import kernels
+    from stepkit.model.local import readout as reading
+    from stepkit.model.local.token_sampling import summed, weigh
 
     chance = np.random.default_rng(1)
     logits = chance.normal(0, 5, (5, 1000)).astype(np.float32)

@@ -16,15 +16,15 @@ from test_engine import forward
 from test_heads import OUTPUTS, PROFILES, WIDTH
 from work import Done, Workdir
 
-from stepkit.cache import Cache
-from stepkit.cli import scorers
-from stepkit.cli.describing import Described
-from stepkit.cli.routes import Extra
+from stepkit.cli.backends import scorers
+from stepkit.cli.backends.profile_scorer import Extra
+from stepkit.cli.options.prm import Described
+from stepkit.io.score_cache import Cache
 from stepkit.model.engine import Engine, Readout
-from stepkit.model.recorded import RecordedEngine
-from stepkit.model.sampling import log_softmax_at
-from stepkit.options import ModelOptions
-from stepkit.streams import Streams
+from stepkit.model.local.token_sampling import log_softmax_at
+from stepkit.model.recorded_engine import RecordedEngine
+from stepkit.runner.options import ModelOptions
+from stepkit.runner.settings import Streams
 
 STEPS = ["12 + 30 = 42.\n", "So it is", " 42.\n", "", "Answer: 42"]
 TRACE: dict[str, Any] = {
@@ -68,7 +68,7 @@ def pair(work: Workdir, **profile: Any) -> tuple[Path, Path]:
 
 def log_ratios(trained: Path, reference: Path, beta: float) -> list[float]:
     """By hand: beta times the summed log-ratio up to the end of each step."""
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(trained), vocabulary_only=True)
     texts = [TRACE["problem"] + " " + "".join(STEPS[:count]) for count in range(len(STEPS) + 1)]
@@ -145,8 +145,8 @@ def opened(work: Workdir, name: str) -> scorers.Scoring:
     path = ggufs.write_llama(work.path / f"{name}.gguf", profile=json.dumps(profile), context=2048)
     head = None
     if name in PROFILES:
-        from stepkit.model.heads import from_checkpoint
-        from stepkit.model.safetensors import open_checkpoint
+        from stepkit.model.heads.head_network import from_checkpoint
+        from stepkit.model.heads.safetensors import open_checkpoint
 
         tensors = head_tensors(str(profile["head"]), WIDTH, OUTPUTS[name])
         file = write_checkpoint(work.path / "model.safetensors", tensors)
@@ -232,7 +232,7 @@ def test_every_node_of_a_tree_is_scored_as_its_own_trace(work: Workdir) -> None:
 
 @pytest.mark.parametrize("name", ["tokens", "mlp", "value"])
 def test_a_prefix_of_a_tree_is_evaluated_once(work: Workdir, name: str) -> None:
-    from stepkit.search.scorers.trees import score_tree
+    from stepkit.search.scorers.tree_scores import score_tree
 
     scoring = opened(work, name)
     engine = scoring.open()

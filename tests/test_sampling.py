@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepkit.core.jit import jit
-from stepkit.model import kernels, sampling
 from stepkit.model.engine import Sampling
-from stepkit.model.kernels import BLOCK
-from stepkit.model.sampling import Chooser, log_softmax_at, uniforms
+from stepkit.model.local import kernels, token_sampling
+from stepkit.model.local.kernels import BLOCK
+from stepkit.model.local.token_sampling import Chooser, log_softmax_at, uniforms
 
 LOGITS = np.array([[2.0, 1.0, 0.5, 0.0, -1.0, -3.0]], np.float32)
 
@@ -118,7 +118,7 @@ def test_exp_is_exp() -> None:
     """Within 2 units in the last place, from 1 down to where weights count as nothing."""
     logits = np.linspace(-100.0, 0.0, 200_001, dtype=np.float32)[None, :]
     weights = np.empty((1, -(-logits.size // BLOCK) * BLOCK), np.float32)
-    sampling.weigh(logits, logits.max(axis=1), 1.0, weights)
+    token_sampling.weigh(logits, logits.max(axis=1), 1.0, weights)
     expected = np.exp(logits.astype(np.float64))
     inside = logits > -87.0
     ulps = np.abs(weights[:, : logits.size] - expected)[inside] / np.spacing(
@@ -132,11 +132,11 @@ def test_exp_is_exp() -> None:
 def compiled() -> dict[str, jit]:
     """The kernels, compiled whatever there is to do."""
     pairs: dict[str, tuple[Any, Any]] = {
-        "_weighed": (kernels.weigh, sampling._weigh_with_numpy),
-        "_added": (kernels.add_up, sampling._add_up_with_numpy),
-        "_kept_k": (kernels.keep_top_k, sampling._keep_top_k_with_numpy),
-        "_kept_p": (kernels.keep_top_p, sampling._keep_top_p_with_numpy),
-        "_picked": (kernels.pick, sampling._pick_with_numpy),
+        "_weighed": (kernels.weigh, token_sampling._weigh_with_numpy),
+        "_added": (kernels.add_up, token_sampling._add_up_with_numpy),
+        "_kept_k": (kernels.keep_top_k, token_sampling._keep_top_k_with_numpy),
+        "_kept_p": (kernels.keep_top_p, token_sampling._keep_top_p_with_numpy),
+        "_picked": (kernels.pick, token_sampling._pick_with_numpy),
     }
     return {name: jit(kernel, twin, 1) for name, (kernel, twin) in pairs.items()}
 
@@ -174,7 +174,7 @@ def test_kernels_and_numpy_give_the_same_bits(
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("STEPKIT_NO_JIT", raising=False)
         for name, kernel in compiled.items():
-            patch.setattr(sampling, name, kernel)
+            patch.setattr(token_sampling, name, kernel)
         fast = Chooser(vocabulary)(logits, chances, how)
     assert plain[0].tolist() == fast[0].tolist()
     assert plain[1].tobytes() == fast[1].tobytes()

@@ -12,12 +12,12 @@ from simulated import Rule, RuleEngine, outcomes_at, run
 
 from stepkit.errors import DataError, FailedError, StepkitError
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
-from stepkit.model.profiles.layout import Layout
-from stepkit.model.recorded import RecordedEngine, from_json, to_json
-from stepkit.model.several import Several
-from stepkit.search.chain import start
-from stepkit.search.methods import Setup
-from stepkit.search.sample import flagged_step, sample
+from stepkit.model.multi_engine import Several
+from stepkit.model.profiles.token_layout import Layout
+from stepkit.model.recorded_engine import RecordedEngine, from_json, to_json
+from stepkit.search.method_registry import Setup
+from stepkit.search.methods.chain import start
+from stepkit.search.methods.sample import flagged_step, sample
 from stepkit.search.scheduler import Attempt, Judge, Judged, Strategy
 from stepkit.search.scorers import together
 from stepkit.search.scorers.likelihood import Likelihood

@@ -38,7 +38,7 @@ def expected(
     path: Path, prompt: str, steps: list[str], marker: str, pair: list[str]
 ) -> list[float]:
     """By hand: marker ids put in, one forward pass in NumPy, softmax over two logits."""
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     model = Model(str(path))
     special = model.special_tokens()
@@ -94,8 +94,8 @@ def test_a_score_does_not_depend_on_its_neighbours(work: Workdir) -> None:
 
 
 def test_the_models_own_mean_log_probability(work: Workdir) -> None:
-    from stepkit.model.llama import Model
-    from stepkit.model.sampling import log_softmax_at
+    from stepkit.model.local.llama import Model
+    from stepkit.model.local.token_sampling import log_softmax_at
 
     found = scores(score(work, "-m", POLICY), "logprob")
     model = Model(str(POLICY))

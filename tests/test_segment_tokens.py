@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from stepkit.errors import DataError
 from stepkit.text.cues import CUES, cue_starts
-from stepkit.text.parts import fenced, parts, silent, thinking, with_thinking
+from stepkit.text.protected_parts import fenced, parts, silent, thinking, with_thinking
 from stepkit.text.segment import first_step, split
-from stepkit.text.tokens import Tokens, least_probable, quantile, token_starts
+from stepkit.text.token_cuts import Tokens, least_probable, quantile, token_starts
 
 PIECES = ["a", " ", "\n", "\u00e9", "\u20ac", "\U0001f600", "</think>", "<think>", "```\n", "So "]
 

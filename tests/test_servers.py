@@ -145,7 +145,7 @@ def test_a_server_without_logprobs_is_asked_without(work: Workdir) -> None:
 
 
 def test_token_ids_where_the_server_takes_them(work: Workdir) -> None:
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     policy = Model(str(POLICY), vocabulary_only=True)
 
@@ -602,12 +602,12 @@ def test_a_real_server_reads_right_or_is_refused(work: Workdir, real: str, tmp_p
 
 def _read_behind_bos(trace: Json) -> list[float]:
     """The mean log-probability of each step, read here with the token put first."""
+    from stepkit.model.backend import open_engine
     from stepkit.model.chat import Encoder, fill
     from stepkit.model.engine import Read, Readout
-    from stepkit.model.layout import choose
-    from stepkit.model.llama import Model
-    from stepkit.model.opening import open_engine
-    from stepkit.options import ModelOptions
+    from stepkit.model.local.context_sizes import choose
+    from stepkit.model.local.llama import Model
+    from stepkit.runner.options import ModelOptions
 
     model = Model(str(POLICY))
     form = fill("Problem: {problem}\nSolution:\n", problem=trace["problem"])

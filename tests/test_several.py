@@ -8,10 +8,10 @@ from typing import Any
 from simulated import RuleEngine
 
 from stepkit.model.engine import Draw, Drawn, Read, Readout, Sampling
-from stepkit.model.several import Several, named, opened
+from stepkit.model.multi_engine import Several, named, opened
 from stepkit.search.scheduler import Attempt, Judge
 from stepkit.search.scorers import Scored
-from stepkit.search.scorers.named import Named
+from stepkit.search.scorers.model_alias import Named
 
 
 def engine(says: str) -> RuleEngine:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from worlds import Known, Sums, World, WorldEngine, knowing, search, value
 
 from stepkit.core.tree import Tree
-from stepkit.model.several import Several
+from stepkit.model.multi_engine import Several
 
 F = Fraction
 POLICY, DRAFT = "", "draft"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepkit.search.spending import Spent
+from stepkit.search.record_budget import Spent
 
 
 def test_without_limits_there_is_always_more() -> None:

@@ -8,12 +8,7 @@ from math import sqrt
 
 import pytest
 
-from stepkit.core.stats import (
-    probability_above_half,
-    probability_better,
-    unbiased_rate,
-    wilson,
-)
+from stepkit.core.stats import probability_above_half, probability_better, unbiased_rate, wilson
 
 Stops = Callable[[int, int], bool]
 

@@ -11,8 +11,8 @@ from simulated import Curve, Sampler, outcomes_at, run
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.methods import Setup, loaded
-from stepkit.search.questions import parsed
+from stepkit.search.method_registry import Setup, loaded
+from stepkit.search.until_rules import parsed
 
 CHANCES = [0.7, 0.5, 0.2, 0.05, 0.0]
 FIRST = {"name": "first-success"}

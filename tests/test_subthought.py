@@ -9,8 +9,8 @@ import pytest
 from worlds import ByteSampler, Given, WorldEngine, run
 
 from stepkit.errors import DataError
-from stepkit.search.methods import Setup
-from stepkit.search.subthought import start
+from stepkit.search.method_registry import Setup
+from stepkit.search.methods.subthought import start
 from stepkit.text.segment import split
 
 TEXT = "So a.\nHmm, b.\nWait, c.\nAnswer: 2"

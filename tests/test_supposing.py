@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from stepkit.model.engine import Branch, Read
+from stepkit.search.dry_run import Supposed
 from stepkit.search.scheduler import Strategy
-from stepkit.search.supposing import Supposed
 
 BRANCHES = (Branch(1, (7,)), Branch(2, (7, 8, 9), (0, 2)))
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import changepoint
-from stepkit.search import suspecting
-from stepkit.search.questions import parsed
+from stepkit.search import information_gain
+from stepkit.search.until_rules import parsed
 
 POSTERIOR = parsed("posterior:chance=0.9")
 COUNTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=6).map(
@@ -68,7 +68,7 @@ def test_a_draw_is_expected_to_tell_something_and_never_to_confuse(
 ) -> None:
     state = data.draw(st.integers(0, len(counts) - 1))
     possible = [True] * len(counts)
-    found = suspecting.gain(counts, possible, state)
+    found = information_gain.gain(counts, possible, state)
     assert -1e-9 <= found <= log(2) + 1e-9  # a draw has one bit
 
 
@@ -76,10 +76,10 @@ def test_the_gain_is_that_of_the_predictive_chances() -> None:
     """Against the mixture over positions and rates, summed up over the grid by hand."""
     counts, state = [(3, 4), (1, 3), (0, 2)], 1
     possible = [True] * 3
-    now = suspecting.chances(counts, possible)
+    now = information_gain.chances(counts, possible)
     k, n = counts[state]
     after = {
-        outcome: suspecting.chances(
+        outcome: information_gain.chances(
             [*counts[:state], (k + outcome, n + 1), *counts[state + 1 :]], possible
         )
         for outcome in (0, 1)
@@ -89,8 +89,12 @@ def test_the_gain_is_that_of_the_predictive_chances() -> None:
     }
     assert max(rates.values()) - min(rates.values()) < 1e-9
     rate = rates[0]
-    mean = rate * suspecting.entropy(after[1]) + (1 - rate) * suspecting.entropy(after[0])
-    assert suspecting.gain(counts, possible, state) == pytest.approx(suspecting.entropy(now) - mean)
+    mean = rate * information_gain.entropy(after[1]) + (1 - rate) * information_gain.entropy(
+        after[0]
+    )
+    assert information_gain.gain(counts, possible, state) == pytest.approx(
+        information_gain.entropy(now) - mean
+    )
 
 
 def test_it_finds_errors_that_a_first_zero_misses_with_fewer_draws() -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from stepkit.model.turns import Turns
+from stepkit.model.local.cpu_lock import Turns
 
 WORKER = """
 import os, sys, time

@@ -19,7 +19,7 @@ from work import Done, Workdir
 
 from stepkit.core import tree as trees
 from stepkit.errors import DataError
-from stepkit.view import case, measures, page, terminal
+from stepkit.view import measures, page, terminal, trace_view
 
 Json = dict[str, Any]
 
@@ -58,7 +58,7 @@ def cases_in(done: Done) -> list[tuple[Json, Json]]:
 
 def looked_at(record: Json, **choice: Any) -> Json:
     """One record's case."""
-    found = case.cases([record], ["x:1"], case.Choice(**choice))[0]
+    found = trace_view.cases([record], ["x:1"], trace_view.Choice(**choice))[0]
     assert not isinstance(found, DataError), found
     return found
 

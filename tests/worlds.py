@@ -20,19 +20,10 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from stepkit.core.tree import Tree
-from stepkit.model.engine import (
-    Counters,
-    Draw,
-    Drawn,
-    Finished,
-    Read,
-    Readout,
-    Request,
-    Sampling,
-)
-from stepkit.model.recorded import RecordedEngine
-from stepkit.search.guiding import Guidance
-from stepkit.search.methods import METHODS, Setup, loaded
+from stepkit.model.engine import Counters, Draw, Drawn, Finished, Read, Readout, Request, Sampling
+from stepkit.model.recorded_engine import RecordedEngine
+from stepkit.search.method_registry import METHODS, Setup, loaded
+from stepkit.search.prm_guidance import Guidance
 from stepkit.search.scheduler import Scheduler, Strategy
 from stepkit.search.scorers import Asking, Scored
 from stepkit.seeds import digest, draw_seed

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.cli.aggregating import checked
+from stepkit.cli.options.aggregate import checked
 from stepkit.core import selection
 from stepkit.errors import UsageError
-from stepkit.options import command, on_command_line, reads, writes
-from stepkit.run import Streams
+from stepkit.runner.options import command, on_command_line, reads, writes
+from stepkit.runner.run import Streams
 
 if TYPE_CHECKING:
-    from stepkit.core.evaluation.reading import Gold
+    from stepkit.core.evaluation.attempts import Gold
 
 CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
 VOTES = ("weighted", "log-weighted")
@@ -183,17 +183,17 @@ def main(
     for how in given["aggregates"]:
         checked(how, votes, "--curves")
     if apply_file is not None:
-        from stepkit.cli.maps import apply_map, read_map
+        from stepkit.cli.actions.calibration_maps import apply_map, read_map
 
         apply_map(streams, read_map(apply_file))
         return
-    from stepkit.cli import measuring
+    from stepkit.cli.actions import evaluate
 
     truth = None if gold is None else _gold(gold)
     if fit is not None:
-        measuring.fit(streams, fit, given["scores"], truth)
+        evaluate.fit(streams, fit, given["scores"], truth)
     else:
-        measuring.measure(streams, truth, given)
+        evaluate.measure(streams, truth, given)
 
 
 def _mode(fit: str | None, apply_file: str | None, protocol: str | None) -> str:
@@ -216,7 +216,7 @@ def _refuse_idle(mode: str) -> None:
 
 
 def _gold(text: str) -> Gold:
-    from stepkit.core.evaluation.reading import Gold
+    from stepkit.core.evaluation.attempts import Gold
 
     name, colon, base = text.partition(":")
     if not colon:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stepkit.errors import FailedError, UsageError, reason
-from stepkit.options import command, model_file
+from stepkit.runner.options import command, model_file
 
 if TYPE_CHECKING:
-    from stepkit.model.heads import Head
+    from stepkit.model.heads.head_network import Head
     from stepkit.model.profiles.profile import Profile
-    from stepkit.run import Streams
+    from stepkit.runner.run import Streams
 
 
 @command("step-head")
@@ -70,12 +70,12 @@ def main(
         raise UsageError("--graft names the backbone: leave out --backbone")
     if graft is not None and profile is None:
         raise UsageError("--graft needs --profile: the written model carries it")
-    from stepkit.model import grafting
-    from stepkit.model.heads import from_checkpoint
-    from stepkit.model.safetensors import INDEX, open_checkpoint
+    from stepkit.model.heads import head_graft
+    from stepkit.model.heads.head_network import from_checkpoint
+    from stepkit.model.heads.safetensors import INDEX, open_checkpoint
 
     if graft is not None:
-        grafting.need()
+        head_graft.need()
     told, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
@@ -96,16 +96,16 @@ def main(
             with open(part, "wb") as file:
                 file.write(head.encode())
         else:
-            grafted = grafting.graft(head, told, graft, part, _rows(rows), wide)
-            grafting.loads(part, graft)
+            grafted = head_graft.graft(head, told, graft, part, _rows(rows), wide)
+            head_graft.loads(part, graft)
             done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
     click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
 
 
 def _bound(head: Head, backbone: str) -> Head:
     """The head, for this GGUF file only. Raises UsageError where it does not fit."""
-    from stepkit.model.heads import check_fits
-    from stepkit.model.llama import Model
+    from stepkit.model.heads.head_network import check_fits
+    from stepkit.model.local.llama import Model
 
     model = Model(backbone, option="--backbone")
     check_fits(head, model, 0, f"--backbone {backbone}")
@@ -116,7 +116,7 @@ def _bound(head: Head, backbone: str) -> Head:
 @contextmanager
 def _appearing(target: str, inputs: Iterable[str]) -> Iterator[str]:
     """Where to write what becomes ``target`` when all went well, and goes away when not."""
-    from stepkit.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
+    from stepkit.io.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
 
     if target == STDOUT or is_special(target):
         raise UsageError(f"-o {target}: expected the name of a file")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import click
 
 from stepkit import schema
-from stepkit.cli.writing import another, stamped
+from stepkit.cli.actions.record_fields import another, stamped
 from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, grouped, reads, writes
-from stepkit.run import Result, Streams, blocks, groups
+from stepkit.runner.options import command, grouped, reads, writes
+from stepkit.runner.run import Result, Streams, blocks, groups
 
 if TYPE_CHECKING:
-    from stepkit.jsonl import Record
+    from stepkit.io.jsonl import Record
 
 Made: TypeAlias = schema.Json | DataError
 
@@ -158,12 +158,12 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
 
 
 def _to_merge(record: Record, most: int) -> list[int]:
-    from stepkit.core import merging
+    from stepkit.core import step_merging
 
-    return merging.chosen(record.data, most) if most else []
+    return step_merging.chosen(record.data, most) if most else []
 
 
 def _merged(record: Record, made: schema.Json, step: int) -> Record:
-    from stepkit.core import merging
+    from stepkit.core import step_merging
 
-    return another(record, merging.DERIVED, merging.merged(record.data, made, step))
+    return another(record, step_merging.DERIVED, step_merging.merged(record.data, made, step))

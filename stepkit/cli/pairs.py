@@ -7,19 +7,19 @@ from typing import Any
 
 import click
 
-from stepkit.cli.alone import STREAMS
-from stepkit.cli.escapes import TEXT
-from stepkit.cli.rows import Rows
-from stepkit.core.pairs import case, choosing, values
-from stepkit.core.pairs.case import Telling
-from stepkit.core.pairs.choosing import Choice
-from stepkit.core.pairs.rules import Reading
-from stepkit.core.pairs.table import RULES, Plan, default_rule
+from stepkit.cli.actions.score_without_model import STREAMS
+from stepkit.cli.actions.write_training_rows import Rows
+from stepkit.cli.options.escapes import TEXT
+from stepkit.core.pairs import pair_filters, rule_input, step_values
+from stepkit.core.pairs.pair_filters import Choice
+from stepkit.core.pairs.pair_registry import RULES, Plan, default_rule
+from stepkit.core.pairs.pair_rules import Reading
+from stepkit.core.pairs.rule_input import Telling
 from stepkit.errors import UsageError
 from stepkit.formats import targets
-from stepkit.formats.layout import DEFAULT_PROMPT, PROBLEM, Layout
-from stepkit.options import command, grouped, model_file, on_command_line, reads, writes
-from stepkit.run import Streams
+from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, Layout
+from stepkit.runner.options import command, grouped, model_file, on_command_line, reads, writes
+from stepkit.runner.run import Streams
 
 SHARE = click.FloatRange(0, 1)
 COUNT = click.IntRange(min=1)
@@ -42,7 +42,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 )
 @click.option(
     "--scope",
-    type=click.Choice(choosing.SCOPES),
+    type=click.Choice(pair_filters.SCOPES),
     help="The step and the rest of an attempt (default), the step alone, or the whole attempt "
     "(default for chats).",
 )
@@ -102,14 +102,14 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option("--max-per-problem", metavar="N", type=COUNT, help="Most pairs of a problem.")
 @click.option(
     "--weight",
-    type=click.Choice(choosing.WEIGHTS),
+    type=click.Choice(pair_filters.WEIGHTS),
     default="set",
     show_default=True,
     help="Weight of a pair: one over those of its set or problem, the gap, or by visits.",
 )
 @click.option(
     "--after-error",
-    type=click.Choice(case.AFTER_ERROR),
+    type=click.Choice(rule_input.AFTER_ERROR),
     default="keep",
     show_default=True,
     help="What becomes of labels after the first wrong step.",
@@ -118,7 +118,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     "--correction",
     metavar="TEXT",
     type=TEXT,
-    default=case.CORRECTION.replace("\n", "\\n"),
+    default=rule_input.CORRECTION.replace("\n", "\\n"),
     show_default=True,
     help="What stands between a wrong step and the one that corrects it.",
 )
@@ -151,7 +151,7 @@ def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any
     if check is not None:
         if useless := given - CHECKS:
             raise UsageError(f"{_option(useless)} has no effect with --check")
-        from stepkit.cli.check import check as check_rows
+        from stepkit.cli.actions.check_rows import check as check_rows
 
         check_rows(streams, check, told["max_length"], _tokens(tokenizer))
         return
@@ -162,11 +162,11 @@ def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any
     layout = _layout(plan, told, _tokens(tokenizer))
     if streams.regroup and not plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
-    from stepkit.cli import sidefiles
+    from stepkit.cli.actions import side_files
 
-    sidefiles.check(told["to"], streams.output)
+    side_files.check(told["to"], streams.output)
     Rows(streams, plan, told["to"], layout, told["prompt"]).run()
-    sidefiles.write(streams, told["to"], plan.rule.kind)
+    side_files.write(streams, told["to"], plan.rule.kind)
 
 
 def _plan(told: dict[str, Any], given: set[str]) -> Plan:
@@ -179,7 +179,7 @@ def _plan(told: dict[str, Any], given: set[str]) -> Plan:
         raise UsageError(f"{_option(useless)} has no effect with --rule {name}")
     if told["match_length"] and told["scope"] == "step":
         raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
-    if told["confidence"] and told["value"] not in values.COUNTED:
+    if told["confidence"] and told["value"] not in step_values.COUNTED:
         raise UsageError(f"--confidence needs counts, and --value {told['value']} has none")
     choice = Choice(
         scope=told["scope"],
@@ -224,7 +224,7 @@ def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
     """The token ids of texts in a model's vocabulary."""
     if path is None:
         return None
-    from stepkit.model.llama import Model
+    from stepkit.model.local.llama import Model
 
     return Model(path, option="--tokenizer", vocabulary_only=True).tokenize
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepkit.cli.aggregating import checked
-from stepkit.cli.writing import stamped
+from stepkit.cli.actions.record_fields import stamped
+from stepkit.cli.options.aggregate import checked
 from stepkit.core import selection
 from stepkit.core.selection import METHODS, Early, Settings
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, grouped, reads, writes
-from stepkit.run import Streams, groups
+from stepkit.runner.options import command, grouped, reads, writes
+from stepkit.runner.run import Streams, groups
 
 if TYPE_CHECKING:
-    from stepkit.jsonl import Record
+    from stepkit.io.jsonl import Record
 
 COUNT = click.IntRange(min=1)
 

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit import options, run
-from stepkit.cli import describing, guides, sources
-from stepkit.cli.escapes import TEXT
-from stepkit.cli.methods import chosen, deciding, of_methods
-from stepkit.cli.sampling import check, of_sampling, refuse_steering
-from stepkit.cli.sources import uses_batches
-from stepkit.cli.writing import another, with_fields
+from stepkit.cli.actions.record_fields import another, with_fields
+from stepkit.cli.backends import draw_source, guidance
+from stepkit.cli.backends.draw_source import uses_batches
+from stepkit.cli.options import prm
+from stepkit.cli.options.escapes import TEXT
+from stepkit.cli.options.methods import chosen, deciding, of_methods
+from stepkit.cli.options.sampling import check, of_sampling, refuse_steering
 from stepkit.errors import UsageError
-from stepkit.search.methods import METHODS, Setup, loaded
-from stepkit.search.refining import refinement_of
+from stepkit.runner import options, run
+from stepkit.search.method_registry import METHODS, Setup, loaded
+from stepkit.search.refinement_prompts import refinement_of
 
 if TYPE_CHECKING:
-    from stepkit.jsonl import Record
+    from stepkit.io.jsonl import Record
     from stepkit.search.scheduler import Allot, Strategy
 
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
 @options.uses_servers
 @of_methods
-@describing.of_describing
+@prm.of_describing
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
 )
@@ -94,14 +95,14 @@ def main(
     undecided (cut off, no answer, grader gave up).
     """
     if regrade:
-        from stepkit.cli.regrade import regrade as judge_again
+        from stepkit.cli.actions.run_regrade import regrade as judge_again
 
         judge_again(streams, jobs)
         return
     name, chosen_options = chosen(method, sampling)
-    prm = describing.described(sampling)
+    described = prm.described(sampling)
     if chosen_options.get("prm") is None:
-        prm.check_needed()
+        described.check_needed()
     check(sampling)
     refinement = refinement_of(chosen_options)
     if emit and METHODS[name].writes == "attempts":
@@ -112,7 +113,7 @@ def main(
         raise UsageError("--dry-run writes no records: leave out -o, --journal and --resume")
     if dry_run and (to_batch or from_batch):
         raise UsageError("--dry-run makes no draws: leave out --to-batch and --from-batch")
-    sources.check(streams, model, server, to_batch, from_batch)
+    draw_source.check(streams, model, server, to_batch, from_batch)
     if chosen_options.get("budget") is not None and (to_batch or from_batch):
         raise UsageError("--budget is spent draw by draw: not with batch files")
     if chosen_options.get("prm") is not None and (to_batch or from_batch):
@@ -121,15 +122,15 @@ def main(
         refuse_steering(sampling)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    from stepkit.cli.session import Work, predict, run_strategies
+    from stepkit.cli.actions.session import Work, predict, run_strategies
+    from stepkit.model.backend import Form, steering
     from stepkit.model.engine import Sampling
-    from stepkit.model.opening import Form, steering
     from stepkit.model.sampler import Sampler
 
     form = Form(prompt, system, template)
-    batch = sources.batch_of(to_batch, from_batch, server.served)
+    batch = draw_source.batch_of(to_batch, from_batch, server.served)
     most = sampling["max_tokens"]
-    backend = sources.backend_of(streams, model, server, form, batch, most)
+    backend = draw_source.backend_of(streams, model, server, form, batch, most)
     streams.note(backend.about)
     biases = sampling["logit_bias"]
     sampling["stop"] = tuple(filter(None, sampling["stop"]))
@@ -142,8 +143,8 @@ def main(
         exact=backend.exact,
         refine=refinement.form if refinement else None,
     )
-    policy = guides.Policy(backend, sampler, model, form, seed, biases)
-    guided = guides.guides_of(chosen_options, prm, policy, streams)
+    policy = guidance.Policy(backend, sampler, model, form, seed, biases)
+    guided = guidance.guides_of(chosen_options, described, policy, streams)
     setup = Setup(
         sampler,
         chosen_options,
@@ -177,7 +178,7 @@ def _allot(method: str, limits: dict[str, float] | None) -> Allot | None:
         return None
     from time import monotonic
 
-    from stepkit.search.allocation import allocator
+    from stepkit.search.budget_allocation import allocator
 
     begun = monotonic()
     return allocator(METHODS[method].writes, limits, lambda: monotonic() - begun)
@@ -193,7 +194,7 @@ def _writer(
         return _with_tree
 
     def write(record: Record, fields: dict[str, Any]) -> list[Record]:
-        from stepkit.cli.leaves import leaf_records
+        from stepkit.cli.actions.leaf_traces import leaf_records
 
         (whole,) = _with_tree(record, fields)
         return leaf_records(whole, rule or record.data.get("split") or {"by": "lines"})
@@ -208,6 +209,6 @@ def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
 
 def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
     """A trace for each attempt: the input's line, with what belonged to another response gone."""
-    from stepkit.search.sample import DERIVED
+    from stepkit.search.methods.sample import DERIVED
 
     return [record] if attempts is None else [another(record, DERIVED, one) for one in attempts]

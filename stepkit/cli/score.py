@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit import options, run
-from stepkit.cli import certainty, checking, describing, judges
-from stepkit.cli.alone import steps_of, with_scores
-from stepkit.cli.escapes import TEXT
+from stepkit.cli.actions.score_without_model import steps_of, with_scores
+from stepkit.cli.options import checkers, confidence, judge, prm
+from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import UsageError
+from stepkit.runner import options, run
 
 if TYPE_CHECKING:
-    from stepkit.cli.scorers import Scoring
-    from stepkit.jsonl import Record
+    from stepkit.cli.backends.scorers import Scoring
+    from stepkit.io.jsonl import Record
+    from stepkit.model.backend import Backend
     from stepkit.model.engine import Engine
-    from stepkit.model.opening import Backend
     from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scored, Scorer
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
 @options.uses_servers
-@describing.of_describing
-@describing.of_explaining
-@certainty.of_measuring
-@judges.of_judging
-@checking.of_checking
+@prm.of_describing
+@prm.of_explaining
+@confidence.of_measuring
+@judge.of_judging
+@checkers.of_checking
 @click.option(
     "--name",
     metavar="NAME",
@@ -98,13 +98,13 @@ def main(
     about the steps. With --check or --command, it is 1 for a right step and 0 for a
     wrong one.
     """
-    prm = describing.described(given)
-    judged, checks, measure = judges.chosen(given), checking.chosen(given), certainty.chosen(given)
+    described = prm.described(given)
+    judged, checks, measure = judge.chosen(given), checkers.chosen(given), confidence.chosen(given)
     if checks is not None:
-        checking.score(checks, streams, name)
+        checkers.score(checks, streams, name)
         return
     if measure.alone:
-        certainty.score(measure, streams, name)
+        confidence.score(measure, streams, name)
         return
     form = {"prompt": prompt, "system": system, "template": template}
     likely = policy is not None or bool(server.urls)
@@ -114,7 +114,7 @@ def main(
             "--by consistency, which need no model"
         )
     if likely:
-        prm.check_needed()
+        described.check_needed()
         if explained:
             raise UsageError("--explain describes a PRM: it goes with --prm")
         if judged is not None and measure.given:
@@ -126,24 +126,24 @@ def main(
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
     if explained:
-        from stepkit.cli.explain import explain
+        from stepkit.cli.backends.explain import explain
 
-        fields = {**prm.fields, "prompt": prompt}
-        explain(streams, model, fields, prm.profile, prm.extra.profile)
+        fields = {**described.fields, "prompt": prompt}
+        explain(streams, model, fields, described.profile, described.extra.profile)
         return
-    from stepkit.cli import judging, scorers
+    from stepkit.cli.backends import judge_scorer, scorers
 
     key = name or (judged.name if judged else measure.by if likely else "prm")
     if judged is not None:
-        backend = judging.backend_of(judged, policy, model, server, form, streams)
+        backend = judge_scorer.backend_of(judged, policy, model, server, form, streams)
         if judged.name == "pairs":
-            judging.compare(judged, backend, streams, key, partial(_open, cache))
+            judge_scorer.compare(judged, backend, streams, key, partial(_open, cache))
             return
-        scoring = judging.judge(judged, backend)
+        scoring = judge_scorer.judge(judged, backend)
     elif likely:
         scoring = scorers.likelihood(policy, model, server, form, streams, keep_tokens, measure)
     else:
-        scoring = scorers.verifier(model, prm, streams, prompt)
+        scoring = scorers.verifier(model, described, streams, prompt)
     _score_all(streams, scoring, key, cache)
 
 
@@ -164,7 +164,7 @@ def _needs_any_model(
 
 
 def _score_all(streams: run.Streams, scoring: Scoring, key: str, cache: str | None) -> None:
-    from stepkit.cli.session import Work, run_strategies
+    from stepkit.cli.actions.session import Work, run_strategies
 
     scorer = scoring.scorer
 
@@ -180,8 +180,8 @@ def _score_all(streams: run.Streams, scoring: Scoring, key: str, cache: str | No
 
 
 def _open(cache: str | None, scoring: Scoring | Backend, deciding: dict[str, Any]) -> Engine:
-    from stepkit.cache import Cache
-    from stepkit.model.recorded import RecordedEngine
+    from stepkit.io.score_cache import Cache
+    from stepkit.model.recorded_engine import RecordedEngine
 
     engine = scoring.open()
     return engine if cache is None else RecordedEngine(engine, Cache(cache, deciding))
@@ -193,7 +193,7 @@ def _score(
     """Scores of the trace, and of the nodes of its tree, if it has one."""
     from stepkit import schema
     from stepkit.core import trace
-    from stepkit.search.scorers.trees import score_tree
+    from stepkit.search.scorers.tree_scores import score_tree
 
     if schema.check_tree(record.data) is None:
         return (yield from scorer.score(record.data, steps_of(record))), []

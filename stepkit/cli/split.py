@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from stepkit.cli.cutting import cuts, rule_of
-from stepkit.cli.leaves import leaf_records
-from stepkit.cli.splitter import Splitter, Text, caught
+from stepkit.cli.actions.leaf_traces import leaf_records
+from stepkit.cli.actions.split_records import Splitter, Text, caught
+from stepkit.cli.options.segmentation import cuts, rule_of
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, grades, on_command_line, reads, writes
-from stepkit.run import Streams, blocks, each
+from stepkit.runner.options import command, grades, on_command_line, reads, writes
+from stepkit.runner.run import Streams, blocks, each
 
 BY_TOKEN = ("tokens", "confidence")
 """Rules that need to know the tokens of the text."""
@@ -133,10 +133,10 @@ def _threshold(
 
     Records that cannot be read or have no tokens are left to the second reading.
     """
-    from stepkit.core.tokens import tokens_of
-    from stepkit.lines import STDIN, Reader, check
-    from stepkit.records import Bad, items
-    from stepkit.text.tokens import quantile
+    from stepkit.core.response_tokens import tokens_of
+    from stepkit.io.lines import STDIN, Reader, check
+    from stepkit.io.records import Bad, items
+    from stepkit.text.token_cuts import quantile
 
     if by == "confidence" and (given["below"] or given["top"]):
         raise UsageError("--by confidence needs one of --below, --top and --quantile")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from stepkit.errors import DataError, UsageError
-from stepkit.options import command, reads, writes
-from stepkit.run import STANDARD, Streams, blocks
+from stepkit.runner.options import command, reads, writes
+from stepkit.runner.run import STANDARD, Streams, blocks
 
 if TYPE_CHECKING:
-    from stepkit.jsonl import Record
-    from stepkit.view.case import Choice, Json
+    from stepkit.io.jsonl import Record
+    from stepkit.view.trace_view import Choice, Json
 
 COLOURS = ("auto", "always", "never")
 
@@ -51,7 +51,7 @@ def main(
       step-view --score prm scored.jsonl -o page.html
       step-view --term --color always labels.jsonl | less -R
     """
-    from stepkit.view.case import Choice
+    from stepkit.view.trace_view import Choice
 
     if label is not None and score is not None:
         raise UsageError("--label and --score exclude each other: steps have one colour")
@@ -67,12 +67,12 @@ def main(
 
 def _page(streams: Streams, choice: Choice) -> None:
     from stepkit.view import page
-    from stepkit.view.case import summary
+    from stepkit.view.trace_view import summary
 
     if streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty():
         raise UsageError("a page is not for a terminal: use -o FILE.html, or --term")
 
-    from stepkit.jsonl import encode
+    from stepkit.io.jsonl import encode
 
     def piece(case: Json) -> bytes:
         return page.piece(encode(summary(case)), encode(case))
@@ -92,7 +92,7 @@ def _each(
     choice: Choice, write: Callable[[Json], bytes]
 ) -> Callable[[list[Record]], list[bytes | DataError]]:
     """The block function that turns each record into what ``write`` makes of its case."""
-    from stepkit.view.case import cases
+    from stepkit.view.trace_view import cases
 
     def block(records: list[Record]) -> list[bytes | DataError]:
         data = [record.data for record in records]

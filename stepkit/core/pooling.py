@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stepkit.errors import DataError
-from stepkit.text.rules import Rule, continued
+from stepkit.text.segment_rules import Rule, continued
 
 NAMES = ("pooled", "later")
 

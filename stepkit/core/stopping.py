@@ -16,7 +16,7 @@ inequality each wrong decision has at most the chance E, where the rate is at or
 (1 - E)/E and its inverse, which are often seen, promise that only nearly. What N cuts short is
 undecided and no error.
 
-What a rule does to k / n is corrected in core/labels/stops.py.
+What a rule does to k / n is corrected in core/labels/stopping_bias.py.
 """
 
 from __future__ import annotations

@@ -7,10 +7,10 @@ white space the text is not found, and all but the last character is lost.
 
 from __future__ import annotations
 
-from stepkit.core.rows import Pair, Text
-from stepkit.formats import beside, layout, trl
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, context, messages
+from stepkit.core.training_rows import Pair, Text
+from stepkit.formats import row_layout, row_metadata, trl
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, context, messages
 
 
 def preference(row: Pair, record: Json, how: Layout) -> Json:
@@ -18,20 +18,20 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     if not how.chat:
         return trl.preference(row, record, how)
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
     texts = {
         "messages": before,
-        "chosen": layout.assistant(chosen),
-        "rejected": layout.assistant(rejected),
+        "chosen": row_layout.assistant(chosen),
+        "rejected": row_layout.assistant(rejected),
     }
-    return texts | beside.of_pair(row, record, how, str(before), chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """messages, for its type chat_template."""
-    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
-    texts = {"messages": [*before, layout.assistant(text)]}
-    return texts | beside.of_attempt("text", row.origin, record, how, str(before), text)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    texts = {"messages": [*before, row_layout.assistant(text)]}
+    return texts | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
 
 
 def chat_pair(row: Json) -> View:

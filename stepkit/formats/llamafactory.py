@@ -8,11 +8,11 @@ end with the human's turn, so only whole answers (scope full) can be compared.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Pair, Text, Unpaired
+from stepkit.core.training_rows import Pair, Text, Unpaired
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, flag, joined, messages
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, flag, joined, messages
 
 HUMAN = ("human", "observation")
 TAGS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
@@ -21,23 +21,23 @@ TAGS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observ
 def preference(row: Pair, record: Json, how: Layout) -> Json:
     """conversations, and chosen and rejected as one message each."""
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
     texts = {"conversations": _turns(before), "chosen": _gpt(chosen), "rejected": _gpt(rejected)}
-    return texts | beside.of_pair(row, record, how, str(before), chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
 def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
     """conversations and kto_tag, true or false."""
-    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"conversations": [*_turns(before), _gpt(text)], "kto_tag": row.desirable}
-    return texts | beside.of_side(row, record, how, str(before), text)
+    return texts | row_metadata.of_side(row, record, how, str(before), text)
 
 
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """conversations alone."""
-    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"conversations": [*_turns(before), _gpt(text)]}
-    return texts | beside.of_attempt("text", row.origin, record, how, str(before), text)
+    return texts | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
 
 
 def _turns(before: list[Json]) -> list[Json]:

@@ -7,18 +7,18 @@ or - in place of each mark. A text that has the mark in it already cannot be wri
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Stepwise
+from stepkit.core.training_rows import Stepwise
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout, trl
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View
+from stepkit.formats import row_layout, row_metadata, trl
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View
 
 MARK = "ки"
 
 
 def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = layout.opening(record, how).rstrip(), judged(row)
+    prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
     steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
     if any(MARK in text for text in (prompt, *steps)):
         raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
@@ -28,7 +28,7 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
         "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
         "task": schema.optional_text(record, "task") or "",
     }
-    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
 def judged(row: Stepwise) -> list[bool]:

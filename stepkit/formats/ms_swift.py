@@ -8,11 +8,11 @@ step. The weights count only with ``--is_binary_loss_scale false``; else all abo
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Pair, Unpaired, Weighted
+from stepkit.core.training_rows import Pair, Unpaired, Weighted
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import (
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import (
     Json,
     View,
     answered,
@@ -28,16 +28,16 @@ from stepkit.formats.views import (
 def preference(row: Pair, record: Json, how: Layout) -> Json:
     """messages with the chosen answer, and rejected_response."""
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
-    texts = {"messages": [*before, layout.assistant(chosen)], "rejected_response": rejected}
-    return texts | beside.of_pair(row, record, how, str(before), chosen, rejected)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
+    texts = {"messages": [*before, row_layout.assistant(chosen)], "rejected_response": rejected}
+    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
 def feedback(row: Unpaired, record: Json, how: Layout) -> Json:
     """messages and label, true or false."""
-    before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
-    texts = {"messages": [*before, layout.assistant(text)], "label": row.desirable}
-    return texts | beside.of_side(row, record, how, str(before), text)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    texts = {"messages": [*before, row_layout.assistant(text)], "label": row.desirable}
+    return texts | row_metadata.of_side(row, record, how, str(before), text)
 
 
 def steps(row: Weighted, record: Json, how: Layout) -> Json:
@@ -45,7 +45,7 @@ def steps(row: Weighted, record: Json, how: Layout) -> Json:
 
     The end-of-text token has the weight 1 whatever the last step's is.
     """
-    before, _ = layout.chat("", [], record, how)
+    before, _ = row_layout.chat("", [], record, how)
     for index, weight in enumerate(row.weights):
         if weight < 0:
             raise DataError(
@@ -53,9 +53,11 @@ def steps(row: Weighted, record: Json, how: Layout) -> Json:
                 f"weights[{index}]",
             )
     pieces = zip(row.steps, row.weights, strict=True)
-    answer = [layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
+    answer = [row_layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
     texts = {"messages": [*(one | {"loss_scale": 0.0} for one in before), *answer]}
-    return texts | beside.of_attempt("weighted", row.origin, record, how, str(before), *row.steps)
+    return texts | row_metadata.of_attempt(
+        "weighted", row.origin, record, how, str(before), *row.steps
+    )
 
 
 def pair(row: Json) -> View:

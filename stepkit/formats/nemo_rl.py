@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from stepkit.core.rows import Pair
+from stepkit.core.training_rows import Pair
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, context, items, messages
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, context, items, messages
 
 
 def preference(row: Pair, record: Json, how: Layout) -> Json:
     """context, and the completions with rank 0, the better, and 1."""
     sides = (row.chosen.text, row.rejected.text)
-    before, answers = layout.chat(row.prefix, sides, record, how)
+    before, answers = row_layout.chat(row.prefix, sides, record, how)
     completions = [
-        {"rank": rank, "completion": [layout.assistant(text)]} for rank, text in enumerate(answers)
+        {"rank": rank, "completion": [row_layout.assistant(text)]}
+        for rank, text in enumerate(answers)
     ]
     texts = {"context": before, "completions": completions}
-    return texts | beside.of_pair(row, record, how, str(before), *answers)
+    return texts | row_metadata.of_pair(row, record, how, str(before), *answers)
 
 
 def ranked(row: Json) -> View:

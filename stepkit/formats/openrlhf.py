@@ -9,21 +9,21 @@ end-of-text token after it. A column ``margin`` becomes part of the loss.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Text
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, answer, context
+from stepkit.core.training_rows import Text
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, answer, context
 
 
 def supervised(row: Text, record: Json, how: Layout) -> Json:
     """input and output: strings, or lists of messages in a chat."""
     if how.chat:
-        before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
-        turns = {"input": before, "output": [layout.assistant(text)]}
-        return turns | beside.of_attempt("text", row.origin, record, how, str(before), text)
-    prompt, (text,) = layout.texts(row.prefix, [row.side.text], record, how)
+        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"input": before, "output": [row_layout.assistant(text)]}
+        return turns | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
+    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"input": prompt, "output": text}
-    return texts | beside.of_attempt("text", row.origin, record, how, prompt, text)
+    return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, text)
 
 
 def prompt_response(row: Json) -> View:

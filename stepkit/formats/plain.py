@@ -8,17 +8,17 @@ type and no null.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Advantage, Ranked, Stepwise, Text, Weighted
+from stepkit.core.training_rows import Advantage, Ranked, Stepwise, Text, Weighted
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, context, items
-from stepkit.formats.views import answer as reply
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, context, items
+from stepkit.formats.row_views import answer as reply
 
 
 def ranked(row: Ranked, record: Json, how: Layout) -> Json:
     """prompt, and completions with their scores and counts, the best first."""
-    prompt, sides = layout.texts(row.prefix, [side.text for side in row.sides], record, how)
+    prompt, sides = row_layout.texts(row.prefix, [side.text for side in row.sides], record, how)
     texts = {
         "prompt": prompt,
         "completions": sides,
@@ -26,7 +26,7 @@ def ranked(row: Ranked, record: Json, how: Layout) -> Json:
         "k": [side.k for side in row.sides],
         "n": [side.n for side in row.sides],
     }
-    return texts | beside.of_attempt("ranked", row.origin, record, how, prompt, *sides)
+    return texts | row_metadata.of_attempt("ranked", row.origin, record, how, prompt, *sides)
 
 
 def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
@@ -46,14 +46,14 @@ def weighted(row: Weighted, record: Json, how: Layout) -> Json:
 def text(row: Text, record: Json, how: Layout) -> Json:
     """prompt and completion, as TRL's supervised trainer reads them, strings or messages."""
     if how.chat:
-        before, (answer,) = layout.chat(row.prefix, [row.side.text], record, how)
-        turns = {"prompt": before, "completion": [layout.assistant(answer)]}
+        before, (answer,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"prompt": before, "completion": [row_layout.assistant(answer)]}
         ended = {"ended": row.side.ended}
-        named = beside.of_attempt("text", row.origin, record, how, str(before), answer)
+        named = row_metadata.of_attempt("text", row.origin, record, how, str(before), answer)
         return turns | ended | named
-    prompt, (completion,) = layout.texts(row.prefix, [row.side.text], record, how)
+    prompt, (completion,) = row_layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
-    return texts | beside.of_attempt("text", row.origin, record, how, prompt, completion)
+    return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, completion)
 
 
 def advantage(row: Advantage, record: Json, how: Layout) -> Json:
@@ -89,6 +89,6 @@ def single(row: Json) -> View:
 
 
 def _steps(kind: str, row: Stepwise | Weighted | Advantage, record: Json, how: Layout) -> Json:
-    prompt = layout.opening(record, how)
+    prompt = row_layout.opening(record, how)
     texts = {"prompt": prompt, "steps": list(row.steps)}
-    return texts | beside.of_attempt(kind, row.origin, record, how, prompt, *row.steps)
+    return texts | row_metadata.of_attempt(kind, row.origin, record, how, prompt, *row.steps)

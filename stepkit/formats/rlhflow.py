@@ -3,24 +3,24 @@ a step, the first with the problem before it, and every answer of the assistant 
 
 from __future__ import annotations
 
-from stepkit.core.rows import Stepwise
+from stepkit.core.training_rows import Stepwise
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
+from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.math_shepherd import judged
-from stepkit.formats.views import Json, View, messages
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, messages
 
 
 def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     """conversations. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = layout.opening(record, how).rstrip(), judged(row)
+    prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
     steps = [step.strip() for step in row.steps[: len(labels)]]
     turns = []
     for index, (step, label) in enumerate(zip(steps, labels, strict=True)):
         text = step if index else f"{prompt} {step}"
-        turns += [{"role": "user", "content": text}, layout.assistant("+" if label else "-")]
+        turns += [{"role": "user", "content": text}, row_layout.assistant("+" if label else "-")]
     texts = {"conversations": turns}
-    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
 def plus_minus(row: Json) -> View:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stepkit.core.rows import Advantage, Pair, Ranked, Stepwise, Text, Unpaired, Weighted
+from stepkit.core.training_rows import Advantage, Pair, Ranked, Stepwise, Text, Unpaired, Weighted
 from stepkit.errors import DataError, UsageError
 from stepkit.formats import (
     axolotl,
@@ -20,12 +20,12 @@ from stepkit.formats import (
     openrlhf,
     plain,
     rlhflow,
+    row_views,
     trl,
     verl,
-    views,
 )
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, Shape
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, Shape
 
 Row = Pair | Ranked | Unpaired | Stepwise | Weighted | Text | Advantage
 Writer = Callable[[Any, Json, Layout], Json]
@@ -67,10 +67,10 @@ class Target(NamedTuple):
     only_chats: frozenset[type] = frozenset()
 
 
-PREFERENCE = Shape(("prompt", "chosen", "rejected"), views.preference)
-UNPAIRED = Shape(("prompt", "completion", "label"), views.unpaired)
-STEPWISE = Shape(("prompt", "completions", "labels"), views.stepwise)
-CONVERSATION = Shape(("messages",), views.conversation)
+PREFERENCE = Shape(("prompt", "chosen", "rejected"), row_views.preference)
+UNPAIRED = Shape(("prompt", "completion", "label"), row_views.unpaired)
+STEPWISE = Shape(("prompt", "completions", "labels"), row_views.stepwise)
+CONVERSATION = Shape(("messages",), row_views.conversation)
 IMPLICIT = Shape(("chosen", "rejected"), trl.implicit)
 
 TOKENS = "takes the row for tokens and does not look at the texts"

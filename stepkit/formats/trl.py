@@ -10,11 +10,11 @@ newline) after each step and its label on the last token of that.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.rows import Pair, Stepwise, Unpaired
+from stepkit.core.training_rows import Pair, Stepwise, Unpaired
 from stepkit.errors import DataError
-from stepkit.formats import beside, layout
-from stepkit.formats.layout import Layout
-from stepkit.formats.views import Json, View, context, messages
+from stepkit.formats import row_layout, row_metadata
+from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_views import Json, View, context, messages
 
 MASKED = -100
 """A label that PyTorch's losses leave out."""
@@ -24,28 +24,28 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     """prompt, chosen and rejected: strings, or lists of messages in a chat."""
     sides = (row.chosen.text, row.rejected.text)
     if how.chat:
-        before, (chosen, rejected) = layout.chat(row.prefix, sides, record, how)
+        before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
         turns = {
             "prompt": before,
-            "chosen": [layout.assistant(chosen)],
-            "rejected": [layout.assistant(rejected)],
+            "chosen": [row_layout.assistant(chosen)],
+            "rejected": [row_layout.assistant(rejected)],
         }
-        return turns | beside.of_pair(row, record, how, str(before), chosen, rejected)
-    prompt, (chosen, rejected) = layout.texts(row.prefix, sides, record, how)
+        return turns | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
+    prompt, (chosen, rejected) = row_layout.texts(row.prefix, sides, record, how)
     texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    return texts | beside.of_pair(row, record, how, prompt, chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, how, prompt, chosen, rejected)
 
 
 def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
     """prompt, completion and label, true or false."""
     label = {"label": row.desirable}
     if how.chat:
-        before, (text,) = layout.chat(row.prefix, [row.side.text], record, how)
-        turns = {"prompt": before, "completion": [layout.assistant(text)]}
-        return turns | label | beside.of_side(row, record, how, str(before), text)
-    prompt, (text,) = layout.texts(row.prefix, [row.side.text], record, how)
+        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+        turns = {"prompt": before, "completion": [row_layout.assistant(text)]}
+        return turns | label | row_metadata.of_side(row, record, how, str(before), text)
+    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, how)
     texts = {"prompt": prompt, "completion": text}
-    return texts | label | beside.of_side(row, record, how, prompt, text)
+    return texts | label | row_metadata.of_side(row, record, how, prompt, text)
 
 
 def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
@@ -55,12 +55,12 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     left out: the trainer's separator stands for them.
     """
     labels = [MASKED if label is None else int(label) for label in hard(row)]
-    prompt = layout.opening(record, how)
+    prompt = row_layout.opening(record, how)
     steps = [step.strip("\r\n") for step in row.steps]
     if "" in steps:
         raise DataError("a step of nothing but newlines", f"steps[{steps.index('')}]")
     texts = {"prompt": prompt, "completions": steps, "labels": labels}
-    return texts | beside.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
 def hard(row: Stepwise) -> list[bool | None]:

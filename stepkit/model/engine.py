@@ -63,7 +63,7 @@ class Draw:
         key: the draw's identity: equal keys are one draw.
         until: asked with the text so far after every token; once it is true the rest is not
             wanted. An engine that cannot ask goes on: who asked cuts the text anyway.
-        model: which model is asked, where a command runs several (several.py).
+        model: which model is asked, where a command runs several (multi_engine.py).
         listed: how many of the most probable first tokens are wanted with their log-probabilities,
             of a server, which gives no others; an engine in this process answers a Read.
     """
@@ -144,12 +144,12 @@ class Read:
         positions: strictly increasing indices into ``ids``; the output *at* an index is the
             prediction made after that token.
         candidates: token ids whose logits are wanted at each position.
-        model: which model is asked, where a command runs several (several.py).
-        head: applied to the hidden states (heads.py); the key must say which it is. An engine
-            over a server has none.
+        model: which model is asked, where a command runs several (multi_engine.py).
+        head: applied to the hidden states (model/heads/head_network.py); the key must say which it
+            is. An engine over a server has none.
         summary: the numbers of a Summary, in its order.
         branches: sequences that leave this one, read in the same way. The beginning that they
-            share is evaluated once (reading.py).
+            share is evaluated once (model/local/read_engine.py).
 
     Where the following token counts (a summary, or its log-probability) no position may be the
     last of its sequence.
@@ -194,8 +194,8 @@ class Readout:
     its branches, branch by branch.
 
     The candidates' logits, the head's outputs, the numbers of a Summary, or one log-probability in
-    nats. Over the bytes of a text (see served.py) it is empty where no token begins behind
-    position i.
+    nats. Over the bytes of a text (see model/servers/byte_vocabulary.py) it is empty where no token
+    begins behind position i.
     """
 
     values: tuple[tuple[float, ...], ...]

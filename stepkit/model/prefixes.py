@@ -21,7 +21,7 @@ Ids = tuple[int, ...]
 
 
 class Vocabulary(Protocol):
-    """What this module needs of a model; for one that is sent text, see served.py."""
+    """What this module needs of a model, or of text (model/servers/byte_vocabulary.py)."""
 
     @property
     def n_vocab(self) -> int: ...

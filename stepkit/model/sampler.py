@@ -31,7 +31,7 @@ class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
     Args:
-        asks: name of the model among several (model/several.py).
+        asks: name of the model among several (multi_engine.py).
         refine: the format that lays out a problem with an attempt to be refined, if one is.
 
     Attributes:

@@ -60,7 +60,7 @@ class Attempted:
 @dataclass(frozen=True)
 class Turn:
     """Wait until all problems of the run wait, and be told how many draws to make at each place;
-    None when there are no more to be had (allocation.py).
+    None when there are no more to be had (budget_allocation.py).
 
     Attributes:
         who: number of the problem.

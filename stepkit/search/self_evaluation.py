@@ -33,7 +33,7 @@ ANSWERS = ("Yes", "No")
 
 
 class SelfEvaluation:
-    """A Scorer (see scorers/__init__.py) that asks the model that draws.
+    """A Scorer (see search/scorers/__init__.py) that asks the model that draws.
 
     Raises DataError when its vocabulary has no two tokens that begin the answers.
     """

@@ -25,8 +25,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from stepkit.text.expressions import Term, Unreadable, read
-from stepkit.text.lexemes import (
+from stepkit.text.arithmetic_tokens import (
     ABOUT,
     BREAK,
     CLOSE,
@@ -41,6 +40,7 @@ from stepkit.text.lexemes import (
     Token,
     tokens,
 )
+from stepkit.text.expressions import Term, Unreadable, read
 from stepkit.text.units import COUNTING, LEADING, NO_UNITS, TRAILING, convert, unit_of
 
 MARK = re.compile(r"<<([^<>\n]*)>>")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.parts import thinking
+from stepkit.text.protected_parts import thinking
 
 CUES = (
     *("Alright", "Alternatively", "Another angle", "Another approach", "But wait", "Compute"),

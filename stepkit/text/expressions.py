@@ -1,8 +1,8 @@
 r"""Arithmetic as people write it in prose: its tokens, and the value of an expression of numbers.
 
-Read are + - * / ^ in their spellings (lexemes.py), roots, parentheses, 2(3 + 4), 20% of 50, 3 x 4,
-currency signs and units. Values are exact fractions; only the root of what is no square is a
-decimal of ROOT_DIGITS.
+Read are + - * / ^ in their spellings (arithmetic_tokens.py), roots, parentheses, 2(3 + 4), 20% of
+50, 3 x 4, currency signs and units. Values are exact fractions; only the root of what is no square
+is a decimal of ROOT_DIGITS.
 
 A variable, a function or anything else that is not a number makes an expression Unreadable: that is
 algebra, and not for this module. What may well mean something else (``-2^2``, ``6/2(3)``,
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isqrt
 
-from stepkit.text.lexemes import (
+from stepkit.text.arithmetic_tokens import (
     CLOSE,
     DEGREE,
     FRACTION,

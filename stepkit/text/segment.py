@@ -11,13 +11,13 @@ trace was:
     {"by": "cue"}                           a step begins at a cue word such as "Wait" (cues.py)
     {"by": "tokens", "size": N}             a step has N tokens
     {"by": "confidence", "below": P}        a step begins at a token less probable than P, or at
-                                            the least probable ones with "top": N (tokens.py)
+                                            the least probable ones with "top": N (token_cuts.py)
 
 each with ``"min_chars": N`` (a shorter step is joined to the next one, a short last one to the
 previous one) and ``"max_steps": N`` (what comes after is part of the last step) where wanted.
 
 No step holds both thinking (``<think>``) and what stands before or after it, and nothing is cut
-inside a fenced block of code unless ``"code": true`` says so (parts.py).
+inside a fenced block of code unless ``"code": true`` says so (protected_parts.py).
 
 White space never forms a step, nor does a tag alone: it belongs to the step before it, at the
 beginning of the response to the step after it. Text before the first marker belongs to the first
@@ -33,10 +33,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from stepkit.text.cues import cue_starts
-from stepkit.text.parts import fenced, outside, parts, silent, tags
-from stepkit.text.rules import Rule, check, continued, pattern
+from stepkit.text.protected_parts import fenced, outside, parts, silent, tags
+from stepkit.text.segment_rules import Rule, check, continued, pattern
 from stepkit.text.sentences import sentence_ends
-from stepkit.text.tokens import Tokens, token_cuts
+from stepkit.text.token_cuts import Tokens, token_cuts
 
 __all__ = ["Rule", "Tokens", "check", "first_step", "split"]
 

@@ -109,15 +109,15 @@ def model(kind: str, size: str = "0.3b") -> Path:
 
 def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     """Seconds of each round, in one process."""
-    from stepkit.model import sampling
     from stepkit.model.engine import Draw, Sampling
-    from stepkit.model.layout import choose
-    from stepkit.model.llama import Context, Model
-    from stepkit.model.slots import SlotEngine
-    from stepkit.model.turns import Turns
-    from stepkit.options import ModelOptions
+    from stepkit.model.local import token_sampling
+    from stepkit.model.local.context_sizes import choose
+    from stepkit.model.local.cpu_lock import Turns
+    from stepkit.model.local.llama import Context, Model
+    from stepkit.model.local.slot_engine import SlotEngine
+    from stepkit.runner.options import ModelOptions
 
-    sampling.warm()
+    token_sampling.warm()
     loaded = Model(str(path))
     options = ModelOptions(None, threads=THREADS, context=CONTEXT, fast=fast)
     end = tuple((token, float("-inf")) for token in loaded.ends_generation())
@@ -142,7 +142,7 @@ def with_loop(path: Path, shape: Shape) -> Iterator[float]:
     """Seconds that all draws would take, from some of them."""
     import llama_cpp
 
-    from stepkit.model.llama import use_extra_buffers
+    from stepkit.model.local.llama import use_extra_buffers
 
     features = llama_cpp.llama_print_system_info().decode()
     made = llama_cpp.llama_cpp.llama_model_default_params

@@ -63,7 +63,7 @@ def _ids(count: int, seed: int) -> Ids:
 def anew(path: Path, everything: bool = True) -> float:
     import llama_cpp
 
-    from stepkit.model.llama import use_extra_buffers
+    from stepkit.model.local.llama import use_extra_buffers
 
     made = llama_cpp.llama_cpp.llama_model_default_params
     features = llama_cpp.llama_print_system_info().decode()
@@ -96,12 +96,12 @@ def reading(
     cache: str = "",
     fast: bool = False,
 ) -> float:
-    from stepkit.cache import Cache
-    from stepkit.model.layout import for_reading
-    from stepkit.model.llama import Model
-    from stepkit.model.opening import open_engine
-    from stepkit.model.recorded import RecordedEngine
-    from stepkit.options import ModelOptions
+    from stepkit.io.score_cache import Cache
+    from stepkit.model.backend import open_engine
+    from stepkit.model.local.context_sizes import for_reading
+    from stepkit.model.local.llama import Model
+    from stepkit.model.recorded_engine import RecordedEngine
+    from stepkit.runner.options import ModelOptions
 
     options = ModelOptions(None, threads=THREADS, context=1024, fast=fast)
     model = Model(str(path))
@@ -131,7 +131,7 @@ def with_head(number: int, width: int = 1024) -> list[Any]:
     import numpy as np
 
     from stepkit.model.engine import Read
-    from stepkit.model.heads import Head
+    from stepkit.model.heads.head_network import Head
 
     chance = np.random.default_rng(0)
     first, second = chance.normal(0, 0.03, (width, width)), chance.normal(0, 0.03, (2, width))
@@ -224,10 +224,10 @@ def memory(path: Path, size: str) -> None:
 
 
 def measured(path: Path) -> None:
-    from stepkit.model import llama
-    from stepkit.model.layout import for_reading
-    from stepkit.model.opening import open_engine
-    from stepkit.options import ModelOptions
+    from stepkit.model.backend import open_engine
+    from stepkit.model.local import llama
+    from stepkit.model.local.context_sizes import for_reading
+    from stepkit.runner.options import ModelOptions
 
     said: list[str] = []
     llama._log = type(

@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from stepkit import jsonl
 from stepkit.errors import FailedError, StepkitError
 from stepkit.interrupts import Interrupted
-from stepkit.jsonl import Record
-from stepkit.run import Streams, blocks, each, groups, session
+from stepkit.io import jsonl
+from stepkit.io.jsonl import Record
+from stepkit.runner.run import Streams, blocks, each, groups, session
 
 CALLS = ("read", "write", "pwrite", "fsync", "replace", "ftruncate", "unlink")
 COUNT = 40
@@ -89,8 +89,8 @@ class FailAt:
 @pytest.fixture
 def small_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reads of a few lines, so that a run has many of them."""
-    monkeypatch.setattr("stepkit.lines.READ", 200)
-    monkeypatch.setattr("stepkit.regroup.MEMORY", 1000)
+    monkeypatch.setattr("stepkit.io.lines.READ", 200)
+    monkeypatch.setattr("stepkit.io.regroup.MEMORY", 1000)
 
 
 @pytest.mark.parametrize("run", [run_blocks, run_groups, run_session])

@@ -10,10 +10,24 @@ from math import isnan
 
 import numpy as np
 
-from stepkit.core.evaluation import audits, bootstrap, choosing, judging, protocols
+from stepkit.core.evaluation import (
+    benchmark_scores,
+    bootstrap,
+    protocols,
+    selection_curves,
+    step_report,
+)
+from stepkit.core.evaluation.attempts import Attempt
 from stepkit.core.evaluation.bootstrap import Statistic
-from stepkit.core.evaluation.plan import MAJORITY, SINGLE, Json, Key, Measure, Options, Slice
-from stepkit.core.evaluation.reading import Attempt
+from stepkit.core.evaluation.measure_types import (
+    MAJORITY,
+    SINGLE,
+    Json,
+    Key,
+    Measure,
+    Options,
+    Slice,
+)
 from stepkit.errors import DataError, UsageError
 
 
@@ -39,7 +53,7 @@ def report(
     for part in slices:
         rows.append(_about(part, options))
         measures |= _measures(part, options, same)
-    judging.average_parts(measures, options)
+    benchmark_scores.average_parts(measures, options)
     if not any(measure.shown for measure in measures.values()):
         raise DataError(_nothing(options))
     return rows + _rows(measures, options, len(numbers))
@@ -77,11 +91,11 @@ def _measures(
     found: dict[Key, Measure] = {}
     flat = [one for group in part.groups for one in group]
     if options.protocol is None and any(one.right is not None for one in flat):
-        found |= choosing.measures(part, options, same)
+        found |= selection_curves.measures(part, options, same)
     if options.protocol is None and any(one.truth is not None for one in flat):
-        found |= audits.measures(part, options)
+        found |= step_report.measures(part, options)
     if options.protocol is not None:
-        found |= judging.measures(part, options, options.protocol)
+        found |= benchmark_scores.measures(part, options, options.protocol)
     return {key._replace(file=part.file, part=part.part): measure for key, measure in found.items()}
 
 

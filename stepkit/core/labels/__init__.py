@@ -2,13 +2,13 @@
 
 Let V_t be the value after step t: the share of right outcomes among the decided draws made at that
 very prefix by one sampler, V_-1 the same at the root, and V of the last step its own verdict. What
-can be made of that is in table.py, a row each; the functions are in values.py (what a state is
-worth), progress.py (what a step did), distance.py, agreement.py, first.py and firsts.py (the first
-error).
+can be made of that is in label_registry.py, a row each; the functions are in value.py (what a state
+is worth), progress.py (what a step did), rest_mcts_quality.py, consensus.py, first_error_rules.py
+and first_error.py (the first error).
 
 A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
 but the value of the state they leave behind is what the next step's progress is measured against.
-Draws that were stopped by a rule that looked at them: see stops.py.
+Draws that were stopped by a rule that looked at them: see stopping_bias.py.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepkit.core import trace
-from stepkit.core.labels import firsts
-from stepkit.core.labels.block import Block
-from stepkit.core.labels.evidence import DRAWS, UNDECIDED
-from stepkit.core.labels.first import FirstRule, first_error
-from stepkit.core.labels.source import Source
-from stepkit.core.labels.table import DEFAULT, Wanted, listing, parse_all
+from stepkit.core.labels import first_error_label
+from stepkit.core.labels.counting import Block
+from stepkit.core.labels.first_error_rules import FirstRule, first_error
+from stepkit.core.labels.label_input import Source
+from stepkit.core.labels.label_registry import DEFAULT, Wanted, listing, parse_all
+from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
 from stepkit.schema import steps
 
@@ -119,10 +119,10 @@ def _made(source: Source, settings: Settings) -> Json:
     for one in wanted:
         source.new[one.name] = _entry(source, one, settings)
     if rule is not None and scored:
-        source.new["first"] = firsts.of_score(rule, source.record, settings.score)
+        source.new["first"] = first_error_label.of_score(rule, source.record, settings.score)
     elif rule is not None:
         source.sampler, source.backup = settings.sampler, DRAWS
-        entry = firsts.of_draws(rule, source.evidence())
+        entry = first_error_label.of_draws(rule, source.evidence())
         source.new["first"] = {**entry, "meta": entry["meta"] | source.meta}
     return source.new
 

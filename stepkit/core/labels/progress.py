@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepkit.core import advantages, stats
-from stepkit.core.labels.evidence import Evidence
-from stepkit.core.labels.values import best_of_values
+from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.value import best_of_values
 
 Json = dict[str, Any]
 

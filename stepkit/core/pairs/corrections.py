@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepkit.core.pairs.case import Case
-from stepkit.core.pairs.rules import Duel, first_error
-from stepkit.core.rows import Side, Weighted
+from stepkit.core.pairs.pair_rules import Duel, first_error
+from stepkit.core.pairs.rule_input import Case
+from stepkit.core.training_rows import Side, Weighted
 
 
 def intervention(case: Case) -> Iterator[Weighted]:

@@ -26,10 +26,10 @@ from stepkit.core.selection.aggregates import (
     summable,
     way,
 )
-from stepkit.core.selection.answers import Class, answer_of, classes
+from stepkit.core.selection.answer_classes import Class, answer_of, classes
 from stepkit.core.selection.candidates import Candidate, candidate, reader
-from stepkit.core.selection.choosing import choose
-from stepkit.core.selection.settings import METHODS, Early, Settings
+from stepkit.core.selection.ranking import choose
+from stepkit.core.selection.selection_settings import METHODS, Early, Settings
 
 __all__ = [
     "AGGREGATES",

@@ -22,8 +22,8 @@ from stepkit.core.selection.aggregates import (
     name_of,
     way,
 )
-from stepkit.core.selection.answers import answer_of
-from stepkit.core.selection.settings import METHODS, Early, Settings
+from stepkit.core.selection.answer_classes import answer_of
+from stepkit.core.selection.selection_settings import METHODS, Early, Settings
 from stepkit.errors import DataError
 
 Json = dict[str, Any]

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.standing import Json, Key, Standing
+from stepkit.core.selection.ranking_keys import Json, Key, Standing
 from stepkit.errors import DataError
 
 Chances = list[list[float | None]]

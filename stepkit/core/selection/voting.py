@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from math import exp, fsum, inf, log
 
 from stepkit.core.selection.aggregates import LOGARITHM, name_of, odds_of
-from stepkit.core.selection.answers import Class, Same, classes
+from stepkit.core.selection.answer_classes import Class, Same, classes
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.settings import Settings
-from stepkit.core.selection.standing import Json, Key, Standing
+from stepkit.core.selection.ranking_keys import Json, Key, Standing
+from stepkit.core.selection.selection_settings import Settings
 
 
 def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> Standing:

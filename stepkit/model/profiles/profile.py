@@ -2,7 +2,7 @@
 
 As JSON a profile is one flat object (parsing.py). Here it is cut by what a field is for: the text,
 the marker, the read-out, what the numbers were used for, how the model is recognised. Nothing here
-knows a model; see layout.py.
+knows a model; see token_layout.py.
 """
 
 from __future__ import annotations

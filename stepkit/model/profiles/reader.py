@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.errors import UsageError
-from stepkit.model.profiles.layout import Vocabulary, Writer, token_id
 from stepkit.model.profiles.profile import Profile
+from stepkit.model.profiles.token_layout import Vocabulary, Writer, token_id
 
 
 class Reader(Writer):

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from stepkit.errors import UsageError
-from stepkit.model.heads import PROFILE_KEY
-from stepkit.model.llama import Model
+from stepkit.model.heads.head_network import PROFILE_KEY
+from stepkit.model.local.llama import Model
 from stepkit.model.profiles.families import families, named
-from stepkit.model.profiles.layout import token_id
 from stepkit.model.profiles.parsing import from_data, from_json
 from stepkit.model.profiles.profile import Profile
+from stepkit.model.profiles.token_layout import token_id
 
 AUTO = "auto"
 NAME_KEYS = ("general.name", "general.basename", "general.finetune")

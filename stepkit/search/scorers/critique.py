@@ -21,8 +21,8 @@ from stepkit.model.engine import Draw, Drawn
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.search.scorers.asking import Question, judged
-from stepkit.search.scorers.voting import Tally, spread, tally
+from stepkit.search.scorers.critique_votes import Tally, spread, tally
+from stepkit.search.scorers.judge_prompt import Question, judged
 from stepkit.text.critiques import Shape, Verdict, numbered, read, reference_steps
 
 PURPOSE = "critique"

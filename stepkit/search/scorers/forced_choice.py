@@ -7,8 +7,8 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.search.scorers.answers import Answers
-from stepkit.search.scorers.asking import Question, judged
+from stepkit.search.scorers.answer_probabilities import Answers
+from stepkit.search.scorers.judge_prompt import Question, judged
 
 
 class ForcedChoice:

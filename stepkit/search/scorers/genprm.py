@@ -20,9 +20,9 @@ from stepkit import schema
 from stepkit.model.engine import Drawn
 from stepkit.model.sampler import Sampler
 from stepkit.search.scorers import Asking, Json, Scored, together
-from stepkit.search.scorers.answers import Answers
-from stepkit.search.scorers.asking import followed, judged
+from stepkit.search.scorers.answer_probabilities import Answers
 from stepkit.search.scorers.critique import PURPOSE
+from stepkit.search.scorers.judge_prompt import followed, judged
 
 STOP = "</analyze>"
 JUDGEMENT = "\n<output>\n**Judgement**: $\\boxed{"

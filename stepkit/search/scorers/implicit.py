@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from stepkit.model.engine import Read, Readout
-from stepkit.model.profiles.layout import Layout, Writer
+from stepkit.model.profiles.token_layout import Layout, Writer
 from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
 
@@ -29,7 +29,7 @@ class Implicit:
     ``total`` is the value of the whole attempt.
 
     Args:
-        model: name of the trained model among several (model/several.py); the reference is
+        model: name of the trained model among several (model/multi_engine.py); the reference is
             behind it.
     """
 

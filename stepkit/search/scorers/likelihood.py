@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from stepkit.core.confidence import GROUP, MEASURES, measured, spans
-from stepkit.core.tokens import LOGPROBS, SIZES, tokens_of
+from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
 from stepkit.model.engine import LOGPROB_DIGITS, Read, Summary
 from stepkit.model.prefixes import Prefixes
 from stepkit.search.scorers import Asking, Json, Scored
 from stepkit.seeds import digest
-from stepkit.text.tokens import Tokens
+from stepkit.text.token_cuts import Tokens
 
 
 class Likelihood:
@@ -23,8 +23,8 @@ class Likelihood:
 
     Args:
         keep_tokens: put the log-probability of every token into the entry, rounded to
-            LOGPROB_DIGITS (core/tokens.py).
-        model: name of the model among several (model/several.py).
+            LOGPROB_DIGITS (core/response_tokens.py).
+        model: name of the model among several (model/multi_engine.py).
         by: name of the measure. A server answers those of log-probabilities only.
         group: tokens of a group, for the measures of groups.
     """

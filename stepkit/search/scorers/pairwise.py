@@ -22,8 +22,8 @@ from typing import Any
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.search.scorers import Asking, Json
-from stepkit.search.scorers.answers import Answers, Shares, log_odds
-from stepkit.search.scorers.asking import Question
+from stepkit.search.scorers.answer_probabilities import Answers, Shares, log_odds
+from stepkit.search.scorers.judge_prompt import Question
 
 Pair = tuple[int, int]
 

@@ -29,7 +29,8 @@ class Program:
     first step with less than a half, -1 where there is none, None behind a step without a number.
 
     Args:
-        model: name of its engine (model/programs.py) among several (model/several.py).
+        model: name of its engine (model/checkers/program_engine.py) among several
+            (model/multi_engine.py).
     """
 
     of = "validity"
@@ -55,7 +56,8 @@ class Program:
     def _ask(self, about: Json, steps: Sequence[str], step: int) -> Draw:
         given = {**about, "index": step, "prefix": "".join(steps[:step]), "step": steps[step]}
         text = json.dumps(given).encode()
-        # bytes are a sequence of ids, as in model/served.py, and an eighth of a tuple's size
+        # bytes are a sequence of ids, as in model/servers/byte_vocabulary.py, and an eighth of a
+        # tuple's size
         prefix = cast("tuple[int, ...]", text)
         return Draw(digest("check", text, size=12), prefix, 0, Sampling(), model=self._model)
 

@@ -21,9 +21,9 @@ from stepkit import schema
 from stepkit.model.engine import Draw, Drawn
 from stepkit.model.sampler import Sampler
 from stepkit.search.scorers import Asking, Json, Scored, together
-from stepkit.search.scorers.answers import Answers
-from stepkit.search.scorers.asking import Question, followed, judged
+from stepkit.search.scorers.answer_probabilities import Answers
 from stepkit.search.scorers.critique import PURPOSE
+from stepkit.search.scorers.judge_prompt import Question, followed, judged
 
 OPENER = "\nLet's verify step by step:"
 QUESTION = "\nIs the solution correct?"

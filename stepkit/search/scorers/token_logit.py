@@ -7,14 +7,14 @@ from typing import Any
 
 from stepkit.model.profiles.reader import Reader
 from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.search.scorers.reads import asked, scored, told
+from stepkit.search.scorers.profile_reads import asked, scored, told
 
 
 class TokenLogit:
     """A Scorer (see __init__.py) that reads a trace in one pass.
 
     Args:
-        model: name of the model among several (model/several.py).
+        model: name of the model among several (model/multi_engine.py).
     """
 
     def __init__(self, reader: Reader, meta: Mapping[str, Any], model: str = "") -> None:

@@ -1,0 +1,1 @@
+"""What the commands do with the records, a file each."""

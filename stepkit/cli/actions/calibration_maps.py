@@ -1,0 +1,43 @@
+"""Calibration maps as files: read, and applied to records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stepkit.cli.actions.record_fields import stamped
+from stepkit.errors import DataError, UsageError, reason
+from stepkit.runner.run import Streams, blocks, each
+
+if TYPE_CHECKING:
+    from stepkit.core.evaluation.calibration_map import Map
+    from stepkit.io.jsonl import Record
+
+
+def read_map(path: str) -> Map:
+    """The map in a file that step-eval --fit wrote. Raises UsageError."""
+    from stepkit.core.evaluation.calibration_map import parsed
+    from stepkit.io.jsonl import decode
+
+    try:
+        with open(path, "rb") as file:
+            return parsed(decode(file.read()))
+    except OSError as error:
+        raise UsageError(f"{path}: {reason(error)}") from None
+    except DataError as error:
+        error.place = f"{path}:1{error.place}" if error.place else path
+        raise UsageError(str(error)) from None
+
+
+def apply_map(streams: Streams, fitted: Map) -> None:
+    """Write every record with the score that the map makes."""
+    if fitted.method == "threshold":
+        raise UsageError(
+            f"--apply: the map has a threshold only, {fitted.threshold:g}, and leaves the scores "
+            "as they are: use --threshold"
+        )
+
+    def mapped(record: Record) -> list[Record]:
+        record.merge("scores", {fitted.name: fitted.applied(record.data)})
+        return [stamped(record)]
+
+    blocks(streams, each(mapped))

@@ -1,0 +1,49 @@
+"""step-pairs --check: rows in; out a line for each thing that their trainer would spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from stepkit.errors import DataError, UsageError
+from stepkit.runner.run import Streams
+
+
+def check(
+    streams: Streams,
+    target: str,
+    max_length: int | None = None,
+    tokens: Callable[[str], Sequence[int]] | None = None,
+) -> None:
+    """Write ``file:line: finding`` for each finding; what has one counts as rejected: exit 1.
+
+    A line that is no JSON object is a finding too. What only the whole input shows comes last,
+    after the name of the last file.
+    """
+    from stepkit.formats.row_checker import Checker
+    from stepkit.io.records import Bad
+    from stepkit.runner.open_files import opened
+
+    if streams.tolerant:
+        raise UsageError("--on-error and --rejects have no effect with --check")
+    checker = Checker(target, max_length, tokens)
+    bad, place = 0, ""
+    with opened(replace(streams, on_error="skip")) as run:
+        for block in run.items(streams.limit):
+            for item in block:
+                place = item.source
+                errors = [item.error] if isinstance(item, Bad) else checker.row(item.data)
+                lines = _lines(errors, f"{item.source}:{item.number}")
+                run.pending += lines
+                bad += bool(lines)
+            run.flush()
+        whole = _lines(checker.end(), place)
+        run.pending += whole
+    streams.tally.rejected = bad + len(whole)
+
+
+def _lines(findings: Iterable[DataError], place: str) -> list[bytes]:
+    """One line each, whatever the names of columns hold."""
+    texts = (str(finding.at(place)) for finding in findings)
+    spelled = ("".join(c if c.isprintable() else repr(c)[1:-1] for c in text) for text in texts)
+    return [f"{text}\n".encode("utf-8", "backslashreplace") for text in spelled]

@@ -1,0 +1,192 @@
+"""What step-eval does with attempts: read them all, then report, draw or fit."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from stepkit import schema
+from stepkit.cli.actions.calibration_maps import read_map
+from stepkit.core.evaluation import attempts
+from stepkit.core.evaluation.attempts import Attempt, Gold, Wanted
+from stepkit.core.evaluation.measure_types import Options
+from stepkit.core.evaluation.protocols import REDUNDANCY
+from stepkit.core.evaluation.report import report
+from stepkit.errors import DataError, UsageError
+from stepkit.io.jsonl import Record, encode
+from stepkit.runner.run import STANDARD, Streams, blocks, each
+
+if TYPE_CHECKING:
+    from stepkit.core.evaluation.calibration_map import Map
+
+Json = dict[str, Any]
+
+OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg", ".eps", ".html")
+
+
+class Collected:
+    """Attempts, as far as they are measured.
+
+    Args:
+        wanted: with no scores named: all that the first record has, unless a label judges.
+        fitted: a map whose threshold is used: problems that it was fitted on are refused.
+    """
+
+    def __init__(self, wanted: Wanted, fitted: Map | None = None) -> None:
+        self.attempts: list[Attempt] = []
+        self._wanted = wanted
+        self._fitted = fitted
+        self._names_known = bool(wanted.scores) or wanted.judge is not None
+
+    def take(self, record: Record) -> list[Record]:
+        """Read one record; nothing is written for it."""
+        if not self._names_known:
+            scores = record.data.get("scores")
+            names = tuple(scores) if isinstance(scores, dict) else ()
+            names = tuple(name for name in names if name != self._wanted.redundancy)
+            self._wanted = replace(self._wanted, scores=names)
+        if self._fitted is not None:
+            self._fitted.check(record.data)
+        attempt = attempts.read(record.data, self._wanted, record.source, record.place)
+        self._names_known = True
+        self.attempts.append(attempt)
+        return []
+
+
+def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
+    """Report on all attempts, as rows or as a table, and draw the curves."""
+    threshold, fitted = _threshold(given)
+    redundancy, above = _redundancy(given)
+    options = Options(
+        curves=given["curves"],
+        ks=given["ks"],
+        aggregates=given["aggregates"] or ("min",),
+        against=given["against"],
+        undecided=given["undecided"],
+        protocol=given["protocol"],
+        threshold=threshold,
+        redundancy=above,
+        bins=given["bins"],
+        resamples=given["resamples"],
+        seed=given["seed"],
+        by_file=given["by_file"],
+    )
+    if given["label"] is not None and (given["scores"] or given["threshold"] is not None):
+        other = "--score" if given["scores"] else "--threshold"
+        raise UsageError(f"{other} has no effect with --label, which judges already")
+    if options.protocol == "agentprocessbench" and given["threshold"] is not None:
+        raise UsageError("--threshold has no effect with agentprocessbench: judgements are labels")
+    scores = (fitted.name,) if fitted is not None and not given["scores"] else given["scores"]
+    if fitted is not None and scores != (fitted.name,):
+        raise UsageError(f"--threshold: the map's threshold is one of scores.{fitted.name}")
+    collected = Collected(
+        Wanted(
+            scores,
+            options.aggregates,
+            given["label"],
+            gold,
+            options.protocol,
+            given["part"],
+            redundancy,
+        ),
+        fitted,
+    )
+
+    def finish() -> bytes:
+        from stepkit.grade import same_answer
+
+        if not collected.attempts:
+            streams.warn("no records: nothing to measure")
+            return b""
+        if gold is not None and all(one.truth is None for one in collected.attempts):
+            raise DataError(f"--gold: no attempt has {gold}")
+        rows = report(collected.attempts, options, same_answer)
+        if given["plot"] is not None:
+            _draw(streams, rows, given["plot"], given["over"])
+        if _is_table(streams, given["as_table"]):
+            from stepkit.view.measure_table import table
+
+            return table(rows, options.resamples).encode()
+        return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)
+
+    blocks(streams, each(collected.take), tail=finish)
+
+
+def fit(streams: Streams, method: str, scores: tuple[str, ...], gold: Gold | None) -> None:
+    """Fit a map on all attempts and write it."""
+    from stepkit.core.evaluation.calibration_map import fitted
+
+    if len(scores) > 1:
+        raise UsageError("--fit takes one --score")
+    collected = Collected(Wanted(scores, aggregates=(), gold=gold))
+
+    def finish() -> bytes:
+        if not collected.attempts:
+            raise DataError("no records: nothing to fit on")
+        names = list(collected.attempts[0].scores)
+        if len(names) != 1:
+            have = ", ".join(names) or "none"
+            raise DataError(f"scores here: {have}; choose one with --score NAME", "scores")
+        return encode(fitted(collected.attempts, method, names[0], str(gold or Gold()))) + b"\n"
+
+    blocks(streams, each(collected.take), tail=finish)
+
+
+def _threshold(given: Json) -> tuple[float | None, Map | None]:
+    """A number as it is, or the threshold in a map and the map."""
+    text = given["threshold"]
+    if text is None:
+        return None, None
+    try:
+        number = float(text)
+    except ValueError:
+        fitted = read_map(text)
+        if fitted.threshold is None:
+            raise UsageError(f"--threshold {text}: the map has no threshold") from None
+        return fitted.threshold, fitted
+    if number - number != 0:
+        raise UsageError(f"--threshold {text}: expected a number or a map")
+    return number, None
+
+
+def _redundancy(given: Json) -> tuple[str | None, float]:
+    """The name of a redundancy score, and above what a step is redundant."""
+    text = given["redundancy"]
+    if text is None:
+        return None, REDUNDANCY
+    for wrong, why in (
+        (given["protocol"] != "prmbench", "without --protocol prmbench"),
+        (given["label"] is not None, "with --label, which judges already"),
+    ):
+        if wrong:
+            raise UsageError(f"--redundancy has no effect {why}")
+    name, colon, above = text.partition(":")
+    try:
+        limit = float(above) if colon else REDUNDANCY
+    except ValueError:
+        limit = inf
+    if not name or not isfinite(limit):
+        raise UsageError(f'--redundancy {text}: expected NAME or NAME:T, as in "redundancy:0.15"')
+    return name, limit
+
+
+def _is_table(streams: Streams, asked: bool | None) -> bool:
+    if asked is not None:
+        return asked
+    return streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty()
+
+
+def _draw(streams: Streams, rows: list[Json], path: str, over: str) -> None:
+    from stepkit.io.sink import Sink
+    from stepkit.view.curve_svg import chart, curves_of
+
+    if path.lower().endswith(OTHER_PICTURES):
+        raise UsageError(f"--plot {path}: it writes SVG: expected a name like curves.svg")
+    curves = curves_of(rows, over)
+    if not curves:
+        what = "no curve" if over == "k" else "no curve whose tokens are all known"
+        raise UsageError(f"--plot: {what} to draw")
+    with Sink(path, streams.files) as sink:
+        sink.write(chart(curves, over).encode())

@@ -1,0 +1,34 @@
+"""A record with a tree as traces, one for each attempt in it: step-split --leaves and step-rollout
+--emit traces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepkit.cli.actions.record_fields import another
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
+
+
+def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
+    """A copy of the record for each attempt in its tree, without what belonged to another response.
+
+    Args:
+        rule: how whole remainders are cut into steps; by one that goes by tokens each is one step,
+            since a tree does not say where its tokens end.
+
+    Raises DataError when the record has no tree or a bad one.
+    """
+    from stepkit.core.leaves import leaf_traces
+    from stepkit.search.methods.sample import DERIVED
+    from stepkit.text.segment import split
+    from stepkit.text.segment_rules import continued
+
+    def cut(text: str, before: int) -> list[str]:
+        if rule["by"] in ("tokens", "confidence"):
+            return [text] if text else []
+        return split(text, continued(rule, before))
+
+    traces = leaf_traces(record.data, cut)
+    return [another(record, DERIVED, fields | {"split": rule}) for fields in traces]

@@ -1,0 +1,141 @@
+"""What the commands that run a model share: strategies in, records out, in one session."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import click
+
+from stepkit.errors import DataError
+from stepkit.grade import Grader
+from stepkit.io.jsonl import Record, encode
+from stepkit.model.engine import Engine
+from stepkit.model.recorded_engine import Memory, RecordedEngine
+from stepkit.runner import run
+from stepkit.runner.record_queue import Source
+from stepkit.search.dry_run import expected
+from stepkit.search.scheduler import Allot, Scheduler, Strategy
+
+
+@dataclass(frozen=True)
+class Work:
+    """A model command: the engine to open, a strategy for each record, and what its result writes.
+
+    ``allot`` gives out what the whole run shares; all records are read before it does.
+    """
+
+    streams: run.Streams
+    open: Callable[[], Engine]
+    strategy: Callable[[Record], Strategy]
+    write: Callable[[Record, Any], list[Record]]
+    jobs: int = 1
+    allot: Allot | None = None
+
+
+def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
+    """Run them all, through the journal; ``deciding`` is what a resume must agree on."""
+
+    def session(
+        source: Source, journal: Memory
+    ) -> Generator[tuple[Record, run.Result], None, None]:
+        for record, result in results(work, source, journal):
+            yield record, written(work, record, result)
+
+    streams = work.streams
+    if work.allot is not None:
+        streams.warn("the budget is for all records together: they are read before the first draw")
+        streams = replace(streams, window=sys.maxsize)
+    run.session(streams, session, deciding)
+
+
+def results(
+    work: Work, source: Source, journal: Memory
+) -> Generator[tuple[Record, Any], None, None]:
+    """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
+    or with the DataError that is its own."""
+    engine = RecordedEngine(work.open(), journal)
+    try:
+        with Grader(work.jobs) as grader:
+            scheduler: Scheduler[Record] = Scheduler(engine, grader, work.allot)
+            yield from scheduler.run(_Supply(source, work, scheduler))
+            if note := grader.note():
+                work.streams.warn(note)
+    finally:
+        engine.close()
+
+
+def written(work: Work, record: Record, result: Any) -> run.Result:
+    """The records that a strategy's result writes, or the error that rejects the record."""
+    if isinstance(result, DataError):
+        return result
+    try:
+        return work.write(record, result)
+    except DataError as error:
+        return error
+
+
+class _Supply:
+    """Hands the scheduler a strategy per record, and shows how far it is."""
+
+    def __init__(self, source: Source, work: Work, scheduler: Scheduler[Record]) -> None:
+        self._source, self._work, self._scheduler = source, work, scheduler
+        self._start = time.monotonic()
+
+    @property
+    def ended(self) -> bool:
+        return self._source.ended
+
+    def take(self, wait: bool) -> tuple[Record, Strategy] | None:
+        self._show()
+        record = self._source.take(wait)
+        return None if record is None else (record, self._work.strategy(record))
+
+    def _show(self) -> None:
+        counters = self._scheduler.counters
+        tokens = counters.drawn_tokens or counters.read_tokens
+        rate = tokens / max(1e-9, time.monotonic() - self._start)
+        self._source.progress(
+            self._scheduler.answered, self._scheduler.asked, f"{rate:.0f} tokens/s"
+        )
+
+
+def predict(
+    work: Work,
+    max_tokens: int,
+    whole: Callable[[dict[str, Any]], int | None],
+    unit: str = "tokens",
+) -> None:
+    """Print what a run would ask for, as one JSON object, without a draw (search/dry_run.py).
+
+    Args:
+        whole: tokens of a record's prompt and a whole attempt, or None when nothing tells.
+        unit: what a prefix is made of.
+    """
+    length = f"prefix_{unit}"
+    totals: dict[str, float | None] = {"records": 0, "draws": 0, "prefixes": 0, length: 0}
+    totals |= {"new_tokens": 0, "new_tokens_at_most": 0}
+
+    def add(name: str, count: float | None) -> None:
+        so_far = totals[name]
+        totals[name] = None if so_far is None or count is None else so_far + count
+
+    def count(record: Record) -> list[Record]:
+        strategy = partial(work.strategy, record)
+        draws, prefixes, tokens = expected(strategy, record.data, whole(record.data))
+        add("records", 1)
+        add("draws", draws)
+        add("prefixes", len(prefixes))
+        # the prefixes of a trace extend each other: only the longest is evaluated in full
+        add(length, max(map(len, prefixes), default=0))
+        add("new_tokens", tokens)
+        add("new_tokens_at_most", draws * max_tokens)
+        return []
+
+    run.blocks(work.streams, run.each(count))
+    rounded = {name: None if x is None else round(x) for name, x in totals.items()}
+    click.echo(encode(rounded).decode())

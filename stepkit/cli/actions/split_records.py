@@ -1,0 +1,244 @@
+"""Cutting and grading records for step-split: what is cut, what it changes, what it must not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from stepkit import schema
+from stepkit.errors import DataError
+from stepkit.runner.run import Result
+
+if TYPE_CHECKING:
+    from stepkit.grade import Grader
+    from stepkit.io.jsonl import Record
+
+RESPONSES = ("response", "completion", "output", "generation")
+"""Fields that may hold the text, in the order in which they are looked for."""
+
+EVIDENCE = ("tree", "labels", "scores", "role")
+"""What belongs to the steps as they were, or to the verdict on them."""
+
+
+BLANK_LINE = "\n\n"
+
+
+class Text(NamedTuple):
+    """Where the text to cut is: its field, that of a thinking kept apart, the score with tokens;
+    and the field of the problem."""
+
+    field: str | None
+    thinking: str | None = None
+    score: str | None = None
+    problem: str | None = None
+
+    def key(self, data: dict[str, Any]) -> str | None:
+        """The field to cut; None for a bare problem."""
+        if self.field:
+            if self.field not in data and "problem" not in data and "prompt" not in data:
+                schema.text(data, self.field)  # says which fields there are
+            return self.field if data.get(self.field) is not None else None
+        return next((name for name in RESPONSES if data.get(name) is not None), None)
+
+    def given(self, data: dict[str, Any]) -> list[str] | None:
+        """The steps that stand in place of a text, joinable; None where there is a text or nothing.
+
+        Raises DataError for steps that are no texts.
+        """
+        name = self.field or "steps"
+        found = data.get(name)
+        if not found or not (isinstance(found, list) if self.field else self.key(data) is None):
+            return None
+        if self.thinking and data.get(self.thinking) is not None:
+            raise DataError("no thinking can come before steps that are given", self.thinking)
+        return joinable(found, name)
+
+    def of(self, data: dict[str, Any], key: str) -> str:
+        """The whole text: the thinking that came apart, if any, and the field ``key``."""
+        text = schema.text(data, key)
+        thought = schema.optional_text(data, self.thinking) if self.thinking else None
+        if thought is None:
+            return text
+        from stepkit.text.protected_parts import with_thinking
+
+        return with_thinking(thought, text)
+
+
+def joinable(steps: Any, name: str) -> list[str]:
+    """The steps as a response has them: a blank line behind each that ends in no line break, but
+    the last. Raises DataError below the field ``name``."""
+    if not isinstance(steps, list):
+        raise DataError(f"expected a list, got {schema.name_of(steps)}", name)
+    for index, step in enumerate(steps):
+        if not isinstance(step, str):
+            raise DataError(f"expected a string, got {schema.name_of(step)}", f"{name}[{index}]")
+    ended = [step if step.endswith("\n") else step + BLANK_LINE for step in steps[:-1]]
+    return [*ended, *steps[-1:]]
+
+
+class Splitter:
+    """Cuts records by one rule, and counts what people should know of.
+
+    Args:
+        kept: the rule that is written where steps are given and kept.
+    """
+
+    def __init__(self, rule: dict[str, Any], text: Text, force: bool, kept: dict[str, Any]) -> None:
+        self.rule, self.text, self.force, self.kept = rule, text, force, kept
+        self.grader: Grader | None = None
+        self._ids: Counter[int] = Counter()
+        self._dropped: Counter[str] = Counter()
+        self._bare = self._cut = 0
+
+    def notes(self) -> list[str]:
+        """One line each on what was dropped and on an input without any response."""
+        dropped = [f"{count} {name}" for name, count in self._dropped.items()]
+        notes = (
+            [f"dropped evidence for steps that changed: {', '.join(dropped)}"] if dropped else []
+        )
+        if self._bare and not self._cut:
+            names = f'"{self.text.field}"' if self.text.field else ", ".join((*RESPONSES, "steps"))
+            notes.append(f"no record has a text to cut ({names}); --field names it")
+        return notes
+
+    def block(self, records: list[Record]) -> list[Result]:
+        """One result a record; the answers of a block are graded together."""
+        changes = [caught(self._changes, record) for record in records]
+        if self.grader:
+            self._grade(records, changes)
+        return [
+            change if isinstance(change, DataError) else caught(self._apply, record, change)
+            for record, change in zip(records, changes, strict=True)
+        ]
+
+    def _changes(self, record: Record) -> dict[str, Any]:
+        """The problem, the steps and what goes with them, by field."""
+        named = self.text.problem
+        if named is None:
+            return self._steps(record.data)
+        text = schema.text(record.data, named)
+        if record.data.get("problem") not in (None, text):
+            raise DataError(f'another text than "{named}" is there; rename one', "problem")
+        return {"problem": text, **self._steps(record.data)}
+
+    def _steps(self, data: dict[str, Any]) -> dict[str, Any]:
+        from stepkit.text.segment import split
+
+        given, key, rule = self.text.given(data), self.text.key(data), self.rule
+        if given is not None:
+            key, steps, rule = self.text.field or "steps", given, self.kept
+            text = "".join(steps)
+        elif key is None:
+            if data.get("steps"):
+                raise DataError(f'there are steps but no "{self.text.field}"', "response")
+            return {"split": rule}
+        else:
+            text = self.text.of(data, key)
+            steps = split(text, rule, self._tokens(data, text))
+        if data.get("response") not in (None, data[key], text):
+            raise DataError(f'another text than "{key}" is there; rename one', "response")
+        if data.get("steps") == steps and any(data.get(name) for name in EVIDENCE):
+            # the rule that is there cut the evidence, too
+            return {} if "response" in data else {"response": text}
+        return {"response": text, "steps": steps, "split": rule}
+
+    def _tokens(self, data: dict[str, Any], text: str) -> Any:
+        """The tokens of ``text`` where the rule goes by them."""
+        from stepkit.core.response_tokens import tokens_of
+
+        if self.rule["by"] not in ("tokens", "confidence"):
+            return None
+        return tokens_of({**data, "response": text}, self.text.score)
+
+    def _grade(self, records: list[Record], changes: list[dict[str, Any] | DataError]) -> None:
+        """Add final and correct to the changes, or put the error in their place."""
+        from stepkit.text.answers import extract
+
+        assert self.grader is not None
+        asked: list[tuple[dict[str, Any], str, str | None]] = []
+        for place, (record, change) in enumerate(zip(records, changes, strict=True)):
+            if isinstance(change, DataError):
+                continue
+            response = change.get("response", record.data.get("response"))
+            if response is None:
+                continue
+            reference = caught(_reference, record.data)
+            if isinstance(reference, DataError):
+                changes[place] = reference
+                continue
+            final = extract(response) if _ended(record.data) else None
+            asked.append((change, reference, final))
+        verdicts = self.grader.grade((reference, final) for _, reference, final in asked)
+        for (change, _, final), verdict in zip(asked, verdicts, strict=True):
+            change |= {"final": final, "correct": None if verdict is None else verdict == 1.0}
+
+    def _apply(self, record: Record, changes: dict[str, Any]) -> list[Record]:
+        """Write into the record what differs from what it holds."""
+        data = record.data
+        names = [name for name, value in changes.items() if name not in data or data[name] != value]
+        evidence = [name for name in EVIDENCE if data.get(name)]
+        if evidence and set(names) & self._belongs_to(data):
+            self._drop(record, evidence)
+        for name in names:
+            record.set(name, changes[name])
+        self._identify(record)
+        if schema.VERSION_KEY not in data:
+            record.set(schema.VERSION_KEY, schema.VERSION)
+        if "steps" in data:
+            self._cut += 1
+        else:
+            self._bare += 1
+        return [record]
+
+    def _belongs_to(self, data: dict[str, Any]) -> set[str]:
+        """What evidence belongs to; steps that come alone stay those that were labelled."""
+        alone = self.text.field is None and self.text.given(data) is not None
+        return {"final", "correct"} | (set() if alone else {"response", "steps", "split"})
+
+    def _drop(self, record: Record, evidence: list[str]) -> None:
+        if not self.force:
+            raise DataError(
+                "belongs to the steps or the verdict as they were; --force drops it", evidence[0]
+            )
+        for name in evidence:
+            record.drop(name)
+            self._dropped[name] += 1
+
+    def _identify(self, record: Record) -> None:
+        """Give the record the id and group that it lacks."""
+        group, name = schema.group_of(record.data), schema.id_of(record.data)
+        if record.data.get("id") is None:
+            self._ids[int(name, 16)] += 1
+            again = self._ids[int(name, 16)]
+            record.set("id", f"{name}/{again}" if again > 1 else name)
+        if record.data.get("group") is None:
+            record.set("group", group)
+
+
+def _reference(data: dict[str, Any]) -> str:
+    """The reference answer: ``answer`` (a number counts as its text), else that of ``solution``."""
+    from stepkit.text.answers import extract
+
+    answer = schema.answer_of(data)
+    if answer is not None:
+        return answer
+    if data.get("solution") is None:
+        return schema.text(data, "answer")
+    found = extract(schema.text(data, "solution"))
+    if found is None:
+        raise DataError('no final answer in it; put it in "answer"', "solution")
+    return found
+
+
+def _ended(data: dict[str, Any]) -> bool:
+    """Whether the attempt came to its own end; one that was cut off has no final answer."""
+    sample = data.get("sample")
+    return not isinstance(sample, dict) or sample.get("finish", "stop") == "stop"
+
+
+def caught(function: Any, *arguments: Any) -> Any:
+    """What the function returns, or the DataError that it raises."""
+    try:
+        return function(*arguments)
+    except DataError as error:
+        return error

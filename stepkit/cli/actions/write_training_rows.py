@@ -1,0 +1,160 @@
+"""The rows of a run of step-pairs: laid out for their trainer, each once, with a report.
+
+A row's id is a hash of its texts; 8 bytes of it are remembered for every row written (some 70
+bytes of memory a row), so that no pair is written twice, wherever its traces stand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from stepkit.core.pairs.pair_registry import Plan, dealt
+from stepkit.core.training_rows import Pair
+from stepkit.formats import row_layout as layouts
+from stepkit.formats import targets
+from stepkit.formats.row_layout import BoundaryError, Layout
+from stepkit.runner.run import Streams, blocks, each, groups
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
+
+Json = dict[str, Any]
+
+FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
+"""Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
+
+
+class Rows:
+    """Makes rows by a plan and remembers what it wrote.
+
+    Args:
+        prompt: the user's, or None for the one that each record's draws were made with.
+    """
+
+    def __init__(
+        self, streams: Streams, plan: Plan, target: str, layout: Layout, prompt: str | None
+    ) -> None:
+        self._streams = streams
+        self._plan = plan
+        self._target = target
+        self._layout = layout
+        self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
+        self._template = ""
+        self._layouts: dict[str, Layout] = {}
+        self._ids: set[int] = set()
+        self._pairs = self._longer = self._difference = 0
+        self._asked, self._neighbours = "", 0
+
+    def run(self) -> None:
+        """Read, write and report."""
+        if self._plan.of_groups:
+            groups(self._streams, self._group)
+        else:
+            blocks(self._streams, each(self._rows))
+        self._report()
+
+    def _group(self, records: list[Record]) -> list[Record]:
+        places = [record.place for record in records]
+        made = self._plan.of_group([record.data for record in records], places)
+        return self._new([(row, self._row(row, data)) for data, row in made], places[0])
+
+    def _rows(self, record: Record) -> list[Record]:
+        made = [(row, self._row(row, record.data)) for row in self._plan.of_trace(record.data)]
+        rows = self._new(made, record.place)
+        return self._by_turns(rows) if self._plan.rule.kind == "unpaired" else rows
+
+    def _new(self, made: list[tuple[Any, Json | None]], place: str) -> list[Record]:
+        """The rows that were not written before. All are good by now: nothing is remembered of a
+        record that is rejected."""
+        from stepkit.io.jsonl import Record
+
+        rows = [(row, Record.new(data, place)) for row, data in made if data]
+        return [written for row, written in rows if self._is_new(row, written.data)]
+
+    def _is_new(self, row: Any, made: Json) -> bool:
+        known = int(made["id"], 16)
+        if known in self._ids:
+            self._plan.dropped["already made"] += 1
+            return False
+        self._ids.add(known)
+        if isinstance(row, Pair):
+            difference = len(row.chosen.text) - len(row.rejected.text)
+            self._pairs += 1
+            self._longer += difference > 0
+            self._difference += difference
+        return True
+
+    def _by_turns(self, rows: list[Record]) -> list[Record]:
+        """The rows of a record with its prompts in turn, and a count of equal neighbours.
+
+        A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
+        move within their record alone: a block ends where a pipe happened to end it.
+        """
+        rows = dealt((_asked(row.data), row) for row in rows)
+        for row in rows:
+            asked = _asked(row.data)
+            self._neighbours += asked == self._asked
+            self._asked = asked
+        return rows
+
+    def _row(self, row: Any, data: Json) -> Json | None:
+        """The row as its trainer reads it; None when it was dropped."""
+        layout, dropped = self._layout, self._plan.dropped
+        if self._drawn_with:
+            layout = self._by_prompt(self._prompt(data))
+        if targets.TARGETS[self._target].ends and not targets.ended(row):
+            dropped["the attempt was cut off"] += 1
+            return None
+        try:
+            return targets.write(self._target, row, data, layout)
+        except BoundaryError:
+            dropped["no token boundary after the prompt"] += 1
+            return None
+
+    def _by_prompt(self, prompt: str) -> Layout:
+        known = self._layouts.get(prompt)
+        if known is None:
+            known = self._layouts[prompt] = self._layout._replace(prompt=prompt)
+        return known
+
+    def _prompt(self, data: Json) -> str:
+        """The prompt that the draws were made with, if it is a plain format."""
+        prompt = layouts.drawn_with(data, self._plan.reading.sampler)
+        if prompt is None or layouts.PROBLEM not in prompt:
+            self._template = self._template or prompt or ""
+            return layouts.DEFAULT_PROMPT
+        return prompt
+
+    def _report(self) -> None:
+        tally, what = self._streams.tally, self._plan.rule.kind
+        left_out = self._plan.dropped.most_common()
+        reasons = ", ".join(f"{count} {why}" for why, count in left_out if count)
+        used = tally.read - tally.rejected
+        rest = f"; not: {reasons}" if reasons else ""
+        self._say(f"{tally.written} rows ({what}) of {used} traces{rest}")
+        if self._pairs:
+            mean, share = self._difference / self._pairs, self._longer / self._pairs
+            self._say(
+                f"chosen is longer in {share:.0%} of pairs, on average by {mean:+.1f} characters"
+            )
+        if self._neighbours:
+            self._streams.warn(
+                f"{self._neighbours} rows follow one with the same prompt, which spoils the "
+                "trainer's KL term: shuffle the rows (shuf)"
+            )
+        if self._template:
+            self._streams.warn(
+                "the draws were made with the model's chat template, which the prompts here do not "
+                "have: use --conversational, or --prompt with what the template makes"
+            )
+
+    def _say(self, text: str) -> None:
+        """What was left out is news when nothing is left."""
+        (self._streams.note if self._streams.tally.written else self._streams.warn)(text)
+
+
+def _asked(row: Json) -> str:
+    """What the row's answer is an answer to."""
+    if "prompt" in row:
+        return str(row["prompt"])
+    return str((row.get("messages") or row.get("conversations") or [])[:-1])

@@ -1,0 +1,1 @@
+"""From options to what is asked: engines, scorers, judges, guides."""

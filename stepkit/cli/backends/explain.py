@@ -1,0 +1,174 @@
+"""``step-score --explain`` and ``--list-profiles``: what a verifier would be given, for people.
+
+Nothing is read from the model: only its vocabulary is loaded. The layout is the scorers' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stepkit.errors import UsageError
+from stepkit.runner import options, run
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
+    from stepkit.model.local.llama import Model
+    from stepkit.model.profiles.profile import Profile
+    from stepkit.model.profiles.recognise import Recognised
+    from stepkit.model.profiles.token_layout import Layout, Writer
+
+WHERE = {
+    "marker": "at the marker behind every step",
+    "before": "before the label behind every step",
+    "last": "at the last token of every beginning",
+}
+SHORT = {"marker": "at marker", "before": "before label", "last": "last token"}
+
+
+def list_profiles() -> None:
+    """Print the families."""
+    from stepkit.model.profiles.families import families
+
+    rows = [("NAME", "KIND", "READ", "SOURCE")]
+    for profile in families().values():
+        where = "attempt" if profile.mark.attempt else SHORT[profile.mark.at]
+        rows.append((profile.name, profile.kind, where, profile.source))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[3]]))
+
+
+def explain(
+    streams: run.Streams,
+    model: options.ModelOptions,
+    given: Mapping[str, str | None],
+    asked: str | None,
+    beside: str,
+) -> None:
+    """Print the profile, and every token of the first record with what is read where.
+
+    Args are those of recognise.profile_of. Raises UsageError, and DataError for a record that
+    cannot be laid out.
+    """
+    from stepkit import schema
+    from stepkit.model.local.llama import Model
+    from stepkit.model.profiles.recognise import profile_of
+    from stepkit.model.profiles.token_layout import Writer
+
+    assert model.model is not None
+    if streams.output != run.STANDARD or streams.journal or streams.resume:
+        raise UsageError("--explain writes no records: leave out -o, --journal and --resume")
+    opened = Model(model.model, option="--prm", vocabulary_only=True)
+    told = profile_of(opened, given, asked, beside)
+    writer = Writer(opened, told.profile)
+
+    def show(record: Record) -> list[Record]:
+        steps = schema.steps(record.data)
+        laid = writer.layout(record.data, steps)
+        for line in _lines(opened, told, writer, laid, len(steps)):
+            click.echo(line)
+        return []
+
+    run.blocks(replace(streams, limit=1), run.each(show))
+
+
+def _lines(
+    model: Model, told: Recognised, writer: Writer, laid: Layout, steps: int
+) -> Iterator[str]:
+    profile = told.profile
+    yield f"profile    {profile.name or profile.kind}, by {told.by}"
+    for name in ("source", "note"):
+        if value := getattr(profile, name):
+            yield f"{name:<10} {value}"
+    yield f"read       {_read(profile)}"
+    yield f"candidates {_candidates(model, writer)}"
+    yield f"number     {_number(profile)}"
+    yield f"meaning    {_meaning(profile)}"
+    yield f"tokens     {len(laid.ids)} for {steps} steps; {len(laid.positions)} positions are read"
+    yield ""
+    numbers: dict[int, list[int]] = {}
+    for index, position in enumerate(laid.positions):
+        numbers.setdefault(position, []).append(index)
+    first = steps - len(laid.positions)
+    width = len(str(model.n_vocab - 1))
+    for at, token in enumerate(laid.ids):
+        here = [index for index in numbers.get(at, []) if not _suffix(laid, index)]
+        read = "".join(f"  <- step {first + index + 1}" for index in here)
+        yield f"{at:>6} {token:>{width}} {_shown(model, token)}{read}"
+        for index in numbers.get(at, []):
+            suffix = _suffix(laid, index)
+            for place, branched in enumerate(suffix, 1):
+                read = f"  <- step {first + index + 1}" if place == len(suffix) else ""
+                yield f"{'|':>6} {branched:>{width}} {_shown(model, branched)}{read}"
+
+
+def _suffix(laid: Layout, index: int) -> tuple[int, ...]:
+    return laid.suffixes[index] if laid.suffixes else ()
+
+
+def _shown(model: Model, token: int) -> str:
+    """A token as a JSON string; a control token, which stands for no bytes, bare."""
+    import json
+
+    piece = model.detokenize((token,))
+    if not piece:
+        return model.token_text(token)
+    return json.dumps(piece.decode("utf-8", "backslashreplace"), ensure_ascii=False)
+
+
+def _read(profile: Profile) -> str:
+    what = {
+        "token-logit": "two logits",
+        "hidden-head": "a head on the hidden state",
+        "grafted": "logits of a grafted head",
+        "implicit": "log-probabilities under two models",
+    }[profile.kind]
+    if profile.kind == "implicit":
+        return what
+    where = "at the last token of the attempt" if profile.mark.attempt else WHERE[profile.mark.at]
+    early = f", {-profile.mark.offset} early" if profile.mark.offset else ""
+    return f"{what} {where}{early}"
+
+
+def _candidates(model: Model, writer: Writer) -> str:
+    from stepkit.model.profiles.reader import Reader
+
+    profile, readout = writer.profile, writer.profile.readout
+    grafted = profile.kind != "token-logit"
+    pair = readout.rows if grafted else Reader(model, profile).candidates
+    told = ", ".join(f"{token} {_shown(model, token)}" for token in pair)
+    if told:
+        return told
+    return f"a head of form {readout.head}" if readout.head else "none"
+
+
+def _number(profile: Profile) -> str:
+    readout = profile.readout
+    if profile.kind == "implicit":
+        span = "from the first step to this one" if readout.cumulative else "of the step"
+        return f"{readout.beta:g} times the sum of log-ratios {span}"
+    good = " and ".join(map(str, readout.good))
+    return {
+        "softmax": f"softmax, the share of output {good} (counted from 0)",
+        "difference": f"softmax, the share of output {good} less that of the others",
+        "sigmoid": "sigmoid" if readout.outputs == 1 else "mean of sigmoids",
+        "tanh": "hyperbolic tangent",
+        "raw": "the output itself",
+    }[readout.map]
+
+
+def _meaning(profile: Profile) -> str:
+    use = profile.use
+    parts: list[Any] = [profile.of]
+    if use.threshold is not None:
+        parts.append(f"wrong below {use.threshold:g}")
+    if use.aggregate:
+        parts.append(f"an attempt by {use.aggregate}")
+    if use.longest:
+        parts.append(f"trained on {use.longest} tokens at most")
+    return "; ".join(parts)

@@ -1,0 +1,124 @@
+"""From a verifier's profile to what reads it: its own logits, a head, grafted rows, two models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from stepkit.errors import UsageError
+from stepkit.runner import options
+
+if TYPE_CHECKING:
+    from stepkit.model.engine import Engine
+    from stepkit.model.local.context_sizes import Layout
+    from stepkit.model.local.llama import Model
+    from stepkit.model.profiles.profile import Profile
+    from stepkit.search.scorers import Scorer
+
+
+Opens: TypeAlias = "Mapping[str, Callable[[], Engine]]"
+"""How to open the engine of each model, by its name there (model/multi_engine.py)."""
+
+
+@dataclass(frozen=True)
+class Extra:
+    """The files that some profiles need beside the model.
+
+    Attributes:
+        head: a side-car head (model/heads/head_network.py).
+        reference: the GGUF file of the model that an implicit one was trained from.
+    """
+
+    head: str | None = None
+    reference: str | None = None
+
+    @property
+    def profile(self) -> str:
+        """JSON of the profile that the head carries, or ""."""
+        from stepkit.model.heads.head_network import read_head
+
+        return read_head(self.head).profile if self.head is not None else ""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A verifier that is loaded, and how it is run."""
+
+    model: Model
+    sizes: Layout
+    options: options.ModelOptions
+
+    def engine(self) -> Engine:
+        """Opens the engine on it."""
+        from stepkit.model.backend import open_engine
+
+        return open_engine(self.model, self.sizes)
+
+
+def route(
+    verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
+) -> tuple[Scorer, Opens]:
+    """The scorer that the profile wants, and how to open the models that it asks.
+
+    Raises UsageError when a file that is needed was not given, does not fit, or is not needed.
+    """
+    if extra.head is not None and profile.kind != "hidden-head":
+        raise UsageError(f'--head: the profile is of kind "{profile.kind}", which has none')
+    if extra.reference is not None and profile.kind != "implicit":
+        raise UsageError(f'--reference: the profile is of kind "{profile.kind}", which has none')
+    if profile.kind == "implicit":
+        return _implicit(verifier, profile, meta, extra)
+    return _alone(verifier.model, profile, meta, extra), {"": verifier.engine}
+
+
+def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra) -> Scorer:
+    from stepkit.model.profiles.reader import Reader
+    from stepkit.model.profiles.token_layout import Writer
+    from stepkit.search.scorers.hidden_head import Grafted, HiddenHead
+    from stepkit.search.scorers.token_logit import TokenLogit
+
+    if profile.kind == "token-logit":
+        return TokenLogit(Reader(model, profile), meta)
+    if profile.kind == "grafted":
+        if max(profile.readout.rows) >= model.n_vocab or min(profile.readout.rows) < 0:
+            raise UsageError('profile: "rows" outside the model\'s vocabulary')
+        return Grafted(Writer(model, profile), meta)
+    if extra.head is None:
+        raise UsageError(
+            "the model's scores come from a head that a GGUF cannot hold: give it with --head FILE "
+            "(step-head takes it from the checkpoint)"
+        )
+    from stepkit.model.heads.head_network import check_fits, read_head
+
+    head = read_head(extra.head)
+    check_fits(head, model, profile.readout.outputs, f"--head {extra.head}")
+    return HiddenHead(Writer(model, profile), head, {**meta, "head": head.fingerprint})
+
+
+def _implicit(
+    verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
+) -> tuple[Scorer, Opens]:
+    from stepkit.model.backend import open_model
+    from stepkit.model.profiles.token_layout import Writer
+    from stepkit.modelfile import model_name
+    from stepkit.search.scorers.implicit import REFERENCE, Implicit
+
+    if extra.reference is None:
+        raise UsageError(
+            "the model's scores are against the model it was trained from: give that with "
+            "--reference FILE"
+        )
+    reference = open_model(extra.reference, verifier.options, "--reference")
+    if reference.vocabulary != verifier.model.vocabulary:
+        raise UsageError(
+            f"--reference {extra.reference}: has another vocabulary than the model, so their "
+            "log-probabilities are of different tokens"
+        )
+    beside = Opened(reference, verifier.sizes, verifier.options)
+    meta = {
+        **meta,
+        "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
+    }
+    scorer = Implicit(Writer(verifier.model, profile), meta)
+    return scorer, {"": verifier.engine, REFERENCE: beside.engine}

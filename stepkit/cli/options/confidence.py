@@ -1,0 +1,112 @@
+"""step-score --by: how sure a model is, by which measure, and where the numbers come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from stepkit.cli.actions.score_without_model import refuse_others, score_alone
+from stepkit.core.confidence import GROUP, MEASURES
+from stepkit.errors import UsageError
+from stepkit.runner import options
+from stepkit.runner.run import Streams
+
+CONSISTENCY = "consistency"
+DEFAULT = "logprob"
+
+
+def of_measuring(function: options.F) -> options.F:
+    """--by and what goes with it."""
+    return options.stack(
+        function,
+        click.option(
+            "--by",
+            type=click.Choice([*MEASURES, CONSISTENCY]),
+            help="With -m: how to measure how sure it is (default: logprob; a server gives only "
+            "logprob and perplexity). consistency needs no model: it reads the draws in a tree.",
+        ),
+        click.option(
+            "--group",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help=f"Tokens of a group, for lowest-group, bottom-group and tail (default: {GROUP}).",
+        ),
+        click.option(
+            "--kept",
+            is_flag=True,
+            help="Take the log-probabilities that step-rollout --keep-tokens kept; no model.",
+        ),
+        click.option(
+            "--sampler",
+            metavar="ID|INDEX",
+            help="With --by consistency: whose draws count, where several drew.",
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What the options say.
+
+    Attributes:
+        by: a measure of core/confidence.py, or CONSISTENCY.
+        group: tokens of a group.
+        kept: from the tokens that the record kept.
+        sampler: whose draws count.
+        given: one of the options was there.
+    """
+
+    by: str
+    group: int
+    kept: bool
+    sampler: str | None
+    given: bool
+
+    @property
+    def alone(self) -> str:
+        """The option by which no model is needed, or ""."""
+        return "--kept" if self.kept else "--by consistency" if self.by == CONSISTENCY else ""
+
+    def meta(self) -> dict[str, Any]:
+        """What the numbers are, for the record."""
+        if self.by == CONSISTENCY:
+            return {"measure": self.by, "unit": "share of the most frequent answer"}
+        measure = MEASURES[self.by]
+        grouped = {"group": self.group} if measure.worst else {}
+        return {"measure": self.by, "unit": measure.unit, "better": "higher", **grouped}
+
+
+def chosen(given: dict[str, Any]) -> Measuring:
+    """Take the options of this module out of ``given``.
+
+    Raises UsageError for an option without effect.
+    """
+    by, group, kept = given.pop("by"), given.pop("group"), given.pop("kept")
+    sampler = given.pop("sampler")
+    name = by or DEFAULT
+    if group is not None and (name == CONSISTENCY or MEASURES[name].worst is None):
+        raise UsageError("--group goes with --by lowest-group, bottom-group or tail")
+    if sampler is not None and name != CONSISTENCY:
+        raise UsageError("--sampler goes with --by consistency")
+    if kept and (name == CONSISTENCY or MEASURES[name].reads != "logprob"):
+        raise UsageError(f"--kept has no effect with --by {name}: logprobs are what is kept")
+    asked = by is not None or group is not None
+    return Measuring(name, group or GROUP, kept, sampler, asked)
+
+
+def score(measuring: Measuring, streams: Streams, name: str | None) -> None:
+    """Score without a model: from kept tokens, or from draws."""
+    refuse_others(measuring.alone, {"by", "kept", "sampler"})
+    key = name or measuring.by
+    if measuring.kept:
+        from stepkit.search.scorers.likelihood import Kept
+
+        score_alone(streams, key, Kept(measuring.meta(), measuring.by), "scorer")
+        return
+    from stepkit.grade import same_answer
+    from stepkit.search.scorers.consistency import Consistency
+
+    scorer = Consistency(same_answer, measuring.meta(), measuring.sampler)
+    score_alone(streams, key, scorer, "sampler")

@@ -1,0 +1,217 @@
+"""A chat model as judge of steps: which ways of asking there are, and what the options say of them.
+
+Who is asked, and by what, is in cli/backends/judge_scorer.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from stepkit.errors import UsageError
+from stepkit.runner import options
+
+Settings = Mapping[str, Any]
+
+DRAWS = {"draws": 1, "temperature": 0.7, "top_k": 0, "top_p": 1.0, "max_tokens": 2048, "seed": 1}
+
+
+@dataclass(frozen=True)
+class How:
+    """A way of asking a judge.
+
+    Attributes:
+        places: what the prompt must have places for.
+        settings: the options that it uses, with its defaults.
+        chooses: its probabilities of a few answers are read.
+    """
+
+    places: tuple[str, ...]
+    settings: Settings
+    chooses: bool = True
+
+    @property
+    def draws(self) -> bool:
+        """Whether it writes something."""
+        return "draws" in self.settings
+
+
+VERDICTS = {"good": "correct", "bad": "wrong", "vote": "mean", "max_reason": 300}
+
+HOWS: Mapping[str, How] = {
+    "choice": How(("problem", "step"), {"good": "Yes", "bad": "No"}),
+    "ternary": How(("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}),
+    "critique": How(("problem", "steps"), {**VERDICTS, **DRAWS}, chooses=False),
+    "align": How(("problem", "steps", "solution"), {**VERDICTS, **DRAWS}, chooses=False),
+    "critic": How(("problem", "steps"), DRAWS, chooses=False),
+    "thinkprm": How(("problem", "steps"), {**DRAWS, "max_tokens": 4096}),
+    "genprm": How((), {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
+    "pairs": How(("problem", "first", "second"), {"rounds": "all"}),
+}
+"""By name; the prompt of each is the file of that name in stepkit/text/prompts."""
+
+OPTIONS = {
+    "judge_prompt": "--judge-prompt",
+    "good": "--good",
+    "neutral": "--neutral",
+    "bad": "--bad",
+    "draws": "-k",
+    "vote": "--vote",
+    "max_reason": "--max-reason",
+    "rounds": "--rounds",
+    "temperature": "--temperature",
+    "top_k": "--top-k",
+    "top_p": "--top-p",
+    "max_tokens": "--max-tokens",
+    "seed": "--seed",
+}
+
+
+KINDS = ("all", "knockout", "elimination")
+
+
+class Rounds(click.ParamType):
+    """``all``, ``knockout``, ``elimination`` or a number of rounds."""
+
+    name = "rounds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in KINDS or (str(value).isdecimal() and int(value) > 0):
+            return str(value)
+        self.fail(f"expected {', '.join(KINDS)} or a number, got {value!r}", param, ctx)
+
+
+def of_judging(function: options.F) -> options.F:
+    """--judge and what goes with it."""
+    ways = ", ".join(HOWS)
+    return options.stack(
+        function,
+        click.option(
+            "--judge",
+            metavar="HOW",
+            type=click.Choice(list(HOWS)),
+            help=f"With -m or --server, a chat model: ask it for verdicts ({ways}).",
+        ),
+        click.option(
+            "--judge-prompt",
+            metavar="FILE",
+            type=click.File(encoding="utf-8"),
+            help="The judge's prompt, instead of the one that comes with stepkit.",
+        ),
+        click.option("--good", metavar="WORD", help="The judge's word for a good step."),
+        click.option("--neutral", metavar="WORD", help="Its word for a step neither good nor bad."),
+        click.option("--bad", metavar="WORD", help="Its word for a bad step."),
+        click.option(
+            "-k",
+            "--draws",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Critiques, or chains of thought, for each trace (default: 1).",
+        ),
+        click.option(
+            "--vote",
+            type=click.Choice(["mean", "majority", "intersection"]),
+            help="A step's score: the share of the critiques (default), what most say, or 0 only "
+            "where all agree.",
+        ),
+        click.option(
+            "--max-reason",
+            metavar="N",
+            type=click.IntRange(1, 2000),
+            help="Most characters of a step's reason (default: 300).",
+        ),
+        click.option(
+            "--rounds",
+            metavar="N",
+            type=Rounds(),
+            help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
+        ),
+        click.option(
+            "-T",
+            "--temperature",
+            metavar="X",
+            type=click.FloatRange(0, 100),
+            help="Sampling temperature of what a judge writes (default: 0.7; genprm 0.6).",
+        ),
+        click.option(
+            "--top-k",
+            metavar="N",
+            type=click.IntRange(min=0),
+            help="Sample among the N most probable tokens (default: all; genprm 20).",
+        ),
+        click.option(
+            "--top-p",
+            metavar="P",
+            type=click.FloatRange(0, 1, min_open=True),
+            help="Sample among the tokens that make up P (default: 1; genprm 0.95).",
+        ),
+        click.option(
+            "--max-tokens",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096).",
+        ),
+        click.option("--seed", metavar="N", type=int, help="Seed of the whole run (default: 1)."),
+    )
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What the options say: how a judge is asked, with which prompt and settings."""
+
+    name: str
+    how: How
+    form: str
+    settings: Settings
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The words of the answers, best first, as a prompt names them."""
+        given = {
+            key: self.settings[key] for key in ("good", "neutral", "bad") if key in self.settings
+        }
+        return {key: word.split(",")[0].strip() for key, word in given.items()}
+
+
+def chosen(given: dict[str, Any]) -> Judging | None:
+    """Take the options of this module out of ``given``; None without --judge.
+
+    Raises UsageError for an option without effect, and a prompt that lacks a place.
+    """
+    name = given.pop("judge")
+    said = {key: given.pop(key) for key in OPTIONS}
+    said = {key: value for key, value in said.items() if value is not None}
+    if name is None:
+        for key in said:
+            raise UsageError(f"{OPTIONS[key]} goes with --judge")
+        return None
+    how = HOWS[name]
+    file = said.pop("judge_prompt", None)
+    for key in said:
+        if key not in how.settings:
+            users = ", ".join(one for one, other in HOWS.items() if key in other.settings)
+            raise UsageError(f"{OPTIONS[key]} has no effect with --judge {name}: it is for {users}")
+    for key in ("good", "neutral", "bad"):
+        if not said.get(key, "word").strip(" ,"):
+            raise UsageError(f"{OPTIONS[key]}: expected a word")
+    form = _shipped(name) if file is None else _read(file)
+    from stepkit.text.prompt_template import check
+
+    check(form, how.places, "--judge-prompt")
+    return Judging(name, how, form, {**how.settings, **said})
+
+
+def _shipped(name: str) -> str:
+    from importlib.resources import files
+
+    return (files("stepkit.text") / "prompts" / f"{name}.txt").read_text("utf-8").strip()
+
+
+def _read(file: Any) -> str:
+    try:
+        return str(file.read()).strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"--judge-prompt {file.name}: not UTF-8") from None

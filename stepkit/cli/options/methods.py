@@ -1,0 +1,287 @@
+"""The options of step-rollout that belong to its methods (search/method_registry.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import nan
+from typing import Any, TypeVar
+
+import click
+
+from stepkit.cli.backends import guidance
+from stepkit.cli.options.escapes import TEXT
+from stepkit.errors import DataError, UsageError
+from stepkit.search.method_registry import DEFAULT, METHODS, NEEDED, users_of
+from stepkit.search.until_rules import MOST, parsed
+
+F = TypeVar("F", bound=Callable[..., Any])
+COUNT = click.IntRange(min=1)
+
+OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "draws": (
+        ("-k", "--draws"),
+        {
+            "metavar": "K",
+            "type": COUNT,
+            "help": "Draws from each prefix, or attempts at each problem (default: 8; particle 16, "
+            "speculate 1).",
+        },
+    ),
+    "at": (
+        ("--at",),
+        {
+            "metavar": "LABEL",
+            "help": "Draw attempts from the last good step: before the first error of "
+            "labels.LABEL.",
+        },
+    ),
+    "global": (
+        ("--global",),
+        {
+            "is_flag": True,
+            "default": None,
+            "help": "Refine whole attempts: draw them anew, with the attempt in the prompt.",
+        },
+    ),
+    "critique": (
+        ("--critique",),
+        {
+            "metavar": "FIELD",
+            "help": "With --at or --global: say in the prompt what is wrong, by a field of the "
+            "record, or the why of a score or label (scores.judge).",
+        },
+    ),
+    "refine": (
+        ("--refine",),
+        {
+            "metavar": "FORMAT",
+            "type": TEXT,
+            "help": "With --at or --global: what to ask instead of the problem, with {problem}, "
+            "{attempt}, {kept}, {step}, {number} and {critique} in it.",
+        },
+    ),
+    "until": (
+        ("--until",),
+        {
+            "metavar": "RULE",
+            "help": "Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
+            "progress, with parameters as in wilson:half=0.1; at most K draws.",
+        },
+    ),
+    "budget": (
+        ("--budget",),
+        {
+            "metavar": "LIMITS",
+            "help": "Spend so much in the whole run, where it tells most: draws=N, tokens=N or "
+            "seconds=N, with commas between them; reads all records first.",
+        },
+    ),
+    "by": (
+        ("--by",),
+        {
+            "metavar": "RULE",
+            "type": TEXT,
+            "help": "How drawn text is cut into steps: lines, blank, sentence, marker, ... "
+            "(default: the record's own rule, else lines).",
+        },
+    ),
+    "max_steps": (
+        ("--max-steps",),
+        {"metavar": "N", "type": COUNT, "help": "At most N steps; the last one takes the rest."},
+    ),
+    "width": (
+        ("--width",),
+        {
+            "metavar": "N[,N...]",
+            "type": click.STRING,
+            "help": "Steps drawn at each node; several numbers are for each level from the root.",
+        },
+    ),
+    "searches": (
+        ("--searches",),
+        {"metavar": "N", "type": COUNT, "help": "Rounds of the search for each record."},
+    ),
+    "exploration": (
+        ("--exploration",),
+        {
+            "metavar": "C",
+            "type": click.FloatRange(min=0),
+            "help": "Weight of what was visited less.",
+        },
+    ),
+    "select": (
+        ("--select",),
+        {
+            "type": click.Choice(["uct", "puct"]),
+            "help": "What a tree search goes down by (default: uct).",
+        },
+    ),
+    "self_weight": (
+        ("--self-weight",),
+        {
+            "metavar": "W",
+            "type": click.FloatRange(0, 1),
+            "help": "Weight of the model's own opinion of a step, beside outcomes (default: 0).",
+        },
+    ),
+    "points": (
+        ("--points",),
+        {"metavar": "N", "type": COUNT, "help": "Forks in each attempt (default: 2)."},
+    ),
+    "rounds": (
+        ("--rounds",),
+        {"metavar": "N", "type": COUNT, "help": "Rounds of forks (default: 1)."},
+    ),
+    "most_draws": (
+        ("--most-draws",),
+        {"metavar": "N", "type": COUNT, "help": "At most N draws for each record."},
+    ),
+    "most_tokens": (
+        ("--most-tokens",),
+        {
+            "metavar": "N",
+            "type": COUNT,
+            "help": "No further draw for a record once its draws have N tokens.",
+        },
+    ),
+    "most_seconds": (
+        ("--most-seconds",),
+        {
+            "metavar": "S",
+            "type": click.FloatRange(min=0, min_open=True),
+            "help": "No further draw for a record S seconds after its first.",
+        },
+    ),
+    **guidance.OPTIONS,
+}
+"""Option of a method -> its names and click's settings. None is: not given."""
+
+LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "budget"}
+"""Options that a resumed run may have larger or smaller: the draws are the same."""
+
+
+def of_methods(function: F) -> F:
+    """--method and the options of all methods; see ``chosen``."""
+    for option in reversed([*OPTIONS]):
+        if users_of(option):
+            names, settings = OPTIONS[option]
+            function = click.option(*names, **settings)(function)
+    lines = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
+    return click.option(
+        "--method",
+        type=click.Choice(list(METHODS)),
+        metavar="NAME",
+        help=f"{lines} (default: {DEFAULT}).",
+    )(function)
+
+
+def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The method and its options, those of OPTIONS being taken out of ``given``.
+
+    Raises UsageError for an option that the method does not use, and for a value that is none.
+    """
+    values = {name: given.pop(name) for name in OPTIONS if name in given}
+    values = {name: value for name, value in values.items() if value is not None}
+    name = method or ("sample" if REFINING & values.keys() else DEFAULT)
+    own = METHODS[name].options
+    for option in values:
+        if option not in own:
+            users = " or ".join(users_of(option)) or "no method"
+            raise UsageError(
+                f"{OPTIONS[option][0][-1]} has no effect with --method {name}: "
+                f"it goes with --method {users}"
+            )
+    read = {option: READ.get(option, _same)(value) for option, value in values.items()}
+    if "until" in read and "budget" in read:
+        raise UsageError("--until and --budget exclude each other")
+    guidance.check(read)
+    if "until" in read:
+        read = _asking(name, read)
+    options = {**own, **read}
+    for option, value in options.items():
+        if value is NEEDED:
+            raise UsageError(f"--method {name} needs {OPTIONS[option][0][-1]}")
+    return name, options
+
+
+def _asking(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options when there is a question, which may say itself how many draws it needs."""
+    question = given["until"]["name"]
+    if question not in METHODS[method].until:
+        can = ", ".join(METHODS[method].until)
+        raise UsageError(f"--until {question} is no question for --method {method}; it has {can}")
+    if question == "hard" and "draws" in given:
+        raise UsageError("--until hard says itself how many draws it needs: leave out -k")
+    return {"draws": MOST[question], **given} if question in MOST else given
+
+
+def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a method's options that a resume must agree on."""
+    not_these = LARGER | {*guidance.MODELS}
+    return {name: value for name, value in options.items() if name not in not_these}
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def rule_of(text: str) -> dict[str, Any]:
+    """``NAME[:KEY=VALUE,...]`` as a rule of text/segment.py; a pattern may hold commas."""
+    from stepkit.text.segment import check
+
+    by, _, rest = text.partition(":")
+    rule: dict[str, Any] = {"by": by}
+    while rest:
+        key, _, rest = rest.partition("=")
+        value, rest = (rest, "") if key == "pattern" else rest.partition(",")[::2]
+        rule[key.replace("-", "_")] = _json(value)
+    try:
+        check(rule)
+    except DataError as error:
+        field = (error.field or "").removeprefix("split").removeprefix(".")
+        raise UsageError(f"--by {text}: {field + ': ' if field else ''}{error.what}") from None
+    return rule
+
+
+def _json(value: str) -> Any:
+    if value in ("true", "false"):
+        return value == "true"
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def limits_of(text: str) -> dict[str, float]:
+    """``draws=N,tokens=N,seconds=N``, some of them."""
+    limits: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            limits[name] = float(value)
+        except ValueError:
+            limits[name] = nan
+        if name not in ("draws", "tokens", "seconds") or not limits[name] > 0:
+            raise UsageError(f"--budget {text}: expected draws=N, tokens=N or seconds=N, above 0")
+    return limits
+
+
+def widths_of(text: str) -> list[int]:
+    """Numbers from 1 up, with commas between them."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UsageError(f"--width {text}: expected numbers from 1 up, with commas between them")
+    return [int(part) for part in parts]
+
+
+READ: Mapping[str, Callable[[Any], Any]] = {
+    **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
+}
+"""Options whose text is read further."""
+
+REFINING = {"at", "global", "critique", "refine"}
+"""Options that mean --method sample where no method is given."""

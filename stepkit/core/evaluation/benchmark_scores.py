@@ -1,0 +1,120 @@
+"""Scores and labels as judgements, counted as a benchmark counts them (see protocols.py)."""
+
+from __future__ import annotations
+
+from math import isnan
+
+import numpy as np
+
+from stepkit.core.evaluation import bootstrap, protocols
+from stepkit.core.evaluation.attempts import Attempt, Truth
+from stepkit.core.evaluation.measure_types import Key, Measure, Options, Slice
+from stepkit.errors import DataError
+
+HALF = 0.5
+
+
+def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]:
+    """The numbers of a protocol, for a label or for every score; none without gold. DataError."""
+    flat = [(index, one) for index, group in enumerate(part.groups) for one in group]
+    known = [(index, one) for index, one in flat if _judgeable(one, protocol)]
+    if not known:
+        return {}
+    label = known[0][1].judged_by
+    if label and all(one.judged is None for _, one in known):
+        raise DataError(f"no attempt has labels.{label}")
+    sources = [""] if label else list(known[0][1].scores)
+    if not sources:
+        raise DataError("no scores to judge by: run step-score first, or give --label")
+    found: dict[Key, Measure] = {}
+    for score in sources:
+        counts = [_counts(one, score, options, protocol) for _, one in known]
+        made = protocols.measures(
+            protocol, counts, np.array([index for index, _ in known]), len(part.groups)
+        )
+        for name, statistic in made.items():
+            measure = Measure(
+                bootstrap.at(statistic, part.problems), len({index for index, _ in known})
+            )
+            measure.more["attempts"] = len(known)
+            if score and protocol != "agentprocessbench":
+                measure.more["threshold"] = _threshold(options)
+                if any(one.redundancy is not None for _, one in known):
+                    measure.more["redundancy"] = options.redundancy
+            elif not score:
+                measure.more["label"] = label
+            found[Key(name, score=score)] = measure
+    return found
+
+
+def _judgeable(one: Attempt, protocol: str) -> bool:
+    """Is the truth known that the protocol asks for?"""
+    if one.truth is None:
+        return False
+    if protocol == "processbench":
+        return one.truth.first is not None
+    return one.truth.steps is not None and any(
+        label is not None for label, own in zip(one.truth.steps, one.own, strict=True) if own
+    )
+
+
+def _counts(one: Attempt, score: str, options: Options, protocol: str) -> protocols.Counts:
+    truth = one.truth or Truth(None)
+    if protocol == "processbench":
+        assert truth.first is not None
+        return protocols.processbench(truth.first, _first_judged(one, score, options))
+    gold, judged = truth.steps or (), _judged(one, score, options, protocol)
+    pairs = [
+        (g, j) for g, j, own in zip(gold, judged, one.own, strict=True) if own and g is not None
+    ]
+    golds, others = [g for g, _ in pairs], [j for _, j in pairs]
+    allowed = (-1, 0, 1) if protocol == "agentprocessbench" else (0, 1)
+    if any(value not in allowed for value in (*golds, *(j for j in others if j is not None))):
+        raise DataError(
+            f"{protocol} has labels {', '.join(map(str, allowed))} only", place=one.place
+        )
+    if protocol == "prmbench":
+        return protocols.prmbench(golds, others)
+    return protocols.agentprocessbench(golds, others)
+
+
+def _first_judged(one: Attempt, score: str, options: Options) -> int | None:
+    if not score:
+        return one.judged.first if one.judged else None
+    own = [x for x, mine in zip(one.scores[score].steps, one.own, strict=True) if mine]
+    if any(map(isnan, own)):
+        return None
+    verdicts = _judged(one, score, options, "processbench")
+    return protocols.first_wrong(verdicts)
+
+
+def _judged(one: Attempt, score: str, options: Options, protocol: str) -> list[float | None]:
+    """[T] judgements of the steps, None where there is none."""
+    if not score:
+        return list(one.judged.steps or ()) if one.judged else [None] * len(one.own)
+    if one.redundancy is not None:
+        return [None if x is None else float(x <= options.redundancy) for x in one.redundancy]
+    scored = one.scores[score]
+    if protocol == "agentprocessbench":
+        return [None if isnan(x) else x for x in scored.steps]
+    if options.threshold is None and not scored.probabilities:
+        raise DataError(f"scores.{score} are no probabilities: give --threshold", place=one.place)
+    limit = _threshold(options)
+    return [None if isnan(x) else float(x >= limit) for x in scored.steps]
+
+
+def _threshold(options: Options) -> float:
+    return HALF if options.threshold is None else options.threshold
+
+
+def average_parts(measures: dict[Key, Measure], options: Options) -> None:
+    """ProcessBench's mean over subsets takes the place of the number over all attempts."""
+    if options.protocol != "processbench":
+        return
+    for key in [key for key in measures if not key.part]:
+        parts = [
+            m for other, m in measures.items() if other.part and other._replace(part="") == key
+        ]
+        if parts:
+            measures[key].statistic = protocols.average([m.statistic for m in parts])
+            measures[key].more["mean_of_parts"] = len(parts)

@@ -1,0 +1,103 @@
+"""What is asked for, what a measure is of, and the problems that it is made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stepkit.core.evaluation.attempts import Attempt
+from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
+from stepkit.core.evaluation.protocols import REDUNDANCY
+
+Json = dict[str, Any]
+Array = np.ndarray[Any, Any]
+
+SINGLE, MAJORITY = "single", "majority"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to report; see man step-eval.
+
+    Attributes:
+        curves: of choosing.CURVES; none are those of choosing.DEFAULT that the records allow.
+        ks: numbers of attempts, rising; none are powers of two up to the fewest at any problem.
+        aggregates: how the scores of steps become one number, as in selection/aggregates.py.
+        against: what is subtracted: SINGLE, MAJORITY, an aggregate, a score or a file.
+        undecided: of choosing.UNDECIDED.
+        protocol, threshold: of a benchmark, and below which score a step is wrong.
+        redundancy: above which redundancy PRMBench's redundant steps are marked.
+        bins: of the calibration error.
+        resamples, seed: of the bootstrap.
+        by_file: each file by itself.
+    """
+
+    curves: tuple[str, ...] = ()
+    ks: tuple[int, ...] = ()
+    aggregates: tuple[str, ...] = ("min",)
+    against: tuple[str, ...] = ()
+    undecided: str = "wrong"
+    protocol: str | None = None
+    threshold: float | None = None
+    redundancy: float = REDUNDANCY
+    bins: int = 10
+    resamples: int = 10_000
+    seed: int = 1
+    by_file: bool = False
+
+
+class Key(NamedTuple):
+    """What a measure is of; empty (k: 0) where it does not apply."""
+
+    measure: str
+    file: str = ""
+    part: str = ""
+    score: str = ""
+    aggregate: str = ""
+    k: int = 0
+
+
+@dataclass
+class Measure:
+    """A number and what its row says.
+
+    Attributes:
+        statistic: the number, of all problems.
+        problems: how many are behind it.
+        more: what else its row says.
+        shown: it is asked for, not only needed to compare with.
+        members, values: [p] the problems and the value of each, for a mean of values.
+    """
+
+    statistic: Statistic
+    problems: int
+    more: Json = field(default_factory=dict)
+    shown: bool = True
+    members: Array | None = None
+    values: Array | None = None
+
+    def against(self, base: Measure) -> Measure:
+        """The difference to another one: of means, over the problems that both have."""
+        if self.members is None or self.values is None:
+            return Measure(difference(self.statistic, base.statistic), self.problems)
+        if base.members is None or base.values is None:
+            raise ValueError("a mean compared with another kind of number")
+        shared, mine, other = np.intersect1d(self.members, base.members, return_indices=True)
+        gaps = self.values[mine] - base.values[other]
+        return Measure(at(mean(gaps), shared), int((~np.isnan(gaps)).sum()))
+
+
+class Slice(NamedTuple):
+    """The attempts of one file and part (empty: of all), by problem.
+
+    Attributes:
+        problems: [P] number of each problem among all.
+        groups: [P] its attempts.
+    """
+
+    file: str
+    part: str
+    problems: Array
+    groups: list[list[Attempt]]

@@ -1,0 +1,193 @@
+"""The curves of a set of problems: each problem's expectation, at each number of attempts.
+
+What step-rerank would choose, and the AUC of what it would choose by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stepkit.core import at_k_curves, selection
+from stepkit.core.at_k_curves import Estimate
+from stepkit.core.evaluation import bootstrap, step_metrics
+from stepkit.core.evaluation.attempts import VOTES, Attempt, are_logs
+from stepkit.core.evaluation.measure_types import MAJORITY, Key, Measure, Options, Slice
+from stepkit.core.evaluation.step_metrics import Steps
+from stepkit.errors import DataError
+from stepkit.seeds import seed as seeded
+
+Array = np.ndarray[Any, Any]
+Json = dict[str, Any]
+
+CURVES = ("pass", "majority", "best", *VOTES)
+DEFAULT = ("pass", "majority", "best", "weighted")
+"""Of CURVES those that are drawn unasked."""
+UNDECIDED = ("wrong", "apart")
+
+
+class Group(NamedTuple):
+    """The attempts at one problem that are counted.
+
+    Attributes:
+        attempts: in input order.
+        right: [n] verdicts, undecided ones as told.
+        answers: [n] number of the answer, curves.NO_ANSWER without one.
+        seed: for what has to be sampled.
+    """
+
+    attempts: list[Attempt]
+    right: list[float]
+    answers: list[int]
+    seed: int
+
+
+class Curve(NamedTuple):
+    """A curve at one k.
+
+    Attributes:
+        values: [P] of each problem; NaN where it has fewer than k attempts.
+        error: standard error of their mean that is due to sampling subsets; 0 when exact.
+    """
+
+    values: Array
+    error: float
+
+
+def group(
+    attempts: Sequence[Attempt],
+    undecided: str,
+    seed: int,
+    same: Callable[[str, str], bool],
+) -> Group:
+    """Put together the attempts at one problem.
+
+    Args:
+        undecided: attempts without a verdict are wrong, or apart: left out.
+    """
+    kept = [one for one in attempts if one.right is not None or undecided == "wrong"]
+    answers = [at_k_curves.NO_ANSWER] * len(kept)
+    for number, found in enumerate(selection.classes([one.final for one in kept], same)):
+        for member in found.members:
+            answers[member] = number
+    return Group(kept, [one.right or 0.0 for one in kept], answers, seed)
+
+
+def curve(groups: Sequence[Group], name: str, score: str, how: str, k: int) -> Curve:
+    """One of CURVES at k.
+
+    Args:
+        score, how: name and aggregate, for best and the weighted votes.
+
+    Raises ValueError when scores are summed that are no probabilities.
+    """
+    found = [_at(one, name, score, how, k) for one in groups]
+    values = np.array([np.nan if one is None else one.value for one in found])
+    errors = [one.error for one in found if one is not None]
+    return Curve(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
+
+
+def _at(group: Group, name: str, score: str, how: str, k: int) -> Estimate | None:
+    if k > len(group.right):
+        return None
+    seed = seeded("curve", group.seed, group.attempts[0].group, name, score, how, k)
+    if name == "pass":
+        return at_k_curves.pass_at(group.right, k)
+    if name == "majority":
+        return at_k_curves.majority_at(group.answers, group.right, [k], seed)[0]
+    scored = [one.scores[score] for one in group.attempts]
+    if name == "best":
+        return at_k_curves.best_at([one.order[how] for one in scored], group.right, k)
+    weights = [weight for one in scored if (weight := one.weight[how, name]) is not None]
+    if len(weights) < len(scored):
+        raise ValueError(f"scores.{score}: a vote needs probabilities, from 0 to 1")
+    logs = are_logs(how, name)
+    return at_k_curves.weighted_at(weights, group.answers, group.right, k, seed, logs)
+
+
+def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
+    """Attempts as the only step of each: for the AUC of aggregates within problems."""
+    rows = [
+        (index, one.scores[score].order[how], right)
+        for index, group in enumerate(groups)
+        for one, right in zip(group.attempts, group.right, strict=True)
+    ]
+    problem = np.array([row[0] for row in rows], dtype=np.int64)
+    return Steps(
+        problem,
+        np.zeros_like(problem),
+        np.array([row[1] for row in rows]),
+        np.array([row[2] for row in rows]),
+        len(groups),
+    )
+
+
+def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) -> dict[Key, Measure]:
+    """The curves that are asked for or that the records allow. Raises DataError."""
+    groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
+    problems = part.problems[[bool(one.right) for one in groups]]
+    groups = [one for one in groups if one.right]
+    ks = options.ks or _powers(min(len(one.right) for one in groups))
+    found: dict[Key, Measure] = {}
+    for key in dict.fromkeys(_wanted(groups, options, ks)):
+        try:
+            made = curve(groups, key.measure, key.score, key.aggregate, key.k)
+        except ValueError as error:
+            raise DataError(str(error)) from None
+        count = int((~np.isnan(made.values)).sum())
+        if not count:
+            continue
+        measure = Measure(bootstrap.at(bootstrap.mean(made.values), problems), count)
+        measure.members, measure.values = problems, made.values
+        measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
+        measure.more = {"exact": made.error == 0, **_tokens(groups, key.k)}
+        if made.error:
+            measure.more["error"] = made.error
+        found[key] = measure
+    for score in groups[0].attempts[0].scores if not options.curves else ():
+        for how in options.aggregates:
+            pairs = step_metrics.auc(as_steps(groups, score, how), "problem")
+            key = Key("auc_attempts", score=score, aggregate=how)
+            found[key] = Measure(bootstrap.at(pairs, problems), len(groups))
+    return found
+
+
+def _powers(most: int) -> tuple[int, ...]:
+    return (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
+
+
+def _wanted(groups: Sequence[Group], options: Options, ks: Sequence[int]) -> Iterator[Key]:
+    """Curves to compute: those to show, and pass@1 and the majority to compare with."""
+    attempts = [one for group in groups for one in group.attempts]
+    answered = bool(options.curves) or any(one.final is not None for one in attempts)
+    names = options.curves or DEFAULT
+    yield Key("pass", k=1)
+    for name in names:
+        if name == "pass" or (name == "majority" and answered):
+            yield from (Key(name, k=k) for k in ks)
+            continue
+        for score in attempts[0].scores if name in ("best", *VOTES) else ():
+            for how in options.aggregates:
+                if name == "best" or options.curves or (answered and _votes(attempts, score, how)):
+                    yield from (Key(name, score=score, aggregate=how, k=k) for k in ks)
+    if MAJORITY in options.against:
+        yield from (Key("majority", k=k) for k in ks)
+
+
+def _votes(attempts: Sequence[Attempt], score: str, how: str) -> bool:
+    return all(one.scores[score].weight[how, "weighted"] is not None for one in attempts)
+
+
+def _tokens(groups: Sequence[Group], k: int) -> Json:
+    """Mean tokens of k attempts at a problem, where all of them are known."""
+    known = [one.tokens for group in groups if len(group.right) >= k for one in group.attempts]
+    if None in known or not known:
+        return {}
+    means = [
+        sum(one.tokens or 0 for one in group.attempts) / len(group.attempts)
+        for group in groups
+        if len(group.right) >= k
+    ]
+    return {"tokens": k * sum(means) / len(means)}

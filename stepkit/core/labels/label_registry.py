@@ -1,0 +1,271 @@
+"""The labels that can be asked for: name, what it says, where it comes from, its parameters.
+
+A label is asked for as ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Adding one is adding a function of
+Evidence and a row. Parameters of all labels: ``as`` (the name to write under), ``sampler`` (whose
+draws count) and, where the row says so, ``backup`` (which value of a state is taken).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import inf
+from typing import Any, NamedTuple
+
+from stepkit.core import pooling
+from stepkit.core.labels import progress, value
+from stepkit.core.labels.consensus import agreement
+from stepkit.core.labels.label_input import Source
+from stepkit.core.labels.rest_mcts_quality import weighted
+from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, Evidence
+from stepkit.core.stats import Z_95
+from stepkit.errors import UsageError
+
+Json = dict[str, Any]
+Value = float | int | str
+
+
+class Parameter(NamedTuple):
+    """A parameter of a label: a number within bounds, or one of some words, or any text."""
+
+    name: str
+    default: Value
+    about: str
+    low: float = -inf
+    high: float = inf
+    words: tuple[str, ...] = ()
+
+    def read(self, text: str) -> Value:
+        """The value that ``text`` stands for. Raises UsageError."""
+        if isinstance(self.default, str):
+            if not text or (self.words and text not in self.words):
+                expected = f"one of {', '.join(self.words)}" if self.words else "a text"
+                raise UsageError(f"{self.name}={text}: expected {expected}")
+            return text
+        kind = type(self.default)
+        try:
+            number = kind(text)
+        except ValueError:
+            number = None
+        if number is None or not self.low <= number <= self.high:
+            whole = "a whole number" if kind is int else "a number"
+            bounds = f" from {self.low:g}" if self.low > -inf else ""
+            bounds += f" to {self.high:g}" if self.high < inf else ""
+            raise UsageError(f"{self.name}={text}: expected {whole}{bounds}")
+        return number
+
+
+class Row(NamedTuple):
+    """A label: its name, what it says, its source, and how its entry (without meta) is made.
+
+    ``make`` gets the record's Source and the parameters by name. ``backups`` are the values of a
+    state that it can be made of; ``needs`` says what else than the draws must be there, for people.
+    """
+
+    name: str
+    about: str
+    source: str
+    make: Callable[..., Json]
+    parameters: tuple[Parameter, ...] = ()
+    backups: tuple[str, ...] = BACKUPS
+    needs: str = ""
+
+
+class Wanted(NamedTuple):
+    """A label as it was asked for."""
+
+    name: str  # to write under
+    row: Row
+    parameters: dict[str, Value]
+    sampler: str | None = None  # None: the one for all labels
+    backup: str = DRAWS
+
+    @property
+    def pools(self) -> bool:
+        """Does it take draws of other prefixes, and so of other traces of a group?"""
+        return self.backup in pooling.NAMES
+
+    @property
+    def for_nodes(self) -> bool:
+        """Can it be written for every node of a tree?"""
+        return self.row.name in OF_NODES and not self.pools
+
+    @property
+    def meta(self) -> Json:
+        """What of this decides the numbers, for the entry's ``meta``."""
+        label = {} if self.name == self.row.name else {"label": self.row.name}
+        backup = {} if self.backup == DRAWS else {"backup": self.backup}
+        given = {name: value for name, value in self.parameters.items() if value != ""}
+        return {**label, **backup, **given}
+
+
+def _of(function: Callable[..., Json]) -> Callable[..., Json]:
+    """Make a function of the evidence alone a function of the source."""
+
+    def make(source: Source, **parameters: Any) -> Json:
+        return function(source.evidence(), **parameters)
+
+    return make
+
+
+def _credit(function: Callable[[Evidence, float, float], Json]) -> Callable[..., Json]:
+    """The same for functions of gamma and lambda, which Python cannot have as a name."""
+
+    def make(source: Source, **parameters: Any) -> Json:
+        return function(source.evidence(), parameters["gamma"], parameters["lambda"])
+
+    return make
+
+
+def _effective(source: Source, alpha: float, k: int, prover: str) -> Json:
+    policy = source.evidence()
+    return progress.effective(policy, source.evidence(prover or None), alpha, k)
+
+
+def _weighted(source: Source, reward: str) -> Json:
+    return weighted(source.evidence(), source.lengths, reward)
+
+
+def _consensus(source: Source, of: str, below: float) -> Json:
+    return agreement(source.record, source.new, of, below)
+
+
+_GAMMA = Parameter("gamma", 1.0, "discount per step", 0, 1)
+_LAMBDA = Parameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
+_K = Parameter("k", 1, "the prover is the best of k draws", 1)
+
+ROWS = (
+    Row("value", "share of right draws, with Wilson's interval", "Wilson 1927", _of(value.value),
+        (Parameter("z", Z_95, "width of the interval in standard deviations", 0, 100),)),
+    Row("soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of(value.soft)),
+    Row("hard", "1 if any draw came out right, and the first 0",
+        "Math-Shepherd, 2312.08935", _of(value.hard)),
+    Row("threshold", "1 if the value is above a threshold",
+        "OpenR, 2410.09671; VisualPRM, 2503.10291", _of(value.threshold),
+        (Parameter("above", 0.5, "the threshold"),
+         Parameter("z", 0.0, "null unless an interval of this width lies on one side", 0, 100))),
+    Row("ternary", "1, 0, -1: the interval lies above, around, below", "PRM800K, 2305.20050",
+        _of(value.ternary),
+        (Parameter("above", 0.5, "the line between"),
+         Parameter("z", Z_95, "width of the interval", 0, 100)), COUNTED),
+    Row("best-of", "chance that the best of k is right, without bias",
+        "PAV, 2410.08146; Codex, 2107.03374", _of(value.best_of),
+        (Parameter("k", 4, "of how many", 1),), COUNTED, needs="k decided draws"),
+    Row("entropy", "log-mean-exp of the outcomes", "ER-PRM, 2412.11006",
+        _of(value.entropy_regularised),
+        (Parameter("eta", 1.0, "above 0 leans to the best, below 0 to the worst", -100, 100),),
+        (DRAWS,)),
+    Row("sorm", "hard, a success carried back to earlier steps", "GLoRe, 2402.10963",
+        _of(value.sorm)),
+    Row("scan", "soft just before the first error, 1 before that", "SCAN, 2509.16548",
+        _of(value.scan),
+        (Parameter("window", 2, "steps before the error that are soft", 0),
+         Parameter("least", 0.75, "null where the root's value is lower", 0, 1)),
+        needs="the root"),
+    Row("weighted", "quality value by the distance to an answer", "ReST-MCTS*, 2406.03816",
+        _weighted, (Parameter("reward", "hard", "r of a step", words=("hard", "soft")),),
+        (DRAWS,), needs="split"),
+    Row("progress", "value after less value before, under a prover",
+        "PAV, 2410.08146; VinePPO, 2410.01679", _of(progress.progress), (_K,)),
+    Row("effective", "value plus alpha times a prover's progress", "PAV, 2410.08146",
+        _effective,
+        (Parameter("alpha", 1.0, "weight of the progress"), _K._replace(default=4),
+         Parameter("prover", "", "a sampler; default: the same"))),
+    Row("relative", "1 if value after / value before is not below a ratio",
+        "GenPRM, 2504.00891", _of(progress.relative),
+        (Parameter("least", 0.8, "the ratio", 0),)),
+    Row("lookahead", "progress, or a later step's that was prepared", "VSRM, 2508.10293",
+        _of(progress.look_ahead),
+        (Parameter("gamma", 0.7, "discount per step", 0, 1),
+         Parameter("window", 4, "steps to look ahead", 0))),
+    Row("pivotal", "-1, 0, 1: the value fell, neither shows, it rose", "cliff tokens, 2606.25524",
+        _of(progress.pivotal),
+        (Parameter("margin", 0.1, "a smaller change does not count", 0, 1),
+         Parameter("z", 1.645, "standard errors beyond it", 0, 100)), COUNTED),
+    Row("gae", "generalised advantage of the step", "1506.02438", _credit(progress.gae),
+        (_GAMMA, _LAMBDA)),
+    Row("return", "lambda-return: the target of a value model",
+        "TS-LLM, 2309.17179; Fetch, 2502.11183", _credit(progress.returns), (_GAMMA, _LAMBDA)),
+    Row("consensus", "1 up to the first error that several sources agree on",
+        "Qwen, 2501.07301", _consensus,
+        (Parameter("of", "hard+judge", "labels and scores, joined by +"),
+         Parameter("below", 0.5, "a step with less is an error, of a source without first")),
+        (DRAWS,), needs="the sources"),
+)  # fmt: skip
+
+DEFAULT = ("value", "hard", "progress")
+OF_NODES = ("value", "soft", "hard", "threshold", "ternary", "best-of", "entropy", "progress",
+            "effective", "relative", "pivotal")  # fmt: skip
+"""Labels that look at a state, or at it and the one before: every node of a tree has them."""
+COMMON = ("as", "sampler", "backup")
+
+
+def parse(text: str) -> Wanted:
+    """Read ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Raises UsageError."""
+    name, _, rest = text.partition(":")
+    row = next((row for row in ROWS if row.name == name), None)
+    if row is None:
+        names = ", ".join(row.name for row in ROWS)
+        raise UsageError(f'--label {text}: no label "{name}"; labels are {names} (see --list)')
+    given: dict[str, str] = {}
+    for part in rest.split(",") if rest else []:
+        key, equals, value = part.partition("=")
+        if not equals or not value:
+            raise UsageError(f'--label {text}: expected PARAMETER=VALUE, got "{part}"')
+        if key in given:
+            raise UsageError(f"--label {text}: {key} is given twice")
+        given[key] = value
+    try:
+        return _wanted(row, given)
+    except UsageError as error:
+        raise UsageError(f"--label {text}: {error}") from None
+
+
+def _wanted(row: Row, given: dict[str, str]) -> Wanted:
+    common = {key: given.pop(key) for key in COMMON if key in given}
+    known = {parameter.name: parameter for parameter in row.parameters}
+    if unknown := sorted(given.keys() - known.keys()):
+        have = ", ".join([*known, *COMMON])
+        raise UsageError(f"no parameter {unknown[0]}; {row.name} has {have}")
+    parameters = {
+        name: one.read(given[name]) if name in given else one.default for name, one in known.items()
+    }
+    backup = common.get("backup", DRAWS)
+    if backup not in BACKUPS:
+        raise UsageError(f"backup={backup}: expected one of {', '.join(BACKUPS)}")
+    # An interval and the best of k are made of counts, not of a value alone.
+    counts = (row.name == "threshold" and parameters["z"]) or parameters.get("k", 1) != 1
+    allowed = [name for name in row.backups if not counts or name in COUNTED]
+    if backup not in allowed:
+        raise UsageError(f"backup={backup}: here it can only be {', '.join(allowed)}")
+    name = common.get("as", row.name)
+    if name == "gold":
+        raise UsageError("labels.gold is for imported truth")
+    return Wanted(name, row, parameters, common.get("sampler"), backup)
+
+
+def parse_all(texts: Sequence[str]) -> tuple[Wanted, ...]:
+    """Read several; the same text twice counts once. Raises UsageError for one name twice."""
+    wanted = [parse(text) for text in dict.fromkeys(texts)]
+    names = [one.name for one in wanted]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"labels.{name} is asked for twice; name one with as=NAME")
+    return tuple(wanted)
+
+
+def listing() -> str:
+    """The table for people: a label a line, its parameters below it."""
+    lines = []
+    for row in ROWS:
+        needs = f"; needs {row.needs}" if row.needs else ""
+        lines.append(f"{row.name:<11}{row.about} ({row.source}){needs}")
+        for one in row.parameters:
+            words = f" ({' or '.join(one.words)})" if one.words else ""
+            default = f", default {one.default}" if one.default != "" else ""
+            lines.append(f"{'':<13}{one.name:<9}{one.about}{words}{default}")
+    lines.append("")
+    lines.append("of every label:")
+    lines.append(f"{'':<13}{'as':<9}the name to write under, default the label's")
+    lines.append(f"{'':<13}{'sampler':<9}whose draws count, by id or index")
+    lines.append(f"{'':<13}{'backup':<9}which value of a state: {', '.join(BACKUPS)}")
+    return "\n".join(lines)

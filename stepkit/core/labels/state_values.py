@@ -1,0 +1,135 @@
+"""What a trace, or a whole tree, has as evidence: the counts and the value at every state.
+
+Of a trace, state 0 is the root (the empty prefix) and state t + 1 the prefix that ends with step t;
+of a tree, states are its nodes. A state that ended has its verdict for a value, and no draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from stepkit.core import backups, pooling, stats
+from stepkit.core.labels import stopping_bias
+from stepkit.errors import DataError
+
+Json = dict[str, Any]
+T = TypeVar("T")
+
+DRAWS = "draws"
+COUNTED = (DRAWS, "pooled")
+"""Values that are the share of right ones among independent draws, with k and n to show."""
+BACKUPS = (DRAWS, *backups.NAMES, *pooling.NAMES)
+UNDECIDED = ("apart", "wrong")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Counts and values at every state of a trace, under one sampler and one backup.
+
+    Attributes:
+        k, n, undecided: [n_states] sum of the outcomes, decided draws, draws without a verdict.
+        carried: [n_states] the values of a backup that are no share of draws; else None.
+        stopped: [n_states] the rule that looked at the draws and stopped them, "" for none.
+        before: [n_states] the state that a state was reached from, -1 for the root.
+        settled: [n_states] did the attempt end there?
+        assistant: [n_steps] is the step to each state but the root the model's own?
+        outcomes: state -> the decided outcomes drawn there, in file order (backup ``draws``).
+        sampler: id of the sampler that was counted; "" when nothing was drawn.
+        backup: one of BACKUPS.
+    """
+
+    k: list[float]
+    n: list[int]
+    undecided: list[int]
+    carried: list[float | None] | None
+    stopped: list[str]
+    before: list[int]
+    settled: list[bool]
+    assistant: list[bool]
+    outcomes: Callable[[int], list[float]]
+    sampler: str
+    backup: str = DRAWS
+
+    def moves(self, states: Sequence[T]) -> list[tuple[T, T]]:
+        """For each step what ``states`` holds for the state before it and for the one after it."""
+        moves = zip(self.before, states, strict=True)
+        return [(states[before], after) for before, after in moves][1:]
+
+    @cached_property
+    def values(self) -> list[float | None]:
+        """[n_states] the value, None where nothing is known.
+
+        k / n, or its unbiased correction where a rule that looked at the draws stopped them (raises
+        DataError where there is none); with a backup that is no share of draws what it carried.
+        """
+        if self.carried is not None:
+            return self.carried
+        return [
+            stopping_bias.unbiased(rule, k, n) if rule and n else share
+            for rule, k, n, share in zip(self.stopped, self.k, self.n, self.shares, strict=True)
+        ]
+
+    @cached_property
+    def shares(self) -> list[float | None]:
+        """[n_states] k / n as drawn, whatever stopped the draws; of a backup what it carried.
+
+        What a question about the draws themselves is asked of (did any come out right?).
+        """
+        if self.carried is not None:
+            return self.carried
+        return [k / n if n else None for k, n in zip(self.k, self.n, strict=True)]
+
+    def whole_counts(self, state: int) -> tuple[int, int]:
+        """(right, decided). Raises DataError where an outcome is neither right nor wrong."""
+        k, n = self.k[state], self.n[state]
+        if not (0 <= k <= n and k.is_integer()):
+            raise DataError(
+                "outcomes other than 0 and 1: this label needs right or wrong", "tree.outcome"
+            )
+        return int(k), n
+
+    def interval(self, state: int, z: float) -> tuple[float | None, float | None]:
+        """Wilson's interval; a state that ended has one without a width.
+
+        (None, None) without evidence, for outcomes that are no rate (outside 0 .. 1), for backups
+        that are no share of draws, and where a rule that looked at the draws stopped them.
+        """
+        k, n = self.k[state], self.n[state]
+        known = self.backup in COUNTED and not self.stopped[state]
+        if not n or not 0 <= k <= n or not (known or self.settled[state]):
+            return None, None
+        return (k / n, k / n) if self.settled[state] else stats.wilson(k, n, z)
+
+    def masked(self, states: Sequence[Any]) -> list[Any]:
+        """Per step, from per state: null at steps that are not the model's."""
+        return [x if mine else None for x, mine in zip(states[1:], self.assistant, strict=True)]
+
+    def entry(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
+        """The shape that labels of states share: numbers and counts per step, and at the root.
+
+        Args:
+            of: "value" and so on (schema.LABEL_KINDS).
+            x: [n_states]; ``more`` are further columns.
+        """
+        columns = {
+            "x": x,
+            "k": [int(k) if k.is_integer() else k for k in self.k],
+            "n": self.n,
+            "undecided": self.undecided,
+            **more,
+        }
+        return {
+            "of": of,
+            "by": "sampler",
+            **{name: self.masked(column) for name, column in columns.items()},
+            "root": {name: column[0] for name, column in columns.items()},
+        }
+
+    def steps(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
+        """The shape of labels of steps, which say nothing at the root: columns [n_steps]."""
+        columns = {"x": x, **more}
+        masked = {name: self.masked([None, *column]) for name, column in columns.items()}
+        return {"of": of, "by": "sampler", **masked}

@@ -1,0 +1,176 @@
+"""Labels that say what a state is worth: one number per state from the draws made there."""
+
+from __future__ import annotations
+
+from math import exp, fsum, log
+from typing import Any
+
+from stepkit.core import stats
+from stepkit.core.labels.first_error_rules import first_zero
+from stepkit.core.labels.state_values import Evidence
+
+Json = dict[str, Any]
+
+
+def value(evidence: Evidence, z: float) -> Json:
+    """V_t, the share of right draws, with Wilson's interval at ``z`` standard deviations."""
+    bounds = [evidence.interval(state, z) for state in range(len(evidence.n))]
+    low, high = ([pair[side] for pair in bounds] for side in (0, 1))
+    return evidence.entry("value", evidence.values, low=low, high=high)
+
+
+def soft(evidence: Evidence) -> Json:
+    """The same numbers as a training target (Math-Shepherd, arXiv:2312.08935, eq. 4)."""
+    return evidence.entry("value", evidence.values)
+
+
+def hard(evidence: Evidence) -> Json:
+    """1 if any draw came out right, else 0 (Math-Shepherd, arXiv:2312.08935, eq. 3).
+
+    Exact under a rule that stops at the first success: it stops only when the label is 1.
+    """
+    labels = _any_right(evidence)
+    return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
+
+
+def sorm(evidence: Evidence) -> Json:
+    """Hard labels in which a success carries back to all earlier steps (GLoRe, arXiv:2402.10963).
+
+    If a later prefix leads to the answer, so does an earlier one, whatever the draws there say; the
+    attempt's own right end counts as well. The paper's further filters are no labels and are not
+    here: that intermediate results appear again later, and a balance of classes per prefix length.
+    """
+    labels = _any_right(evidence)
+    for state in reversed(range(len(labels) - 1)):
+        if labels[state + 1] == 1:
+            labels[state] = 1
+    return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
+
+
+def _any_right(evidence: Evidence) -> list[float | None]:
+    return [None if share is None else int(share > 0) for share in evidence.shares]
+
+
+def threshold(evidence: Evidence, above: float, z: float) -> Json:
+    """1 if V_t > ``above``, else 0 (OpenR: 0.5; VisualPRM, arXiv:2503.10291: 0).
+
+    With ``z`` above 0, null unless Wilson's interval lies on one side of it.
+    """
+    x: list[float | None] = []
+    for state, mean in enumerate(evidence.values):
+        if z == 0:
+            x.append(None if mean is None else int(mean > above))
+            continue
+        side = _side(evidence.interval(state, z), above)
+        x.append(None if side == 0 else side and int(side > 0))
+    return evidence.entry("value", x)
+
+
+def ternary(evidence: Evidence, above: float, z: float) -> Json:
+    """1 where Wilson's interval lies above, -1 where it lies below, 0 where it holds ``above``.
+
+    PRM800K's three classes (arXiv:2305.20050) with the middle one for what the draws leave open.
+    """
+    x = [_side(evidence.interval(state, z), above) for state in range(len(evidence.n))]
+    return evidence.entry("value", x)
+
+
+def _side(interval: tuple[float | None, float | None], line: float) -> int | None:
+    low, high = interval
+    if low is None or high is None:
+        return None
+    if low == high:  # a verdict, which is known
+        return 1 if low > line else -1
+    return 1 if low > line else -1 if high < line else 0
+
+
+def best_of(evidence: Evidence, k: int) -> Json:
+    """The chance that the best of ``k`` draws is right: V of the prover BoK.
+
+    PAV (arXiv:2410.08146) puts k/n for p into 1 - (1 - p)^K, which is biased; here
+    stats.best_of, null where fewer than K draws are decided. See ``best_of_values``.
+    """
+    x, why = best_of_values(evidence, k)
+    entry = evidence.entry("value", x)
+    if any(why):
+        entry["why"] = evidence.masked(why)
+    return entry
+
+
+def best_of_values(evidence: Evidence, k: int) -> tuple[list[float | None], list[str | None]]:
+    """[n_states] unbiased best-of-``k`` values, and why where there is none.
+
+    Raises DataError for outcomes other than 0 and 1.
+    """
+    x: list[float | None] = []
+    why: list[str | None] = []
+    for state in range(len(evidence.n)):
+        right, n = evidence.whole_counts(state)
+        reason = None
+        if evidence.settled[state]:
+            x.append(evidence.values[state])  # it ended: there is nothing to draw
+        elif evidence.stopped[state]:
+            x.append(None)
+            reason = f"stopped by {evidence.stopped[state]}"
+        elif n < k:
+            x.append(None)
+            reason = f"best of {k} needs {k} decided draws, {n} here"
+        else:
+            x.append(stats.best_of(right, n, k))
+        why.append(reason)
+    return x, why
+
+
+def entropy_regularised(evidence: Evidence, eta: float) -> Json:
+    """(1 / eta) ln mean exp(eta r) over the draws (ER-PRM, arXiv:2412.11006; eta = 1).
+
+    The value of the optimal policy under a KL penalty of strength 1 / eta to the sampler; eta above
+    0 leans to the best draw, below 0 to the worst, towards 0 it is V_t. For outcomes 0 and 1 this
+    is (1 / eta) ln(1 - V_t + V_t e^eta), which is what draws stopped by a rule are read by.
+    """
+    x: list[float | None] = []
+    for state, mean in enumerate(evidence.values):
+        if mean is None:
+            x.append(None)
+        elif evidence.stopped[state]:
+            x.append(_log_mean_exp([1.0, 0.0], [mean, 1 - mean], eta))
+        else:
+            outcomes = evidence.outcomes(state)
+            x.append(_log_mean_exp(outcomes, [1 / len(outcomes)] * len(outcomes), eta))
+    return evidence.entry("value", x)
+
+
+def _log_mean_exp(outcomes: list[float], weights: list[float], eta: float) -> float:
+    if eta == 0:
+        return fsum(w * r for r, w in zip(outcomes, weights, strict=True))
+    top = max(eta * outcome for outcome in outcomes)
+    total = fsum(w * exp(eta * r - top) for r, w in zip(outcomes, weights, strict=True))
+    return (top + log(total)) / eta
+
+
+def scan(evidence: Evidence, window: int, least: float) -> Json:
+    """SCAN's labels against noise (arXiv:2509.16548).
+
+    Of a right attempt every step is 1. Of a wrong one, with the first error at e (the first zero):
+    steps before e - ``window`` are 1; the ``window`` steps before e, where the completer tends to
+    recover and so to find the error late, are min(1, V_t / V_root); e is 0, and what follows is
+    null. A problem that the sampler solves with less than ``least`` (V_root, their
+    self-confidence) has no labels. Theirs is measured on 128 draws that are thrown away; here on
+    the draws at the root.
+    """
+    values, count = evidence.shares, len(evidence.assistant)
+    confidence = evidence.values[0]
+    x: list[float | None] = [None] * count
+    first = None
+    if confidence is not None and confidence >= least and count and values[-1] is not None:
+        right = values[-1] > 0
+        first = -1 if right else first_zero(values, evidence.assistant)
+        if first is not None and first >= 0:
+            x[:first] = [1.0] * first
+            for step in range(max(0, first - window), first):
+                mean = values[step + 1]
+                x[step] = None if mean is None else min(1.0, mean / confidence)
+            x[first] = 0.0
+        elif right:
+            x = [1.0] * count
+    return {**evidence.entry("value", [confidence, *x]), "first": first}

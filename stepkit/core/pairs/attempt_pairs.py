@@ -1,0 +1,128 @@
+"""Pairs of whole attempts at one problem: right against wrong, short against long.
+
+Attempts of equal text are one with pooled verdicts. An attempt that was cut off, is undecided, or
+holds turns of others is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.pair_filters import Choice, chance, own_weight, refusal
+from stepkit.core.pairs.record_prefixes import Json
+from stepkit.core.training_rows import Origin, Pair, Side
+from stepkit.errors import DataError
+
+Found = tuple[Side, tuple[str, ...]]
+"""An attempt, and the ids of the traces that it stands in."""
+
+Attempt = tuple[str, bool, str]
+"""The text of an attempt, its verdict, and the id of its trace."""
+
+Rule = Callable[[list[Found], Choice], Iterator[tuple[Found, Found]]]
+
+
+def outcome(attempts: list[Found], choice: Choice) -> Iterator[tuple[Found, Found]]:
+    """Every right attempt against every wrong one (Yuan et al., ImplicitPRM, arXiv:2412.01981).
+
+    They come in rounds in which each right attempt meets another wrong one, so that a cap takes
+    from all alike; with --match-length each meets the wrong ones nearest to its length first.
+    """
+    good = [one for one in attempts if one[0].value == 1]
+    bad = [one for one in attempts if one[0].value == 0]
+    if not bad:
+        return
+    orders = [_order(bad, index, right[0], choice) for index, right in enumerate(good)]
+    for turn in range(len(bad)):
+        for right, order in zip(good, orders, strict=True):
+            yield right, order[turn]
+
+
+def _order(bad: list[Found], index: int, right: Side, choice: Choice) -> list[Found]:
+    """The wrong attempts in the order in which the right one at ``index`` meets them."""
+    if choice.match_length:
+        return sorted(bad, key=lambda one: (abs(len(one[0].text) - len(right.text)), one[0].text))
+    start = index % len(bad)
+    return bad[start:] + bad[:start]
+
+
+def shorter_correct(attempts: list[Found], choice: Choice) -> Iterator[tuple[Found, Found]]:
+    """The shortest right attempt against each longer right one (the length pairs of ReCUT, Jin et
+    al., arXiv:2506.10822; its accuracy pairs are ``outcome``).
+
+    ReCUT takes one longer attempt at random. Both are right, so the value is its reward for those,
+    1 over the length, here relative to the shortest.
+    """
+    good = sorted(
+        (one for one in attempts if one[0].value == 1), key=lambda one: (len(one[0].text), one[0])
+    )
+    if good:
+        shortest = len(good[0][0].text)
+        for longer, sources in good[1:]:
+            share = shortest / len(longer.text)
+            yield good[0], (longer._replace(value=share), sources)
+
+
+def read(record: Json, dropped: Counter[str]) -> Attempt | None:
+    """Text, verdict and id of a decided whole attempt; None for any other.
+
+    Raises DataError naming what the record lacks.
+    """
+    steps = schema.steps(record)
+    if not steps:
+        raise DataError('no "response": a problem without an attempt')
+    right, ended = trace_labels.verdict(record)
+    if not all(trace.assistant_steps(record, len(steps))):
+        dropped["turns of others"] += 1
+    elif right is None or not ended:
+        dropped["the attempt is undecided" if right is None else "the attempt was cut off"] += 1
+    else:
+        return "".join(steps), right, schema.id_of(record)
+    return None
+
+
+def pairs(
+    read: Sequence[Attempt | None],
+    rule: Rule,
+    choice: Choice,
+    origin: Origin,
+    dropped: Counter[str],
+) -> list[Pair]:
+    """The pairs of the attempts of one group, in an order that does not depend on theirs."""
+    found: list[Pair] = []
+    duels = list(rule(_merged(read), choice))
+    dropped["problems without two attempts to compare"] += not duels
+    for (chosen, mine), (rejected, theirs) in duels:
+        if why := refusal(chosen, rejected, choice):
+            dropped[why] += 1
+            continue
+        traced = origin._replace(sources=(*mine, *theirs))
+        weight = own_weight(chosen, rejected, choice)
+        found.append(Pair("", chosen, rejected, chance(chosen, rejected), weight, traced))
+    kept = sorted(found, key=lambda pair: -pair.gap)[: choice.per_problem]
+    dropped["over --max-per-problem"] += len(found) - len(kept)
+    if choice.weight in ("set", "problem"):  # the attempts at a problem are one set
+        return [pair._replace(weight=1 / len(kept)) for pair in kept]
+    return kept
+
+
+def _merged(read: Sequence[Attempt | None]) -> list[Found]:
+    """The attempts, equal ones as one, in the order of their texts."""
+    verdicts: dict[str, list[bool]] = {}
+    sources: dict[str, list[str]] = {}
+    for attempt in read:
+        if attempt:
+            text, right, source = attempt
+            verdicts.setdefault(text, []).append(right)
+            sources.setdefault(text, []).append(source)
+    return [
+        (
+            Side(text, sum(rights), len(rights), sum(rights) / len(rights), True),
+            tuple(sorted(sources[text])),
+        )
+        for text, rights in sorted(verdicts.items())
+    ]

@@ -1,0 +1,263 @@
+"""Which two rivals make a pair: a small function for each published rule.
+
+A rule names two rivals of one sibling set and which of them is meant to be better. Whether the
+values bear it out, and by enough, is asked afterwards of all alike (pair_filters.py): a tie, for
+one, is never a pair. Where a paper draws at random among equals, the first by value, number of
+draws and draw number is taken here, so that the same evidence gives the same pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations, groupby, pairwise
+from typing import NamedTuple
+
+from stepkit import schema
+from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.siblings import Rival, Siblings, at, everywhere
+from stepkit.core.pairs.step_values import Backup, backup
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How evidence is read.
+
+    Attributes:
+        value: the backup or score that ranks rivals (step_values.py).
+        sampler: whose draws count, by id or index; None is the only one.
+        at: the label that a rule goes by; None is the rule's own default.
+        top: how many of the best and of the worst ``top-bottom`` takes.
+    """
+
+    value: str = "draws"
+    sampler: str | None = None
+    at: str | None = None
+    top: int = 2
+
+    @property
+    def drawn(self) -> bool:
+        """The first steps of draws have outcomes, but neither visits nor scores."""
+        return self.value in ("draws", "leaves")
+
+    @property
+    def backup(self) -> Backup:
+        return backup(self.value)
+
+
+class Duel(NamedTuple):
+    """Two rivals that a rule picked. ``end`` is the chosen attempt where the rule says which."""
+
+    siblings: Siblings
+    better: Rival
+    worse: Rival
+    end: int | None = None
+
+
+Pick = Callable[[Siblings, Reading], Iterator[tuple[Rival, Rival]]]
+Rule = Callable[[Evidence, Reading, "Counter[str]"], Iterator[Duel]]
+
+
+def everywhere_by(pick: Pick, *, grown: bool = False) -> Rule:
+    """A rule that looks at each sibling set by itself; ``grown``: at steps in the tree alone."""
+
+    def rule(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+        drawn = reading.drawn and not grown
+        for siblings in everywhere(evidence, reading.backup, drawn=drawn):
+            if len(siblings.rivals) < 2:
+                dropped["fewer than two rivals"] += 1
+                continue
+            for better, worse in pick(siblings, reading):
+                yield Duel(siblings, better, worse)
+
+    return rule
+
+
+def best_worst(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """The highest value against the lowest (rule max-min of Dong et al., arXiv:2405.07863)."""
+    yield siblings.best, siblings.worst
+
+
+def best_rest(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """The highest value against every other."""
+    for other in siblings.rivals[1:]:
+        yield siblings.best, other
+
+
+def every(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """Every two (Choudhury, agent PRM, arXiv:2502.10325, with a least difference of 0.03)."""
+    yield from combinations(siblings.rivals, 2)
+
+
+def adjacent(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """Each value against the next lower one; of equal values the rival with the most draws."""
+    levels = [next(one) for _, one in groupby(siblings.rivals, lambda rival: rival.value)]
+    yield from pairwise(levels)
+
+
+def top_bottom(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """The best against the worst, ``top`` of each (rStar-Math, arXiv:2501.04519: 2).
+
+    The best have at least one right outcome, the worst at least one wrong one; where one side has
+    a single candidate, the other may have twice as many. rStar-Math asks more of a pair in a
+    second pass, a least gap of 0.5 and an edit distance of 20: --min-gap, --min-distance.
+    """
+    good = [one for one in siblings.rivals if one.value > 0]
+    bad = [one for one in siblings.rivals if one.value < 1]
+    bad.sort(key=lambda one: (one.value, *one.order()[1:]))
+    most_good = 2 * reading.top if len(bad) == 1 else reading.top
+    most_bad = 2 * reading.top if len(good) == 1 else reading.top
+    for better in good[:most_good]:
+        for worse in bad[:most_bad]:
+            if better.value > worse.value:
+                yield better, worse
+
+
+def path_rest(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+    """The steps on a successful path against those on none (CPO, Zhang et al., arXiv:2406.09136).
+
+    CPO looks at the one path that its search took; here a step is on a successful path when any
+    decided attempt through it was right, so a rejected one had draws and none of them was.
+    """
+    on_path = [one for one in siblings.rivals if one.value > 0]
+    for better in on_path:
+        for worse in siblings.rivals[len(on_path) :]:
+            yield better, worse
+
+
+def first_error(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    """At the first wrong step of a labelled trace, which is rejected (Step-DPO, Lai et al.,
+    arXiv:2406.18629).
+
+    Chosen is the best rival with a right outcome; Step-DPO takes any such. Its judge is whatever
+    label names the first error.
+    """
+    step = trace_labels.first_error(evidence, reading.at, dropped)
+    if step is not None:
+        yield from _against_own(evidence, step, reading, dropped)
+
+
+def first_pit(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    """At the first step of a wrong attempt from which no draw came out right (Self-Explore, Hwang
+    et al., arXiv:2404.10346).
+
+    Chosen is the step that begins the shortest right attempt from the prefix before. Self-Explore
+    sets that whole attempt against the single wrong step; here both sides have one scope.
+    """
+    backup = reading.backup
+    if not trace_labels.wrong(evidence, dropped):
+        return
+    for step, place in enumerate(evidence.spine):
+        if not evidence.own[step]:
+            continue
+        value = backup(evidence, place)
+        if value is None:
+            dropped["a step before the first pit without a value"] += 1
+            return
+        if value.value == 0:
+            yield from _shortest_against_own(evidence, step, reading, dropped)
+            return
+    dropped["no pit"] += 1
+
+
+def negatives(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    """At every step of a wrong attempt that lowered the value (Setlur et al., RL on incorrect
+    synthetic data, arXiv:2406.14532).
+
+    Their per-step DPO, equal to advantage-weighted RL, rejects steps of negative advantage;
+    chosen is the best rival with a right outcome from the same prefix.
+    """
+    backup = reading.backup
+    if not trace_labels.wrong(evidence, dropped):
+        return
+    before = backup(evidence, schema.ROOT)
+    for step, place in enumerate(evidence.spine):
+        value = backup(evidence, place)
+        if evidence.own[step]:
+            if value is None or before is None:
+                dropped["a step without a value"] += 1
+            elif value.value < before.value:
+                yield from _against_own(evidence, step, reading, dropped)
+        before = value
+
+
+def advantage(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    """A step that raises the value against one that lowers it (Step-APO of CPL, Wang et al.,
+    arXiv:2409.08642).
+
+    Of a sibling set the highest advantage, if positive, and the lowest, if negative; the value
+    before, which siblings share, must be known. Step-APO puts the difference of the two
+    advantages into the loss; it is ``gap`` in the row, and the weight with --weight gap.
+    """
+    backup = reading.backup
+    for siblings in everywhere(evidence, backup, drawn=reading.drawn):
+        before = backup(evidence, siblings.place)
+        if before is None or len(siblings.rivals) < 2:
+            dropped["no value before" if before is None else "fewer than two rivals"] += 1
+        elif siblings.best.value > before.value > siblings.worst.value:
+            yield Duel(siblings, siblings.best, siblings.worst)
+        else:
+            dropped["not on both sides of the value before"] += 1
+
+
+def descent(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    """Down a search tree, at each depth the highest value against the lowest of the grown steps
+    (MCTS-DPO, Xie et al., arXiv:2405.00451).
+
+    The next depth is below the best. Their code, unlike the paper, rejects a random one that is
+    not the best; here it is the lowest. Their label smoothing by visit counts is --weight smooth,
+    their Q --value visits.
+    """
+    place, step = schema.ROOT, 0
+    while evidence.steps_at.get(place):
+        siblings = at(evidence, place, step, reading.backup, drawn=False)
+        if not siblings.rivals:
+            dropped["no decided draw"] += 1
+            return
+        if len(siblings.rivals) > 1:
+            yield Duel(siblings, siblings.best, siblings.worst)
+        else:
+            dropped["fewer than two rivals"] += 1
+        place, step = siblings.best.places[0], step + 1
+
+
+def _against_own(
+    evidence: Evidence, step: int, reading: Reading, dropped: Counter[str]
+) -> Iterator[Duel]:
+    """The best rival with a right outcome against the trace's own step."""
+    siblings, own, others = _own(evidence, step, reading)
+    if own is None or not others:
+        dropped["no right rival" if own else "no decided draw"] += 1
+    else:
+        yield Duel(siblings, others[0], own)
+
+
+def _shortest_against_own(
+    evidence: Evidence, step: int, reading: Reading, dropped: Counter[str]
+) -> Iterator[Duel]:
+    siblings, own, others = _own(evidence, step, reading)
+    ends = [
+        (len(siblings.text(end)), index, end)
+        for index, other in enumerate(others)
+        for end in siblings.ends(other, True)
+        if own is not None and own.text.strip() not in siblings.text(end)
+    ]
+    if own is None or not ends:
+        dropped["no right rival" if own else "no decided draw"] += 1
+    else:
+        _, index, end = min(ends)
+        yield Duel(siblings, others[index], own, end)
+
+
+def _own(
+    evidence: Evidence, step: int, reading: Reading
+) -> tuple[Siblings, Rival | None, list[Rival]]:
+    """The siblings at a step of the trace, its own one if that has a value, and the others that
+    can be right."""
+    place = evidence.spine[step - 1] if step else schema.ROOT
+    siblings = at(evidence, place, step, reading.backup, drawn=reading.drawn)
+    own = siblings.spine if siblings.spine in siblings.rivals else None
+    others = [one for one in siblings.rivals if one is not siblings.spine and one.value > 0]
+    return siblings, own, others

@@ -1,0 +1,134 @@
+"""One record read for its rows: the steps, the tree, and which nodes stand at one prefix.
+
+Nodes with equal texts after equal prefixes are one place: their draws were made at one prefix, and
+a draw is known by its number there, so one that a merged file holds twice counts once. Which steps
+compete, and what they are worth, is said in siblings.py and step_values.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.errors import DataError
+
+Json = dict[str, Any]
+
+
+class Evidence:
+    """A record's tree with its places.
+
+    Attributes:
+        record: the record.
+        steps: the trace's own steps; none for a tree without a trace.
+        own: for each step, whether it is the model's.
+        tree: the checked tree.
+        sampler: index of the sampler whose whole remainders count; -1 without any.
+        place: for every node, the first node that stands at the same prefix.
+        spine: the places of the trace's steps.
+        others: those of them that are not the model's.
+        number: by place, the lowest number of a draw that stands there, -1 for given text.
+        steps_at: by place, the places one step further, the first drawn first.
+        draws_at: by place, the whole remainders drawn there, by their draw numbers; failed ones
+            and those cut from others are left out.
+    """
+
+    __slots__ = (
+        "_verdict", "draws_at", "kept", "number", "others", "own", "place", "record", "sampler",
+        "spine", "steps", "steps_at", "tree",
+    )  # fmt: skip
+
+    def __init__(self, record: Json, sampler: str | None = None) -> None:
+        self.record = record
+        self.steps = schema.steps(record)
+        self.tree = tree = trace.spine_tree(record, self.steps)
+        self.own = trace.assistant_steps(record, len(self.steps))
+        self.sampler = trace.choose_sampler(tree, sampler)[0]
+        self.steps_at: dict[int, list[int]] = {}
+        self.draws_at: dict[int, list[int]] = {}
+        self.number: list[int] = list(tree["draw"])
+        self.place = self._places()
+        self.spine = [self.place[node] for node in tree.get("spine", ())]
+        self.others = {node for node, own in zip(self.spine, self.own, strict=True) if not own}
+        self._verdict = trace.verdict(record, tree) if self.spine else (None, "")
+        self.kept: Json = {}  # what step_values.py works out once for the whole tree
+
+    def _places(self) -> list[int]:
+        tree, sampler = self.tree, self.sampler
+        drawn: dict[int, dict[int, int]] = {}
+        known: dict[tuple[int, str], int] = {}
+        place = [schema.ROOT]
+        cuts = tree.get("cut") or [schema.UNDRAWN] * len(tree["parent"])
+        columns = (tree[key] for key in ("parent", "text", "whole", "finish", "by", "draw"))
+        nodes = enumerate(zip(*columns, cuts, strict=True))
+        next(nodes)
+        for node, (parent, text, whole, finish, by, draw, cut) in nodes:
+            above = place[parent]
+            if whole:
+                place.append(node)
+                if by == sampler and draw >= 0 and cut == schema.UNDRAWN and finish != "error":
+                    drawn.setdefault(above, {}).setdefault(draw, node)
+                continue
+            first = known.setdefault((above, text), node)
+            place.append(first)
+            if first == node:
+                self.steps_at.setdefault(above, []).append(node)
+            elif draw < self.number[first]:
+                self.number[first] = draw
+        for above, numbers in drawn.items():
+            self.draws_at[above] = [numbers[number] for number in sorted(numbers)]
+        for places in self.steps_at.values():
+            if len(places) > 1:
+                places.sort(key=lambda node: (self.number[node], tree["text"][node]))
+        return place
+
+    def outcome(self, node: int) -> tuple[bool, str] | None:
+        """(right, finish) of an attempt that ended at ``node``; None when undecided."""
+        if self.spine and node == self.spine[-1]:
+            outcome, finish = self._verdict
+        else:
+            outcome, finish = self.tree["outcome"][node], self.tree["finish"][node]
+        return None if outcome is None else (is_right(outcome, node), finish)
+
+    def between(self, place: int, node: int) -> str:
+        """The text after ``place`` up to the end of ``node``, which is below it."""
+        parent, text, found = self.tree["parent"], self.tree["text"], []
+        while node != place:
+            found.append(text[node])
+            node = self.place[parent[node]]
+        return "".join(reversed(found))
+
+    def path(self, place: int) -> list[int]:
+        """``place`` and the places before it, without the root."""
+        parent, path = self.tree["parent"], []
+        while place != schema.ROOT:
+            path.append(place)
+            place = self.place[parent[place]]
+        return path
+
+    def ends_at(self, place: int) -> Iterator[int]:
+        """The decided attempts that ended by themselves at ``place`` or were drawn there."""
+        for node in (place, *self.draws_at.get(place, ())):
+            decided = self.outcome(node)
+            if decided and decided[1] == "stop":
+                yield node
+
+    def ends_below(self, place: int) -> Iterator[int]:
+        """Those further down, not through steps that are not the model's."""
+        waiting = list(reversed(self.steps_at.get(place, ())))
+        while waiting:
+            node = waiting.pop()
+            if node not in self.others:
+                yield from self.ends_at(node)
+                waiting += reversed(self.steps_at.get(node, ()))
+
+
+def is_right(outcome: float, node: int) -> bool:
+    """True for 1. Raises DataError for anything but 1 and 0: pairs need right and wrong."""
+    if outcome != 0 and outcome != 1:
+        raise DataError(
+            f"pairs need right (1) and wrong (0), got {outcome}", f"tree.outcome[{node}]"
+        )
+    return outcome == 1

@@ -1,0 +1,117 @@
+"""What a step is worth, by the backup that the user names.
+
+``draws``   the share of right outcomes among the decided whole remainders drawn at that very step;
+            a step that ended the attempt has its own outcome, n = 1.
+``leaves``  the share among all decided ends at or below it. Of a search tree, whose draws were
+            made where it looked promising, this is no estimate of the step's chance.
+``visits``  Q of the tree search: the mean outcome of the simulations that went through it.
+NAME        the entry of ``tree.scores`` or ``tree.labels`` of that name. Such a value has no
+            counts (0 of 0), so that nothing is said about its certainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.core.pairs.record_prefixes import Evidence, is_right
+from stepkit.errors import DataError
+
+COUNTED = ("draws", "leaves", "visits")
+
+
+class Value(NamedTuple):
+    """Right and decided outcomes, their share (or a score), and the nodes that say so."""
+
+    k: int
+    n: int
+    value: float
+    nodes: tuple[int, ...]
+
+
+Backup = Callable[[Evidence, int], "Value | None"]
+
+
+def backup(name: str) -> Backup:
+    """The function that tells the value of a place, or None where nothing decided is known."""
+    known = {"draws": draws, "leaves": leaves, "visits": visits}
+    return known.get(name) or (lambda evidence, place: scored(evidence, place, name))
+
+
+def draws(evidence: Evidence, place: int) -> Value | None:
+    """Of the draws at ``place``."""
+    own = evidence.outcome(place)
+    if own:
+        return Value(int(own[0]), 1, float(own[0]), (place,))
+    nodes, outcome = evidence.draws_at.get(place, ()), evidence.tree["outcome"]
+    decided = tuple(node for node in nodes if outcome[node] is not None)
+    if not decided:
+        return None
+    k = sum(is_right(outcome[node], node) for node in decided)
+    return Value(k, len(decided), k / len(decided), decided)
+
+
+def leaves(evidence: Evidence, place: int) -> Value | None:
+    """Of the ends at and below ``place``."""
+    counts = evidence.kept.get("leaves")
+    if counts is None:
+        counts = evidence.kept["leaves"] = _sums(evidence, _ends(evidence))
+    return _share(counts[place], place)
+
+
+def visits(evidence: Evidence, place: int) -> Value | None:
+    """Of the simulations through ``place``."""
+    counts = evidence.kept.get("visits")
+    if counts is None:
+        reached = evidence.tree.get("visits")
+        if not isinstance(reached, list) or not all(
+            type(leaf) is int and 0 <= leaf < len(evidence.place) for leaf in reached
+        ):
+            raise DataError("expected the nodes that a tree search reached", "tree.visits")
+        counts = evidence.kept["visits"] = _sums(evidence, reached)
+    return _share(counts[place], place)
+
+
+def scored(evidence: Evidence, place: int, name: str) -> Value | None:
+    """Of the entry ``name`` of the tree's scores or labels."""
+    column = evidence.kept.get(name)
+    if column is None:
+        column = evidence.kept[name] = _column(evidence, name)
+    x = column[place]
+    return None if x is None else Value(0, 0, float(x), (place,))
+
+
+def _column(evidence: Evidence, name: str) -> list[float | None]:
+    tree, size = evidence.tree, len(evidence.place)
+    key = "labels" if name in (tree.get("labels") or {}) else "scores"
+    found = trace.named(tree, key, name, "--value NAME")[1]
+    return trace.step_numbers(found, size, f"tree.{key}.{name}", "nodes")
+
+
+def _ends(evidence: Evidence) -> list[int]:
+    ended = [node for nodes in evidence.draws_at.values() for node in nodes]
+    return ended + [node for nodes in evidence.steps_at.values() for node in nodes]
+
+
+def _sums(evidence: Evidence, ends: list[int]) -> list[tuple[int, int]]:
+    """(right, decided) of ``ends`` at and below every place."""
+    place, parent = evidence.place, evidence.tree["parent"]
+    k, n = [0] * len(place), [0] * len(place)
+    for end in ends:
+        decided = evidence.outcome(end)
+        if decided:
+            node = place[end]
+            while True:
+                k[node] += decided[0]
+                n[node] += 1
+                if node == schema.ROOT:
+                    break
+                node = place[parent[node]]
+    return list(zip(k, n, strict=True))
+
+
+def _share(count: tuple[int, int], place: int) -> Value | None:
+    k, n = count
+    return Value(k, n, k / n, (place,)) if n else None

@@ -1,0 +1,71 @@
+"""What the rules read in a trace's labels and verdict, and why there is nothing to read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.errors import DataError
+
+Json = dict[str, Any]
+
+
+def wrong(evidence: Evidence, dropped: Counter[str]) -> bool:
+    """True when the trace itself came out wrong."""
+    if not evidence.spine:
+        dropped["a tree without a trace"] += 1
+        return False
+    decided = evidence.outcome(evidence.spine[-1])
+    if decided is None or decided[0]:
+        dropped["the attempt is right" if decided else "the attempt is undecided"] += 1
+        return False
+    return True
+
+
+def first_error(evidence: Evidence, at: str | None, dropped: Counter[str]) -> int | None:
+    """The index of the first wrong step that is the model's own, by the label ``at``."""
+    name, entry = label(evidence.record, at, ("first", "hard"))
+    first = trace.first_of(entry, len(evidence.steps), f"labels.{name}")
+    if first is None or first == -1:
+        dropped["first error unknown" if first is None else "no error"] += 1
+        return None
+    return first if evidence.own[first] else None
+
+
+def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> tuple[str, Json]:
+    """Name and entry of the label ``at``; without one the first of ``defaults`` that is there."""
+    labels = record.get("labels")
+    if at is None:
+        if not labels:
+            raise DataError('no "labels": run step-label first')
+        have = labels if isinstance(labels, dict) else {}
+        at = next((name for name in defaults if name in have), defaults[-1])
+    return trace.named(record, "labels", at, "--at NAME")
+
+
+def numbers(
+    record: Json, at: str | None, defaults: tuple[str, ...], steps: int
+) -> tuple[str, list[float | None]]:
+    """Name of the label, and its number or None for each step."""
+    name, entry = label(record, at, defaults)
+    return name, trace.step_numbers(entry, steps, f"labels.{name}")
+
+
+def verdict(record: Json) -> tuple[bool | None, bool]:
+    """(right or None when undecided, came to its own end) of a trace, with a tree or without.
+
+    An attempt of which nothing says how it ended is taken to be whole.
+    """
+    tree = schema.check_tree(record)
+    if tree and tree.get("spine"):
+        outcome, finish = trace.verdict(record, tree)
+    else:
+        outcome, finish = schema.correct_of(record), ""
+    sample = record.get("sample")
+    if not finish and isinstance(sample, dict) and isinstance(sample.get("finish"), str):
+        finish = sample["finish"]
+    right = None if outcome not in (0, 1) else outcome == 1
+    return right, finish in ("", "stop")

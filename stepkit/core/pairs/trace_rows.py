@@ -1,0 +1,177 @@
+"""Rows made of one trace as a whole: what to imitate of it, and what each of its steps is worth.
+
+All of them go by the trace's labels (run step-label first) or its verdict. Steps that are not the
+model's are in every row as context, and are never labelled or given a weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stepkit.core import trace
+from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.record_prefixes import Json
+from stepkit.core.pairs.rule_input import Case
+from stepkit.core.training_rows import Advantage, Side, Stepwise, Text, Unpaired, Weighted
+
+MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
+"""The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
+
+
+def kto(case: Case) -> Iterator[Unpaired]:
+    """The whole attempt: desirable when right, undesirable when wrong (KTO, Ethayarajh et al.,
+    arXiv:2402.01306)."""
+    side = _attempt(case)
+    if side:
+        yield Unpaired("", side, side.k == 1, case.origin)
+
+
+def filtered(case: Case) -> Iterator[Text]:
+    """The whole attempt if it is right and, with --at, no step's label is below --min-chosen.
+
+    Without a label this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
+    filtering by step, which leaves out attempts that came out right by luck.
+    """
+    side = _right_attempt(case)
+    if side is None:
+        return
+    if case.reading.at is not None:
+        steps, own = case.steps()
+        _, x = trace_labels.numbers(case.record, case.reading.at, (), len(steps))
+        known = [value for value, mine in zip(x, own, strict=True) if mine]
+        if any(value is None or value < case.choice.min_chosen for value in known):
+            unknown = None in known
+            case.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
+            return
+    yield Text("", side, case.origin)
+
+
+def prm(case: Case) -> Iterator[Stepwise]:
+    """Steps and labels for a process reward model: ``hard`` of Math-Shepherd (Wang et al.,
+    arXiv:2312.08935), or whatever --at names.
+
+    A label of exactly 0 or 1 is wrong or right, any other is soft. Null is masked, as are the
+    steps of others and, with --after-error mask, all after the first wrong one (PRM800K's labels
+    end there: Lightman et al., arXiv:2305.20050).
+    """
+    steps, own = case.steps()
+    name, x = trace_labels.numbers(case.record, case.reading.at, ("hard",), len(steps))
+    labels = [value if mine else None for value, mine in zip(x, own, strict=True)]
+    if case.telling.after_error != "keep":
+        entry = case.record["labels"][name]
+        known = "first" in entry
+        first = (
+            trace.first_of(entry, len(steps), f"labels.{name}") if known else _first_zero(labels)
+        )
+        if first is None:
+            case.dropped["first error unknown"] += 1
+            return
+        if first >= 0:
+            if case.telling.after_error == "cut":
+                steps, labels = steps[: first + 1], labels[: first + 1]
+            labels[first + 1 :] = [None] * (len(labels) - first - 1)
+    if all(label is None for label in labels):
+        case.dropped["no label"] += 1
+        return
+    found = tuple(bool(label) if label in (0, 1) else label for label in labels)
+    yield Stepwise(tuple(steps), found, case.origin)
+
+
+def weighted(case: Case) -> Iterator[Weighted]:
+    """The attempt with a weight for each step: its advantage where positive, else 0.
+
+    The advantage is the label ``progress`` or what --at names; a step without one weighs nothing.
+    Weighting imitation by max(0, A) drops the steps that made matters worse and is a first-order
+    form of advantage-weighted regression (Peng et al., arXiv:1910.00177).
+    """
+    steps, own = case.steps()
+    _, x = trace_labels.numbers(case.record, case.reading.at, ("progress",), len(steps))
+    weights = tuple(
+        max(0.0, float(value)) if mine and value is not None else 0.0
+        for value, mine in zip(x, own, strict=True)
+    )
+    if not any(weights):
+        case.dropped["no step of positive weight"] += 1
+        return
+    yield Weighted(tuple(steps), weights, trace_labels.verdict(case.record)[1], case.origin)
+
+
+def advantages(case: Case) -> Iterator[Advantage]:
+    """The value after each step and its advantage, as labelled: for a program of your own.
+
+    Values are those of the label ``value``, advantages those of ``progress`` or what --at names.
+    Every step of the model's must have both; those of others have an advantage of 0.
+    """
+    steps, own = case.steps()
+    _, values = trace_labels.numbers(case.record, "value", (), len(steps))
+    _, x = trace_labels.numbers(case.record, case.reading.at, ("progress",), len(steps))
+    both = list(zip(values, x, own, strict=True))
+    if any(mine and (value is None or a is None) for value, a, mine in both):
+        case.dropped["a step without a label"] += 1
+        return
+    entry = case.record["labels"]["value"]
+    k, n = (_counts(entry, key, len(steps)) for key in ("k", "n"))
+    yield Advantage(
+        tuple(steps),
+        tuple(float(value or 0) for value, _, _ in both),
+        tuple(float(a or 0) if mine else 0.0 for _, a, mine in both),
+        k,
+        n,
+        case.origin,
+    )
+
+
+def fill_in(case: Case) -> Iterator[Text]:
+    """Each step between others of a right attempt, to be filled in (MathFimer, Yan et al.,
+    arXiv:2502.11684).
+
+    The prompt is the steps before, <|fim_suffix|>, the steps after, <|fim_middle|>; put
+    <|fim_prefix|> where you want it with --prompt. MathFimer's expansion of other traces with such
+    a model is a run of the model, not of this rule.
+    """
+    side = _right_attempt(case)
+    if side is None:
+        return
+    steps, own = case.steps()
+    for step in range(1, len(steps) - 1):
+        if own[step]:
+            before, after = "".join(steps[:step]), "".join(steps[step + 1 :])
+            one = side._replace(text=steps[step], ended=True)
+            origin = case.origin._replace(step=step)
+            yield Text(f"{before}{SUFFIX}{after}{MIDDLE}", one, origin)
+
+
+def _right_attempt(case: Case) -> Side | None:
+    side = _attempt(case)
+    if side and side.k == 0:
+        case.dropped["the attempt is wrong"] += 1
+        return None
+    return side
+
+
+def _attempt(case: Case) -> Side | None:
+    """The whole trace as a side, if it is decided, whole and all the model's own."""
+    steps, own = case.steps()
+    right, ended = trace_labels.verdict(case.record)
+    if right is None or not ended or not all(own):
+        why = "the attempt is undecided" if right is None else "the attempt was cut off"
+        case.dropped["turns of others" if not all(own) else why] += 1
+        return None
+    return Side("".join(steps), int(right), 1, float(right), True)
+
+
+def _first_zero(labels: list[float | None]) -> int | None:
+    """The first wrong step: the first 0 if all before it are known; -1 without one."""
+    for step, value in enumerate(labels):
+        if value is None or value == 0:
+            return None if value is None else step
+    return -1
+
+
+def _counts(entry: Json, key: str, steps: int) -> tuple[int, ...]:
+    """The whole numbers at ``key`` of a label; 0 for each step where there are none."""
+    column = entry.get(key)
+    if column is None:
+        return (0,) * steps
+    numbers = trace.step_numbers({"x": column}, steps, f"labels.value.{key}")
+    return tuple(int(number or 0) for number in numbers)

@@ -1,0 +1,113 @@
+"""The attempts of one group ranked, with the reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+from stepkit.core.selection.aggregates import LOGARITHM, Aggregate, name_of
+from stepkit.core.selection.answer_classes import Same
+from stepkit.core.selection.candidates import Candidate
+from stepkit.core.selection.ranking_keys import Json, Standing
+from stepkit.core.selection.selection_settings import METHODS, Early, Settings
+from stepkit.core.selection.tournaments import elimination, knockout
+from stepkit.core.selection.voting import complexity, majority, subthought, weighted
+from stepkit.errors import DataError
+
+ALL_DROPPED = "all"
+
+
+def choose(
+    candidates: Sequence[Candidate], settings: Settings, same: Same, keep: int | None = None
+) -> list[Json | None]:
+    """Rank the attempts of one group: what to write into each as ``choice``.
+
+    ``rank`` 0 is the chosen one, and ``reason`` what put an attempt behind the one before it (the
+    chosen one: before the next). Without a single answer to vote for, the order is that of
+    ``best`` and ``votes`` is 0.
+
+    Args:
+        candidates: at least one, in input order.
+        same: do two answers mean the same? Asked both ways round.
+        keep: how many of the first to keep; the others are None. None keeps all.
+    """
+    name = _score_of(candidates)
+    stay, all_early = _staying(candidates, settings.early)
+    standing = _standing(candidates, stay, settings, same)
+    if len(stay) < len(candidates):
+        staying = set(stay)
+        keys = [(float(i in staying), *key) for i, key in enumerate(standing.keys)]
+        standing = Standing(("error", *standing.criteria), keys, standing.note)
+    ranking = sorted(range(len(candidates)), key=standing.keys.__getitem__, reverse=True)
+    found: list[Json | None] = [None] * len(candidates)
+    for rank, index in enumerate(ranking[:keep]):
+        note: Json = {"by": settings.by}
+        value = candidates[index].aggregate
+        if value is not None:
+            note |= _valued(value, settings, name)
+        elif name:
+            note["score"] = name
+        note["n"] = len(candidates)
+        note |= standing.note(index)
+        if settings.early is not None:
+            note["dropped"] = ALL_DROPPED if all_early else index not in stay
+        note["rank"] = rank
+        note["reason"] = _reason(standing, ranking, rank)
+        found[index] = note
+    return found
+
+
+def _score_of(candidates: Sequence[Candidate]) -> str:
+    """The one name by which they were scored; "" without scores. Raises DataError for two."""
+    name = ""
+    for one in candidates:
+        if one.score and one.score != name:
+            if name:
+                names = " and by ".join(sorted({c.score for c in candidates if c.score}))
+                raise DataError(f"attempts scored by {names} in one group", "scores")
+            name = one.score
+    return name
+
+
+def _staying(candidates: Sequence[Candidate], early: Early | None) -> tuple[list[int], bool]:
+    """Who is not dropped; where all would be, those whose first error comes last, and True."""
+    everyone = list(range(len(candidates)))
+    if early is None:
+        return everyone, False
+    stay = [i for i in everyone if candidates[i].error >= early.before]
+    if stay:
+        return stay, False
+    latest = max(one.error for one in candidates)
+    return [i for i in everyone if candidates[i].error == latest], True
+
+
+def _standing(
+    candidates: Sequence[Candidate], stay: Sequence[int], settings: Settings, same: Same
+) -> Standing:
+    if settings.by == "best":
+        keys = [(one.standing,) for one in candidates]
+        return Standing(("value",), keys, lambda i: {"answer": candidates[i].final})
+    if settings.by == "majority":
+        return majority(candidates, stay, same)
+    if settings.by == "complexity":
+        return complexity(candidates, stay, same, settings.longest)
+    if settings.by == "subthought":
+        return subthought(candidates, stay, same)
+    if METHODS[settings.by].reads == "scores":
+        return weighted(candidates, stay, same, settings)
+    return (knockout if settings.by == "knockout" else elimination)(candidates, stay)
+
+
+def _valued(value: Aggregate, settings: Settings, name: str) -> Json:
+    note: Json = {"aggregate": settings.aggregate, "score": name}
+    note["value"] = value.value if value.value > -inf else None
+    if name_of(settings.aggregate) == LOGARITHM:
+        note["log"] = value.order if value.order > -inf else None
+    return note
+
+
+def _reason(standing: Standing, ranking: Sequence[int], rank: int) -> str:
+    if len(ranking) == 1:
+        return "only"
+    other = ranking[rank - 1] if rank else ranking[1]
+    return standing.reason(ranking[rank], other)

@@ -1,0 +1,225 @@
+"""What a trainer would silently spoil in a file of rows: found row by row, in bounded memory.
+
+A finding is a DataError: the field and what is wrong with it; the caller knows the line. Looked for
+are what targets.py knows of the trainer (columns, labels, turns), types that differ between rows
+(column_types.py), and what the texts themselves show: empty or equal sides, sides that part only
+where the trainer has cut them off, tokens that merge across the boundary, templates applied twice,
+duplicates, and for KTO the balance and the order of the rows. Memory: one 8-byte digest a row, some
+hundred bytes in Python.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from stepkit.core.common_prefix import common
+from stepkit.errors import DataError
+from stepkit.formats.column_types import Columns
+from stepkit.formats.row_views import View
+from stepkit.formats.targets import TARGETS
+from stepkit.seeds import seed
+
+Json = dict[str, Any]
+Tokenizer = Callable[[str], Sequence[int]]
+
+TEMPLATE_MARKS = (
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|start_header_id|>",
+    "<|eot_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "[INST]",
+    "[/INST]",
+)
+"""What templates write between turns; in a text it means that one was applied already."""
+
+TOLERANCE = 1.33
+"""KTO wants the weighted count of desirable rows within 1 to 4/3 of the other (Ethayarajh et al.,
+arXiv:2402.01306, equation 8, with TRL's 1.33)."""
+
+
+class Checker:
+    """Checks the rows of one file, or of several that are trained on together.
+
+    Args:
+        target: a name of TARGETS.
+        max_length: where the trainer cuts a row off; None looks at no length.
+        tokens: text to token ids, without special tokens; None counts characters.
+    """
+
+    def __init__(
+        self, target: str, max_length: int | None = None, tokens: Tokenizer | None = None
+    ) -> None:
+        self._name = target
+        self._target = TARGETS[target]
+        self._max_length = max_length
+        self._tokens = tokens
+        self._columns = Columns()
+        self._seen: set[int] = set()
+        self._labels: Counter[bool] = Counter()
+        self._prompt = ""
+
+    def row(self, row: Json) -> Iterator[DataError]:
+        """The findings in one row, in the order of its columns first."""
+        yield from self._columns.complaints(row)
+        for column, why in self._target.reserved.items():
+            if column in row:
+                yield DataError(f"{self._name} {why}: rename the column", column)
+        shape = next((s for s in self._target.shapes if all(c in row for c in s.columns)), None)
+        if shape is None:
+            known = " or ".join(", ".join(shape.columns) for shape in self._target.shapes)
+            yield DataError(f"not a row that {self._name} reads: it needs {known}")
+            return
+        try:
+            view = shape.read(row)
+        except DataError as error:
+            yield error
+            return
+        if row.get("scope") == "step" and self._target.ends and view.kind in ("pair", "unpaired"):
+            yield DataError(
+                f"a single step, and {self._name} puts an end-of-text token after it: "
+                "make whole continuations",
+                view.sides[0][0],
+            )
+        yield from self._texts(view)
+        yield from self._neighbours(view)
+
+    def end(self) -> Iterator[DataError]:
+        """The findings that only the whole file shows."""
+        if self._labels:
+            yield from balance(self._labels[True], self._labels[False])
+
+    def _texts(self, view: View) -> Iterator[DataError]:
+        yield from blanks(view)
+        if view.kind == "pair":
+            yield from rivals(view)
+        if view.kind == "stepwise":
+            yield from stepwise(view)
+        if view.chat:
+            yield from chat(view)
+        elif view.kind not in ("stepwise", "steps") and view.prompt:
+            yield from boundary(view, self._tokens)
+        if self._max_length is not None:
+            yield from lengths(view, self._max_length, self._tokens or _characters)
+
+    def _neighbours(self, view: View) -> Iterator[DataError]:
+        texts = [text for _, text in view.sides]
+        # The same text may be trained on with several weights, but not with several labels.
+        here = seed(view.prompt, *texts, *(view.labels if view.kind == "text" else ()))
+        if here in self._seen:
+            yield DataError("the same texts as an earlier row")
+        elif view.kind == "pair" and seed(view.prompt, *reversed(texts)) in self._seen:
+            yield DataError("the two sides of an earlier row, the other way round")
+        self._seen.add(here)
+        if view.kind == "unpaired" and self._target.ends:
+            self._labels[view.labels[0]] += 1
+            if view.prompt == self._prompt:
+                yield DataError(
+                    "the same prompt as the row before: the KL term of KTO pairs each prompt with "
+                    "its neighbour's completion; shuffle the file"
+                )
+            self._prompt = view.prompt
+
+
+def balance(desirable: int, undesirable: int) -> Iterator[DataError]:
+    """Whether KTO's two losses weigh alike at its default weights, and which weights do."""
+    if not desirable or not undesirable:
+        yield DataError("all labels are one: KTO needs rows of both")
+    elif not undesirable <= desirable <= TOLERANCE * undesirable:
+        least = undesirable / desirable
+        yield DataError(
+            f"{desirable} desirable and {undesirable} undesirable rows: set desirable_weight to "
+            f"{least:.3g} .. {TOLERANCE * least:.3g}, or leave rows out"
+        )
+
+
+def blanks(view: View) -> Iterator[DataError]:
+    """Sides without text."""
+    for field, text in view.sides:
+        if not text.strip():
+            yield DataError("empty", field)
+
+
+def rivals(view: View) -> Iterator[DataError]:
+    """Two sides that the trainer cannot tell apart, or only by where they end."""
+    (field, one), (other_field, other) = view.sides
+    if one == other:
+        yield DataError(f"the same text as {other_field}", field)
+    elif one.strip() == other.strip():
+        yield DataError(f"the same text as {other_field} but for white space", field)
+    elif other.startswith(one) and one:
+        yield DataError(f"only the beginning of {other_field}", field)
+    elif one.startswith(other) and other:
+        yield DataError(f"only the beginning of {field}", other_field)
+
+
+def stepwise(view: View) -> Iterator[DataError]:
+    """Steps and labels that do not fit, and separators that come twice or not at all."""
+    if len(view.labels) != len(view.sides):
+        yield DataError(f"{len(view.labels)} labels of {len(view.sides)} steps")
+    elif all(label == -100 and type(label) is int for label in view.labels):
+        yield DataError("every step is masked: there is nothing to learn from")
+    if view.chat or not view.prompt:
+        return
+    for field, text in view.sides:
+        if text.endswith("\n"):
+            yield DataError("ends with a newline, and the trainer puts one after each step", field)
+    if not view.prompt[-1].isspace() and not view.sides[0][1][:1].isspace():
+        yield DataError(
+            "ends without white space, and the trainer puts none before the first step", "prompt"
+        )
+
+
+def chat(view: View) -> Iterator[DataError]:
+    """Texts that the trainer's template changes or that have been through one."""
+    for field, text in (("prompt", view.prompt), *view.sides):
+        mark = next((mark for mark in TEMPLATE_MARKS if mark in text), None)
+        if mark is not None:
+            yield DataError(f'"{mark}" in a text that the trainer puts into its template', field)
+        if text != text.strip() and field != "prompt" and view.kind != "text":
+            yield DataError("white space around a text, which many templates strip", field)
+
+
+def boundary(view: View, tokens: Tokenizer | None) -> Iterator[DataError]:
+    """Sides that begin within a token of prompt and side read together.
+
+    Without a tokenizer by the habits of byte-pair encodings: a space belongs to the word after it,
+    a newline to the punctuation before it.
+    """
+    if tokens is not None:
+        before = list(tokens(view.prompt))
+        for field, text in view.sides:
+            if list(tokens(view.prompt + text)[: len(before)]) != before:
+                yield DataError("its first characters and the prompt's last are one token", field)
+        return
+    if view.prompt.endswith(" "):
+        yield DataError("ends with the space that the text after it should begin with", "prompt")
+    for field, text in view.sides:
+        if text.startswith("\n") and not view.prompt.endswith("\n"):
+            yield DataError("begins with the newline that the prompt should end with", field)
+
+
+def lengths(view: View, most: int, tokens: Tokenizer) -> Iterator[DataError]:
+    """What the trainer cuts off, where that leaves nothing to learn from."""
+    prompt = len(tokens(view.prompt))
+    if prompt >= most:
+        yield DataError(f"the prompt alone is {prompt} long: the row is dropped or cut to nothing")
+    elif view.kind == "pair":
+        one, other = (tokens(view.prompt + text) for _, text in view.sides)
+        parted = common(one, other)
+        if parted >= most:
+            yield DataError(f"the sides part at {parted}, beyond where the trainer cuts them off")
+    elif view.kind == "stepwise":
+        at = prompt
+        for field, text in view.sides:
+            at += len(tokens(text))
+            if at >= most:
+                yield DataError(f"ends at {at}: its label and all later ones are cut off", field)
+                return
+
+
+def _characters(text: str) -> Any:
+    return text

@@ -1,0 +1,77 @@
+"""Scores that outlive a run: a folder with a small file for each result of a model.
+
+An engine that remembers (model/recorded_engine.py) writes to it as to the journal. The journal is
+one run's, locked, and ends with it; the folder is everybody's: a name is made of all that decides
+the result, a file appears whole or not at all (it is renamed into place), and two who write the
+same name write the same. So there is no lock, and after a crash nothing to repair. One file that
+all append to would need both, and an index of it at every start.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import suppress
+from typing import Any
+
+from stepkit.errors import DataError, FailedError, reason
+from stepkit.io.jsonl import decode, encode
+from stepkit.seeds import digest
+
+VERSION = 1
+
+Json = dict[str, Any]
+
+
+class Cache:
+    """Results by key; ``deciding`` is what a result depends on beside its key.
+
+    Raises FailedError when the folder cannot be made.
+
+    Attributes:
+        found: how many results were known.
+    """
+
+    def __init__(self, folder: str, deciding: Json) -> None:
+        self._folder = folder
+        self._deciding = encode([VERSION, deciding])
+        self.found = 0
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except FileExistsError:
+            raise FailedError(f"--cache {folder}: is not a folder") from None
+        except OSError as error:
+            raise FailedError(f"--cache {folder}: {reason(error)}") from None
+
+    def get(self, key: str) -> Any | None:
+        """The value put under ``key``, or None; a damaged file counts as none."""
+        try:
+            with open(self._path(key), "rb") as file:
+                row = decode(file.read())
+        except (OSError, DataError):
+            return None
+        if row.get("k") != key or "v" not in row:
+            return None
+        self.found += 1
+        return row["v"]
+
+    def put(self, key: str, value: Any) -> None:
+        """Remember ``value``. Raises FailedError when the disk is full."""
+        path = self._path(key)
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            descriptor, part = tempfile.mkstemp(dir=os.path.dirname(path), suffix=".part")
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(encode({"k": key, "v": value}) + b"\n")
+                os.replace(part, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+        except OSError as error:
+            raise FailedError(f"--cache {self._folder}: {reason(error)}") from None
+
+    def _path(self, key: str) -> str:
+        name = digest(self._deciding, key, size=16)
+        return os.path.join(self._folder, name[:2], f"{name[2:]}.json")

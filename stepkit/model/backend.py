@@ -1,0 +1,195 @@
+"""From options to an engine: the one place that puts model, context, lock and prompt together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import inf, nan
+from typing import IO, Any, Protocol
+
+from stepkit.errors import UsageError
+from stepkit.model.chat import Encoder, Prompter, Template, read_template
+from stepkit.model.engine import Engine
+from stepkit.model.local import context_sizes
+from stepkit.model.local.context_sizes import Layout
+from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.local.grammar import Grammar
+from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.read_engine import ReadEngine
+from stepkit.model.local.slot_engine import SlotEngine
+from stepkit.model.prefixes import Prefixes
+from stepkit.model.sampler import Identity
+from stepkit.modelfile import model_name
+
+CHAT_TEMPLATE = "tokenizer.chat_template"
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the user wants problems laid out; None leaves it to the model.
+
+    Attributes:
+        prompt: a plain format with {problem} in it.
+        system: text of a system message.
+        template: a file with a chat template.
+    """
+
+    prompt: str | None = None
+    system: str | None = None
+    template: str | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A model that can be asked, wherever it runs.
+
+    Attributes:
+        identity: which model it is.
+        prefixes: prompts and prefixes as it takes them.
+        context: tokens per sequence, or None when that is a server's business.
+        build: what decides rounding beside the model.
+        about: how it runs, in a line, for -v.
+        open: makes the engine.
+        unit: what its prefixes are made of.
+        model: the model itself, where it runs in this process.
+        exact: a result does not depend on what else is in flight.
+    """
+
+    identity: Identity
+    prefixes: Prefixes
+    context: int | None
+    build: dict[str, object]
+    about: str
+    open: Callable[[], Engine]
+    unit: str = "tokens"
+    model: Model | None = None
+    exact: bool = True
+
+
+class Options(context_sizes.Options, Protocol):
+    """The shared model options (see options.ModelOptions)."""
+
+    @property
+    def gpu_layers(self) -> int: ...
+    @property
+    def main_gpu(self) -> int | None: ...
+    @property
+    def tensor_split(self) -> tuple[float, ...]: ...
+
+
+def open_model(path: str, options: Options, option: str = "--model") -> Model:
+    """Load a GGUF file; ``option`` is what the user named it by."""
+    return Model(
+        path,
+        gpu_layers=options.gpu_layers,
+        main_gpu=options.main_gpu,
+        tensor_split=options.tensor_split,
+        option=option,
+    )
+
+
+def open_engine(model: Model, sizes: Layout) -> SlotEngine | ReadEngine:
+    """An engine on ``model``, for reads only in a unified layout; engines that use the processor
+    take turns with others of the user."""
+    turns = NoTurns() if model.on_gpu else Turns()
+    context = Context(model, sizes)
+    return ReadEngine(context, turns) if sizes.unified else SlotEngine(context, turns)
+
+
+def local_backend(
+    path: str,
+    options: Options,
+    form: Form,
+    max_tokens: int,
+    option: str = "--model",
+    *,
+    draws: bool = True,
+) -> Backend:
+    """A GGUF file, to be run in this process.
+
+    Args:
+        option: what the user named it by.
+        draws: else it is read only, one text with its branches at a time
+            (model/local/read_engine.py).
+    """
+    model = open_model(path, options, option)
+    sizes = (
+        context_sizes.choose(model, options, max_tokens)
+        if draws
+        else context_sizes.for_reading(model, options)
+    )
+    return Backend(
+        Identity(model_name(path), model.fingerprint),
+        Prefixes(model, prompter_for(model, form)),
+        sizes.context,
+        model.build,
+        str(sizes),
+        partial(open_engine, model, sizes),
+        model=model,
+        exact=sizes.exact,
+    )
+
+
+def prompter_for(model: Model, form: Form) -> Prompter:
+    """How problems are laid out: as the user says, else by the model's chat template, else
+    plainly."""
+    template = template_for(model, form)
+    return Prompter(
+        Encoder(model),
+        template=template.source if template else None,
+        form=form.prompt,
+        system=form.system,
+        special={"bos_token": model.bos_text, "eos_token": model.eos_text},
+    )
+
+
+def template_for(model: Model | None, form: Form) -> Template | None:
+    """The chat template of the user's file, else the model's own with its special tokens."""
+    if form.template is not None:
+        return read_template(form.template)
+    source = None if model is None else model.metadata(CHAT_TEMPLATE)
+    if model is None or not source:
+        return None
+    # who is sent text puts the beginning-of-text token first by itself, if the model wants one
+    return Template(source, "" if model.bos else model.bos_text, model.eos_text)
+
+
+def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
+
+    Raises UsageError for what cannot be done.
+    """
+    if model is None:
+        return {"logit_bias": (), "grammar": ""}
+    return {
+        "logit_bias": biases(model, given["logit_bias"]),
+        "grammar": grammar(model, given["grammar"]),
+    }
+
+
+def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
+    """What ``--logit-bias TOKEN=X`` says, by token id. Raises UsageError."""
+    found = {}
+    for text in given:
+        said, _, number = text.rpartition("=")
+        try:
+            bias = float(number)
+        except ValueError:
+            bias = nan
+        if not said or not bias < inf:
+            raise UsageError(f'--logit-bias "{text}": expected TOKEN=NUMBER, as in 42=-inf')
+        found[model.token(said, "--logit-bias")] = bias
+    return tuple(sorted(found.items()))
+
+
+def grammar(model: Model, file: IO[str] | None) -> str:
+    """The text of a GBNF file that llama.cpp can read, or "". Raises UsageError."""
+    if file is None:
+        return ""
+    try:
+        text = file.read()
+    except UnicodeDecodeError:
+        raise UsageError(f"--grammar {file.name}: not UTF-8") from None
+    Grammar(model, text)
+    return text

@@ -1,0 +1,1 @@
+"""External programs that check steps, asked like a model."""

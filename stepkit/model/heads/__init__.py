@@ -1,0 +1,1 @@
+"""Heads of hidden-state process reward models: read, written, put into a GGUF."""

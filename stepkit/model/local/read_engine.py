@@ -1,0 +1,180 @@
+"""The engine that only reads: a cache for one trace and what branches off it.
+
+The cache holds one sequence, from its first cell on. The next one keeps what both begin with, so
+candidates of one problem have its prompt evaluated once, and a tree each of its prefixes: of what
+waits, that which shares most with what is there comes first. What is read does not depend on it: a
+kept beginning lies where it would lie if it were evaluated again, and the calls are those of the
+exact layout (prefill.py).
+
+What is tried behind every step (a branch: a forced choice, a closing question, an end of text)
+costs the length of the trace and of the branches, where a pass for each prefix costs the sum of the
+prefixes: the trace is evaluated once, then the branches from the last to the first, each in the
+cells where the trace has just been cut. So they are read bit for bit as in a pass for each prefix.
+
+The fast layout evaluates all branches in one call, as sequences that share the trunk's cells. There
+attention adds up in another order, which differs by 1e-7, but the next rounding to 16 or 8 bits
+makes 1e-3 of it now and then (measured on random weights: F16 1e-3, Q6_K 1e-2).
+
+Hidden states are caught on the way (decoding.States).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+import numpy as np
+
+from stepkit.core.common_prefix import common
+from stepkit.errors import DataError, StepkitError
+from stepkit.model.engine import Branch, Counters, Finished, Read, Readout, Request
+from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.local.llama import Context
+from stepkit.model.local.prefill import Prefill
+from stepkit.model.local.readout import Values, values
+from stepkit.model.prefixes import Ids
+
+TRUNK = 0
+
+
+class ReadEngine:
+    """An Engine (see model/engine.py) for Reads only, on a Context with a unified layout."""
+
+    def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
+        self._context = context
+        self._turns = turns
+        self._layout = context.layout
+        self._prefill = Prefill(context, turns)
+        self._waiting: list[Read] = []
+        self._refused: list[Finished] = []
+        self._held: Ids = ()
+
+    @property
+    def counters(self) -> Counters:
+        return self._prefill.counters
+
+    @counters.setter
+    def counters(self, counters: Counters) -> None:
+        self._prefill.counters = counters
+
+    @property
+    def pending(self) -> int:
+        return len(self._waiting) + len(self._refused)
+
+    def submit(self, request: Request) -> None:
+        error = cannot(request, self._context.context)
+        if error is not None:
+            self._refused.append(Finished(request, error))
+        else:
+            assert isinstance(request, Read)
+            self._waiting.append(request)
+
+    def step(self) -> list[Finished]:
+        finished, self._refused = self._refused, []
+        if not finished and self._waiting:
+            nearest = max(self._waiting, key=lambda read: common(self._held, read.ids))
+            self._waiting.remove(nearest)
+            finished.append(self._read(nearest))
+        return finished
+
+    def close(self) -> None:
+        self._context.close()
+        self._turns.close()
+
+    def _read(self, request: Read) -> Finished:
+        if not request.positions and not request.branches:
+            return Finished(request, Readout(()))
+        ends = [branch.start for branch in request.branches]
+        ends += [position + 1 for position in request.positions[-1:]]
+        rows = self._sequence(request, request.ids, list(request.positions), max(ends))
+        found: dict[Branch, list[Values]] = {}
+        for group in self._groups(set(request.branches)):
+            beside = len(group) > 1
+            read = self._beside(request, group) if beside else [self._behind(request, *group)]
+            found.update(zip(group, read, strict=True))
+        rows += [row for branch in request.branches for row in found[branch]]
+        if any(not np.isfinite(number) for row in rows for number in row):
+            return Finished(request, DataError("the model's output is not finite numbers"))
+        return Finished(request, Readout(tuple(rows)))
+
+    def _sequence(self, request: Read, ids: Ids, wanted: list[int], length: int) -> list[Values]:
+        """Evaluate the first ``length`` of ``ids`` and read them where ``wanted``."""
+        start = self._prefill.start(self._held, ids[:length], wanted)
+        self._cut(start)
+        take = partial(values, request, ids)
+        hidden = request.head is not None
+        rows = self._prefill.enter(TRUNK, ids[:length], start, wanted, take, hidden)
+        self._held = ids[:length]
+        return rows
+
+    def _cut(self, length: int) -> None:
+        """Forget what the cache holds behind ``length`` tokens."""
+        self._context.forget(TRUNK, length)
+        self._held = self._held[:length]
+
+    def _groups(self, branches: Collection[Branch]) -> list[list[Branch]]:
+        """What is evaluated in one call each, the furthest along the trunk first, so that the trunk
+        can be cut where it is in the way."""
+        ordered = sorted(branches, key=lambda one: (-one.start, one.ids, one.positions))
+        if self._layout.exact:
+            return [[branch] for branch in ordered]
+        groups: list[list[Branch]] = []
+        for branch in ordered:
+            together = [*groups[-1], branch] if groups else []
+            tokens = sum(len(one.ids) for one in together)
+            fits = (
+                0 < len(together) <= self._layout.slots
+                and tokens <= self._layout.batch
+                and len(self._held) + tokens <= self._context.context
+                and sum(len(one.read_at) for one in together) <= self._layout.outputs
+            )
+            if fits:
+                groups[-1].append(branch)
+            else:
+                groups.append([branch])
+        return groups
+
+    def _behind(self, request: Read, branch: Branch) -> list[Values]:
+        """One branch in the trunk's own cells, where the trunk goes on no longer."""
+        ids = request.ids[: branch.start] + branch.ids
+        wanted = [branch.start + position for position in branch.read_at]
+        read = self._sequence(request, ids, wanted, len(ids))
+        self._cut(branch.start)
+        return read
+
+    def _beside(self, request: Read, group: list[Branch]) -> list[list[Values]]:
+        """Several as sequences of their own that share the trunk's cells, in one call."""
+        for sequence, branch in enumerate(group, TRUNK + 1):
+            self._context.share(TRUNK, sequence, branch.start)
+        rows = self._prefill.run(
+            np.concatenate([branch.ids for branch in group]),
+            np.concatenate([branch.start + np.arange(len(branch.ids)) for branch in group]),
+            np.repeat(TRUNK + 1 + np.arange(len(group)), [len(branch.ids) for branch in group]),
+            np.concatenate([np.isin(np.arange(len(b.ids)), b.read_at) for b in group]),
+            hidden=request.head is not None,
+        )
+        self.counters.read_tokens += sum(len(branch.ids) for branch in group)
+        read = []
+        for sequence, branch in enumerate(group, TRUNK + 1):
+            own, rows = np.split(rows, [len(branch.read_at)])
+            read.append(values(request, branch.ids, branch.read_at, own))
+            self._context.forget(sequence)
+        return read
+
+
+def cannot(request: Request, context: int) -> StepkitError | None:
+    """Why a request cannot be met by a context of that many tokens, or None."""
+    room = context
+    if isinstance(request, Read):
+        longest = max([len(request.ids), *(b.start + len(b.ids) for b in request.branches)])
+    else:
+        longest = len(request.prefix)
+        room -= 1
+    if not longest:
+        return DataError("nothing to start from: the prompt has no tokens")
+    if longest > room:
+        return DataError(
+            f"{longest} tokens, but the context holds {context}; "
+            "raise --context (up to what the model was trained for)"
+        )
+    return None

@@ -1,0 +1,295 @@
+"""The in-process engine: continuous batching over the sequences of one llama.cpp context.
+
+A prefix is prefilled once, on a shelf: a sequence that nothing is drawn from. From there it is
+copied to the slots of its draws, and extended when a longer prefix is asked for; whatever any
+sequence still holds of a prefix is found in a trie and not evaluated again. The shelf that was used
+longest ago is the one that is given up.
+
+What a request gets never depends on what else is in flight. Three rules make it so (on a CPU;
+measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
+
+* each sequence has a stream of its own and flash attention is off (llama.py);
+* prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
+  each sequence: so both shapes are the same whoever is around;
+* a call has 8 rows or 12, 16, 20 ..., and as many of logits (prefill.py says why). llama.cpp
+  splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens
+  of idle slots, which are forgotten at once.
+
+The fast layout (``--fast``) keeps none of them: what was drawn counts as held, so that a search
+goes on from its own draws without evaluating them again, and nothing is filled up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from stepkit.core.common_prefix import common
+from stepkit.errors import DataError
+from stepkit.model.engine import Counters, Draw, Finished, Read, Readout, Request
+from stepkit.model.local.context_sizes import beside
+from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.local.draws_in_flight import Drawing
+from stepkit.model.local.grammar import Grammar
+from stepkit.model.local.llama import Context
+from stepkit.model.local.prefill import LEAST_ROWS, Prefill, Take
+from stepkit.model.local.prefix_trie import PrefixTrie
+from stepkit.model.local.read_engine import ReadEngine, cannot
+from stepkit.model.local.readout import values
+from stepkit.model.prefixes import Ids
+
+COPIED = 512
+"""Cells of the cache that are copied in the time in which one token is prefilled, roughly."""
+REMEMBERED_ROWS = 16
+"""Prefixes whose last row of logits is kept, so that later draws of them need no decode."""
+
+
+class SlotEngine:
+    """An Engine (see model/engine.py) on one Context."""
+
+    def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
+        self._context = context
+        self._layout = context.layout
+        self._turns = turns
+        self._calls = Prefill(context, turns)
+        # a copy moves a whole sequence's cells, used or not
+        self._copying = self._layout.context // COPIED
+        self._trie = PrefixTrie(self._layout.sequences)
+        self._shelves = OrderedDict.fromkeys(range(self._layout.slots, self._layout.sequences))
+        self._drawing = Drawing(
+            context.model,
+            self._layout.slots,
+            self._layout.threads,
+            partial(Grammar, context.model),
+        )
+        self._draws: dict[Ids, deque[Draw]] = {}
+        self._reads: deque[Read] = deque()
+        self._refused: list[Finished] = []
+        self._last_rows: OrderedDict[Ids, Any] = OrderedDict()
+        self._reader: ReadEngine | None = None
+        self._pending = 0
+
+    @property
+    def counters(self) -> Counters:
+        return self._calls.counters
+
+    @counters.setter
+    def counters(self, counters: Counters) -> None:
+        self._calls.counters = counters
+        if self._reader is not None:
+            self._reader.counters = counters
+
+    @property
+    def pending(self) -> int:
+        return self._pending
+
+    def submit(self, request: Request) -> None:
+        self._pending += 1
+        error = cannot(request, self._context.context)
+        if error is not None:
+            self._refused.append(Finished(request, error))
+        elif isinstance(request, Draw):
+            self._draws.setdefault(request.prefix, deque()).append(request)
+        else:
+            self._reads.append(request)
+
+    def step(self) -> list[Finished]:
+        """Work for about one decode and return what finished."""
+        finished, self._refused = self._refused, []
+        if self._reads:
+            finished.append(self._read(self._reads.popleft()))
+        else:
+            finished += self._admit()
+            finished += self._decode()
+        self._pending -= len(finished)
+        return finished
+
+    def close(self) -> None:
+        self._drawing.close()
+        if self._reader is not None:
+            self._reader.close()
+        self._context.close()
+        self._turns.close()
+
+    # -- draws ------------------------------------------------------------------------------
+
+    def _admit(self) -> list[Finished]:
+        """Start waiting draws in the free slots, prefix by prefix in order of arrival."""
+        finished: list[Finished] = []
+        free = self._drawing.free()
+        while free and self._draws:
+            prefix, waiting = next(iter(self._draws.items()))
+            row, source = self._last_row(prefix)
+            places = self._nearest(prefix, free)[: len(waiting)]
+            for place in places:
+                self._enter(prefix, source, place)
+                limit = self._context.context - len(prefix)
+                self._drawing.start(place, waiting.popleft(), limit)
+            if not waiting:
+                del self._draws[prefix]
+            ended = self._extend(places, np.repeat(row[None, :], len(places), axis=0))
+            finished += ended
+            free = self._drawing.free()
+        return finished
+
+    def _nearest(self, prefix: Ids, free: list[int]) -> list[int]:
+        """The free slots, those that hold the prefix already (and need no copy) first."""
+        return sorted(free, key=lambda place: self._trie.held(place) != prefix)
+
+    def _enter(self, prefix: Ids, source: int, place: int) -> None:
+        """Make slot ``place`` hold ``prefix``, which the sequence ``source`` begins with."""
+        if self._trie.held(place) == prefix:
+            self._context.forget(place, len(prefix))
+            return
+        self._context.copy(source, place, len(prefix))
+        self._trie.put(place, prefix)
+
+    def _last_row(self, prefix: Ids) -> tuple[Any, int]:
+        """The logits behind ``prefix``, and a sequence that begins with it."""
+        source, shared = self._best(prefix)
+        row = self._last_rows.get(prefix)
+        if row is None or shared < len(prefix):
+            source = self._shelve(prefix)
+            keep = lambda _, rows: list(rows.copy())  # noqa: E731
+            (row,) = self._prefill(source, prefix, [len(prefix) - 1], keep)
+            self._last_rows[prefix] = row
+            if len(self._last_rows) > REMEMBERED_ROWS:
+                self._last_rows.popitem(last=False)
+        self._last_rows.move_to_end(prefix)
+        if source in self._shelves:
+            self._shelves.move_to_end(source)
+        return row, source
+
+    # -- prefixes ---------------------------------------------------------------------------
+
+    def _shelve(self, ids: Ids) -> int:
+        """A shelf that holds as much of ``ids`` as any sequence does, if copying it is worth it.
+
+        One that holds nothing but a beginning of ``ids`` is extended, else the one used longest
+        ago is overwritten.
+        """
+        best, shared = self._best(ids)
+        oldest = next(iter(self._shelves))
+        if best in self._shelves and len(self._trie.held(best)) == shared > 0:
+            return best
+        if shared - common(self._trie.held(oldest), ids) > self._copying:
+            self._context.copy(best, oldest, shared)
+            self._trie.put(oldest, ids[:shared])
+        return oldest
+
+    def _prefill(self, place: int, ids: Ids, wanted: list[int], take: Take) -> list[Any]:
+        """Evaluate ``ids`` in sequence ``place`` from where they leave what it holds; returns what
+        ``take`` makes of the wanted positions."""
+        start = self._calls.start(self._trie.held(place), ids, wanted)
+        self._context.forget(place, start)
+        self._trie.put(place, ids[:start])
+        taken = self._calls.enter(place, ids, start, wanted, take)
+        self._trie.put(place, ids)
+        return taken
+
+    def _best(self, ids: Ids) -> tuple[int, int]:
+        """The sequence that can give most of ``ids``, and how much."""
+        return self._trie.longest(ids)
+
+    # -- decoding ---------------------------------------------------------------------------
+
+    def _decode(self) -> list[Finished]:
+        """One more token for every draw in flight."""
+        self._close_gaps()
+        drawing = self._drawing
+        places = np.flatnonzero(drawing.active)
+        if not len(places):
+            return []
+        rows = self._filled(places)
+        idle = [] if len(rows) == len(places) else [int(n) for n in rows if not drawing.active[n]]
+        tokens, positions = drawing.last[rows], drawing.position[rows]
+        wanted = drawing.active[rows].astype(np.int8)
+        for number in idle:
+            positions[number - rows[0]] = self._room_in(number)
+        self._calls.fill(wanted)
+        logits = self._calls.run(tokens, positions, rows, wanted)
+        for number in idle:
+            self._context.forget(number, len(self._trie.held(number)))
+        if len(logits) > len(places):
+            logits = logits[np.isin(rows[wanted > 0], places)]
+        drawing.position[places] += 1
+        self.counters.drawn_tokens += len(places)
+        return self._extend([int(place) for place in places], logits)
+
+    def _filled(self, places: Any) -> Any:
+        """The slots of one call: ``places`` with the gaps between them, as many as it has to
+        have."""
+        if not self._layout.exact:
+            return places
+        count = self._calls.rows(int(places[-1] + 1 - places[0]))
+        low = min(int(places[0]), self._layout.slots - count)
+        return np.arange(low, low + count)
+
+    def _room_in(self, number: int) -> int:
+        """Where an idle slot's filler goes, after making the slot hold just what it says."""
+        held = self._trie.held(number)
+        if len(held) >= self._context.context:
+            self._trie.put(number, ())
+            held = ()
+        self._context.forget(number, len(held))
+        return len(held)
+
+    def _close_gaps(self) -> None:
+        """Move the highest draws down while more than half of a call would be gaps.
+
+        Gaps are filled or, in the fast layout, split the call.
+        """
+        while True:
+            places = np.flatnonzero(self._drawing.active)
+            span = places[-1] - places[0] + 1 if len(places) else 0
+            if span <= max(LEAST_ROWS, 2 * len(places)):
+                return
+            source = int(places[-1])
+            gap = int(places[0]) + int(np.argmin(self._drawing.active[places[0] :]))
+            self._context.copy(source, gap, int(self._drawing.position[source]))
+            self._trie.put(gap, self._trie.held(source))
+            self._drawing.move(source, gap)
+
+    def _extend(self, places: list[int], logits: Any) -> list[Finished]:
+        """Give each draw its next token; return those that ended. ``logits`` [places, n_vocab]."""
+        ended = self._drawing.extend(places, logits)
+        for place, done in ended:
+            self._ended(place, done.request)
+        return [done for _, done in ended]
+
+    def _ended(self, place: int, request: Request) -> None:
+        """What a slot holds when its draw has ended."""
+        if self._layout.exact or not isinstance(request, Draw):
+            return
+        # the last token drawn was never evaluated
+        held = request.prefix + self._drawing.ids_of(place)
+        self._trie.put(place, held[: int(self._drawing.position[place])])
+
+    # -- reads ------------------------------------------------------------------------------
+
+    def _read(self, request: Read) -> Finished:
+        """Evaluate one sequence and read it at the asked positions."""
+        if request.branches or request.head is not None:
+            return self._elsewhere(request)
+        wanted = list(request.positions)
+        rows: list[tuple[float, ...]] = []
+        if wanted:
+            ids = request.ids if request.candidates else request.ids[: wanted[-1] + 1]
+            take = partial(values, request, request.ids)
+            rows = self._prefill(self._shelve(ids), ids, wanted, take)
+        if any(not np.isfinite(number) for row in rows for number in row):
+            return Finished(request, DataError("the model's logits are not finite numbers"))
+        return Finished(request, Readout(tuple(rows)))
+
+    def _elsewhere(self, request: Read) -> Finished:
+        """Read where sequences share cells and hidden states are caught; opened when needed."""
+        if self._reader is None:
+            context = Context(self._context.model, beside(self._layout))
+            self._reader = ReadEngine(context, self._turns)
+            self._reader.counters = self.counters
+        self._reader.submit(request)
+        (finished,) = self._reader.step()
+        return finished

@@ -1,0 +1,228 @@
+"""JSON over HTTP, and what a failure means: try again, give up the request, or the server.
+
+The only module that knows httpx. What to try again where and when is not decided here (see
+load_balancer.py and server_engine.py). Messages are one line and never hold the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from stepkit.errors import UsageError
+
+OPENAI = "api.openai.com"
+LONGEST_MESSAGE = 300
+CONNECT = 10.0
+"""Seconds to wait for a connection."""
+
+Json = dict[str, Any]
+
+
+class Trouble(Exception):
+    """A request without an answer. ``str()`` says why in one line."""
+
+
+class TryAgain(Trouble):
+    """It may go well another time, or on another server.
+
+    Attributes:
+        status: the HTTP status, or None when there was no answer or no whole one.
+        wait: seconds that the server asks to wait, or 0.
+    """
+
+    def __init__(self, what: str, status: int | None = None, wait: float = 0.0) -> None:
+        super().__init__(what)
+        self.status = status
+        self.wait = wait
+
+
+class Refused(Trouble):
+    """The server works, but will not do this: it would not another time either."""
+
+
+class Unusable(Trouble):
+    """The server will do nothing for us: a wrong key, no such endpoint or model."""
+
+
+class Client:
+    """Sends requests and keeps connections open. All calls belong to one event loop.
+
+    Args:
+        timeout: seconds until the answer must be there in full.
+    """
+
+    # An httpx client looks through all its connections for every request, and through all of them
+    # again for each: at 128 in flight that was 10 ms a request. So each one in flight has its own.
+
+    def __init__(self, timeout: float) -> None:
+        import httpx
+
+        self._httpx = httpx
+        self._timeout = timeout
+        self._free: list[Any] = []
+        self._all: list[Any] = []
+        self._certificates = httpx.create_ssl_context()
+
+    async def get(self, url: str) -> Json:
+        """The JSON object at ``url``. Raises Trouble."""
+        return await self._ask("GET", url, None)
+
+    async def post(self, url: str, body: Json) -> Json:
+        """The JSON object that answers ``body``. Raises Trouble."""
+        return await self._ask("POST", url, body)
+
+    async def close(self) -> None:
+        for client in self._all:
+            await client.aclose()
+
+    @contextmanager
+    def _one(self) -> Iterator[Any]:
+        """A client that nobody else uses meanwhile."""
+        if not self._free:
+            client = self._httpx.AsyncClient(
+                timeout=self._httpx.Timeout(None, connect=CONNECT),
+                verify=self._certificates,
+                headers={"User-Agent": "stepkit"},
+            )
+            self._all.append(client)
+            self._free.append(client)
+        client = self._free.pop()
+        try:
+            yield client
+        finally:
+            self._free.append(client)
+
+    async def _ask(self, method: str, url: str, body: Json | None) -> Json:
+        key = key_for(url, os.environ)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            with self._one() as client:
+                asking = client.request(method, url, json=body, headers=headers)
+                response = await asyncio.wait_for(asking, self._timeout)
+        except asyncio.TimeoutError:
+            raise TryAgain(f"no answer within {self._timeout:g} s") from None
+        except self._httpx.HTTPError as error:
+            raise TryAgain(_cause(error)) from None
+        content = response.content
+        if key:  # whatever the server says, or is said of it, does not hold the key
+            content = content.replace(key.encode(), b"***")
+        if response.status_code == 200:
+            return _object(content)
+        raise _trouble(response.status_code, response.headers, content, bool(key))
+
+
+def _object(content: bytes) -> Json:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise TryAgain(
+            f"the answer is not a JSON object: {_line(content.decode('utf-8', 'replace'))}"
+        )
+    return value
+
+
+def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool) -> Trouble:
+    """What an HTTP status other than 200 means; ``key``: one was sent."""
+    said = said_in(content)
+    what = f"HTTP {status}{': ' if said else ''}{said}"
+    if status in (400, 413, 422):
+        return Refused(what)
+    if status in (408, 425, 429) or status >= 500:
+        return TryAgain(what, status, retry_after(headers.get("Retry-After"), time.time()))
+    if status in (401, 403) and not key:
+        what += " (the key is taken from STEPKIT_API_KEY)"
+    if 300 <= status < 400:
+        what = f"HTTP {status}: it redirects elsewhere: give the URL that answers"
+    return Unusable(what)
+
+
+def said_in(content: bytes) -> str:
+    """The server's own message in the body of an error, as one line; empty when there is none.
+
+    OpenAI's form is {"error": {"message": ...}}; others have "detail" or "message", or a page.
+    """
+    text = content.decode("utf-8", "replace")
+    try:
+        value: Any = json.loads(text)
+    except ValueError:
+        title = re.search(r"<title>(.*?)</title>", text, re.S | re.I)
+        return _line(title[1] if title else re.sub(r"<[^>]*>", " ", text))
+    for name in ("error", "message", "detail"):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+    return _line(value if isinstance(value, str) else json.dumps(value))
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 3] + "..."
+
+
+def _cause(error: BaseException) -> str:
+    """Why a connection failed, in the system's words where they can be found."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return _line(str(error)) or type(error).__name__
+
+
+def retry_after(header: str | None, now: float) -> float:
+    """Seconds to wait by a Retry-After header (RFC 9110, 10.2.3: seconds, or a date); 0 without.
+
+    Args:
+        now: the time as time.time() gives it.
+    """
+    if header is None:
+        return 0.0
+    if header.strip().isdecimal():
+        return float(header)
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
+    except (TypeError, ValueError):
+        return 0.0
+
+
+def key_for(url: str, environment: Mapping[str, str]) -> str | None:
+    """The API key for a server, from the environment only.
+
+    OPENAI_API_KEY is for OpenAI: many have it set, and no other server is to see it. Raises
+    UsageError, which does not show it, for a key that cannot be sent.
+    """
+    parts = urlsplit(url)
+    names = ["STEPKIT_API_KEY"]
+    if parts.scheme == "https" and parts.hostname == OPENAI:
+        names.append("OPENAI_API_KEY")
+    for name in names:
+        if key := environment.get(name, "").strip():
+            if not key.isascii() or not key.isprintable():
+                raise UsageError(f"{name}: not a key: it has characters that cannot be sent")
+            return key
+    return None
+
+
+def base_url(given: str) -> str:
+    """What the endpoints' names are appended to. Raises UsageError for what is no server's URL."""
+    try:
+        parts = urlsplit(given)
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"--server: not a URL: {error}") from None
+    if parts.username or parts.password:
+        raise UsageError("--server: a name or password in the URL; the key is in STEPKIT_API_KEY")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"--server {given}: expected a URL like http://localhost:8000")
+    path = parts.path.rstrip("/") or "/v1"
+    return f"{parts.scheme}://{parts.netloc}{path}"

@@ -1,0 +1,202 @@
+"""What a server is: which model it serves, and what it can do.
+
+It is told apart by who it says owns its models (see completions.KINDS). What it can do it is not
+asked, but tried with a few tokens: servers take parameters that they do not know, or answer them
+with a status that says nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from stepkit import interrupts
+from stepkit.errors import FailedError, UsageError
+from stepkit.model.servers.byte_vocabulary import name_of
+from stepkit.model.servers.completions import (
+    KINDS,
+    OTHER,
+    PROBE,
+    BadAnswer,
+    check_request,
+    drawn,
+    echo_request,
+    echoes,
+)
+from stepkit.model.servers.http import Client, Refused, Trouble, TryAgain, Unusable
+from stepkit.model.servers.load_balancer import FIRST_REST
+
+CANNOT = (500, 501)
+"""Statuses by which some servers say that they do not know a parameter."""
+
+T = TypeVar("T")
+
+
+class Options(Protocol):
+    """The shared server options (see options.ServerOptions)."""
+
+    @property
+    def urls(self) -> tuple[str, ...]: ...
+    @property
+    def served(self) -> str | None: ...
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def retries(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a server turned out to be.
+
+    Attributes:
+        model: what it calls the model.
+        kind: which server it is.
+        tokens: it takes prompts of token ids.
+        logprobs: it gives the log-probabilities of what it draws.
+        echo: it gives those of a prompt, too.
+        probe_tokens: how many tokens it makes of PROBE, or None when it does not say.
+    """
+
+    model: str
+    kind: str
+    tokens: bool
+    logprobs: bool
+    echo: bool
+    probe_tokens: int | None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What to try.
+
+    Attributes:
+        ids: PROBE's token ids, to see whether a server takes such; or None.
+        echo: see whether it gives the log-probabilities of a prompt.
+    """
+
+    ids: list[int] | None = None
+    echo: bool = False
+
+
+def connected(
+    urls: list[str], options: Options, probe: Probe, warn: Callable[[str], None]
+) -> dict[str, Found]:
+    """What each server that can be used turned out to be, by its URL.
+
+    Raises FailedError when none can be, UsageError when one has not the model that is wanted.
+    """
+
+    async def ask() -> list[Found | BaseException]:
+        client = Client(options.timeout)
+        try:
+            asked = [_inquire(client, url, options, probe) for url in urls]
+            return await asyncio.gather(*asked, return_exceptions=True)
+        finally:
+            await client.close()
+
+    found: dict[str, Found] = {}
+    reasons = []
+    for url, result in zip(urls, _run(ask()), strict=True):
+        if isinstance(result, Found):
+            found[url] = result
+        elif isinstance(result, (Trouble, BadAnswer)):
+            reasons.append(f"{url}: {result}")
+        else:
+            raise result
+    if not found:
+        raise FailedError(f"no server can be used: {'; '.join(reasons)}")
+    for reason in reasons:
+        warn(f"{reason}; left out")
+    return found
+
+
+def _run(asking: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in a loop of its own, heeding interrupts."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(asking)
+    try:
+        while not task.done():
+            with interrupts.deferred():
+                loop.run_until_complete(asyncio.wait({task}, timeout=0.1))
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            with interrupts.deferred():
+                loop.run_until_complete(asyncio.wait({task}))
+        loop.close()
+
+
+async def _inquire(client: Client, url: str, options: Options, probe: Probe) -> Found:
+    """Find out what a server is. Raises Trouble or BadAnswer when it cannot be used, UsageError
+    when it has no such model."""
+    model, kind = await _model(client, url, options)
+    ask = partial(client.post, f"{url}/completions")
+    body = check_request(model, 4)
+    try:
+        answer = await _patiently(partial(ask, {**body, "logprobs": 1}), options.retries)
+    except (Refused, TryAgain) as error:
+        if isinstance(error, TryAgain) and error.status not in CANNOT:
+            raise
+        answer = await _patiently(partial(ask, body), options.retries)
+    one = drawn(answer)
+    tokens = echo = False
+    with suppress(Refused, TryAgain, BadAnswer):
+        if probe.ids is not None:
+            drawn(await ask(check_request(model, 4, probe.ids)))
+            tokens = True
+        if probe.echo:
+            echo = echoes(answer, await ask(echo_request(PROBE + one.text, model)), PROBE)
+    usage = answer.get("usage")
+    count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+    told = count if type(count) is int else None
+    return Found(model, kind, tokens, one.logprob is not None, echo, told)
+
+
+async def _model(client: Client, url: str, options: Options) -> tuple[str, str]:
+    """The model to ask for, by the server's own name of it, and the kind of server."""
+    try:
+        listed = await _patiently(lambda: client.get(f"{url}/models"), options.retries)
+    except Unusable:
+        if options.served is None:
+            raise
+        return options.served, OTHER
+    rows = listed.get("data")
+    rows = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    kinds = {
+        str(row["id"]): KINDS.get(str(row.get("owned_by")), OTHER) for row in rows if "id" in row
+    }
+    if options.served is not None:
+        fits = [name for name in kinds if options.served in (name, name_of(name))]
+    else:
+        fits = list(kinds)
+    if len(fits) == 1:
+        return fits[0], kinds[fits[0]]
+    names = ", ".join(sorted(map(name_of, kinds))[:8]) or "nothing"
+    if options.served is not None:
+        raise UsageError(f"--served {options.served}: {url} has no such model; it serves {names}")
+    raise UsageError(f"--server {url} serves {names}: choose one with --served NAME")
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]], retries: int) -> T:
+    """``ask`` until it is answered; a server that is loading its model says so for a while.
+
+    What is not there at all, or answers 500, is not asked again.
+    """
+    for attempt in range(retries):
+        try:
+            return await ask()
+        except TryAgain as error:
+            if error.status in CANNOT or error.status is None or attempt == retries - 1:
+                raise
+            rest = FIRST_REST * 2.0**attempt * (0.5 + 0.5 * random.random())
+            await asyncio.sleep(max(rest, error.wait))
+    raise AssertionError("retries is at least 1")

@@ -1,0 +1,247 @@
+"""An engine behind servers: draws as completions, many in flight, balanced and tried again.
+
+One event loop, turned by ``step`` in the caller's thread, so that there is no thread to stop and
+no lock to take: a turn lasts until something has finished, and at most TURN seconds, so that
+records that arrive meanwhile are taken up and an interrupt is heeded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from stepkit import interrupts
+from stepkit.errors import DataError, FailedError, StepkitError, UsageError
+from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request, Result
+from stepkit.model.servers.completions import (
+    BadAnswer,
+    check_readable,
+    check_request,
+    draw_request,
+    drawn,
+    echo_request,
+    listed,
+    readout,
+)
+from stepkit.model.servers.http import Client, Refused, TryAgain, Unusable
+from stepkit.model.servers.load_balancer import Balance, Server
+
+TURN = 0.1
+LONG_WAIT = 30.0
+"""Seconds that a server may ask to wait before it is told."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the servers have in common, and how they are asked.
+
+    Attributes:
+        kind: which server it is, see completions.KINDS.
+        tokens: prefixes are token ids, and the servers take such; else they are bytes of text.
+        logprobs: they give the log-probabilities of what they draw.
+        concurrency: requests in flight, over all servers.
+        timeout: seconds for an answer.
+        retries: failures in a row after which a server is given up.
+    """
+
+    kind: str
+    tokens: bool
+    logprobs: bool
+    concurrency: int
+    timeout: float
+    retries: int
+
+
+class ServerEngine:
+    """An Engine (see model/engine.py) over ``servers``, which all serve the same model.
+
+    Args:
+        warn: told, in one line, of every server that is given up.
+    """
+
+    def __init__(
+        self, service: Service, servers: Sequence[Server], warn: Callable[[str], None]
+    ) -> None:
+        self._service = service
+        self._servers = servers
+        self._balance = Balance(servers, service.retries, random.random)
+        self._warn = warn
+        self._loop = asyncio.new_event_loop()
+        self._client = Client(service.timeout)
+        self._waiting: deque[Request] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._finished: list[Finished] = []
+        self._bug: Exception | None = None
+        self._arrived = asyncio.Event()
+        self._changed = asyncio.Event()
+        self.counters = Counters()
+
+    @property
+    def pending(self) -> int:
+        return len(self._waiting) + len(self._tasks) + len(self._finished)
+
+    def submit(self, request: Request) -> None:
+        self._waiting.append(request)
+
+    def step(self) -> list[Finished]:
+        """Raises Interrupted, at most TURN seconds after the signal."""
+        if not self.pending:
+            return []
+        with interrupts.deferred():
+            self._loop.run_until_complete(self._turn())
+        if self._bug is not None:
+            raise self._bug
+        finished, self._finished = self._finished, []
+        return finished
+
+    def close(self) -> None:
+        """Drop what is in flight."""
+        if self._loop.is_closed():
+            return
+        with interrupts.deferred():
+            self._loop.run_until_complete(self._stop())
+        self._loop.close()
+
+    async def _turn(self) -> None:
+        while self._waiting and len(self._tasks) < self._service.concurrency:
+            task = asyncio.ensure_future(self._run(self._waiting.popleft()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        if not self._finished:
+            await _within(TURN, self._arrived.wait())
+        self._arrived.clear()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.close()
+
+    async def _run(self, request: Request) -> None:
+        try:
+            result: Result | StepkitError = await self._result(request)
+        except StepkitError as error:
+            result = error
+        except Exception as error:
+            self._bug = error  # it must end the run, not a task that nobody waits for
+            self._arrived.set()
+            return
+        if isinstance(result, Drawn):
+            self.counters.drawn_tokens += result.tokens
+        elif not isinstance(result, StepkitError):
+            self.counters.read_tokens += sum(map(len, result.values))
+        self._finished.append(Finished(request, result))
+        self._arrived.set()
+
+    async def _result(self, request: Request) -> Result:
+        """Ask until a server answers. Raises DataError when none can answer just this request,
+        FailedError when none is left."""
+        body, read = self._body(request)
+        failures = 0
+        while True:
+            server = await self._ready()
+            started = time.monotonic()
+            checked = not server.failures
+            try:
+                if not checked:
+                    # what fails time after time is the server's fault, if it fails at this too
+                    await self._post(server, check_request(server.model))
+                    checked = True
+                    self._balance.recovered(server)
+                    self._change()
+                result = read(await self._post(server, body))
+            except Refused as error:
+                self._balance.answered(server)
+                if checked:
+                    raise DataError(f"the server refuses it: {error}") from None
+            except Unusable as error:
+                self._balance.drop(server, str(error))
+            except (TryAgain, BadAnswer) as error:
+                self._failed(server, error, started)
+                failures += checked and not _busy(error)
+            else:
+                self._balance.answered(server)
+                return result
+            finally:
+                self._change()
+            self._note_dropped()
+            if failures >= self._service.retries and self._balance.alive:
+                raise DataError(f"no answer to it in {failures} attempts: {server.why}")
+
+    async def _post(self, server: Server, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._client.post(f"{server.url}/completions", {**body, "model": server.model})
+
+    def _failed(self, server: Server, error: TryAgain | BadAnswer, started: float) -> None:
+        wait = error.wait if isinstance(error, TryAgain) else 0.0
+        now = time.monotonic()
+        if wait >= LONG_WAIT and server.rests_until < now + wait - 1.0:
+            self._warn(f"{server.url}: asks to wait {wait:.0f} s: {error}")
+        self._balance.failed(server, str(error), started=started, now=now, wait=wait)
+
+    def _body(self, request: Request) -> tuple[dict[str, Any], Callable[[Any], Result]]:
+        """What to send for a request, and how to read the answer. Raises UsageError for what
+        servers cannot be asked."""
+        service = self._service
+        if isinstance(request, Draw):
+            prompt = list(request.prefix) if service.tokens else _text(request.prefix)
+            read = _with_listed if request.listed else drawn
+            return draw_request(request, prompt, "", service.kind, service.logprobs), read
+        check_readable(request)
+        if service.tokens:
+            raise UsageError("servers are asked in token ids, and these are only drawn from")
+        text, positions = bytes(request.ids), request.positions
+        return echo_request(_text(request.ids), ""), lambda answer: readout(answer, text, positions)
+
+    async def _ready(self) -> Server:
+        """A server to ask, waiting until there is one. Raises FailedError when none is left."""
+        while True:
+            if not self._balance.alive:
+                reasons = "; ".join(f"{server.url}: {server.why}" for server in self._servers)
+                raise FailedError(f"no server is left: {reasons}")
+            now = time.monotonic()
+            server = self._balance.pick(now)
+            if server is not None:
+                return server
+            await _within(self._balance.wait(now), self._changed.wait())
+
+    def _change(self) -> None:
+        """Wake those who wait for a server."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _note_dropped(self) -> None:
+        """Say of servers that were given up, each once, that they were, unless all were."""
+        alive = self._balance.alive
+        for server in self._servers:
+            if server.dropped and not server.told:
+                server.told = True
+                if alive:
+                    self._warn(f"{server.url}: given up: {server.why}; {len(alive)} left")
+
+
+def _with_listed(answer: dict[str, Any]) -> Drawn:
+    return replace(drawn(answer), listed=listed(answer))
+
+
+def _busy(error: Exception) -> bool:
+    """Whether the server only has no time: that is nobody's fault."""
+    return isinstance(error, TryAgain) and error.status in (429, 503)
+
+
+def _text(prefix: tuple[int, ...]) -> str:
+    """The text that a prefix of bytes stands for."""
+    return bytes(prefix).decode("utf-8", "surrogatepass")
+
+
+async def _within(seconds: float | None, waiting: Coroutine[Any, Any, T]) -> None:
+    """Wait for something, but no longer."""
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(waiting, seconds)

@@ -1,0 +1,1 @@
+"""What every command does between its options and its one function."""

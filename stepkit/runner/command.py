@@ -1,0 +1,211 @@
+"""The command: every ending is the right exit status, and the shared options come gathered.
+
+A command function gets ``streams`` (and ``model``, ``server``) instead of twenty keywords. Nothing
+here reads or writes a record.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from stepkit import __version__
+from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
+from stepkit.runner.settings import ModelOptions, ServerOptions, Streams
+
+EXIT_CODES = """\b
+Exit status: 0 every record was used, 1 some were rejected, 2 usage, 3 bad data,
+4 reading, writing or a model failed; else the signal that stopped it."""
+
+_STREAMS = (
+    "files",
+    "limit",
+    "shard",
+    "on_error",
+    "rejects",
+    "output",
+    "quiet",
+    "verbose",
+    "regroup",
+    "resume",
+    "journal",
+    "window",
+)
+_MODEL = (
+    *("gpu_layers", "main_gpu", "tensor_split"),
+    *("threads", "slots", "context", "batch", "fast"),
+)
+_SERVER = ("served", "concurrency", "timeout", "retries")
+
+
+class Command(click.Command):
+    """A command whose every ending is the right exit status (see exit.py)."""
+
+    def main(self, args: Sequence[str] | None = None, *ignored: Any, **more: Any) -> NoReturn:
+        """Run with ``args`` (default: the command line) and exit."""
+        from stepkit.runner.exit import run_to_end
+
+        name = self.name or "stepkit"
+        arguments = list(sys.argv[1:] if args is None else args)
+        sys.exit(run_to_end(name, lambda: self._run(name, arguments)))
+
+    def _run(self, name: str, arguments: list[str]) -> int:
+        self._complete(name)
+        try:
+            # A bad value must not hide the help that explains it.
+            with self.make_context(name, arguments) as context:
+                self.invoke(context)
+                streams = context.meta.get("stepkit.streams")
+                return EXIT_REJECTED if streams and streams.tally.rejected else EXIT_OK
+        except click.exceptions.Exit as ending:
+            return ending.exit_code
+        except click.ClickException as error:
+            raise UsageError(f"{_lowered(error.format_message())} (see {name} --help)") from None
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        """As click does; but NaN is no number, though no bound refuses it."""
+        rest = super().parse_args(context, args)
+        for option in self.params:
+            if (value := context.params.get(option.name or "")) != value:
+                raise click.BadParameter(f"{value} is not a number", context, option)
+        return rest
+
+    def _complete(self, name: str) -> None:
+        variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+        if instruction := os.environ.get(variable):
+            from click.shell_completion import shell_complete
+
+            sys.exit(shell_complete(self, {}, name, variable, instruction))
+
+
+def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], Command]:
+    """Make a click command called ``name``; ``settings`` are click.Command's."""
+
+    def decorate(function: Callable[..., None]) -> Command:
+        settings.setdefault("epilog", f"{EXIT_CODES}\n\nSee also: man {name}")
+        decorated = click.version_option(__version__, message=f"{name} %(version)s")(
+            _gathering(name, function)
+        )
+        return click.command(
+            name,
+            cls=Command,
+            context_settings={"help_option_names": ["-h", "--help"], "terminal_width": _width()},
+            **settings,
+        )(decorated)
+
+    return decorate
+
+
+def on_command_line() -> dict[str, str]:
+    """The options that stand on the command line of the command that runs: name -> spelling."""
+    context = click.get_current_context()
+    return {
+        option.name: option.opts[-1]
+        for option in context.command.params
+        if option.name and _from_command_line(context, option.name)
+    }
+
+
+def _from_command_line(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a command function: the shared options become ``streams``, ``model`` and ``server``."""
+
+    def call(**values: Any) -> None:
+        if "urls" in values:
+            values["server"] = _servers(values)
+        if "gpu_layers" in values:
+            values["model"] = _model(values)
+        gathered = {key: values.pop(key) for key in _STREAMS if key in values}
+        streams = _streams(name, gathered)
+        click.get_current_context().meta["stepkit.streams"] = streams
+        function(streams=streams, **values)
+
+    call.__doc__ = function.__doc__
+    call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    return call
+
+
+def _model(values: dict[str, Any]) -> ModelOptions:
+    """Take the model options out of ``values``; what has no effect on a processor is refused."""
+    chosen = {key: values.pop(key) for key in _MODEL}
+    chosen["threads"] = chosen["threads"] or cores()
+    for placed in ("main_gpu", "tensor_split"):
+        if chosen[placed] not in (None, ()) and not chosen["gpu_layers"]:
+            raise UsageError(f"--{placed.replace('_', '-')} has no effect without --gpu-layers")
+    return ModelOptions(values.pop("gguf"), **chosen)
+
+
+def _servers(values: dict[str, Any]) -> ServerOptions:
+    """Take the server options out of ``values``; what has no effect with or without is refused."""
+    urls = values.pop("urls")
+    chosen = {key: values.pop(key) for key in _SERVER}
+    given = {key: value for key, value in chosen.items() if value is not None}
+    # batch files are answered by a server too, and need to know which model it serves
+    alone = {"served"} if values.get("to_batch") or values.get("from_batch") else set()
+    if not urls and (idle := [key for key in given if key not in alone]):
+        raise UsageError(f"--{idle[0]} goes with --server")
+    if (urls or alone) and values.get("prm") is None:  # a verifier runs here all the same
+        context = click.get_current_context()
+        for key in _MODEL:
+            if _from_command_line(context, key):
+                raise UsageError(f"--{key.replace('_', '-')} is for a model that runs here")
+    return ServerOptions(urls, **given)
+
+
+def _streams(name: str, given: dict[str, Any]) -> Streams:
+    if not given.get("files"):
+        if "files" in given and sys.stdin is not None and sys.stdin.isatty():
+            context = click.get_current_context()
+            click.echo(f"{context.get_usage()}\nTry '{name} --help'.", err=True)
+            context.exit(EXIT_USAGE)
+        given["files"] = ("-",)
+    given["files"] = tuple(os.fspath(file) for file in given["files"])
+    given["on_error"] = _on_error(given.get("on_error"), given.get("rejects"))
+    if given.get("verbose") and given.get("quiet"):
+        raise UsageError("--quiet and --verbose exclude each other")
+    # Told now, not after a model was loaded.
+    from stepkit.io import journal, lines
+
+    lines.check(given["files"])
+    if "journal" in given:
+        journal.check(given["output"], given["journal"], given["resume"])
+    return Streams(command=name, **given)
+
+
+def _on_error(given: str | None, rejects: str | None) -> str:
+    if rejects == "-":
+        raise UsageError("--rejects -: standard output is for records; name a file")
+    if rejects and given not in (None, "reject"):
+        raise UsageError(f"--rejects has no effect with --on-error {given}")
+    if given == "reject" and not rejects:
+        raise UsageError("--on-error reject needs --rejects FILE")
+    return "reject" if rejects else given or "fail"
+
+
+def _width() -> int:
+    """Columns for --help, at most 100. Click would import shutil and its archivers to ask."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(1).columns
+    except (OSError, ValueError):
+        columns = 80
+    return min(max(columns, 40), 100)
+
+
+def _lowered(message: str) -> str:
+    """Click's sentence as the rest of a line."""
+    message = " ".join(message.split()).rstrip(".")
+    return message[:1].lower() + message[1:]

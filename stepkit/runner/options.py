@@ -1,0 +1,282 @@
+"""The shared options, as decorators stacked by need.
+
+The same option has the same letter, help text and default in every command; command.py gathers
+their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from stepkit.runner.command import command, on_command_line
+from stepkit.runner.settings import ModelOptions, ServerOptions
+
+__all__ = [
+    "F",
+    "ModelOptions",
+    "ServerOptions",
+    "command",
+    "grades",
+    "grouped",
+    "journalled",
+    "model_file",
+    "on_command_line",
+    "reads",
+    "stack",
+    "uses_model",
+    "uses_servers",
+    "writes",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MOST_THREADS = 512
+"""llama.cpp's own bound; with many more it dies without a word."""
+
+
+def reads(function: F) -> F:
+    """FILE..., --limit, --shard, --on-error, --rejects."""
+    return stack(
+        function,
+        click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path()),
+        click.option(
+            "--limit",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Stop after N records (groups, for a command that reads groups).",
+        ),
+        click.option(
+            "--shard",
+            metavar="I/N",
+            callback=_shard,
+            help="Use only part I of N; records of a group fall into the same part.",
+        ),
+        click.option(
+            "--on-error",
+            type=click.Choice(["fail", "skip", "reject"]),
+            help="What to do with a bad record: stop (default), drop it, or write it to --rejects.",
+        ),
+        click.option(
+            "--rejects",
+            metavar="FILE",
+            type=click.Path(dir_okay=False),
+            help="Write rejected lines and their errors here (implies --on-error reject).",
+        ),
+    )
+
+
+def writes(function: F) -> F:
+    """-o, -q, -v."""
+    return stack(
+        function,
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            default="-",
+            type=click.Path(),
+            help="Write to FILE, which appears only when all went well (.gz is compressed).",
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="No progress, summary or warnings."),
+        click.option("-v", "--verbose", is_flag=True, help="Say more on standard error."),
+    )
+
+
+def grouped(function: F) -> F:
+    """--regroup."""
+    return stack(
+        function,
+        click.option(
+            "--regroup",
+            is_flag=True,
+            help="Sort on disk first, so that the records of a group are adjacent.",
+        ),
+    )
+
+
+def journalled(function: F) -> F:
+    """--resume, --journal, --window."""
+    return stack(
+        function,
+        click.option(
+            "--resume", is_flag=True, help="Go on from the journal of an interrupted run."
+        ),
+        click.option(
+            "--journal",
+            metavar="FILE",
+            type=click.Path(dir_okay=False),
+            help="Remember finished work here (default: OUTPUT.journal with -o).",
+        ),
+        click.option(
+            "--window",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=64,
+            show_default=True,
+            help="Most records in work or waiting for an earlier one.",
+        ),
+    )
+
+
+def uses_model(
+    *names: str, required: bool = True, help: str = "The model, a GGUF file."
+) -> Callable[[F], F]:
+    """-m/--model (or ``names``) and how it is run: gathered as ``model``."""
+    names = names or ("-m", "--model")
+
+    def decorate(function: F) -> F:
+        count = click.IntRange(min=1)
+        return stack(
+            function,
+            model_file(*names, "gguf", required=required, help=help),
+            click.option(
+                "-ngl",
+                "--gpu-layers",
+                metavar="N",
+                type=click.IntRange(min=-1),
+                default=0,
+                show_default=True,
+                help="Layers on the GPU; -1 is all.",
+            ),
+            click.option(
+                "--main-gpu",
+                metavar="N",
+                type=click.IntRange(min=0),
+                help="The one GPU to use, of several.",
+            ),
+            click.option(
+                "--tensor-split",
+                metavar="A,B,...",
+                callback=_parts,
+                help="Shares of the model on each GPU, as in 3,1.",
+            ),
+            click.option(
+                "-t",
+                "--threads",
+                metavar="N",
+                type=click.IntRange(1, MOST_THREADS),
+                help="CPU threads (default: the cores available).",
+            ),
+            click.option(
+                "--slots",
+                metavar="N",
+                type=click.IntRange(8, 255),
+                help="Sequences decoded together (default: by what fits).",
+            ),
+            click.option(
+                "-c",
+                "--context",
+                metavar="N",
+                type=count,
+                help="Tokens per sequence (default: by what is needed).",
+            ),
+            click.option(
+                "--batch",
+                metavar="N",
+                type=count,
+                help="Tokens evaluated together (default: by what fits).",
+            ),
+            click.option(
+                "--fast",
+                is_flag=True,
+                help="Faster, but draws depend a little on what else is drawn.",
+            ),
+        )
+
+    return decorate
+
+
+def uses_servers(function: F) -> F:
+    """--server, --served, --concurrency, --timeout, --retries: gathered as ``server``."""
+    return stack(
+        function,
+        click.option(
+            "--server",
+            "urls",
+            metavar="URL",
+            multiple=True,
+            help="Ask an OpenAI-compatible server (repeatable) instead of running the model here.",
+        ),
+        click.option(
+            "--served", metavar="NAME", help="The model to ask for, where a server has several."
+        ),
+        click.option(
+            "--concurrency",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Requests in flight over all servers (default: 32).",
+        ),
+        click.option(
+            "--timeout",
+            metavar="SECONDS",
+            type=click.FloatRange(min=0, min_open=True),
+            help="How long to wait for an answer (default: 600).",
+        ),
+        click.option(
+            "--retries",
+            metavar="N",
+            type=click.IntRange(min=1),
+            help="Failures in a row after which a server is given up (default: 8).",
+        ),
+    )
+
+
+def model_file(*names: str, **settings: Any) -> Callable[[F], F]:
+    """An option that names a GGUF file, checked before any input is read."""
+    return click.option(*names, metavar="FILE", callback=_gguf, type=click.Path(), **settings)
+
+
+def grades(function: F) -> F:
+    """-j/--jobs, given to the command as ``jobs``."""
+    return stack(
+        function,
+        click.option(
+            "-j",
+            "--jobs",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Processes that compare answers.",
+        ),
+    )
+
+
+def _shard(context: click.Context, option: click.Parameter, value: str | None) -> Any:
+    if value is None:
+        return None
+    part, _, parts = value.partition("/")
+    if part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts):
+        return int(part), int(parts)
+    raise click.BadParameter("expected I/N with I from 1 to N, as in 1/4", context, option)
+
+
+def _parts(context: click.Context, option: click.Parameter, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    try:
+        parts = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        parts = (-1.0,)
+    if not all(0 <= part < float("inf") for part in parts) or not sum(parts):
+        raise click.BadParameter("expected numbers, as in 3,1", context, option)
+    return parts
+
+
+def _gguf(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    from stepkit.modelfile import check_file
+
+    check_file(value, option.opts[-1])
+    return value
+
+
+def stack(function: F, *decorators: Callable[[Any], Any]) -> F:
+    """Apply the decorators so that the options stand in --help as they stand here."""
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function

@@ -1,0 +1,1 @@
+"""The published search methods, a file each."""

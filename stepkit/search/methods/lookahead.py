@@ -1,0 +1,55 @@
+"""Beam search that looks ahead: a candidate is worth what a PRM says a few steps further on.
+
+Snell et al. (arXiv 2408.03314, section 5.2, "lookahead search") and the ``lookahead`` of
+search-and-learn: from every candidate so many further steps are drawn at temperature 0, and the
+candidate is ranked by the value of where they lead; the steps themselves are not gone on with. All
+else is beam.py's.
+
+The steps looked ahead at are another sampler's, the greedy one. They stay in the tree with their
+scores; where they come to an end they are attempts like others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from stepkit.search.method_registry import Setup
+from stepkit.search.methods.beam import beam, plan_of
+from stepkit.search.prm_guidance import Guide, finished, guided
+from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.scheduler import Strategy
+
+
+class Ahead:
+    """Values of candidates, by greedy steps behind them.
+
+    Args:
+        growth: the tree, drawn from by the greedy sampler.
+        steps: how many at most.
+    """
+
+    def __init__(self, growth: Growth, guide: Guide, steps: int) -> None:
+        self._growth, self._guide, self._steps = growth, guide, steps
+
+    def values(self, candidates: Sequence[int]) -> Asking:
+        """What the guide says of where each leads, in their order."""
+        leads = list(candidates)
+        for _ in range(self._steps):
+            open_ = [node for node in leads if not self._growth.ended(node)]
+            drawn = yield from self._growth.drawn([Place(node, 0, False) for node in open_])
+            further = dict(zip(open_, drawn, strict=True))
+            leads = [further.get(node, node) for node in leads]
+        return (yield from self._guide.scored(leads))
+
+
+def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+    """The strategy for one record (see search/method_registry.py)."""
+    growth, guide = guided(setup, data)
+    steps = setup.options["ahead"]
+    plan = plan_of(growth, setup.options)
+    room = replace(plan, within=lambda count: plan.within(count * (1 + steps)))
+    ahead = Ahead(growth.beside(setup.sampler.greedy()), guide, steps)
+    about = yield from beam(growth, guide, room, ahead.values)
+    return finished(growth, guide, data, {"by": "lookahead", **about})

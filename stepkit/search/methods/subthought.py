@@ -1,0 +1,89 @@
+"""One more ending from every turn of a thinking trace, and the answer that most of them reach.
+
+"Beyond the Last Answer" (Hammoud et al., arXiv 2504.20708): a trace is cut before the words by
+which a reasoning model turns to another thought (step-split --by cue); from the end of every
+subthought the model goes on to an answer. The answer reached most often is right more often than
+the trace's own, and the entropy of the answers is low where the trace is right.
+
+Where this differs: ``k`` endings instead of one, if asked for; the trace's own answer stands for
+its last prefix; and answers are equal by text/answer_equality.py's exact rules, not by another
+model.
+"""
+
+from __future__ import annotations
+
+from math import log2
+from typing import Any
+
+from stepkit.core.selection import classes
+from stepkit.core.tree import Tree, draws_at
+from stepkit.errors import DataError
+from stepkit.search.method_registry import Setup
+from stepkit.search.record_tree import begun, ended, judged
+from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.scheduler import Strategy
+from stepkit.text.answer_equality import canonical, quick
+
+Json = dict[str, Any]
+
+NAME = "subthought"
+
+
+def subthought(growth: Growth, k: int) -> Asking:
+    """Draw ``k`` endings from the end of every subthought but the last."""
+    nodes = growth.tree["spine"][:-1]
+    yield from growth.drawn([Place(node, number) for node in nodes for number in range(k)])
+
+
+def answers(tree: Tree, by: int) -> Json:
+    """What the endings that sampler ``by`` drew say together, and the trace's own answer with them.
+
+    Returns a label: ``x`` is, for each step, the share of the endings drawn behind it that reach
+    the mode (the last step: the trace's own); ``meta`` has the mode, whether it is right, the
+    entropy of the answers in bits and how often each was reached. Draws without an answer are in
+    none of these.
+    """
+    spine = tree["spine"]
+    ends = [draws_at(tree, node, by) for node in spine[:-1]] + [spine[-1:]]
+    nodes = [node for drawn in ends for node in drawn if tree["final"][node] is not None]
+    found = classes([tree["final"][node] for node in nodes], _same)
+    label: Json = {"of": "raw", "by": "sampler", "x": [None] * len(spine), "total": None}
+    if not found:
+        return label | {"meta": {"mode": None, "entropy": None, "answers": {}}}
+    mode = max(found, key=lambda one: len(one.members))  # of equal ones the first reached
+    reach = {nodes[member] for member in mode.members}
+    label["x"] = [_share(reach, [node for node in drawn if node in nodes]) for drawn in ends]
+    label["total"] = len(reach) / len(nodes)
+    outcomes = [tree["outcome"][node] for node in sorted(reach)]
+    shares = [len(one.members) / len(nodes) for one in found]
+    label["meta"] = {
+        "mode": tree["final"][nodes[mode.members[0]]],
+        "correct": next((value == 1 for value in outcomes if value is not None), None),
+        "entropy": 0.0 - sum(share * log2(share) for share in shares),
+        "answers": {tree["final"][nodes[one.members[0]]]: len(one.members) for one in found},
+    }
+    return label
+
+
+def _share(reach: set[int], drawn: list[int]) -> float | None:
+    return sum(node in reach for node in drawn) / len(drawn) if drawn else None
+
+
+def _same(a: str, b: str) -> bool:
+    sure = quick(a, b)
+    return canonical(a) == canonical(b) if sure is None else sure
+
+
+def start(setup: Setup, data: Json) -> Strategy:
+    """The strategy for one record (see search/method_registry.py)."""
+    split = data.get("split")
+    if not isinstance(split, dict) or split.get("by") != "cue":
+        raise DataError("subthoughts are wanted: cut with step-split --by cue", "split")
+    growth = begun(setup, data)
+    if not growth.tree["spine"]:
+        raise DataError("there is no trace to go on from", "steps")
+    yield from judged(growth, data)
+    yield from subthought(growth, setup.options["draws"])
+    fields = ended(growth, data)
+    labels: Json = fields.get("labels") or data.get("labels") or {}
+    return {**fields, "labels": {**labels, NAME: answers(growth.tree, growth.by)}}

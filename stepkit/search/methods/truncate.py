@@ -1,0 +1,38 @@
+"""The k next steps from one shared prefix, and nothing after them.
+
+SLATE (Samarinas et al., arXiv 2602.23440): attempts that share their beginning and differ in the
+next step alone tell which step is better with less variance than whole attempts do; a judge scores
+the steps. Here the beginnings are those of the trace, or the one before the first error of a label
+(``--at``), and the judge is another command.
+
+Where this differs: SLATE goes on from the best of the k steps; the trace is what goes on here. A
+step that ended the attempt has its outcome.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stepkit.schema import ROOT
+from stepkit.search.method_registry import Setup
+from stepkit.search.methods.sample import flagged_step
+from stepkit.search.record_tree import begun, grown
+from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.scheduler import Strategy
+
+
+def truncate(growth: Growth, nodes: list[int], k: int) -> Asking:
+    """Draw the steps number 0 .. k - 1 at each of ``nodes``."""
+    yield from growth.drawn([Place(node, n, whole=False) for node in nodes for n in range(k)])
+
+
+def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+    """The strategy for one record (see search/method_registry.py)."""
+    growth = begun(setup, data)
+    prefixes = [ROOT, *growth.tree["spine"][:-1]]
+    at = setup.options["at"]
+    if at is not None:
+        step = flagged_step(data, at)
+        prefixes = [] if step is None else [prefixes[step]]
+    yield from truncate(growth, prefixes, setup.options["draws"])
+    return grown(growth, data)

@@ -1,0 +1,179 @@
+"""A scorer as a search's guide: what it says of the steps that grow in a tree.
+
+Every step that a guided search draws is scored, the ones it discards too; the numbers are
+``tree.scores``, by the name that step-score would give them, so that the attempts of the tree are
+scored traces. What a search compares is one number for an attempt so far, an aggregate of its
+steps' scores (core/selection/); ``last``, the default in search-and-learn, takes the score of the
+newest step for the value of all up to it.
+
+Nothing here looks at outcomes: a guided search needs no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf, log
+from typing import Any
+
+from stepkit.core import leaves
+from stepkit.core.selection import aggregate
+from stepkit.core.trace import node_scores
+from stepkit.errors import DataError
+from stepkit.search.method_registry import Setup
+from stepkit.search.record_tree import begun, grown
+from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.scorers import Scorer, together
+
+Json = dict[str, Any]
+
+NEVER = 1e-7
+"""A score this far from 0 and from 1 at most, where its odds are asked for (its_hub does so)."""
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Who guides.
+
+    Attributes:
+        name: of its scores in the record.
+    """
+
+    scorer: Scorer
+    name: str = "prm"
+
+
+class Guide:
+    """The scores of the steps of one growing tree.
+
+    Args:
+        how: one of methods.AGGREGATES.
+    """
+
+    def __init__(self, guidance: Guidance, growth: Growth, data: Json, how: str = "last") -> None:
+        self.how = how
+        self._scorer, self._name = guidance.scorer, guidance.name
+        self._growth = growth
+        self._data = data
+        self._x: dict[int, float | None] = {}
+        held = node_scores(growth.tree).get(guidance.name, {})
+        if held.get("meta") == self._scorer.meta:
+            self._x = {node: x for node, x in enumerate(held["x"]) if x is not None}
+
+    def scored(self, nodes: Sequence[int]) -> Asking:
+        """The values of ``nodes``, once every step on the way to each has its score."""
+        missing = [node for node in dict.fromkeys(nodes) if self._unscored(node)]
+        yield from together([self._score(node) for node in missing])
+        return [self.value(node) for node in nodes]
+
+    def chances(self, nodes: Sequence[int]) -> Asking:
+        """The values of ``nodes`` as chances that can be mixed with outcomes: 0 where a step has no
+        score or was cut off. Raises DataError for a value that is no chance."""
+        values = yield from self.scored(nodes)
+        if not all(0 <= value <= 1 for value in values if value > -inf):
+            raise DataError("a tree search needs scores from 0 to 1", f"tree.scores.{self._name}")
+        finish = self._growth.tree["finish"]
+        return [
+            0.0 if value == -inf or finish[node] == "length" else value
+            for node, value in zip(nodes, values, strict=True)
+        ]
+
+    def value(self, node: int) -> float:
+        """The aggregate of the scores on the way to ``node``; -inf where a step has none.
+
+        Raises DataError for an aggregate that such scores do not have.
+        """
+        numbers = self._numbers(node)
+        if not numbers:
+            return -inf
+        try:
+            return aggregate(numbers, self.how).order
+        except ValueError as error:
+            raise DataError(str(error), f"tree.scores.{self._name}") from None
+
+    def log_odds(self, node: int) -> float:
+        """The logarithm of the odds of the aggregate; of a product, the sum over the steps of the
+        logarithms of theirs. A raw score is taken for a logarithm of odds; -inf as in ``value``."""
+        if self.how != "product":
+            return self._logit(self.value(node))
+        numbers = self._numbers(node)
+        return sum(map(self._logit, numbers)) if numbers else -inf
+
+    def best(self, nodes: Sequence[int]) -> int | None:
+        """The node of the highest value, of equal ones the first; None where none has one."""
+        known = [node for node in nodes if self.value(node) > -inf]
+        return max(known, key=self.value, default=None)
+
+    def chosen(self) -> int | None:
+        """Where the best of the attempts ended that came to an end by themselves."""
+        tree = self._growth.tree
+        return self.best([leaf for leaf in leaves.leaves(tree) if tree["finish"][leaf] == "stop"])
+
+    def entry(self) -> Json:
+        """The entry of ``tree.scores``."""
+        x = [self._x.get(node) for node in range(len(self._growth.tree["parent"]))]
+        return {"of": self._scorer.of, "by": "scorer", "x": x, "meta": self._scorer.meta}
+
+    def write(self) -> None:
+        """Put the scores into the tree."""
+        tree = self._growth.tree
+        tree["scores"] = {**(tree.get("scores") or {}), self._name: self.entry()}
+
+    def _path(self, node: int) -> list[int]:
+        """The nodes that have text on the way to ``node``: the steps of the attempt so far."""
+        tree = self._growth.tree
+        return [above for above in leaves.path(tree, node) if tree["text"][above]]
+
+    def _unscored(self, node: int) -> bool:
+        return any(above not in self._x for above in self._path(node))
+
+    def _numbers(self, node: int) -> list[float]:
+        """The scores on the way to ``node``; [] where one is missing."""
+        found = [self._x.get(above) for above in self._path(node)]
+        known = [x for x in found if x is not None]
+        return known if len(known) == len(found) else []
+
+    def _score(self, node: int) -> Asking:
+        path = self._path(node)
+        first = next(index for index, above in enumerate(path) if above not in self._x)
+        steps = [self._growth.tree["text"][above] for above in path]
+        scored = yield from self._scorer.score(self._data, steps, first)
+        self._x |= zip(path[first:], scored.x[first:], strict=True)
+
+    def _logit(self, score: float) -> float:
+        if self._scorer.of == "raw" or score == -inf:
+            return score
+        if not 0 <= score <= 1:
+            raise DataError("odds need scores from 0 to 1", f"tree.scores.{self._name}")
+        kept = min(max(score, NEVER), 1 - NEVER)
+        return log(kept) - log(1 - kept)
+
+
+def guided(setup: Setup, data: Json) -> tuple[Growth, Guide]:
+    """The record's tree and its guide, for a method that goes by scores only."""
+    assert setup.guidance is not None
+    growth = begun(setup, data, ids=True, graded=False)
+    return growth, Guide(setup.guidance, growth, data, setup.options["aggregate"])
+
+
+def finished(growth: Growth, guide: Guide, data: Json, about: Mapping[str, Any]) -> Json:
+    """The fields to set in the record; ``tree.search`` says what the search decided."""
+    guide.write()
+    chosen = guide.chosen()
+    growth.tree["search"] = {**about, "aggregate": guide.how, "chosen": chosen}
+    return grown(growth, data)
+
+
+def alive(growth: Growth, steps: Sequence[int]) -> list[int]:
+    """The steps, in draw order, of different attempts so far, without those that were cut off: of
+    several that say the same up to here the first."""
+    finish = growth.tree["finish"]
+    first: dict[tuple[str, str], int] = {}
+    for step in steps:
+        first.setdefault((growth.given(step), finish[step]), step)
+    return [step for step in first.values() if finish[step] != "length"]
+
+
+def ranked(steps: Sequence[int], values: Mapping[int, float]) -> list[int]:
+    """By falling value; of equal ones the one drawn first."""
+    return sorted(steps, key=lambda step: -values[step])

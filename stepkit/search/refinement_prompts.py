@@ -1,0 +1,148 @@
+"""What a refinement is told: an attempt again, with what was wrong with it.
+
+A redraw from the last good step (``step-rollout --at``) sees the prompt and the steps kept, nothing
+else: its draws are those of the same sampler at that prefix. With a critique, or when the whole
+attempt is redrafted (``--global``), the problem is laid out anew, by a format that the user can
+replace. Then it is another sampler, whose identity has the format: its draws stand for themselves
+and are no evidence of how the first one goes on.
+
+StepCo (Wu et al., arXiv:2410.12934) and GLoRe (Havrilla et al., arXiv:2402.10963) are loops of such
+redraws; GLoRe trains models that refine, while here the model is told what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stepkit import schema
+from stepkit.errors import DataError, UsageError
+from stepkit.text.prompt_template import filled
+
+Json = dict[str, Any]
+
+PLACES = ("problem", "attempt", "kept", "step", "number", "critique")
+
+LOCAL = """\
+{problem}
+
+An earlier attempt went wrong at this step:
+{step}
+What is wrong with it:
+{critique}
+Solve the problem without that mistake."""
+
+GLOBAL = """\
+{problem}
+
+An earlier attempt:
+{attempt}
+{critique}
+Solve the problem again, better."""
+
+
+class Refinement(NamedTuple):
+    """How attempts are refined.
+
+    Attributes:
+        whole: the whole attempt is drawn anew, not only what comes after the last good step.
+        form: how the problem is laid out, with PLACES in braces; None leaves it as it is.
+        critique: where in the record the critique is, keys joined by full stops; None without one.
+    """
+
+    whole: bool = False
+    form: str | None = None
+    critique: str | None = None
+
+
+def refinement_of(options: Mapping[str, Any]) -> Refinement | None:
+    """What the options of ``sample`` ask for; None for attempts that refine nothing.
+
+    Raises UsageError for what does not go together.
+    """
+    at, whole = options.get("at"), bool(options.get("global"))
+    form, critique = options.get("refine"), options.get("critique")
+    if at is None and not whole:
+        for option in ("critique", "refine"):
+            if options.get(option) is not None:
+                raise UsageError(f"--{option} goes with --at or --global")
+        return None
+    if form is None and (whole or critique is not None):
+        form = GLOBAL if whole else LOCAL
+        if critique is None:
+            form = form.replace("{critique}\n", "")
+    if form is not None:
+        _check(form, at is not None, critique is not None)
+    return Refinement(whole, form, critique)
+
+
+def _check(form: str, flagged: bool, criticised: bool) -> None:
+    used = set(re.findall(r"\{(" + "|".join(PLACES) + r")\}", form))
+    if "problem" not in used:
+        raise UsageError("--refine: the format needs {problem} in it")
+    if criticised and "critique" not in used:
+        raise UsageError("--critique has no effect: --refine has no {critique} in it")
+    if "critique" in used and not criticised:
+        raise UsageError("--refine: {critique} needs --critique, which says where it is")
+    if not flagged and (of_step := sorted(used & {"kept", "step", "number"})):
+        raise UsageError(f"--refine: {{{of_step[0]}}} needs --at, which says at which step")
+
+
+def asked(data: Json, how: Refinement, step: int | None) -> tuple[Json, str | None]:
+    """The record with its problem laid out anew, and the critique.
+
+    Args:
+        step: the step that went wrong, where one is known.
+
+    Raises DataError when the record has no critique there.
+    """
+    critique = None if how.critique is None else critique_of(data, how.critique, step)
+    if how.form is None:
+        return data, critique
+    steps = schema.steps(data)
+    text = filled(
+        how.form,
+        problem=schema.problem_text(data),
+        attempt=schema.text(data, "response").rstrip("\n"),
+        kept="" if step is None else "".join(steps[:step]),
+        step="" if step is None else steps[step].rstrip("\n"),
+        number="" if step is None else str(step + 1),
+        critique=critique or "",
+    )
+    return _with_problem(data, text), critique
+
+
+def critique_of(data: Json, path: str, step: int | None) -> str:
+    """The text at ``path``: a text, the ``why`` of a score or label, or of a list of texts that of
+    ``step`` (without a step, all of them).
+
+    Raises DataError naming what is missing.
+    """
+    found: Any = data
+    for key in path.split("."):
+        if not isinstance(found, dict) or key not in found:
+            raise DataError("missing: there is no critique", path)
+        found = found[key]
+    if isinstance(found, dict):
+        path = f"{path}.why"
+        found = found.get("why")
+    if isinstance(found, list) and step is None:
+        found = "\n".join(text for text in found if isinstance(text, str))
+    elif isinstance(found, list) and step is not None:
+        path = f"{path}[{step}]"
+        found = found[step] if step < len(found) else None
+    if not isinstance(found, str) or not found.strip():
+        got = "an empty text" if isinstance(found, str) else schema.name_of(found)
+        raise DataError(f"expected a critique, got {got}", path)
+    return found.strip()
+
+
+def _with_problem(data: Json, text: str) -> Json:
+    """The record with another text as its problem; of a chat the last user message."""
+    prompt = data.get("prompt")
+    if "problem" in data or not isinstance(prompt, list):
+        return {**data, "problem": text}
+    last = schema.last_user(prompt)
+    messages = [*prompt[:last], {**prompt[last], "content": text}, *prompt[last + 1 :]]
+    return {**data, "prompt": messages}

@@ -1,0 +1,60 @@
+"""Process reward models with a head of their own: on hidden states, or grafted into output rows.
+
+A value model, which reads any beginning of a trace at its last token, is one of them: its profile
+says "last", and its beginnings are branches of the whole trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stepkit.model.heads.head_network import Head
+from stepkit.model.profiles.token_layout import Writer
+from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers.profile_reads import asked, scored, told
+
+
+class HiddenHead:
+    """A Scorer (see __init__.py): what a side-car head makes of the state behind every step.
+
+    Args:
+        model: name of the model among several (model/multi_engine.py).
+    """
+
+    def __init__(
+        self, writer: Writer, head: Head, meta: Mapping[str, Any], model: str = ""
+    ) -> None:
+        self.of = writer.profile.of
+        self.meta = meta
+        self._writer = writer
+        self._head = head
+        self._name = head.fingerprint
+        self._model = model
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        laid = self._writer.layout(data, steps)
+        (readout,) = yield [asked(laid, first, (), self._model, self._head, self._name)]
+        profile = self._writer.profile
+        return scored(profile, steps, map(profile.readout.number, told(laid, first, readout)))
+
+
+class Grafted:
+    """A Scorer: the logits of the rows that hold a linear head, with its bias."""
+
+    def __init__(self, writer: Writer, meta: Mapping[str, Any], model: str = "") -> None:
+        self.of = writer.profile.of
+        self.meta = meta
+        self._writer = writer
+        self._model = model
+
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+        readout = self._writer.profile.readout
+        laid = self._writer.layout(data, steps)
+        (found,) = yield [asked(laid, first, readout.rows, self._model)]
+        bias = readout.bias or (0.0,) * len(readout.rows)
+        outputs = [
+            [logit + shift for logit, shift in zip(logits, bias, strict=True)]
+            for logits in told(laid, first, found)
+        ]
+        return scored(self._writer.profile, steps, map(readout.number, outputs))

@@ -1,0 +1,66 @@
+"""The questions of --until: names, parameters, defaults.
+
+What they mean is said in search/methods/chain.py, and in search/methods/bisect.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from stepkit.errors import UsageError
+
+
+class Bound(NamedTuple):
+    """A parameter: its default and what it must lie between."""
+
+    default: float
+    low: float
+    high: float
+
+
+RATE = (0.0, 1.0)
+
+QUESTIONS: Mapping[str, Mapping[str, Bound]] = {
+    "first-success": {},
+    "hard": {"value": Bound(0.1, *RATE), "error": Bound(0.05, *RATE)},
+    "wilson": {"half": Bound(0.1, *RATE), "z": Bound(1.96, 0.0, 10.0)},
+    "drop": {
+        "rho": Bound(0.5, *RATE),
+        "ratio": Bound(2.0, 1.0, 100.0),
+        "error": Bound(0.05, *RATE),
+        "root": Bound(16, 0, 1e6),
+    },
+    "posterior": {"chance": Bound(0.9, *RATE)},
+    "progress": {"odds": Bound(3.0, 1.0, 1e6), "error": Bound(0.05, *RATE)},
+}
+
+MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64, "posterior": 32}
+"""Most draws from a prefix where -k does not say: what the tests mostly need, and some more."""
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """``NAME[:PARAMETER=VALUE,...]`` with its defaults. Raises UsageError."""
+    name, _, rest = text.partition(":")
+    if name not in QUESTIONS:
+        raise UsageError(f"--until {text}: expected one of {', '.join(QUESTIONS)}")
+    bounds = QUESTIONS[name]
+    found: dict[str, Any] = {"name": name, **{key: bound.default for key, bound in bounds.items()}}
+    for part in filter(None, rest.split(",")):
+        key, _, value = part.partition("=")
+        if key not in bounds:
+            known = f"its parameters are {', '.join(bounds)}" if bounds else "it has none"
+            raise UsageError(f'--until {text}: no parameter "{key}"; {known}')
+        found[key] = _number(text, key, value, bounds[key])
+    return found
+
+
+def _number(text: str, key: str, value: str, bound: Bound) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = float("nan")
+    if not bound.low < number < bound.high:
+        expected = f"a number between {bound.low:g} and {bound.high:g}"
+        raise UsageError(f"--until {text}: {key}: expected {expected}")
+    return number

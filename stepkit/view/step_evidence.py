@@ -1,0 +1,147 @@
+"""What stands behind a step: the rollouts drawn from it, and the steps that compete with it.
+
+At a prefix compete the steps that stand there in the tree, and the first steps of the whole
+remainders drawn there, cut by the record's own ``split`` (without one they are left out). Steps
+that differ only in outer white space are one rival; its counts are those of core/pairs/siblings.py:
+draws made at it, or the outcome it had, and draws from the prefix that begin with it. Here
+draws without a verdict are counted, too, apart, and outcomes need not be 0 or 1. In a search tree
+without a trace the counts at a step are of all attempts that ended at it or below.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stepkit import schema
+from stepkit.core import trace
+from stepkit.core import tree as trees
+from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.siblings import cutter
+from stepkit.view.counts import Counts
+
+Json = dict[str, Any]
+
+
+def states(evidence: Evidence) -> list[Json]:
+    """For the root and each step: ``draws`` made there, and ``rule``, why drawing stopped.
+
+    Equal draws (text, verdict, ending) are one entry that names their numbers.
+    """
+    return [_state(evidence, place) for place in (schema.ROOT, *evidence.spine)]
+
+
+def _state(evidence: Evidence, place: int) -> Json:
+    tree = evidence.tree
+    finals = tree.get("final") or [None] * len(tree["parent"])
+    groups: dict[tuple[str, float | None, str, str | None], list[int]] = {}
+    for node in evidence.draws_at.get(place, ()):
+        final = finals[node] if isinstance(finals[node], str) else None
+        key = (tree["text"][node], tree["outcome"][node], tree["finish"][node], final)
+        groups.setdefault(key, []).append(tree["draw"][node])
+    made = [
+        {"text": text, "outcome": outcome, "finish": finish, "final": final, "draws": numbers}
+        for (text, outcome, finish, final), numbers in groups.items()
+    ]
+    state: Json = {"draws": sorted(made, key=_best_first)}
+    if rule := trees.rule_at(tree, place, evidence.sampler):
+        state["rule"] = rule
+    return state
+
+
+def _best_first(group: Json) -> tuple[bool, float, int]:
+    """Decided ones first, of those the right ones, of those the most frequent."""
+    outcome = group["outcome"]
+    return outcome is None, -(outcome or 0), -len(group["draws"])
+
+
+def rivals(evidence: Evidence, below: Mapping[int, Counts] | None = None) -> list[list[Json]]:
+    """For each step the steps that compete at the prefix before it, itself among them.
+
+    A tree without a trace has those at its root. ``own`` marks the trace's step, ``visits`` counts
+    the simulations of a tree search that went through it, ``scores`` are the tree's own.
+
+    Args:
+        below: by place, what ended at or below it, where that is counted.
+    """
+    places = [schema.ROOT, *evidence.spine[:-1]]
+    through = visits(evidence)
+    return [_rivals(evidence, place, step, through, below) for step, place in enumerate(places)]
+
+
+def _rivals(
+    evidence: Evidence,
+    place: int,
+    step: int,
+    visits: dict[int, int],
+    below: Mapping[int, Counts] | None,
+) -> list[Json]:
+    tree = evidence.tree
+    mine = evidence.spine[step] if step < len(evidence.spine) else -1
+    spelled: dict[str, str] = {}
+    counts: dict[str, Counts] = defaultdict(Counts)
+    through: dict[str, int] = defaultdict(int)
+    scores: dict[str, Json] = {}
+    scored = trace.node_scores(tree)
+    for child in evidence.steps_at.get(place, ()):
+        text = tree["text"][child]
+        key = text.strip()
+        if child == mine:
+            spelled[key] = text
+        spelled.setdefault(key, text)
+        through[key] += visits.get(child, 0)
+        known = {name: entry["x"][child] for name, entry in scored.items()}
+        if any(x is not None for x in known.values()):
+            scores.setdefault(key, known)
+        if below is not None:
+            counts[key].join(below.get(child, Counts()))
+            continue
+        for outcome in _outcomes(evidence, child):
+            counts[key].add(outcome)
+    if isinstance(evidence.record.get("split"), dict):
+        cut = cutter(evidence.record, step)
+        for node in evidence.draws_at.get(place, ()):
+            text = cut(tree["text"][node])
+            counts[spelled.setdefault(text.strip(), text).strip()].add(tree["outcome"][node])
+    own = tree["text"][mine].strip() if mine >= 0 else None
+    made: list[Json] = []
+    for key, text in spelled.items():
+        rival: Json = {"text": text, **counts[key].fields()}
+        if key == own:
+            rival["own"] = True
+        if visits:
+            rival["visits"] = through[key]
+        if key in scores:
+            rival["scores"] = scores[key]
+        made.append(rival)
+    return sorted(made, key=_share_first)
+
+
+def _outcomes(evidence: Evidence, place: int) -> Iterable[float | None]:
+    """What is known at a step of the tree: how it ended, else how the draws made there did."""
+    tree = evidence.tree
+    if evidence.spine and place == evidence.spine[-1]:
+        return [trace.verdict(evidence.record, tree)[0]]
+    if tree["finish"][place]:
+        return [tree["outcome"][place]] if tree["finish"][place] != "error" else []
+    return [tree["outcome"][node] for node in evidence.draws_at.get(place, ())]
+
+
+def _share_first(rival: Json) -> tuple[float, int, bool]:
+    share = rival["k"] / rival["n"] if rival["n"] else -1.0
+    return -share, -rival["n"], not rival.get("own")
+
+
+def visits(evidence: Evidence) -> dict[int, int]:
+    """How many of the simulations kept in the tree went through each place."""
+    reached, parent = evidence.tree.get("visits"), evidence.tree["parent"]
+    counts: dict[int, int] = {}
+    for leaf in reached if isinstance(reached, list) else ():
+        if type(leaf) is not int or not 0 <= leaf < len(parent):
+            continue
+        node = leaf
+        while node != schema.NO_PARENT:
+            counts[evidence.place[node]] = counts.get(evidence.place[node], 0) + 1
+            node = parent[node]
+    return counts

@@ -1,0 +1,192 @@
+"""One trace as it is looked at: its texts, its numbers by name, and the evidence for each step.
+
+Plain values, the same for the page and the terminal. ``summary`` is what a list of thousands needs
+of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stepkit import schema
+from stepkit.core import labels, trace
+from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.errors import DataError
+from stepkit.view import measures, step_evidence
+from stepkit.view.counts import Counts
+from stepkit.view.search_tree import Search
+
+Json = dict[str, Any]
+
+SNIPPET = 160
+"""Characters of the problem in a list."""
+COUNTED = labels.parse_all(("value",))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to look at.
+
+    Attributes:
+        measure: ``labels.NAME`` or ``scores.NAME`` to colour by; None: what is there.
+        sampler: whose draws count, where several samplers drew.
+    """
+
+    measure: str | None = None
+    sampler: str | None = None
+
+
+def cases(records: Sequence[Json], places: Sequence[str], choice: Choice) -> list[Json | DataError]:
+    """The cases of a block, or why a record is none.
+
+    Args:
+        places: where each record was read, ``file:line``.
+    """
+    made: list[Json | DataError] = []
+    uncounted: list[int] = []
+    for index, (record, place) in enumerate(zip(records, places, strict=True)):
+        try:
+            case = _case(record, place, choice)
+        except DataError as error:
+            made.append(error.with_traceback(None))
+            continue
+        if "states" in case and case["steps"] and not measures.with_draws(case["measures"]):
+            uncounted.append(index)
+        made.append(case)
+    _count(records, uncounted, made, choice)
+    for index, one in enumerate(made):
+        if not isinstance(one, DataError):
+            try:
+                _choose(one, choice)
+            except DataError as error:
+                made[index] = error.with_traceback(None)
+    return made
+
+
+def _choose(case: Json, choice: Choice) -> None:
+    # a problem without an attempt has no steps to colour, whatever was asked for
+    asked = choice.measure if case["steps"] else None
+    if "searched" in case and asked not in case["measures"]:
+        asked = None
+    case["measure"] = measures.chosen(case["measures"], asked)
+
+
+def _count(
+    records: Sequence[Json], wanted: list[int], made: list[Json | DataError], choice: Choice
+) -> None:
+    """Give cases without counted labels the value that step-label would write."""
+    settings = labels.Settings(COUNTED, sampler=choice.sampler)
+    for index, found in zip(
+        wanted, labels.label([records[index] for index in wanted], settings), strict=True
+    ):
+        case = made[index]
+        # of draws that a rule stopped there may be no unbiased value: then there is none to show
+        if not isinstance(found, DataError) and not isinstance(case, DataError):
+            field = measures.DRAWS
+            entry = measures.measure(found["value"], len(case["steps"]), field)
+            case["measures"][field] = entry
+
+
+def _case(record: Json, place: str, choice: Choice) -> Json:
+    steps = schema.steps(record)
+    found = measures.measures(record, len(steps))
+    case: Json = {
+        "id": schema.id_of(record),
+        "group": schema.group_of(record),
+        "place": place,
+        "problem": schema.problem_text(record),
+        "answer": schema.answer_of(record),
+        "final": schema.optional_text(record, "final"),
+        "correct": schema.correct_of(record),
+        "steps": steps,
+        "mine": trace.assistant_steps(record, len(steps)),
+        "measures": found,
+        "facts": _facts(record),
+    }
+    if record.get("role") is not None:
+        case["role"] = [str(role) for role in record["role"]]
+    if record.get("tree") is not None:
+        read = Evidence(record, choice.sampler)
+        below = None if record.get("response") is not None else _searched(case, read)
+        case["states"] = step_evidence.states(read)
+        case["rivals"] = step_evidence.rivals(read, below)
+        if read.sampler != schema.UNDRAWN:
+            case["facts"]["draws by"] = _named(read.tree["samplers"][read.sampler])
+    return case
+
+
+def _searched(case: Json, read: Evidence) -> dict[int, Counts] | None:
+    """Fill in the best path of a search tree that is no trace yet; what ended below each place.
+
+    None for a tree without steps: of that there are only draws.
+    """
+    if not read.steps_at:
+        return None
+    search = Search(read, step_evidence.visits(read))
+    tree, ends = read.tree, search.ends.get(schema.ROOT, Counts())
+    case["steps"] = [tree["text"][place] for place in read.spine]
+    case["mine"] = [True] * len(read.spine)
+    case["measures"] |= search.measures()
+    case["correct"] = tree["outcome"][search.last]
+    case["final"] = (tree.get("final") or {search.last: None})[search.last]
+    case["searched"] = tree["finish"][search.last] or "open"
+    case["facts"]["shown"] = f"the best path of {ends.n + ends.undecided} attempts in its tree"
+    return search.ends
+
+
+def _facts(record: Json) -> dict[str, str]:
+    """Where the attempt comes from, in words, as far as the record says."""
+    facts = {}
+    sample = record.get("sample")
+    if isinstance(sample, dict):
+        if isinstance(sample.get("sampler"), dict):
+            facts["attempt by"] = _named(sample["sampler"])
+        if sample.get("finish") in ("length", "error"):
+            facts["ended"] = {"length": "cut off", "error": "failed"}[sample["finish"]]
+        if schema.is_number(sample.get("tokens")):
+            facts["tokens"] = str(sample["tokens"])
+    split = record.get("split")
+    if isinstance(split, dict):
+        facts["steps by"] = _listed(split)
+    choice = record.get("choice")
+    if isinstance(choice, dict):
+        facts["choice"] = _listed(choice)
+    origin = record.get("origin")
+    if isinstance(origin, dict):
+        facts["refined from"] = _listed(origin)
+    return facts
+
+
+def _named(sampler: Json) -> str:
+    name = str(sampler.get("name") or sampler.get("id") or "a sampler")
+    heat = sampler.get("temperature")
+    return f"{name}, temperature {heat:g}" if schema.is_number(heat) else name
+
+
+def _listed(fields: Json) -> str:
+    """Plain fields as words: ``lines``, or ``regex, pattern x``."""
+    plain = {key: value for key, value in fields.items() if isinstance(value, (str, int, float))}
+    words = [str(plain.pop("by"))] if "by" in plain else []
+    return ", ".join([*words, *(f"{key} {value}" for key, value in plain.items())])
+
+
+def summary(case: Json) -> Json:
+    """What a list shows of a case, and what it is filtered by."""
+    return {
+        "id": case["id"],
+        "group": case["group"],
+        "problem": " ".join(case["problem"][: 2 * SNIPPET].split())[:SNIPPET],
+        "final": None if case["final"] is None else case["final"][:SNIPPET],
+        "correct": case["correct"],
+        "steps": len(case["steps"]),
+        "x": {
+            name: [None if x is None else float(f"{x:.3g}") for x in one["x"]]
+            for name, one in case["measures"].items()
+            if "x" in one
+        },
+        "of": {name: one.get("of", "") for name, one in case["measures"].items()},
+        "first": measures.first_errors(case["measures"]),
+        "measure": case["measure"],
+    }
