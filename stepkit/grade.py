@@ -66,7 +66,7 @@ class Grader:
         self._known: dict[Pair, str] = {}
         self._questions: queue.SimpleQueue[Pair | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[Pair, str | Exception]] = queue.SimpleQueue()
-        self._clerks: list[_Clerk] = []
+        self._clerks: list[_WorkerThread] = []
 
     def __enter__(self) -> Grader:
         return self
@@ -154,7 +154,7 @@ class Grader:
     def _hire(self) -> None:
         """Start one more worker while there is work for it."""
         if len(self._clerks) < min(self._processes, len(self._waiting)):
-            clerk = _Clerk(self._questions, self._answers, self._timeout)
+            clerk = _WorkerThread(self._questions, self._answers, self._timeout)
             self._clerks.append(clerk)
             clerk.start()
 
@@ -200,7 +200,7 @@ def _voter() -> Grader:
     return grader
 
 
-class _Clerk(threading.Thread):
+class _WorkerThread(threading.Thread):
     """Takes questions to one worker process, and starts another when it has ended."""
 
     def __init__(

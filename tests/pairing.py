@@ -7,10 +7,10 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
-from stepkit.core.pairs.pair_filters import Choice
-from stepkit.core.pairs.pair_registry import Plan
-from stepkit.core.pairs.pair_rules import Reading
-from stepkit.core.pairs.rule_input import Telling
+from stepkit.core.pairs.pair_filters import PairFilters
+from stepkit.core.pairs.pair_registry import RowPlan
+from stepkit.core.pairs.pair_rules import EvidenceReading
+from stepkit.core.pairs.rule_input import RowFormat
 
 Json = dict[str, Any]
 Draw = tuple[str, float | None]
@@ -66,13 +66,13 @@ class Made(NamedTuple):
     dropped: dict[str, int]
 
 
-def plan(rule: str = "best-worst", **told: Any) -> Plan:
+def plan(rule: str = "best-worst", **told: Any) -> RowPlan:
     """A plan; what it is told goes where it belongs."""
 
     def part(kind: Any) -> Any:
         return kind(**{name: told.pop(name) for name in list(told) if name in _fields(kind)})
 
-    made = Plan(rule, part(Reading), part(Choice), part(Telling))
+    made = RowPlan(rule, part(EvidenceReading), part(PairFilters), part(RowFormat))
     assert not told, told
     return made
 

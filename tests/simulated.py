@@ -16,11 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from stepkit.errors import StepkitError
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Readout, Request, Sampling
-from stepkit.search.method_registry import METHODS, Setup, loaded
+from stepkit.model.engine import (
+    Counters,
+    Draw,
+    FinishedDraw,
+    FinishedRequest,
+    Readout,
+    Request,
+    Sampling,
+)
+from stepkit.search.method_registry import METHODS, MethodSetup, loaded
 from stepkit.search.scheduler import Scheduler, Strategy
 
-Rule = Callable[[Request], Drawn | Readout | StepkitError]
+Rule = Callable[[Request], FinishedDraw | Readout | StepkitError]
 RIGHT, WRONG, NONE = "Answer: 42", "Answer: 7", "no idea"
 
 
@@ -42,11 +50,11 @@ class RuleEngine:
         self.waiting.append(request)
         self.seen.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         if not self.waiting:
             return []
         request = self.waiting.pop(self._random.randrange(len(self.waiting)))
-        return [Finished(request, self.rule(request))]
+        return [FinishedRequest(request, self.rule(request))]
 
     def close(self) -> None:
         pass
@@ -136,13 +144,13 @@ class Curve:
         data["response"] = "".join(self.steps)
         return data if tree is None else data | {"tree": tree}
 
-    def rule(self, request: Request) -> Drawn:
+    def rule(self, request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
         lucky = random.Random(request.seed)
         known = lucky.random() >= self.undecided
         right = lucky.random() < self.chances[request.prefix[0]]
         text = NONE if not known else RIGHT if right else WRONG
-        return Drawn(text, "stop", 10, None, -1.0)
+        return FinishedDraw(text, "stop", 10, None, -1.0)
 
     def engine(self, seed: int = 0) -> RuleEngine:
         return RuleEngine(self.rule, seed)
@@ -203,7 +211,7 @@ class World:
             ends=lambda ids: list(accumulate(len(self.pieces[i].encode()) for i in ids)),
         )
 
-    def rule(self, request: Request) -> Drawn:
+    def rule(self, request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
         lucky = random.Random(request.seed)
         steps = tuple(self.pieces[i] for i in request.prefix[1:])
@@ -217,7 +225,7 @@ class World:
                 break
         drawn = steps[begin:]
         count = len(drawn)
-        return Drawn("".join(drawn), finish, count, self.ids(drawn), -count, (-1.0,) * count)
+        return FinishedDraw("".join(drawn), finish, count, self.ids(drawn), -count, (-1.0,) * count)
 
     def engine(self, seed: int = 0) -> RuleEngine:
         return RuleEngine(self.rule, seed)
@@ -235,7 +243,7 @@ def searched(
     world: Curve | World, method: str, data: dict[str, Any], seed: int, options: dict[str, Any]
 ) -> tuple[dict[str, Any], RuleEngine]:
     """Run a method on one record of a world, with its table's defaults."""
-    setup = Setup(
+    setup = MethodSetup(
         Sampler(world.prefixes, seed),  # type: ignore[arg-type]
         {**METHODS[method].options, **options},
     )

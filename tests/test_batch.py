@@ -13,8 +13,8 @@ from work import Done, Workdir
 from stepkit.grade import Grader
 from stepkit.model.engine import Draw, Sampling
 from stepkit.model.recorded_engine import RecordedEngine
-from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingError
-from stepkit.search.scheduler import Attempt, Scheduler, Strategy
+from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingAnswerError
+from stepkit.search.scheduler import AttemptRequest, Scheduler, Strategy
 
 FORM = ("--prompt", "{problem}\\n", "--served", "toy-1")
 TRACE = {"id": "t", "problem": "How?", "answer": "4", "response": "a\nb\n", "steps": ["a\n", "b\n"]}
@@ -129,9 +129,9 @@ def twice() -> Strategy:
     """Draws again only when it has seen what it drew."""
     sampling = Sampling(max_tokens=9)
     prompt = tuple(b"How?")
-    (one,) = yield [Attempt(Draw("a", prompt, 1, sampling), "", None)]
+    (one,) = yield [AttemptRequest(Draw("a", prompt, 1, sampling), "", None)]
     key = f"b{one.drawn.tokens}"
-    (two,) = yield [Attempt(Draw(key, prompt, 2, sampling), "", None)]
+    (two,) = yield [AttemptRequest(Draw(key, prompt, 2, sampling), "", None)]
     return one.drawn.text, two.drawn.text
 
 
@@ -144,7 +144,7 @@ def test_a_strategy_that_looks_at_its_draws_takes_rounds(work: Workdir) -> None:
             ((_, result),) = Scheduler[str](engine, grader).run(Supply(twice()))
         if not lines:
             break
-        assert isinstance(result, MissingError)
+        assert isinstance(result, MissingAnswerError)
         asked = [json.loads(line) for line in lines]
         rounds.append([row["custom_id"] for row in asked])
         path = work.write("got", served(asked))

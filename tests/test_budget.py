@@ -17,20 +17,20 @@ from stepkit.core import stopping
 from stepkit.core.tree import rule_at
 from stepkit.search.budget_allocation import (
     LEAST,
-    Allocator,
-    Budget,
+    DrawAllocator,
+    RunBudget,
     allocator,
     informative,
     uncertain,
 )
-from stepkit.search.method_registry import METHODS, Setup, loaded
-from stepkit.search.scheduler import Scheduler, Turn
+from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.scheduler import BudgetRequest, Scheduler
 
 
 def shared(
     method: str,
     worlds: Sequence[Curve],
-    budget: Budget,
+    budget: RunBudget,
     seed: int = 0,
     arrival: int = 0,
     k: int = 64,
@@ -38,7 +38,7 @@ def shared(
     """The results of all worlds under one budget, and the engine."""
     allot = allocator(METHODS[method].writes, vars(budget), lambda: 0.0)
     many = Many(worlds)
-    setup = Setup(
+    setup = MethodSetup(
         Sampler(many, seed),  # type: ignore[arg-type]
         {**METHODS[method].options, "draws": k, "budget": {}},
     )
@@ -78,7 +78,7 @@ CURVES = [Curve([0.5, 0.5, 0.0, 0.0]), Curve([1.0, 1.0, 1.0]), Curve([0.3, 0.9])
 @pytest.mark.parametrize("draws", [1, 5, 18, 19, 100, 301])
 def test_a_budget_in_draws_is_kept_exactly(draws: int) -> None:
     for method in ("chain", "sample"):
-        _, engine = shared(method, CURVES, Budget(draws=draws))
+        _, engine = shared(method, CURVES, RunBudget(draws=draws))
         places = 9 if method == "chain" else 3
         assert len(engine.seen) == min(draws, 64 * places) or method == "sample"
         assert len(engine.seen) <= draws
@@ -87,7 +87,7 @@ def test_a_budget_in_draws_is_kept_exactly(draws: int) -> None:
 def test_a_budget_in_tokens_is_hardly_passed() -> None:
     """A draw has 10 tokens here; the round that is under way ends."""
     for tokens in (15, 200, 1005, 3000):
-        _, engine = shared("chain", CURVES, Budget(tokens=tokens))
+        _, engine = shared("chain", CURVES, RunBudget(tokens=tokens))
         assert tokens <= 10 * len(engine.seen) < tokens + 10 * 64
         if tokens > 640:
             assert 10 * len(engine.seen) < tokens + 20
@@ -95,13 +95,13 @@ def test_a_budget_in_tokens_is_hardly_passed() -> None:
 
 def test_seconds_end_it() -> None:
     times = iter([0.0, 1.0, 2.0, 9.0])
-    allot = Allocator(Budget(seconds=5), uncertain, 2, lambda: next(times))
-    turn = Turn(0, [(0, 0)], [0], [100], (0, 0))
+    allot = DrawAllocator(RunBudget(seconds=5), uncertain, 2, lambda: next(times))
+    turn = BudgetRequest(0, [(0, 0)], [0], [100], (0, 0))
     assert [allot([turn])[0] is None for _ in range(4)] == [False, False, False, True]
 
 
 def test_every_prefix_gets_a_few_and_the_uncertain_ones_most() -> None:
-    fields, _ = shared("chain", CURVES, Budget(draws=200))
+    fields, _ = shared("chain", CURVES, RunBudget(draws=200))
     drawn: dict[float, list[int]] = {}
     for world, result in zip(CURVES, fields, strict=True):
         tree = result["tree"]
@@ -116,7 +116,7 @@ def test_the_sum_of_variances_is_smaller_than_with_equal_shares() -> None:
     """Neyman's allocation minimises it; the draws went where p(1 - p)/n was large."""
     adaptive = equal = 0.0
     for seed in range(20):
-        fields, engine = shared("chain", CURVES, Budget(draws=270), seed)
+        fields, engine = shared("chain", CURVES, RunBudget(draws=270), seed)
         places = sum(len(world.chances) for world in CURVES)
         for world, result in zip(CURVES, fields, strict=True):
             tree = result["tree"]
@@ -129,10 +129,10 @@ def test_the_sum_of_variances_is_smaller_than_with_equal_shares() -> None:
 
 def test_attempts_go_in_the_proportions_of_gvm() -> None:
     rates, counts = (1.0, 0.25, 0.0625, 0.0), [16, 16, 16, 16]
-    allot = Allocator(Budget(), informative, 8, lambda: 0.0)
+    allot = DrawAllocator(RunBudget(), informative, 8, lambda: 0.0)
     while sum(counts) < 1200:
         now = [(round(rate * n), n) for rate, n in zip(rates, counts, strict=True)]
-        (more,) = allot([Turn(0, now, counts, [999] * 4, (0, 0))])
+        (more,) = allot([BudgetRequest(0, now, counts, [999] * 4, (0, 0))])
         assert more is not None
         counts = [n + m for n, m in zip(counts, more, strict=True)]
     weights = [1 / sqrt(p + 1e-3 / p) for p in rates if p]
@@ -143,18 +143,18 @@ def test_attempts_go_in_the_proportions_of_gvm() -> None:
 
 
 def test_a_problem_that_is_never_right_gets_the_first_few_attempts_only() -> None:
-    (sure, never), engine = shared("sample", [Curve([1.0]), Curve([0.0])], Budget(draws=60))
+    (sure, never), engine = shared("sample", [Curve([1.0]), Curve([0.0])], RunBudget(draws=60))
     assert (len(sure), len(never)) == (52, LEAST["attempts"]) and len(engine.seen) == 60
 
 
 def test_the_order_of_arrival_changes_nothing() -> None:
     for method in ("chain", "sample"):
-        runs = [shared(method, CURVES, Budget(draws=120), arrival=n)[0] for n in range(3)]
+        runs = [shared(method, CURVES, RunBudget(draws=120), arrival=n)[0] for n in range(3)]
         assert runs[0] == runs[1] == runs[2]
 
 
 def test_what_went_by_what_was_seen_is_noted_and_no_rule_of_counts() -> None:
-    fields, _ = shared("chain", CURVES, Budget(draws=60))
+    fields, _ = shared("chain", CURVES, RunBudget(draws=60))
     rule = rule_at(fields[0]["tree"], 0, 0)
     assert rule.startswith("allocated:")
     with pytest.raises(ValueError, match="rule"):
@@ -164,13 +164,13 @@ def test_what_went_by_what_was_seen_is_noted_and_no_rule_of_counts() -> None:
 def test_a_record_that_fails_does_not_hold_the_others() -> None:
     worlds = [*CURVES]
     many = Many(worlds)
-    setup = Setup(
+    setup = MethodSetup(
         Sampler(many),  # type: ignore[arg-type]
         {**METHODS["chain"].options, "draws": 8, "budget": {}},
     )
     records: list[dict[str, Any]] = [w.record() | {"problem": str(n)} for n, w in enumerate(worlds)]
     del records[1]["answer"]
-    allot = Allocator(Budget(draws=30), uncertain, 2, lambda: 0.0)
+    allot = DrawAllocator(RunBudget(draws=30), uncertain, 2, lambda: 0.0)
     engine = RuleEngine(many.rule)
     scheduler: Scheduler[int] = Scheduler(engine, ExactGrader(), allot)
     results = dict(scheduler.run(Listed(loaded("chain")(setup, record) for record in records)))
@@ -189,7 +189,7 @@ def test_a_record_that_fails_does_not_hold_the_others() -> None:
 )
 def test_allotments_fit(places: list[list[tuple[int, int, int]]], draws: int) -> None:
     turns = [
-        Turn(
+        BudgetRequest(
             who,
             [(min(k, n), n) for k, n, _ in own],
             [n for _, n, _ in own],
@@ -198,7 +198,7 @@ def test_allotments_fit(places: list[list[tuple[int, int, int]]], draws: int) ->
         )
         for who, own in enumerate(places)
     ]
-    answers = Allocator(Budget(draws=draws), uncertain, 2, lambda: 0.0)(turns)
+    answers = DrawAllocator(RunBudget(draws=draws), uncertain, 2, lambda: 0.0)(turns)
     given = 0
     for turn, answer in zip(turns, answers, strict=True):
         for more, room in zip(answer or [], turn.room, strict=False):

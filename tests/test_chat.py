@@ -7,7 +7,7 @@ import re
 import pytest
 
 from stepkit.errors import DataError, UsageError
-from stepkit.model.chat import ChatTemplate, Encoder, Prompter, fill
+from stepkit.model.chat import ChatTemplate, PromptEncoder, Prompter, fill
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -40,7 +40,7 @@ def shown(ids: tuple[int, ...]) -> str:
 
 def prompter(vocabulary: Letters, template: str | None = CHATML, **more: str) -> Prompter:
     return Prompter(
-        Encoder(vocabulary),
+        PromptEncoder(vocabulary),
         template=template,
         form=more.get("form"),
         system=more.get("system"),

@@ -12,10 +12,10 @@ from work import ROOT, Workdir
 
 from stepkit.cli.actions.check_rows import check
 from stepkit.errors import UsageError
-from stepkit.formats.column_types import Columns, type_of
-from stepkit.formats.row_checker import Checker, balance
+from stepkit.formats.column_types import ColumnTypes, type_of
+from stepkit.formats.row_checker import RowChecker, balance
 from stepkit.formats.targets import TARGETS
-from stepkit.runner.settings import Streams
+from stepkit.runner.settings import StreamOptions
 
 Json = dict[str, Any]
 
@@ -194,7 +194,7 @@ BAD: list[tuple[str, Json, str, str]] = [
 
 
 def findings(target: str, *rows: Json, **settings: Any) -> list[tuple[str, str]]:
-    checker = Checker(target, **settings)
+    checker = RowChecker(target, **settings)
     return [(f.field, f.what) for row in rows for f in checker.row(row)]
 
 
@@ -228,14 +228,14 @@ def test_rows_are_compared_with_the_first() -> None:
 
 
 def test_the_type_of_a_list_that_was_empty_at_first_is_that_of_the_next() -> None:
-    columns = Columns()
+    columns = ColumnTypes()
     values: list[list[Any]] = [[], ["a"], [], [1]]
     found = [[c.what for c in columns.complaints({"x": value})] for value in values]
     assert found == [[], [], [], ["a list of an integer, but a list of a string in earlier rows"]]
 
 
 def test_a_null_in_the_first_row_does_not_hide_the_type_of_the_others() -> None:
-    columns = Columns()
+    columns = ColumnTypes()
     found = [[c.what for c in columns.complaints({"x": value})] for value in (None, 1, "a")]
     assert [len(one) for one in found] == [1, 0, 1]
     assert found[2] == ["a string, but an integer in earlier rows"]
@@ -243,7 +243,7 @@ def test_a_null_in_the_first_row_does_not_hide_the_type_of_the_others() -> None:
 
 def test_objects_are_spelled_out_and_their_keys_compared() -> None:
     assert type_of({"b": 1, "a": ["x"]}) == "an object (a: a list of a string, b: an integer)"
-    columns = Columns()
+    columns = ColumnTypes()
     list(columns.complaints({"x": {"a": 1}}))
     assert [c.field for c in columns.complaints({"x": {"a": 1, "b": 2}})] == ["x"]
 
@@ -289,12 +289,12 @@ def test_kto_weights(desirable: int, undesirable: int, part: str) -> None:
 
 
 def test_balance_is_told_at_the_end_and_only_for_labels() -> None:
-    checker = Checker("trl-kto")
+    checker = RowChecker("trl-kto")
     assert list(checker.row(KTO)) == []
     assert [finding.what for finding in checker.end()] == [
         "all labels are one: KTO needs rows of both"
     ]
-    assert list(Checker("trl-dpo").end()) == []
+    assert list(RowChecker("trl-dpo").end()) == []
 
 
 LONG = PAIR | {"chosen": "So it is 4.", "rejected": "So it is 5."}
@@ -338,7 +338,7 @@ def test_lengths_and_boundaries_in_tokens() -> None:
 def checked(work: Workdir, target: str, **more: Any) -> tuple[list[str], int]:
     """The lines that a check of the directory's rows writes, and how many rows had a finding."""
     files = [str(work.path / name) for name in work.names() if name.endswith(".jsonl")]
-    streams = Streams("step-pairs", tuple(files), str(work.path / "out"), **more)
+    streams = StreamOptions("step-pairs", tuple(files), str(work.path / "out"), **more)
     check(streams, target)
     lines = work.read("out").decode().splitlines()
     return [line.replace(f"{work.path}/", "") for line in lines], streams.tally.rejected
@@ -377,7 +377,7 @@ def test_a_check_of_many_rows_holds_a_digest_of_each() -> None:
     """Bounded memory: what is kept of a row does not grow with its texts."""
     import tracemalloc
 
-    checker = Checker("trl-dpo")
+    checker = RowChecker("trl-dpo")
     tracemalloc.start()
     for number in range(2_000):
         row = PAIR | {"prompt": f"{number}\n" + "x" * 10_000}
@@ -445,7 +445,7 @@ JSON = st.recursive(
 )
 def test_a_check_takes_whatever_is_json(rows: list[Json]) -> None:
     for target in TARGETS:
-        checker = Checker(target, max_length=5)
+        checker = RowChecker(target, max_length=5)
         for row in rows:
             list(checker.row(row))
         list(checker.end())
@@ -458,4 +458,4 @@ def test_a_good_row_with_one_value_replaced_is_still_only_checked(
     target: str, row: Json, data: st.DataObject
 ) -> None:
     key = data.draw(st.sampled_from(sorted(row)))
-    list(Checker(target).row({**row, key: data.draw(JSON)}))
+    list(RowChecker(target).row({**row, key: data.draw(JSON)}))

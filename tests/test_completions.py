@@ -15,10 +15,10 @@ from stepkit.errors import UsageError
 from stepkit.model.engine import Branch, Engine, Read
 from stepkit.model.servers.batch_files import BatchRequests
 from stepkit.model.servers.byte_vocabulary import name_of
-from stepkit.model.servers.completions import BadAnswer, drawn, readout
+from stepkit.model.servers.completions import MalformedResponse, drawn, readout
 from stepkit.model.servers.http import base_url, key_for, retry_after, said_in
-from stepkit.model.servers.load_balancer import LONGEST_REST, Balance, Server
-from stepkit.model.servers.server_engine import ServerEngine, Service
+from stepkit.model.servers.load_balancer import LONGEST_REST, LoadBalancer, Server
+from stepkit.model.servers.server_engine import ServedModel, ServerEngine
 
 Json = dict[str, Any]
 
@@ -78,7 +78,7 @@ def refusal(engine: Engine, read: Read) -> str:
 )
 def test_servers_refuse_what_they_cannot_read(read: Read, tokens: bool, named: str) -> None:
     """Before anything is sent: nobody listens there. They answered with other numbers, or died."""
-    service = Service("other", tokens, True, concurrency=4, timeout=1.0, retries=1)
+    service = ServedModel("other", tokens, True, concurrency=4, timeout=1.0, retries=1)
     server = Server("http://localhost:9/v1", "toy")
     assert named in refusal(ServerEngine(service, [server], pytest.fail), read)
     assert not server.picked
@@ -145,7 +145,7 @@ def test_logprobs_that_are_no_numbers() -> None:
     ],
 )
 def test_bad_answers(bad: Json) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(MalformedResponse):
         drawn(bad)
 
 
@@ -169,9 +169,9 @@ def test_readings_are_placed_by_bytes() -> None:
     raw = text.encode()  # é é 1 _ 2 2
     read = readout(echoed, raw, range(-1, len(raw) - 1))
     assert read.values == ((-1.0,), (), (), (-2.0,), (), (-4.0,))
-    with pytest.raises(BadAnswer):
+    with pytest.raises(MalformedResponse):
         readout(answer("abc", legacy(("a", 0.0), ("c", 0.0))), b"abc", range(2))
-    with pytest.raises(BadAnswer):
+    with pytest.raises(MalformedResponse):
         readout(answer("abc"), b"abc", range(2))
 
 
@@ -240,9 +240,9 @@ def test_names_do_not_tell_folders() -> None:
 # ---- the balance ----------------------------------------------------------------------------
 
 
-def balance(count: int, limit: int = 3) -> tuple[Balance, list[Server]]:
+def balance(count: int, limit: int = 3) -> tuple[LoadBalancer, list[Server]]:
     servers = [Server(f"http://{number}", "m") for number in range(count)]
-    return Balance(servers, limit, lambda: 1.0), servers
+    return LoadBalancer(servers, limit, lambda: 1.0), servers
 
 
 def test_the_least_busy_server_is_next() -> None:

@@ -131,7 +131,7 @@ def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> No
     n = len(right)
     of = verdicts(answers, right)
     right = [float(round(of[a])) if a != NO_ANSWER else 0.0 for a in answers]  # one per answer
-    rule = selection.Settings(by)
+    rule = selection.SelectionSettings(by)
     found = []
     for order in permutations(range(n)):
         candidates = [

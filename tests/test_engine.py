@@ -13,14 +13,23 @@ import numpy as np
 import pytest
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
-from stepkit.model.engine import Draw, Drawn, Engine, Read, Readout, Request, Result, Sampling
+from stepkit.model.engine import (
+    Draw,
+    Engine,
+    FinishedDraw,
+    Read,
+    Readout,
+    Request,
+    Result,
+    Sampling,
+)
 from stepkit.model.local import draws_in_flight, llama
-from stepkit.model.local.context_sizes import Layout
+from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.context_sizes import choose as choose_layout
-from stepkit.model.local.cpu_lock import NoTurns
+from stepkit.model.local.cpu_lock import NoCpuLock
 from stepkit.model.local.llama import Context, Model
 from stepkit.model.local.slot_engine import SlotEngine
-from stepkit.model.local.token_sampling import Chooser, log_softmax_at, uniforms
+from stepkit.model.local.token_sampling import TokenSampler, log_softmax_at, uniforms
 from stepkit.runner.options import ModelOptions
 
 KINDS = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")
@@ -44,10 +53,10 @@ def model(files: dict[str, Path]) -> Iterator[Model]:
     loaded.close()
 
 
-def layout(slots: int, context: int, shelves: int = 4, **more: bool) -> Layout:
+def layout(slots: int, context: int, shelves: int = 4, **more: bool) -> ContextSizes:
     """One thread: others may be busy here."""
     most = max(64, slots + shelves)
-    return Layout(slots, shelves, context, batch=most, outputs=most, threads=1, **more)
+    return ContextSizes(slots, shelves, context, batch=most, outputs=most, threads=1, **more)
 
 
 def run(
@@ -65,9 +74,9 @@ def run(
     return results
 
 
-def drawn(model: Model, request: Draw, **more: int) -> Drawn:
+def drawn(model: Model, request: Draw, **more: int) -> FinishedDraw:
     result = run(model, [request], **more)[request.key]
-    assert isinstance(result, Drawn), result
+    assert isinstance(result, FinishedDraw), result
     return result
 
 
@@ -229,7 +238,9 @@ def test_a_draw_is_the_reference_loop(model: Model) -> None:
     ids, text, logprob = list(prefix), b"", 0.0
     for count in range(result.tokens):
         logits = forward(Path(model.path), ids)[-1:].astype(np.float32)
-        tokens, logprobs = Chooser(logits.shape[1])(logits, uniforms([seed], [count]), sampling)
+        tokens, logprobs = TokenSampler(logits.shape[1])(
+            logits, uniforms([seed], [count]), sampling
+        )
         token, logprob = int(tokens[0]), logprob + logprobs[0]
         ids.append(token)
         text += model.pieces[token]
@@ -249,7 +260,7 @@ def test_draws_follow_the_models_distribution(model: Model) -> None:
     expected = 4000 * weights / weights.sum()
     counts = np.zeros(model.n_vocab)
     for result in run(model, requests, slots=64).values():
-        assert isinstance(result, Drawn)
+        assert isinstance(result, FinishedDraw)
         if result.ids:
             counts[result.ids[0]] += 1
     common = (expected >= 8) & (np.arange(model.n_vocab) < 128)
@@ -258,8 +269,8 @@ def test_draws_follow_the_models_distribution(model: Model) -> None:
     assert statistic < common.sum() + 4 * np.sqrt(2 * common.sum())
 
 
-def engine_on(model: Model, sizes: Layout) -> SlotEngine:
-    return SlotEngine(Context(model, sizes), NoTurns())
+def engine_on(model: Model, sizes: ContextSizes) -> SlotEngine:
+    return SlotEngine(Context(model, sizes), NoCpuLock())
 
 
 def finish(engine: Engine, requests: Sequence[Request]) -> dict[str, Result | StepkitError]:
@@ -327,7 +338,7 @@ def test_the_fast_layout_draws_from_the_model(model: Model) -> None:
     same = 0
     for request in requests:
         exact, quick = run(model, [request])[request.key], results[request.key]
-        assert isinstance(exact, Drawn) and isinstance(quick, Drawn)
+        assert isinstance(exact, FinishedDraw) and isinstance(quick, FinishedDraw)
         same += exact.text == quick.text
         assert quick.logprob == pytest.approx(exact.logprob, abs=0.05)
     assert same >= 11
@@ -339,7 +350,7 @@ def test_the_fast_layout_goes_on_from_its_own_draws(model: Model) -> None:
     for exact, least, most in ((True, 40, 48), (False, 0, 2)):
         engine = engine_on(model, layout(8, 512, exact=exact))
         first = finish(engine, [Draw("one", prefix, 1, how)])["one"]
-        assert isinstance(first, Drawn) and first.ids and len(first.ids) == 40
+        assert isinstance(first, FinishedDraw) and first.ids and len(first.ids) == 40
         before = engine.counters.read_tokens
         finish(engine, [Draw("two", prefix + first.ids, 2, how)])
         assert least <= engine.counters.read_tokens - before <= most
@@ -355,7 +366,7 @@ def test_a_grammar_is_followed_and_the_distribution_kept(model: Model) -> None:
     logits = forward(Path(model.path), prefix)[-1]
     counts = dict.fromkeys("abcdefgh", 0)
     for result in run(model, requests, slots=64).values():
-        assert isinstance(result, Drawn)
+        assert isinstance(result, FinishedDraw)
         assert re.fullmatch(r"[a-h][0-9]+\.?", result.text)
         assert result.finish == "length" or result.text.endswith(".")
         counts[result.text[0]] += 1
@@ -402,7 +413,7 @@ def test_no_token_left_is_that_requests_error(model: Model) -> None:
     )
     for key in ("nothing", "stuck"):
         assert isinstance(results[key], DataError) and "no token" in str(results[key])
-    assert isinstance(results["fine"], Drawn)
+    assert isinstance(results["fine"], FinishedDraw)
 
 
 def test_likelihood_is_the_log_softmax_of_the_forward_pass(model: Model) -> None:
@@ -442,7 +453,7 @@ def test_a_prefix_longer_than_the_context_is_that_requests_error(model: Model) -
     long, short = Draw("long", (1,) * 300, 1, Sampling()), Draw("short", (1,), 1, Sampling())
     results = run(model, [long, short], context=256)
     assert isinstance(results["long"], DataError) and "--context" in str(results["long"])
-    assert isinstance(results["short"], Drawn)
+    assert isinstance(results["short"], FinishedDraw)
 
 
 def test_ids_detokenise_to_the_text(model: Model) -> None:
@@ -463,8 +474,8 @@ def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
     ids, logprobs = (0, 1, 2), [-1.0, -2.0, -4.0]
     at_boundary = draws_in_flight.drawn("stop", b"abc", ids, logprobs, pieces)
     inside = draws_in_flight.drawn("stop", b"a", ids, logprobs, pieces)
-    assert at_boundary == Drawn("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
-    assert inside == Drawn("a", "stop", 1, None, -1.0, (-1.0,))
+    assert at_boundary == FinishedDraw("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
+    assert inside == FinishedDraw("a", "stop", 1, None, -1.0, (-1.0,))
 
 
 def test_tokens_that_merge_are_cut_exactly(model: Model) -> None:

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stepkit.core.evaluation import bootstrap, protocols, step_metrics
-from stepkit.core.evaluation.step_metrics import Steps
+from stepkit.core.evaluation.step_metrics import CountedSteps
 
 Array = np.ndarray[Any, Any]
 
 
-def steps_of(rows: list[tuple[int, int, float, float]], problems: int) -> Steps:
+def steps_of(rows: list[tuple[int, int, float, float]], problems: int) -> CountedSteps:
     """From (problem, position, score, right)."""
     a, b, c, d = np.array(rows, dtype=float).reshape(-1, 4).T
-    return Steps(a.astype(int), b.astype(int), c, d, problems)
+    return CountedSteps(a.astype(int), b.astype(int), c, d, problems)
 
 
 # ---- bootstrap ------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def test_ten_thousand_resamples_of_a_thousand_problems_take_seconds() -> None:
 # ---- steps ----------------------------------------------------------------------------------
 
 
-def slow_auc(steps: Steps, within: str, weights: Array) -> float:
+def slow_auc(steps: CountedSteps, within: str, weights: Array) -> float:
     """Every pair of a right and a wrong step, one after the other."""
     wins = pairs = 0.0
     index = range(len(steps.right))
@@ -165,9 +165,11 @@ def test_a_calibrated_world_has_no_calibration_error() -> None:
     right = (rng.random(50_000) < p).astype(float)
     zeros = np.zeros(50_000, dtype=int)
     ones = np.ones((1, 1))
-    assert step_metrics.calibration_error(Steps(zeros, zeros, p, right, 1), 10)(ones)[0] < 0.01
+    assert (
+        step_metrics.calibration_error(CountedSteps(zeros, zeros, p, right, 1), 10)(ones)[0] < 0.01
+    )
     # scores pulled to the middle: |p - (p / 2 + 1 / 4)| is 1/8 on average
-    shy = Steps(zeros, zeros, p / 2 + 0.25, right, 1)
+    shy = CountedSteps(zeros, zeros, p / 2 + 0.25, right, 1)
     assert step_metrics.calibration_error(shy, 10)(ones)[0] == pytest.approx(1 / 8, abs=0.01)
 
 

@@ -11,40 +11,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.core.training_rows import (
-    Advantage,
-    Origin,
-    Pair,
-    Ranked,
-    Side,
-    Stepwise,
-    Text,
-    Unpaired,
-    Weighted,
+    AdvantageRow,
+    PairRow,
+    PairSide,
+    RankedRow,
+    RowOrigin,
+    StepwiseRow,
+    TextRow,
+    UnpairedRow,
+    WeightedRow,
 )
 from stepkit.errors import DataError, UsageError
 from stepkit.formats import llamafactory, targets
-from stepkit.formats.column_types import Columns
-from stepkit.formats.row_checker import Checker
-from stepkit.formats.row_layout import Layout, boundary, common
-from stepkit.formats.row_views import View
+from stepkit.formats.column_types import ColumnTypes
+from stepkit.formats.row_checker import RowChecker
+from stepkit.formats.row_layout import RowLayout, boundary, common
+from stepkit.formats.row_views import TrainerView
 from stepkit.formats.targets import KINDS, TARGETS, Row
 
 Json = dict[str, Any]
 
 RECORD: Json = {"id": "t/0", "group": "t", "problem": "2 + 2?"}
-ORIGIN = Origin("best-worst", 1, 1, ("t/0",), ("a", "b"))
+ORIGIN = RowOrigin("best-worst", 1, 1, ("t/0",), ("a", "b"))
 STEPS = ("2 + 2 = 5.\n", "So 5.")
-GOOD = Side("2 + 2 = 4.\nSo 4.", 3, 4, 0.75, True)
-POOR = Side("2 + 2 = 5.\nSo 5.", 0, 4, 0.0, True)
+GOOD = PairSide("2 + 2 = 4.\nSo 4.", 3, 4, 0.75, True)
+POOR = PairSide("2 + 2 = 5.\nSo 5.", 0, 4, 0.0, True)
 
 ROWS: dict[str, Row] = {
-    "pair": Pair("I add.\n", GOOD, POOR, 0.9, 1.0, ORIGIN),
-    "ranked": Ranked("I add.\n", (GOOD, POOR), ORIGIN),
-    "unpaired": Unpaired("I add.\n", GOOD, True, ORIGIN),
-    "stepwise": Stepwise(STEPS, (False, None), ORIGIN),
-    "weighted": Weighted(STEPS, (0.5, 0.0), True, ORIGIN),
-    "text": Text("", GOOD, ORIGIN),
-    "advantage": Advantage(STEPS, (0.5, 0.0), (-0.25, -0.5), (2, 0), (4, 4), ORIGIN),
+    "pair": PairRow("I add.\n", GOOD, POOR, 0.9, 1.0, ORIGIN),
+    "ranked": RankedRow("I add.\n", (GOOD, POOR), ORIGIN),
+    "unpaired": UnpairedRow("I add.\n", GOOD, True, ORIGIN),
+    "stepwise": StepwiseRow(STEPS, (False, None), ORIGIN),
+    "weighted": WeightedRow(STEPS, (0.5, 0.0), True, ORIGIN),
+    "text": TextRow("", GOOD, ORIGIN),
+    "advantage": AdvantageRow(STEPS, (0.5, 0.0), (-0.25, -0.5), (2, 0), (4, 4), ORIGIN),
 }
 TAKEN = [
     (name, kind)
@@ -62,11 +62,11 @@ LIVE = {
 
 def written(name: str, row: Row, record: Json = RECORD, **layout: Any) -> Json:
     kind = next(kind for kind, cls in KINDS.items() if cls is type(row))
-    settled = targets.settle(name, kind, Layout(**{"scope": "full", **layout}))
+    settled = targets.settle(name, kind, RowLayout(**{"scope": "full", **layout}))
     return targets.write(name, row, record, settled)
 
 
-def seen(name: str, row: Json) -> View:
+def seen(name: str, row: Json) -> TrainerView:
     """The row as its trainer reads it."""
     shape = next(shape for shape in TARGETS[name].shapes if all(c in row for c in shape.columns))
     return shape.read(row)
@@ -75,8 +75,8 @@ def seen(name: str, row: Json) -> View:
 @pytest.mark.parametrize("name, kind", TAKEN)
 def test_every_row_is_clean_for_its_trainer(name: str, kind: str) -> None:
     row = written(name, ROWS[kind])
-    assert list(Checker(name).row(row)) == []
-    columns = Columns()
+    assert list(RowChecker(name).row(row)) == []
+    columns = ColumnTypes()
     assert [*columns.complaints(row), *columns.complaints(json.loads(json.dumps(row)))] == []
 
 
@@ -110,7 +110,7 @@ words = st.text(st.sampled_from("ab .\n+4?"), min_size=1, max_size=12).filter(st
 def test_prompt_and_side_join_to_the_very_text(
     name: str, scope: str, problem: str, prefix: str, one: str, other: str
 ) -> None:
-    pair = Pair(prefix, GOOD._replace(text=one), POOR._replace(text=other), 0.9, 1.0, ORIGIN)
+    pair = PairRow(prefix, GOOD._replace(text=one), POOR._replace(text=other), 0.9, 1.0, ORIGIN)
     view = seen(name, written(name, pair, RECORD | {"problem": problem}, scope=scope))
     joined = [view.prompt + text for _, text in view.sides]
     assert joined == [f"{problem}\n{prefix}{one}", f"{problem}\n{prefix}{other}"]
@@ -122,7 +122,7 @@ def test_prompt_and_side_join_to_the_very_text(
 def test_a_chat_holds_the_whole_answer_after_the_users_turn(
     name: str, prefix: str, one: str, other: str
 ) -> None:
-    pair = Pair(prefix, GOOD._replace(text=one), POOR._replace(text=other), 0.9, 1.0, ORIGIN)
+    pair = PairRow(prefix, GOOD._replace(text=one), POOR._replace(text=other), 0.9, 1.0, ORIGIN)
     view = seen(name, written(name, pair, chat=True))
     assert view.chat and view.prompt in ("user: 2 + 2?", "human: 2 + 2?")
     assert [text for _, text in view.sides] == [(prefix + one).strip(), (prefix + other).strip()]
@@ -130,9 +130,9 @@ def test_a_chat_holds_the_whole_answer_after_the_users_turn(
 
 @pytest.mark.parametrize("name", [name for name, kind in TAKEN if kind == "text"])
 def test_a_chat_that_is_imitated_is_asked_and_answered_once(name: str) -> None:
-    only = Text in TARGETS[name].only_chats or TARGETS[name].chat is True
+    only = TextRow in TARGETS[name].only_chats or TARGETS[name].chat is True
     view = seen(name, written(name, ROWS["text"], chat=not only))
-    assert targets.settle(name, "text", Layout(scope="full", chat=not only)).chat
+    assert targets.settle(name, "text", RowLayout(scope="full", chat=not only)).chat
     assert view.chat and view.prompt in ("user: 2 + 2?", "human: 2 + 2?")
     assert [text for _, text in view.sides] == [GOOD.text]
 
@@ -152,26 +152,26 @@ def test_the_messages_of_the_record_come_before_the_answer(name: str) -> None:
 def test_end_of_text_after_a_single_step_is_refused(name: str, kind: str) -> None:
     if KINDS[kind] in TARGETS[name].rows:
         with pytest.raises(UsageError, match="teach the model to stop after a step"):
-            targets.settle(name, kind, Layout(scope="step", chat=False))
+            targets.settle(name, kind, RowLayout(scope="step", chat=False))
 
 
 @pytest.mark.parametrize("name", CHATS)
 def test_second_assistant_header_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="use --scope full"):
-        targets.settle(name, "pair", Layout(scope="continuation", chat=True))
+        targets.settle(name, "pair", RowLayout(scope="continuation", chat=True))
 
 
 @pytest.mark.parametrize("name, kind", TAKEN)
 def test_an_attempt_that_was_cut_off_is_refused(name: str, kind: str) -> None:
     row = ROWS[kind]
     cut = POOR._replace(ended=False)
-    if isinstance(row, Pair):
+    if isinstance(row, PairRow):
         row = row._replace(rejected=cut)
-    elif isinstance(row, Ranked):
+    elif isinstance(row, RankedRow):
         row = row._replace(sides=(GOOD, cut))
-    elif isinstance(row, (Unpaired, Text)):
+    elif isinstance(row, (UnpairedRow, TextRow)):
         row = row._replace(side=cut)
-    elif isinstance(row, Weighted):
+    elif isinstance(row, WeightedRow):
         row = row._replace(ended=False)
     else:
         return
@@ -197,7 +197,7 @@ def test_an_attempt_that_was_cut_off_is_refused(name: str, kind: str) -> None:
 )
 def test_what_a_target_refuses(name: str, kind: str, layout: Json, part: str) -> None:
     with pytest.raises(UsageError, match=part):
-        targets.settle(name, kind, Layout(**layout))
+        targets.settle(name, kind, RowLayout(**layout))
 
 
 def test_process_rewards_are_whole_numbers_without_the_trainers_newline() -> None:
@@ -206,29 +206,29 @@ def test_process_rewards_are_whole_numbers_without_the_trainers_newline() -> Non
     assert row["labels"] == [0, -100] and all(type(label) is int for label in row["labels"])
     for bad in (0.7, -100):
         with pytest.raises(DataError, match="knows nothing between"):
-            written("trl-prm", Stepwise(STEPS, (bad, None), ORIGIN))
+            written("trl-prm", StepwiseRow(STEPS, (bad, None), ORIGIN))
     with pytest.raises(DataError, match="nothing but newlines"):
-        written("trl-prm", Stepwise(("a\n", "\n"), (True, True), ORIGIN))
+        written("trl-prm", StepwiseRow(("a\n", "\n"), (True, True), ORIGIN))
 
 
 def test_soft_labels_and_masks_stay_in_plain_rows() -> None:
-    row = written("plain", Stepwise(STEPS, (0.7, None), ORIGIN))
+    row = written("plain", StepwiseRow(STEPS, (0.7, None), ORIGIN))
     assert (row["labels"], row["masked"]) == ([0.7, 0.0], [False, True])
     assert "".join(row["steps"]) == "".join(STEPS)
 
 
 def test_math_shepherd_marks() -> None:
     row = written(
-        "math-shepherd", Stepwise(("Step 1: a\n", "b\n", "c"), (True, False, None), ORIGIN)
+        "math-shepherd", StepwiseRow(("Step 1: a\n", "b\n", "c"), (True, False, None), ORIGIN)
     )
     assert row["input"] == "2 + 2? Step 1: a ки\nb ки"
     assert row["label"] == "2 + 2? Step 1: a +\nb -"
     with pytest.raises(DataError, match="where it is the mark of a step"):
-        written("math-shepherd", Stepwise(("a ки\n",), (True,), ORIGIN))
+        written("math-shepherd", StepwiseRow(("a ки\n",), (True,), ORIGIN))
 
 
 def test_rlhflow_turns() -> None:
-    row = written("rlhflow", Stepwise(("a\n", "b\n"), (True, False), ORIGIN))
+    row = written("rlhflow", StepwiseRow(("a\n", "b\n"), (True, False), ORIGIN))
     turns = [(turn["role"], turn["content"]) for turn in row["conversations"]]
     assert turns == [("user", "2 + 2? a"), ("assistant", "+"), ("user", "b"), ("assistant", "-")]
 
@@ -237,7 +237,7 @@ def test_rlhflow_turns() -> None:
 @pytest.mark.parametrize("labels", [(None, True), (None, None)])
 def test_a_mask_that_a_format_cannot_write(name: str, labels: tuple[None, Any]) -> None:
     with pytest.raises(DataError, match="this format has no mask"):
-        written(name, Stepwise(STEPS, labels, ORIGIN))
+        written(name, StepwiseRow(STEPS, labels, ORIGIN))
 
 
 def test_weights_of_steps_join_to_the_response() -> None:
@@ -245,7 +245,7 @@ def test_weights_of_steps_join_to_the_response() -> None:
     assert [one["loss_scale"] for one in messages] == [0.0, 0.5, 0.0]
     assert "".join(one["content"] for one in messages[1:]) == "".join(STEPS)
     with pytest.raises(DataError, match="clip it at 0"):
-        written("ms-swift", Weighted(STEPS, (0.5, -0.1), True, ORIGIN))
+        written("ms-swift", WeightedRow(STEPS, (0.5, -0.1), True, ORIGIN))
 
 
 def test_llamafactory_finds_its_rows() -> None:

@@ -10,11 +10,11 @@ from work import Workdir
 
 from stepkit.cli.actions import side_files
 from stepkit.errors import UsageError
-from stepkit.runner.settings import Streams
+from stepkit.runner.settings import StreamOptions
 
 
-def streams(work: Workdir, name: str) -> Streams:
-    return Streams("step-pairs", ("-",), str(work.path / name))
+def streams(work: Workdir, name: str) -> StreamOptions:
+    return StreamOptions("step-pairs", ("-",), str(work.path / name))
 
 
 def test_an_entry_is_added_to_those_that_are_there(work: Workdir) -> None:

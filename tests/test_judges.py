@@ -18,22 +18,26 @@ from hypothesis import strategies as st
 from simulated import RuleEngine, run
 
 from stepkit.errors import DataError, UsageError
-from stepkit.model.chat import Encoder, Prompter
-from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
+from stepkit.model.chat import PromptEncoder, Prompter
+from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Sampling
 from stepkit.model.prefixes import Prefixes
-from stepkit.model.sampler import Identity, Sampler
-from stepkit.model.servers.byte_vocabulary import Utf8
-from stepkit.search.scorers import Scored
-from stepkit.search.scorers.answer_probabilities import LocalAnswers, ServedAnswers, spellings
-from stepkit.search.scorers.critique import Critiques
+from stepkit.model.sampler import ModelIdentity, Sampler
+from stepkit.model.servers.byte_vocabulary import ByteVocabulary
+from stepkit.search.scorers import TraceScores
+from stepkit.search.scorers.answer_probabilities import (
+    LocalAnswerProbabilities,
+    ServedAnswerProbabilities,
+    spellings,
+)
+from stepkit.search.scorers.critique import CritiqueScorer
 from stepkit.search.scorers.critique_votes import tally
-from stepkit.search.scorers.first_error_critic import FirstError
-from stepkit.search.scorers.forced_choice import ForcedChoice
-from stepkit.search.scorers.genprm import GenPrm
-from stepkit.search.scorers.judge_prompt import Question
-from stepkit.search.scorers.pairwise import Pairwise, round_robin
-from stepkit.search.scorers.thinkprm import ThinkPrm
-from stepkit.text.critiques import Shape, Verdict, numbered, read, reference_steps
+from stepkit.search.scorers.first_error_critic import FirstErrorCritic
+from stepkit.search.scorers.forced_choice import ForcedChoiceScorer
+from stepkit.search.scorers.genprm import GenPrmScorer
+from stepkit.search.scorers.judge_prompt import JudgePrompt
+from stepkit.search.scorers.pairwise import PairwiseJudge, round_robin
+from stepkit.search.scorers.thinkprm import ThinkPrmScorer
+from stepkit.text.critiques import CritiqueForm, CritiqueVerdict, numbered, read, reference_steps
 from stepkit.text.prompt_template import check, filled
 
 Law = Callable[[str], float]
@@ -50,12 +54,14 @@ STEPS = ["one\n", "two\n", "three\n", "four"]
 def laid_out(template: str | None = None) -> Prefixes:
     form = None if template else "{problem}"
     special = {"bos_token": "", "eos_token": ""}
-    prompter = Prompter(Encoder(Utf8()), template=template, form=form, system=None, special=special)
-    return Prefixes(Utf8(), prompter)
+    prompter = Prompter(
+        PromptEncoder(ByteVocabulary()), template=template, form=form, system=None, special=special
+    )
+    return Prefixes(ByteVocabulary(), prompter)
 
 
 def sampler_on(prefixes: Prefixes, **sampling: Any) -> Sampler:
-    identity = Identity("judge", "judge")
+    identity = ModelIdentity("judge", "judge")
     return Sampler(prefixes, Sampling(**sampling), model=identity, context=None, seed=1)
 
 
@@ -85,9 +91,9 @@ def reader(law: Law) -> RuleEngine:
 def writer(write: Callable[[Draw], str], finish: str = "stop") -> RuleEngine:
     """An engine whose draws are what ``write`` makes of them."""
 
-    def rule(request: Request) -> Drawn:
+    def rule(request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
-        return Drawn(write(request), finish, 5, None, -1.0)
+        return FinishedDraw(write(request), finish, 5, None, -1.0)
 
     return RuleEngine(rule)
 
@@ -100,7 +106,7 @@ def trace(steps: Sequence[str] = STEPS, **more: Any) -> dict[str, Any]:
     return {"problem": "p", "response": "".join(steps), "steps": list(steps), **more}
 
 
-def judged(engine: RuleEngine, scorer: Any, data: dict[str, Any], first: int = 0) -> Scored:
+def judged(engine: RuleEngine, scorer: Any, data: dict[str, Any], first: int = 0) -> TraceScores:
     (result,) = run(engine, [scorer.score(data, data["steps"], first)])
     if isinstance(result, Exception):
         raise result
@@ -130,11 +136,13 @@ def test_spellings_are_the_ways_to_begin_a_reply() -> None:
 # ---- forced choice --------------------------------------------------------------------------
 
 
-def choice(law: Law, form: str = "{problem}:{given}{step}?") -> tuple[RuleEngine, ForcedChoice]:
+def choice(
+    law: Law, form: str = "{problem}:{given}{step}?"
+) -> tuple[RuleEngine, ForcedChoiceScorer]:
     prefixes = laid_out()
-    answers = LocalAnswers(prefixes, [("Y", "y"), ("N", "n")], "--judge")
+    answers = LocalAnswerProbabilities(prefixes, [("Y", "y"), ("N", "n")], "--judge")
     words = {"good": "Y", "bad": "N"}
-    return reader(law), ForcedChoice(Question(prefixes, form), answers, words, META)
+    return reader(law), ForcedChoiceScorer(JudgePrompt(prefixes, form), answers, words, META)
 
 
 def test_a_step_is_judged_from_its_prefix_and_all_in_one_read() -> None:
@@ -168,7 +176,7 @@ def test_what_came_back_from_a_tool_is_not_judged() -> None:
 
 
 def test_the_spellings_of_an_answer_add_up() -> None:
-    answers = LocalAnswers(laid_out(), [("Y", "y", "Ys"), ("N",)], "--judge")
+    answers = LocalAnswerProbabilities(laid_out(), [("Y", "y", "Ys"), ("N",)], "--judge")
     engine = RuleEngine(lambda _: Readout(((1.0, 2.0, 0.5),)))
     ((shares,),) = run(engine, [answers.choose([(1, 2, 3)])])
     good = math.exp(1) + math.exp(2)
@@ -179,16 +187,16 @@ def test_the_spellings_of_an_answer_add_up() -> None:
 
 def test_answers_that_begin_alike_are_refused() -> None:
     with pytest.raises(UsageError, match="begins like another"):
-        LocalAnswers(laid_out(), [("Help",), ("Harm",)], "--good")
-    LocalAnswers(laid_out(), [("Help", "good"), ("Harm", "bad")], "--good")
+        LocalAnswerProbabilities(laid_out(), [("Help",), ("Harm",)], "--good")
+    LocalAnswerProbabilities(laid_out(), [("Help", "good"), ("Harm", "bad")], "--good")
 
 
 @given(st.tuples(*[st.floats(-5, 5)] * 3))
 def test_three_answers_give_the_expected_label(row: tuple[float, float, float]) -> None:
     prefixes = laid_out()
-    answers = LocalAnswers(prefixes, ["g", "n", "b"], "--judge")
+    answers = LocalAnswerProbabilities(prefixes, ["g", "n", "b"], "--judge")
     words = {"good": "g", "neutral": "n", "bad": "b"}
-    scorer = ForcedChoice(Question(prefixes, "{problem}{step}"), answers, words, META)
+    scorer = ForcedChoiceScorer(JudgePrompt(prefixes, "{problem}{step}"), answers, words, META)
     scored = judged(RuleEngine(lambda _: Readout((row,))), scorer, trace(["s"]))
     weights = [math.exp(one) for one in row]
     label = (weights[0] - weights[2]) / sum(weights)
@@ -197,13 +205,13 @@ def test_three_answers_give_the_expected_label(row: tuple[float, float, float]) 
 
 
 def test_a_server_lists_tokens_and_what_it_does_not_list_is_impossible() -> None:
-    answers = ServedAnswers([spellings("Yes"), spellings("No")], 5)
+    answers = ServedAnswerProbabilities([spellings("Yes"), spellings("No")], 5)
     listed = ((" Yes", math.log(0.3)), ("Y", math.log(0.1)), ("no", math.log(0.2)), (" ", -1.0))
 
-    def rule(request: Request) -> Drawn:
+    def rule(request: Request) -> FinishedDraw:
         assert isinstance(request, Draw) and request.listed == 5
         found = {1: listed, 2: listed[:1], 3: (("Maybe", -0.1),)}[len(request.prefix)]
-        return Drawn("x", "length", 1, None, None, (), found)
+        return FinishedDraw("x", "length", 1, None, None, (), found)
 
     (shares,) = run(RuleEngine(rule), [answers.choose([(1,), (1, 1), (1, 1, 1)])])
     assert shares[0] == pytest.approx((0.4 / 0.6, 0.2 / 0.6))
@@ -213,11 +221,11 @@ def test_a_server_lists_tokens_and_what_it_does_not_list_is_impossible() -> None
 # ---- critiques ------------------------------------------------------------------------------
 
 REASON = st.text(st.characters(exclude_characters="\n", codec="utf-8"), min_size=1, max_size=40)
-SHAPE = Shape("correct", "wrong", 40)
-MATCHING = Shape("correct", "wrong", 40, matches=True)
+SHAPE = CritiqueForm("correct", "wrong", 40)
+MATCHING = CritiqueForm("correct", "wrong", 40, matches=True)
 
 
-def written(verdicts: Sequence[Verdict], shape: Shape) -> str:
+def written(verdicts: Sequence[CritiqueVerdict], shape: CritiqueForm) -> str:
     lines = []
     for number, one in enumerate(verdicts, 1):
         lines.append(f"Step {number}: {one.why}")
@@ -227,11 +235,11 @@ def written(verdicts: Sequence[Verdict], shape: Shape) -> str:
     return "\n".join(lines) + "\n"
 
 
-@given(st.lists(st.builds(Verdict, st.booleans(), REASON, st.integers(0, 9)), min_size=1))
-def test_a_critique_in_the_form_is_read_as_it_was_meant(meant: list[Verdict]) -> None:
+@given(st.lists(st.builds(CritiqueVerdict, st.booleans(), REASON, st.integers(0, 9)), min_size=1))
+def test_a_critique_in_the_form_is_read_as_it_was_meant(meant: list[CritiqueVerdict]) -> None:
     numbers = range(1, len(meant) + 1)
     found = read(written(meant, MATCHING), MATCHING, numbers, 9)
-    stripped = [Verdict(one.right, one.why.strip(), one.reference) for one in meant]
+    stripped = [CritiqueVerdict(one.right, one.why.strip(), one.reference) for one in meant]
     assert found == stripped
 
 
@@ -254,16 +262,16 @@ def test_what_is_not_in_the_form_is_no_verdict(text: str, why: str) -> None:
 def test_a_reference_step_that_does_not_exist_is_no_verdict() -> None:
     text = "Step 1: a\nReference 1: 7\nVerdict 1: correct\n"
     assert isinstance(read(text, MATCHING, [1], 6)[0], str)
-    assert read(text, MATCHING, [1], 7) == [Verdict(True, "a", 7)]
+    assert read(text, MATCHING, [1], 7) == [CritiqueVerdict(True, "a", 7)]
 
 
 def critic(
-    draws: int, vote: str = "mean", shape: Shape = SHAPE, held: bool = False, **sampling: Any
-) -> Critiques:
+    draws: int, vote: str = "mean", shape: CritiqueForm = SHAPE, held: bool = False, **sampling: Any
+) -> CritiqueScorer:
     prefixes = laid_out()
-    question = Question(prefixes, "{problem} {steps} {solution}")
+    question = JudgePrompt(prefixes, "{problem} {steps} {solution}")
     sampler = sampler_on(prefixes, **sampling)
-    return Critiques(question, sampler, shape, META, draws=draws, vote=vote, held=held)
+    return CritiqueScorer(question, sampler, shape, META, draws=draws, vote=vote, held=held)
 
 
 def noisy(truth: Sequence[bool], accuracy: float) -> Callable[[Draw], str]:
@@ -272,7 +280,7 @@ def noisy(truth: Sequence[bool], accuracy: float) -> Callable[[Draw], str]:
     def write(draw: Draw) -> str:
         lucky = random.Random(draw.seed)
         said = [right if lucky.random() < accuracy else not right for right in truth]
-        return written([Verdict(one, f"because {one}") for one in said], SHAPE)
+        return written([CritiqueVerdict(one, f"because {one}") for one in said], SHAPE)
 
     return write
 
@@ -381,7 +389,7 @@ def test_alignment_needs_a_solution_and_names_its_steps() -> None:
 
 
 def test_a_grammar_bounds_what_can_be_written() -> None:
-    shape = Shape("correct", "wrong", 4, matches=True)
+    shape = CritiqueForm("correct", "wrong", 4, matches=True)
     reason = "\U0001f600" * 4
     longest = "".join(
         f"Step {n}: {reason}\nReference {n}: 12\nVerdict {n}: correct\n" for n in (1, 2)
@@ -392,10 +400,10 @@ def test_a_grammar_bounds_what_can_be_written() -> None:
 # ---- the first wrong step -------------------------------------------------------------------
 
 
-def first_errors(texts: Sequence[str], finish: str = "stop", **more: Any) -> Scored:
+def first_errors(texts: Sequence[str], finish: str = "stop", **more: Any) -> TraceScores:
     prefixes = laid_out()
-    question = Question(prefixes, "{problem} {steps}")
-    scorer = FirstError(question, sampler_on(prefixes), META, len(texts))
+    question = JudgePrompt(prefixes, "{problem} {steps}")
+    scorer = FirstErrorCritic(question, sampler_on(prefixes), META, len(texts))
     data = trace(**more)
     order = {draw.key: text for draw, text in zip(_asked(scorer, data), texts, strict=True)}
     return judged(writer(lambda draw: order[draw.key], finish), scorer, data)
@@ -427,7 +435,7 @@ def test_a_critic_that_was_cut_off_or_names_a_tools_step_is_undecided() -> None:
 
 def test_a_critics_paragraphs_are_numbered_from_0() -> None:
     prefixes = laid_out()
-    scorer = FirstError(Question(prefixes, "{steps}"), sampler_on(prefixes), META, 1)
+    scorer = FirstErrorCritic(JudgePrompt(prefixes, "{steps}"), sampler_on(prefixes), META, 1)
     (draw,) = _asked(scorer, trace(["a\n", "b"]))
     shown = "<paragraph_0>\na\n</paragraph_0>\n\n<paragraph_1>\nb\n</paragraph_1>"
     assert text_of(draw.prefix) == shown
@@ -437,9 +445,9 @@ def test_a_critics_paragraphs_are_numbered_from_0() -> None:
 
 
 def thinking(write: Callable[[Draw], str], law: Law, finish: str = "stop") -> RuleEngine:
-    def rule(request: Request) -> Drawn | Readout:
+    def rule(request: Request) -> FinishedDraw | Readout:
         if isinstance(request, Draw):
-            return Drawn(write(request), finish, 5, None, -1.0)
+            return FinishedDraw(write(request), finish, 5, None, -1.0)
         return logits(request, law)
 
     return RuleEngine(rule)
@@ -447,9 +455,9 @@ def thinking(write: Callable[[Draw], str], law: Law, finish: str = "stop") -> Ru
 
 def test_thinkprm_averages_the_verdicts_behind_its_rationales() -> None:
     prefixes = laid_out(CHAT)
-    answers = LocalAnswers(prefixes, [("y", "Y"), ("n", "N")], "--judge")
-    scorer = ThinkPrm(
-        Question(prefixes, "{problem}|{steps}"), sampler_on(prefixes), answers, META, 3
+    answers = LocalAnswerProbabilities(prefixes, [("y", "Y"), ("n", "N")], "--judge")
+    scorer = ThinkPrmScorer(
+        JudgePrompt(prefixes, "{problem}|{steps}"), sampler_on(prefixes), answers, META, 3
     )
     odds: dict[str, float] = {}
     rationales: dict[int, list[float]] = {}
@@ -480,8 +488,10 @@ def test_thinkprm_averages_the_verdicts_behind_its_rationales() -> None:
 
 def test_thinkprms_of_equal_prompts_that_stop_elsewhere_are_different_draws() -> None:
     prefixes = laid_out(CHAT)
-    answers = LocalAnswers(prefixes, [("y",), ("n",)], "--judge")
-    scorer = ThinkPrm(Question(prefixes, "{steps}"), sampler_on(prefixes), answers, META, 1)
+    answers = LocalAnswerProbabilities(prefixes, [("y",), ("n",)], "--judge")
+    scorer = ThinkPrmScorer(
+        JudgePrompt(prefixes, "{steps}"), sampler_on(prefixes), answers, META, 1
+    )
     two = _asked(scorer, trace(["a\n", "b"]))[1]
     one = _asked(scorer, trace(["a\nStep 2: b"]))[0]
     assert one.prefix == two.prefix and one.key != two.key
@@ -489,8 +499,8 @@ def test_thinkprms_of_equal_prompts_that_stop_elsewhere_are_different_draws() ->
 
 def test_genprm_is_a_conversation_about_one_paragraph_after_the_other() -> None:
     prefixes = laid_out(CHAT)
-    answers = LocalAnswers(prefixes, [("Y", "y"), ("N", "n")], "--judge")
-    scorer = GenPrm("Be a teacher.", sampler_on(prefixes), answers, META, 2)
+    answers = LocalAnswerProbabilities(prefixes, [("Y", "y"), ("N", "n")], "--judge")
+    scorer = GenPrmScorer("Be a teacher.", sampler_on(prefixes), answers, META, 2)
     prompts: list[str] = []
 
     def write(draw: Draw) -> str:
@@ -519,8 +529,10 @@ def contest(
 ) -> tuple[list[list[dict[str, Any]]], RuleEngine]:
     """Verdicts of a judge that knows each attempt's strength and likes the first place."""
     prefixes = laid_out()
-    answers = LocalAnswers(prefixes, [("A",), ("B",)], "--judge")
-    pairs = Pairwise(Question(prefixes, "{problem}/{first}/{second}"), answers, rounds, META)
+    answers = LocalAnswerProbabilities(prefixes, [("A",), ("B",)], "--judge")
+    pairs = PairwiseJudge(
+        JudgePrompt(prefixes, "{problem}/{first}/{second}"), answers, rounds, META
+    )
 
     def law(prompt: str) -> float:
         _, first, second = prompt.split("/")
@@ -596,16 +608,16 @@ def test_so_many_rounds_are_so_many_opponents() -> None:
 
 def test_two_records_of_one_id_cannot_be_told_apart() -> None:
     prefixes = laid_out()
-    answers = LocalAnswers(prefixes, [("A",), ("B",)], "--judge")
-    pairs = Pairwise(Question(prefixes, "{problem}{first}{second}"), answers, "all", META)
+    answers = LocalAnswerProbabilities(prefixes, [("A",), ("B",)], "--judge")
+    pairs = PairwiseJudge(JudgePrompt(prefixes, "{problem}{first}{second}"), answers, "all", META)
     (result,) = run(reader(lambda _: 0.0), [pairs.compare([trace(id="a"), trace(id="a")])])
     assert isinstance(result, DataError) and '"a"' in result.what
 
 
 def test_attempts_at_different_problems_are_not_compared() -> None:
     prefixes = laid_out()
-    answers = LocalAnswers(prefixes, [("A",), ("B",)], "--judge")
-    pairs = Pairwise(Question(prefixes, "{problem}{first}{second}"), answers, "all", META)
+    answers = LocalAnswerProbabilities(prefixes, [("A",), ("B",)], "--judge")
+    pairs = PairwiseJudge(JudgePrompt(prefixes, "{problem}{first}{second}"), answers, "all", META)
     two = [trace(id="a"), trace(id="b", problem="q")]
     (result,) = run(reader(lambda _: 0.0), [pairs.compare(two)])
     assert isinstance(result, DataError) and result.field == "problem"

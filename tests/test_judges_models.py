@@ -171,19 +171,19 @@ def test_no_special_token_comes_from_a_trace(chat: Path) -> None:
     """Every prompt has the special tokens of its template, whatever is put into it."""
     from importlib.resources import files
 
-    from stepkit.model.backend import Form, prompter_for
+    from stepkit.model.backend import PromptForm, prompter_for
     from stepkit.model.local.llama import Model
     from stepkit.model.prefixes import Prefixes
-    from stepkit.search.scorers.judge_prompt import Question
+    from stepkit.search.scorers.judge_prompt import JudgePrompt
 
     model = Model(str(chat), vocabulary_only=True)
-    prefixes = Prefixes(model, prompter_for(model, Form()))
+    prefixes = Prefixes(model, prompter_for(model, PromptForm()))
     special = set(model.special_tokens().values())
     names = ("problem", "given", "step", "steps", "solution", "first", "second", "good", "bad")
     for name in SHORT:
         form = (files("stepkit.text") / "prompts" / f"{name}.txt").read_text()
         for text in HOSTILE:
-            ids = Question(prefixes, form).ids(**dict.fromkeys(names, text))
+            ids = JudgePrompt(prefixes, form).ids(**dict.fromkeys(names, text))
             assert sum(token in special for token in ids) == 3
             said = model.detokenize(ids).decode()
             assert said.count(text) >= len([n for n in names if f"{{{n}}}" in form])

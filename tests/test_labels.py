@@ -11,8 +11,8 @@ from work import Workdir
 
 from stepkit.core import labels
 from stepkit.core import tree as trees
-from stepkit.core.labels import FirstRule, Settings, first_error
-from stepkit.core.labels.counting import Block
+from stepkit.core.labels import FirstRule, LabelSettings, first_error
+from stepkit.core.labels.counting import CountedTraces
 from stepkit.errors import DataError, UsageError
 
 Json = dict[str, Any]
@@ -43,14 +43,14 @@ def trace(
 
 def one(record: Json, *names: str, **settings: Any) -> Json:
     wanted = labels.parse_all(names) if names else None
-    (result,) = labels.label([record], Settings(wanted, **settings))
+    (result,) = labels.label([record], LabelSettings(wanted, **settings))
     assert isinstance(result, dict), result
     return result
 
 
 def error(record: Json, *names: str, **settings: Any) -> str:
     wanted = labels.parse_all(names) if names else None
-    (result,) = labels.label([record], Settings(wanted, **settings))
+    (result,) = labels.label([record], LabelSettings(wanted, **settings))
     assert isinstance(result, DataError), result
     return str(result)
 
@@ -326,17 +326,17 @@ def test_what_is_missing_is_named() -> None:
 
 def test_one_bad_record_does_not_spoil_its_block() -> None:
     good = trace(["a", "b"], {0: [1], 1: [0]})
-    results = labels.label([good, {"problem": "p"}, good], Settings())
+    results = labels.label([good, {"problem": "p"}, good], LabelSettings())
     assert isinstance(results[1], DataError)
     assert results[0] == results[2] == one(good)
-    assert labels.label([], Settings()) == []
+    assert labels.label([], LabelSettings()) == []
 
 
 def test_compiled_labels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     record = trace(["a", "b"], {0: [0.1, 0.2, 0.3], 1: [1, None, 0]})
-    plain = labels.label([record] * 3, Settings())
+    plain = labels.label([record] * 3, LabelSettings())
     monkeypatch.setattr("stepkit.core.jit.REPAID", 0)
-    assert labels.label([record] * 3, Settings()) == plain
+    assert labels.label([record] * 3, LabelSettings()) == plain
 
 
 def test_command_appends_labels_and_keeps_every_other_byte(work: Workdir) -> None:
@@ -449,8 +449,8 @@ def test_nothing_holds_a_block_when_it_is_done(rule: str | None) -> None:
     gc.collect()
     gc.disable()
     try:
-        results = labels.label([good, bad, lost], Settings(first=first))
-        held = [one for one in gc.get_objects() if isinstance(one, Block)]
+        results = labels.label([good, bad, lost], LabelSettings(first=first))
+        held = [one for one in gc.get_objects() if isinstance(one, CountedTraces)]
     finally:
         gc.enable()
     assert len(results) == 3 and not held

@@ -17,7 +17,7 @@ from stepkit.core import tree as trees
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.first_error_rules import FirstRule, first_tested
 from stepkit.core.labels.label_registry import ROWS
-from stepkit.core.stats import Rate, best_of, drop_score, wilson
+from stepkit.core.stats import RateEstimate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
 
 Json = dict[str, Any]
@@ -315,7 +315,9 @@ def test_pivotal_keeps_its_error_rate(n: int, p: float) -> None:
     for a in range(n + 1):
         for b in range(n + 1):
             weight = chance[a] * chance[b]
-            false += weight * (drop_score(Rate.counted(a, n), Rate.counted(b, n), 0.0) > 1.645)
+            false += weight * (
+                drop_score(RateEstimate.counted(a, n), RateEstimate.counted(b, n), 0.0) > 1.645
+            )
             variance = (a * (n - a) + b * (n - b)) / n**3
             plain += weight * ((a - b) / n > 1.645 * variance**0.5)
     assert false < 0.065
@@ -439,7 +441,7 @@ def test_pooling_across_a_group() -> None:
     group = [trace(steps, shares((1, 2), (1, 2)), 0.0) for steps in texts]
     for record in group:
         record["split"] = {"by": "lines"}
-    settings = labels.Settings(labels.parse_all(["soft:backup=pooled"]), pool=True)
+    settings = labels.LabelSettings(labels.parse_all(["soft:backup=pooled"]), pool=True)
     first, second = labels.label(group, settings)
     assert isinstance(first, dict) and isinstance(second, dict)
     # the same numbers at the same prefix are the same draws: nothing counts twice
@@ -604,7 +606,7 @@ def test_a_truncated_draw_is_never_wrong_by_itself() -> None:
 
 def nodes(text: str, record: Json, **settings: Any) -> Json:
     wanted = labels.parse_all([text])
-    (result,) = labels.label_nodes([record], labels.Settings(wanted, **settings))
+    (result,) = labels.label_nodes([record], labels.LabelSettings(wanted, **settings))
     assert isinstance(result, dict), result
     return result[wanted[0].name]
 
@@ -644,7 +646,7 @@ def test_a_backup_of_visits_needs_visits() -> None:
     bad["tree"]["visits"] = [99]
     none = searched()
     del none["tree"]["visits"]
-    results = labels.label([record, bad, none], labels.Settings(good))
+    results = labels.label([record, bad, none], labels.LabelSettings(good))
     assert isinstance(results[0], dict)
     assert 'field "tree.visits": expected' in str(results[1])
     assert 'field "tree.visits": missing' in str(results[2])

@@ -9,7 +9,7 @@ import pytest
 
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local import context_sizes
-from stepkit.model.local.context_sizes import Layout, check_room, choose
+from stepkit.model.local.context_sizes import ContextSizes, check_room, choose
 from stepkit.runner.options import ModelOptions
 
 GIB = 1 << 30
@@ -27,12 +27,12 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(context_sizes, "memory_bytes", lambda: 16 * GIB)
 
 
-def chosen(facts: Facts | None = None, tokens: int = 512, **options: int | bool) -> Layout:
+def chosen(facts: Facts | None = None, tokens: int = 512, **options: int | bool) -> ContextSizes:
     return choose(facts or Facts(), ModelOptions(None, threads=2, **options), tokens)  # type: ignore[arg-type]
 
 
 def test_a_small_model_gets_all_slots_and_half_as_many_shelves() -> None:
-    assert chosen() == Layout(32, 16, 4096, batch=512, outputs=64, threads=2)
+    assert chosen() == ContextSizes(32, 16, 4096, batch=512, outputs=64, threads=2)
 
 
 def test_slots_are_what_a_quarter_of_the_memory_holds() -> None:
@@ -71,7 +71,7 @@ def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(UsageError, match="--context 1"):
         chosen(context=1)
     with pytest.raises(FailedError, match=r"18\.8 GiB.*lower --slots or --context"):
-        check_room(Facts(), Layout(200, 200, 4096, 512, 512, 1))
+        check_room(Facts(), ContextSizes(200, 200, 4096, 512, 512, 1))
 
 
 def test_it_is_printed_in_words() -> None:

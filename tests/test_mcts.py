@@ -28,7 +28,7 @@ from worlds import (
 from stepkit.core import backups
 from stepkit.core.tree import Tree, plant
 from stepkit.errors import DataError
-from stepkit.model.engine import Drawn, Finished
+from stepkit.model.engine import FinishedDraw, FinishedRequest
 from stepkit.text.answers import extract
 
 F = Fraction
@@ -77,7 +77,7 @@ def test_an_engine_draws_with_the_chances_of_its_world(seed: int) -> None:
     for number in range(2000):
         engine.submit(sampler.draw(prompt, "value", number))
     drawn = [done.result for _ in range(2000) for done in engine.step()]
-    finals = [extract(one.text) for one in drawn if isinstance(one, Drawn)]
+    finals = [extract(one.text) for one in drawn if isinstance(one, FinishedDraw)]
     truth = float(value(world))
     mean = sum(final == world.problem.answer for final in finals) / 2000
     assert abs(mean - truth) < 4 * sqrt(truth * (1 - truth) / 2000)
@@ -178,11 +178,11 @@ def test_puct_without_log_probabilities_is_an_error_of_the_record() -> None:
     """As with a server that does not tell any."""
 
     class Silent(WorldEngine):
-        def step(self) -> list[Finished]:
+        def step(self) -> list[FinishedRequest]:
             done = super().step()
             return [
-                Finished(one.request, replace(one.result, logprob=None, logprobs=()))
-                if isinstance(one.result, Drawn)
+                FinishedRequest(one.request, replace(one.result, logprob=None, logprobs=()))
+                if isinstance(one.result, FinishedDraw)
                 else one
                 for one in done
             ]

@@ -9,11 +9,11 @@ import pytest
 from pairing import Draw, Json, add, make, only, trace
 from work import Workdir
 
-from stepkit.core.training_rows import Pair
+from stepkit.core.training_rows import PairRow
 from stepkit.errors import DataError
 
 
-def counts(pair: Pair) -> tuple[Any, ...]:
+def counts(pair: PairRow) -> tuple[Any, ...]:
     """Step, prefix, and text and counts of both sides."""
     return (pair.origin.step, pair.prefix, pair.chosen[:3], pair.rejected[:3])
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pairing import STEPS, Draw, Json, add, grown, make, only, step, trace
 
-from stepkit.core.training_rows import Side
+from stepkit.core.training_rows import PairSide
 from stepkit.errors import DataError
 
 DRAWS: dict[int, list[Draw]] = {
@@ -60,7 +60,7 @@ def test_step_kto_judges_each_rival() -> None:
 def test_kto_is_the_whole_attempt() -> None:
     record = {"id": "t", "problem": "p", "response": "a\nb", "steps": ["a\n", "b"], "correct": True}
     row = only(record, "kto")
-    assert (row.side, row.desirable, row.prefix) == (Side("a\nb", 1, 1, 1.0, True), True, "")
+    assert (row.side, row.desirable, row.prefix) == (PairSide("a\nb", 1, 1, 1.0, True), True, "")
     assert not only({**record, "correct": False}, "kto").desirable
     assert make({**record, "correct": None}, "kto").dropped == {"the attempt is undecided": 1}
     cut = {**record, "sample": {"finish": "length"}}

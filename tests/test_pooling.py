@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from stepkit.core.pooling import Draw, Trace, pool
+from stepkit.core.pooling import PooledDraw, PooledTrace, pool
 from stepkit.errors import DataError
 
 LINES = {"by": "lines"}
 
 
-def draws(prefix: str, *ended: tuple[str, float | None]) -> list[Draw]:
-    return [Draw(prefix, number, text, outcome) for number, (text, outcome) in enumerate(ended)]
+def draws(prefix: str, *ended: tuple[str, float | None]) -> list[PooledDraw]:
+    return [
+        PooledDraw(prefix, number, text, outcome) for number, (text, outcome) in enumerate(ended)
+    ]
 
 
 def test_a_draw_counts_wherever_it_passes() -> None:
@@ -22,7 +24,7 @@ def test_a_draw_counts_wherever_it_passes() -> None:
         *draws("", ("a\nb\nc", 1.0), ("a\nx\nc", 0.0), ("y\nb\nc", 0.0), ("a\nb\nd", None)),
         *draws("a\n", ("b\ne", 1.0)),
     ]
-    states = pool([Trace(["a\n", "b\n", "z"], made, LINES)])
+    states = pool([PooledTrace(["a\n", "b\n", "z"], made, LINES)])
     assert list(states) == ["", "a\n", "a\nb\n"]
     assert [len(state.draws) for state in states.values()] == [4, 4, 3]
     assert [state.decided for state in states.values()] == [
@@ -35,27 +37,29 @@ def test_a_draw_counts_wherever_it_passes() -> None:
 def test_equal_characters_are_not_a_step_that_ended_there() -> None:
     """3 of 35: the draw goes on where the trace's step ended."""
     rule = {"by": "regex", "pattern": r"\. "}
-    states = pool([Trace(["It is 3. ", "So 3."], draws("", ("It is 3. 5 say. No.", 0.0)), rule)])
+    states = pool(
+        [PooledTrace(["It is 3. ", "So 3."], draws("", ("It is 3. 5 say. No.", 0.0)), rule)]
+    )
     assert len(states["It is 3. "].draws) == 1
-    states = pool([Trace(["x = 3", "\n3"], draws("", ("x = 35\n35", 0.0)), LINES)])
+    states = pool([PooledTrace(["x = 3", "\n3"], draws("", ("x = 35\n35", 0.0)), LINES)])
     assert states["x = 3"].draws == []
 
 
 def test_a_split_that_is_no_rule_is_an_error_of_the_record() -> None:
-    made: Any = Trace(["a\n", "b"], draws("", ("a\nc", 1.0)), "lines")  # type: ignore[arg-type]
+    made: Any = PooledTrace(["a\n", "b"], draws("", ("a\nc", 1.0)), "lines")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="an object with the rule"):
         pool([made])
 
 
 def test_the_end_of_a_draw_is_no_state_that_goes_on() -> None:
-    states = pool([Trace(["a\n", "b"], draws("", ("a\n", 1.0)), LINES)])
+    states = pool([PooledTrace(["a\n", "b"], draws("", ("a\n", 1.0)), LINES)])
     assert states["a\n"].draws == []
 
 
 def test_identical_prefixes_of_a_group_are_one_state_and_a_draw_counts_once() -> None:
     root = draws("", ("a\nb", 1.0), ("c\nd", 0.0))
-    first = Trace(["a\n", "x"], [*root, *draws("a\n", ("b", 1.0))], LINES)
-    second = Trace(["a\n", "y\n", "z"], [*root, *draws("a\n", ("b", 1.0), ("q", 0.0))], LINES)
+    first = PooledTrace(["a\n", "x"], [*root, *draws("a\n", ("b", 1.0))], LINES)
+    second = PooledTrace(["a\n", "y\n", "z"], [*root, *draws("a\n", ("b", 1.0), ("q", 0.0))], LINES)
     states = pool([first, second])
     assert len(states[""].draws) == 2
     assert states["a\n"].decided == [1.0, 1.0, 0.0]  # one from the root, two made there
@@ -63,19 +67,19 @@ def test_identical_prefixes_of_a_group_are_one_state_and_a_draw_counts_once() ->
 
 def test_a_step_limit_counts_the_steps_before() -> None:
     rule = LINES | {"max_steps": 2}
-    states = pool([Trace(["a\n", "b\nc"], draws("", ("a\nb\nc", 1.0)), rule)])
+    states = pool([PooledTrace(["a\n", "b\nc"], draws("", ("a\nb\nc", 1.0)), rule)])
     assert len(states["a\n"].draws) == 1
-    states = pool([Trace(["a\n", "b\nc", "d"], draws("a\n", ("b\nc\nd", 1.0)), rule)])
+    states = pool([PooledTrace(["a\n", "b\nc", "d"], draws("a\n", ("b\nc\nd", 1.0)), rule)])
     assert states["a\nb\nc"].draws == []
 
 
 def test_draws_that_nobody_can_cut_are_refused() -> None:
     with pytest.raises(DataError, match="step-split"):
-        pool([Trace(["a", "b"], draws("", ("ab", 1.0)), None)])
-    assert pool([Trace(["a", "b"], [], None)])["a"].decided == []
+        pool([PooledTrace(["a", "b"], draws("", ("ab", 1.0)), None)])
+    assert pool([PooledTrace(["a", "b"], [], None)])["a"].decided == []
 
 
-def world(rng: random.Random, counts: tuple[int, int, int]) -> list[Draw]:
+def world(rng: random.Random, counts: tuple[int, int, int]) -> list[PooledDraw]:
     """A step is a with chance 0.6, then b with chance 0.5; the end is right by where one is."""
     right = {"": 0.2, "a\n": 0.3, "a\nb\n": 0.9}
     step = {"": ("a\n", 0.6), "a\n": ("b\n", 0.5)}
@@ -93,7 +97,7 @@ def world(rng: random.Random, counts: tuple[int, int, int]) -> list[Draw]:
     for state, count in zip(("", "a\n", "a\nb\n"), counts, strict=True):
         for number in range(count):
             text = go_on(state)
-            made.append(Draw(state, number, text, float(text.endswith("r"))))
+            made.append(PooledDraw(state, number, text, float(text.endswith("r"))))
     return made
 
 
@@ -110,7 +114,7 @@ def test_both_estimates_are_unbiased_and_later_evidence_lowers_the_variance(
     found: dict[str, list[tuple[float, float, float]]] = {state: [] for state in TRUE}
     for _ in range(runs):
         made = world(rng, counts)
-        states = pool([Trace(["a\n", "b\n", "z"], made, LINES)])
+        states = pool([PooledTrace(["a\n", "b\n", "z"], made, LINES)])
         for prefix, state in states.items():
             own = [draw.outcome for draw in made if draw.prefix == prefix]
             pooled = sum(state.decided) / len(state.decided)
@@ -135,6 +139,6 @@ def test_the_improved_value_by_hand() -> None:
         *draws("", ("a\nw", 0.0), ("x\nr", 1.0)),
         *draws("a\n", ("r", 1.0), ("r", 1.0), ("r", 1.0)),
     ]
-    states = pool([Trace(["a\n", "z"], made, LINES)])
+    states = pool([PooledTrace(["a\n", "z"], made, LINES)])
     assert states["a\n"].value == 0.75
     assert states[""].value == (0.75 + 1.0) / 2  # the first draw counts with what a is worth

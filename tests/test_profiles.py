@@ -20,9 +20,9 @@ from stepkit.errors import UsageError
 from stepkit.model.local.llama import Model
 from stepkit.model.profiles.families import families
 from stepkit.model.profiles.parsing import SECTION_OF, from_data, from_json
-from stepkit.model.profiles.profile import Match, Readout
+from stepkit.model.profiles.profile import ProfileMatch, ProfileReadout
 from stepkit.model.profiles.recognise import profile_of
-from stepkit.model.profiles.token_layout import Writer
+from stepkit.model.profiles.token_layout import TokenLayouter
 
 PRM = ROOT / "samples" / "models" / "prm.gguf"
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
@@ -51,7 +51,7 @@ def test_a_family_says_what_a_reader_needs(name: str) -> None:
     assert not profile.use.aggregate or profile.use.aggregate in AGGREGATES
     assert all(re.fullmatch("[a-z0-9]+", part) for part in profile.match.names)
     told = from_json(json.dumps(profile.data()), "here")
-    assert replace(told, match=Match()) == replace(profile, match=Match())
+    assert replace(told, match=ProfileMatch()) == replace(profile, match=ProfileMatch())
 
 
 def test_no_familys_name_is_part_of_anothers() -> None:
@@ -132,35 +132,35 @@ LOGITS = st.floats(-1e4, 1e4)
 
 @given(LOGITS, LOGITS)
 def test_softmax_of_two_is_the_sigmoid_of_their_difference(plus: float, minus: float) -> None:
-    share = Readout().number((plus, minus))
+    share = ProfileReadout().number((plus, minus))
     assert 0.0 <= share <= 1.0
     assert share == pytest.approx(1 / (1 + math.exp(min(minus - plus, 700))), abs=1e-12)
-    assert share + Readout(good=(1,)).number((plus, minus)) == pytest.approx(1)
-    difference = Readout(map="difference", good=(1,)).number((minus, plus))
+    assert share + ProfileReadout(good=(1,)).number((plus, minus)) == pytest.approx(1)
+    difference = ProfileReadout(map="difference", good=(1,)).number((minus, plus))
     assert difference == pytest.approx(2 * share - 1, abs=1e-12)
 
 
 @given(st.tuples(LOGITS, LOGITS, LOGITS))
 def test_classes_that_speak_for_a_step_add_up(values: tuple[float, float, float]) -> None:
     weights = [math.exp(value - max(values)) for value in values]
-    valid = Readout(good=(1, 2)).number(values)
+    valid = ProfileReadout(good=(1, 2)).number(values)
     assert valid == pytest.approx(sum(weights[1:]) / sum(weights), abs=1e-12)
-    redundant = Readout(good=(1,)).number(values)
+    redundant = ProfileReadout(good=(1,)).number(values)
     assert redundant == pytest.approx(weights[1] / sum(weights), abs=1e-12)
 
 
 def test_other_maps() -> None:
-    assert Readout(map="raw").number((-3.5,)) == -3.5
-    assert Readout(map="tanh").number((0.5,)) == pytest.approx(0.46211715726)
-    assert Readout(map="sigmoid").number((0.0,)) == 0.5
-    ensemble = Readout(map="sigmoid").number((0.0, math.log(3)))
+    assert ProfileReadout(map="raw").number((-3.5,)) == -3.5
+    assert ProfileReadout(map="tanh").number((0.5,)) == pytest.approx(0.46211715726)
+    assert ProfileReadout(map="sigmoid").number((0.0,)) == 0.5
+    ensemble = ProfileReadout(map="sigmoid").number((0.0, math.log(3)))
     assert ensemble == pytest.approx((0.5 + 0.75) / 2)
 
 
 def test_a_probability_of_zero_is_a_score_like_any_other() -> None:
     """Code that keeps what is not zero loses it, and shifts every later step."""
-    assert Readout().number((-1e4, 1e4)) == 0.0
-    assert Readout(map="sigmoid").number((-1e4,)) == 0.0
+    assert ProfileReadout().number((-1e4, 1e4)) == 0.0
+    assert ProfileReadout(map="sigmoid").number((-1e4,)) == 0.0
 
 
 # ---- whose profile it is --------------------------------------------------------------------
@@ -253,7 +253,7 @@ def test_the_models_own_chat_template_is_used(tmp_path: Path) -> None:
     path = ggufs.write_llama(tmp_path / "x.gguf", template=template)
     model = Model(str(path))
     chat = {"chat": True, "system": "<|bad|> be kind", "prompt": "Q: {problem}", "joiner": "~"}
-    laid = Writer(model, from_data(TINY | chat, "here")).layout(
+    laid = TokenLayouter(model, from_data(TINY | chat, "here")).layout(
         {"problem": "<|end|>{step}"}, ["a<|step|>", "b"]
     )
     shown = "".join(
@@ -310,7 +310,7 @@ def explained(done: Done) -> list[tuple[int, int, str]]:
 def test_explain_shows_the_ids_that_are_fed(work: Workdir) -> None:
     shown = explained(score(work, "--prm", PRM, "--explain"))
     model = Model(str(PRM))
-    laid = Writer(model, profile_of(model, {}).profile).layout(TRACE, TRACE["steps"])
+    laid = TokenLayouter(model, profile_of(model, {}).profile).layout(TRACE, TRACE["steps"])
     assert tuple(token for _, token, _ in shown) == laid.ids
     read = {at: rest for at, _, rest in shown if "<-" in rest}
     assert list(read) == list(laid.positions)

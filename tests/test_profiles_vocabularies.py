@@ -30,7 +30,7 @@ from stepkit.errors import DataError, UsageError
 from stepkit.model.local.llama import Model
 from stepkit.model.profiles.families import families
 from stepkit.model.profiles.recognise import check_vocabulary, profile_of
-from stepkit.model.profiles.token_layout import Layout, Writer
+from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
 
 pytestmark = pytest.mark.skipif(
     not vocabularies.present(), reason="missing: build/vocabularies (make vocabularies)"
@@ -97,11 +97,11 @@ def model_of(file_of: Callable[[str], Path]) -> Callable[[str], Model]:
     return lambda family: opened(BASE[family])
 
 
-def writer_of(model: Model, family: str) -> Writer:
-    return Writer(model, families()[family])
+def writer_of(model: Model, family: str) -> TokenLayouter:
+    return TokenLayouter(model, families()[family])
 
 
-def beginnings(laid: Layout) -> list[list[int]]:
+def beginnings(laid: TokenLayout) -> list[list[int]]:
     """What stands before and at each position that is read."""
     suffixes = laid.suffixes or ((),) * len(laid.positions)
     read = zip(laid.positions, suffixes, strict=True)
@@ -125,7 +125,7 @@ def test_a_trace_is_laid_out_as_by_its_authors(
         problem, plain = problem.strip(), [step.strip() for step in steps]
     if "{number}" in profile.text.step:
         plain = [step.removeprefix(f"Step {n}:").strip() for n, step in enumerate(plain, 1)]
-    laid = Writer(model, profile).layout({"problem": problem}, steps)
+    laid = TokenLayouter(model, profile).layout({"problem": problem}, steps)
     assert beginnings(laid) == AUTHORS[family](Tokenizer(model), problem, plain)
 
 
@@ -208,7 +208,7 @@ def test_a_marker_that_would_merge_with_the_text_is_put_in_by_id(
     profile = families()["trl"]
     marker = replace(profile.mark, marker=replace(profile.mark.marker, text="\n\n"))
     assert 271 not in Tokenizer(model)("It is 2.\n\nSo $3$\n\n")
-    laid = Writer(model, replace(profile, mark=marker)).layout(
+    laid = TokenLayouter(model, replace(profile, mark=marker)).layout(
         {"problem": "p"}, ["It is 2.\n\n", "So $3$\n\n"]
     )
     assert [laid.ids[at] for at in laid.positions] == [271, 271]
@@ -360,7 +360,7 @@ def test_hostile_texts_never_give_a_wrong_count(
     none at all; and never the same reads for another number of steps."""
     model = model_of(family)
     profile = families()[family]
-    writer = Writer(model, profile)
+    writer = TokenLayouter(model, profile)
     rng = random.Random(family)
     refused = 0
     for _ in range(50):

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from stepkit.errors import DataError
 from stepkit.io.jsonl import encode
-from stepkit.io.lines import Lines
-from stepkit.io.records import Bad, items
+from stepkit.io.lines import LineBlock
+from stepkit.io.records import BadLine, items
 from stepkit.io.regroup import regrouped
 
 
 def regrouped_lines(rows: list[bytes], memory: int, files: int = 2) -> list[tuple[str, int, bytes]]:
-    reads = [Lines(f"f{n % files}", n + 1, [row]) for n, row in enumerate(rows)]
+    reads = [LineBlock(f"f{n % files}", n + 1, [row]) for n, row in enumerate(rows)]
     found = [item for block in regrouped(items(reads), memory) for item in block]
-    assert [item.index for item in found if isinstance(item, Bad)] == [
+    assert [item.index for item in found if isinstance(item, BadLine)] == [
         n for n, row in enumerate(rows) if row == b"bad"
     ]
-    return [(item.source, item.number, item.raw) for item in found if not isinstance(item, Bad)]
+    return [(item.source, item.number, item.raw) for item in found if not isinstance(item, BadLine)]
 
 
 @given(

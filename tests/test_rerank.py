@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from work import Workdir
 
 from stepkit.core import selection
-from stepkit.core.selection import Early, Settings, aggregate
+from stepkit.core.selection import EarlyErrorFilter, SelectionSettings, aggregate
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
@@ -40,7 +40,7 @@ def same(a: str, b: str) -> bool:
 
 
 def choose(records: list[Json], keep: int | None = None, **settings: Any) -> list[Json | None]:
-    chosen = Settings(**settings)
+    chosen = SelectionSettings(**settings)
     return selection.choose([selection.candidate(r, chosen) for r in records], chosen, same, keep)
 
 
@@ -298,21 +298,21 @@ def flagged(name: str, final: str, p: float, first: int | None, size: int = 4) -
 def test_early_errors_are_dropped_and_do_not_vote() -> None:
     group = [flagged("0", "a", 0.9, 0), flagged("1", "a", 0.8, 1), flagged("2", "b", 0.5, 2),
              flagged("3", "c", 0.4, -1), flagged("4", "c", 0.1, None)]  # fmt: skip
-    found = notes(group, early=Early(2))
+    found = notes(group, early=EarlyErrorFilter(2))
     assert [note["rank"] for note in found] == [3, 4, 0, 1, 2]
     assert [note["dropped"] for note in found] == [True, True, False, False, False]
     assert [note["reason"] for note in found] == ["error", "value", "value", "value", "value"]
-    found = notes(group, by="majority", early=Early(2))
+    found = notes(group, by="majority", early=EarlyErrorFilter(2))
     assert [note["rank"] for note in found] == [3, 4, 2, 0, 1]
     assert found[0]["votes"] == 0
-    assert [n["dropped"] for n in notes(group, early=Early(0.5, share=True))] == [
+    assert [n["dropped"] for n in notes(group, early=EarlyErrorFilter(0.5, share=True))] == [
         *(True, True, False, False, False)
     ]
 
 
 def test_where_all_would_be_dropped_the_latest_stay() -> None:
     group = [flagged("0", "a", 0.9, 0), flagged("1", "b", 0.2, 1), flagged("2", "b", 0.3, 1)]
-    found = notes(group, early=Early(3))
+    found = notes(group, early=EarlyErrorFilter(3))
     assert [note["rank"] for note in found] == [2, 1, 0]
     assert {note["dropped"] for note in found} == {"all"}
 
@@ -329,7 +329,9 @@ def test_where_all_would_be_dropped_the_latest_stay() -> None:
 )
 def test_a_first_error_must_be_there(labels: Json, label: str | None, complaint: str) -> None:
     with pytest.raises(DataError, match=complaint):
-        choose([flagged("0", "a", 0.5, 1) | {"labels": labels}], early=Early(2, label=label))
+        choose(
+            [flagged("0", "a", 0.5, 1) | {"labels": labels}], early=EarlyErrorFilter(2, label=label)
+        )
 
 
 @given(st.data())
@@ -339,7 +341,11 @@ def test_keeping_k_is_the_first_k_of_all(data: st.DataObject) -> None:
     group = [flagged(str(i), rng.choice("abc"), rng.choice([0.2, 0.5, 0.8]), rng.choice([-1, 0, 2]))
              for i in range(size)]  # fmt: skip
     by = data.draw(st.sampled_from(["best", "majority", "weighted", "log-weighted", "complexity"]))
-    settings: Json = {"by": by, "longest": 3, "early": data.draw(st.sampled_from([None, Early(1)]))}
+    settings: Json = {
+        "by": by,
+        "longest": 3,
+        "early": data.draw(st.sampled_from([None, EarlyErrorFilter(1)])),
+    }
     everyone = choose(group, **settings)
     assert sorted(note["rank"] for note in everyone if note) == list(range(size))
     keep = data.draw(st.integers(1, 7))

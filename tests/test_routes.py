@@ -16,9 +16,9 @@ from test_engine import KINDS, engine_on, finish, forward, hidden_states, layout
 from stepkit.core.jit import jit
 from stepkit.errors import DataError
 from stepkit.model.backend import open_engine
-from stepkit.model.engine import TOP, Branch, Read, Readout, Summary
+from stepkit.model.engine import TOP, Branch, DistributionSummary, Read, Readout
 from stepkit.model.local.context_sizes import for_reading
-from stepkit.model.local.cpu_lock import NoTurns
+from stepkit.model.local.cpu_lock import NoCpuLock
 from stepkit.model.local.llama import Context, Model
 from stepkit.model.local.read_engine import ReadEngine
 from stepkit.runner.options import ModelOptions
@@ -48,7 +48,7 @@ def options(**more: Any) -> ModelOptions:
 
 
 def reader(model: Model, **more: int) -> ReadEngine:
-    return ReadEngine(Context(model, for_reading(model, options(**more))), NoTurns())
+    return ReadEngine(Context(model, for_reading(model, options(**more))), NoCpuLock())
 
 
 def read(model: Model, *requests: Read, **more: int) -> list[np.ndarray]:
@@ -127,7 +127,7 @@ def test_a_summary_is_computed_from_the_whole_distribution(model: Model, engine:
     shifted = logits - logits.max(1, keepdims=True)
     logs = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     size = model.n_vocab
-    expected = Summary(
+    expected = DistributionSummary(
         logs[np.arange(79), ids[1:]],
         -(np.exp(logs) * logs).sum(1),
         (np.log(1 / size) - logs).mean(1),

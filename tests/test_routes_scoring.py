@@ -17,14 +17,14 @@ from test_heads import OUTPUTS, PROFILES, WIDTH
 from work import Done, Workdir
 
 from stepkit.cli.backends import scorers
-from stepkit.cli.backends.profile_scorer import Extra
-from stepkit.cli.options.prm import Described
-from stepkit.io.score_cache import Cache
+from stepkit.cli.backends.profile_scorer import ExtraFiles
+from stepkit.cli.options.prm import PrmOptions
+from stepkit.io.score_cache import ScoreCache
 from stepkit.model.engine import Engine, Readout
 from stepkit.model.local.token_sampling import log_softmax_at
 from stepkit.model.recorded_engine import RecordedEngine
 from stepkit.runner.options import ModelOptions
-from stepkit.runner.settings import Streams
+from stepkit.runner.settings import StreamOptions
 
 STEPS = ["12 + 30 = 42.\n", "So it is", " 42.\n", "", "Answer: 42"]
 TRACE: dict[str, Any] = {
@@ -139,7 +139,7 @@ def answered(engine: Engine, asking: Generator[Any, Any, Any]) -> Any:
         answers = [found[id(ask)] for ask in asks]
 
 
-def opened(work: Workdir, name: str) -> scorers.Scoring:
+def opened(work: Workdir, name: str) -> scorers.ScoringSetup:
     """A scorer of a kind, as step-score makes it."""
     profile = PROFILES.get(name, TOKENS)
     path = ggufs.write_llama(work.path / f"{name}.gguf", profile=json.dumps(profile), context=2048)
@@ -153,7 +153,9 @@ def opened(work: Workdir, name: str) -> scorers.Scoring:
         head = str(work.path / f"{name}.safetensors")
         Path(head).write_bytes(from_checkpoint(open_checkpoint(str(file)), None).encode())
     options = ModelOptions(str(path), threads=1)
-    return scorers.verifier(options, Described(extra=Extra(head)), Streams("test", quiet=True))
+    return scorers.verifier(
+        options, PrmOptions(extra=ExtraFiles(head)), StreamOptions("test", quiet=True)
+    )
 
 
 LONG = [f"Step {n}: {n} + {n} = {n + n}, as one can see by adding.\n" for n in range(20)]
@@ -253,8 +255,10 @@ def test_a_tree_whose_spine_is_not_the_trace_is_refused(work: Workdir) -> None:
 # -- the cache -----------------------------------------------------------------------------------
 
 
-def decodes(scoring: scorers.Scoring, folder: Path, deciding: dict[str, Any]) -> tuple[Any, int]:
-    engine = RecordedEngine(scoring.open(), Cache(str(folder), deciding))
+def decodes(
+    scoring: scorers.ScoringSetup, folder: Path, deciding: dict[str, Any]
+) -> tuple[Any, int]:
+    engine = RecordedEngine(scoring.open(), ScoreCache(str(folder), deciding))
     result = answered(engine, scoring.scorer.score(TRACE, LONG))
     engine.close()
     return result, engine.counters.decodes
@@ -304,7 +308,7 @@ def test_a_folder_that_cannot_be_made_is_said(work: Workdir) -> None:
 
 
 def put_many(folder: str, own: int, count: int) -> None:
-    cache = Cache(folder, {})
+    cache = ScoreCache(folder, {})
     for number in range(count):
         cache.put(f"shared {number}", {"n": number, "text": "x" * 5000})
         cache.put(f"{own} {number}", {"n": number})
@@ -319,7 +323,7 @@ def test_writers_beside_each_other_and_a_crash_leave_whole_results(tmp_path: Pat
     writers[0].kill()  # at any point
     for writer in writers:
         writer.join()
-    cache = Cache(folder, {})
+    cache = ScoreCache(folder, {})
     for number in range(count):
         assert cache.get(f"shared {number}") == {"n": number, "text": "x" * 5000}
         assert all(cache.get(f"{own} {number}") == {"n": number} for own in (1, 2, 3))

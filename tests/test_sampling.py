@@ -13,13 +13,13 @@ from stepkit.core.jit import jit
 from stepkit.model.engine import Sampling
 from stepkit.model.local import kernels, token_sampling
 from stepkit.model.local.kernels import BLOCK
-from stepkit.model.local.token_sampling import Chooser, log_softmax_at, uniforms
+from stepkit.model.local.token_sampling import TokenSampler, log_softmax_at, uniforms
 
 LOGITS = np.array([[2.0, 1.0, 0.5, 0.0, -1.0, -3.0]], np.float32)
 
 
 def choose(logits: np.ndarray, chances: np.ndarray, sampling: Sampling) -> np.ndarray:
-    return Chooser(logits.shape[1])(logits, chances, sampling)[0]
+    return TokenSampler(logits.shape[1])(logits, chances, sampling)[0]
 
 
 def distribution(sampling: Sampling, logits: np.ndarray = LOGITS, points: int = 20_000) -> list:
@@ -106,11 +106,11 @@ def test_logprob_is_the_models_own() -> None:
     "how", [Sampling(), Sampling(0.5, 2, 0.6, 0.2), Sampling(3.0), Sampling(0.0)]
 )
 def test_chosen_logprobs_know_no_temperature_and_no_filter(how: Sampling) -> None:
-    tokens, logprobs = Chooser(LOGITS.shape[1])(LOGITS, np.array([0.7]), how)
+    tokens, logprobs = TokenSampler(LOGITS.shape[1])(LOGITS, np.array([0.7]), how)
     own = np.log(softmax(list(LOGITS[0])))
     assert logprobs == pytest.approx(own[tokens], abs=1e-6)
     steered = LOGITS[:, ::-1].copy()
-    tokens, logprobs = Chooser(LOGITS.shape[1])(steered, np.array([0.7]), how, LOGITS)
+    tokens, logprobs = TokenSampler(LOGITS.shape[1])(steered, np.array([0.7]), how, LOGITS)
     assert logprobs == pytest.approx(own[tokens], abs=1e-6)
 
 
@@ -170,12 +170,12 @@ def test_kernels_and_numpy_give_the_same_bits(
     how = Sampling(temperature, top_k, top_p, min_p)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STEPKIT_NO_JIT", "1")
-        plain = Chooser(vocabulary)(logits, chances, how)
+        plain = TokenSampler(vocabulary)(logits, chances, how)
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("STEPKIT_NO_JIT", raising=False)
         for name, kernel in compiled.items():
             patch.setattr(token_sampling, name, kernel)
-        fast = Chooser(vocabulary)(logits, chances, how)
+        fast = TokenSampler(vocabulary)(logits, chances, how)
     assert plain[0].tolist() == fast[0].tolist()
     assert plain[1].tobytes() == fast[1].tobytes()
     assert np.isfinite(logits[np.arange(rows), fast[0]]).all()
@@ -185,10 +185,10 @@ def test_threads_do_not_change_what_is_chosen() -> None:
     rng = np.random.default_rng(5)
     logits = rng.normal(0, 3, (64, 50_000)).astype(np.float32)
     chances = rng.random(64)
-    many = Chooser(50_000, threads=3)
+    many = TokenSampler(50_000, threads=3)
     tokens, logprobs = many(logits, chances, Sampling(top_p=0.9))
     many.close()
-    alone = Chooser(50_000)(logits, chances, Sampling(top_p=0.9))
+    alone = TokenSampler(50_000)(logits, chances, Sampling(top_p=0.9))
     assert (tokens == alone[0]).all() and (logprobs == alone[1]).all()
 
 

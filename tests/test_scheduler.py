@@ -11,17 +11,17 @@ import pytest
 from simulated import Rule, RuleEngine, outcomes_at, run
 
 from stepkit.errors import DataError, FailedError, StepkitError
-from stepkit.model.engine import Draw, Drawn, Read, Readout, Request, Sampling
-from stepkit.model.multi_engine import Several
-from stepkit.model.profiles.token_layout import Layout
+from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Sampling
+from stepkit.model.multi_engine import MultiEngine
+from stepkit.model.profiles.token_layout import TokenLayout
 from stepkit.model.recorded_engine import RecordedEngine, from_json, to_json
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.chain import start
 from stepkit.search.methods.sample import flagged_step, sample
-from stepkit.search.scheduler import Attempt, Judge, Judged, Strategy
+from stepkit.search.scheduler import AttemptRequest, JudgedAnswer, JudgeRequest, Strategy
 from stepkit.search.scorers import together
-from stepkit.search.scorers.likelihood import Likelihood
-from stepkit.search.scorers.token_logit import TokenLogit
+from stepkit.search.scorers.likelihood import LikelihoodScorer
+from stepkit.search.scorers.token_logit import TokenLogitScorer
 
 
 class NumberedSampler:
@@ -48,19 +48,19 @@ def sampled(prefix: int, given: str, answer: str | None, k: int) -> Strategy:
 def by_seed(chances: Sequence[float]) -> Rule:
     """A draw from prefix (t,) is right with chance ``chances[t]``, decided by its own seed."""
 
-    def rule(request: Request) -> Drawn:
+    def rule(request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
         lucky = random.Random(repr((request.prefix, request.seed))).random()
         right = lucky < chances[request.prefix[0]]
-        return Drawn(f"Answer: {42 if right else 7}", "stop", 4, (1, 2, 3, 4), -1.0)
+        return FinishedDraw(f"Answer: {42 if right else 7}", "stop", 4, (1, 2, 3, 4), -1.0)
 
     return rule
 
 
 def test_results_come_in_the_order_asked() -> None:
-    def rule(request: Request) -> Drawn:
+    def rule(request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
-        return Drawn(f"Answer: {request.seed}", "stop", 1, (1,), 0.0)
+        return FinishedDraw(f"Answer: {request.seed}", "stop", 1, (1,), 0.0)
 
     for seed in range(5):
         (drawn,) = run(RuleEngine(rule, seed), [sampled(0, "", "3", 9)])
@@ -70,8 +70,8 @@ def test_results_come_in_the_order_asked() -> None:
 
 def test_a_strategy_may_ask_again() -> None:
     def twice() -> Generator[Any, Any, Any]:
-        first = yield [Attempt(SAMPLER.draw((0,), "value", n), "", "42") for n in range(3)]
-        second = yield [Attempt(SAMPLER.draw((1,), "value", n), "", "42") for n in range(2)]
+        first = yield [AttemptRequest(SAMPLER.draw((0,), "value", n), "", "42") for n in range(3)]
+        second = yield [AttemptRequest(SAMPLER.draw((1,), "value", n), "", "42") for n in range(2)]
         return len(first), len(second)
 
     assert run(RuleEngine(by_seed([0.5, 0.5])), [twice(), twice()]) == [(3, 2), (3, 2)]
@@ -86,10 +86,10 @@ def test_three_valued_outcomes() -> None:
         4: ("Answer: ?", "stop", None),  # this grader gives up on it
     }
 
-    def rule(request: Request) -> Drawn:
+    def rule(request: Request) -> FinishedDraw:
         assert isinstance(request, Draw)
         text, finish, _ = texts[request.seed]
-        return Drawn(text, finish, 1, None, 0.0)
+        return FinishedDraw(text, finish, 1, None, 0.0)
 
     (drawn,) = run(RuleEngine(rule), [sampled(0, "", "42", 5)])
     assert [attempt.outcome for attempt in drawn] == [outcome for _, _, outcome in texts.values()]
@@ -99,7 +99,7 @@ def test_three_valued_outcomes() -> None:
 
 def test_the_answer_is_looked_for_in_prefix_and_draw_together() -> None:
     (drawn,) = run(
-        RuleEngine(lambda _: Drawn("2", "stop", 1, None, 0.0)),
+        RuleEngine(lambda _: FinishedDraw("2", "stop", 1, None, 0.0)),
         [sampled(0, "so\nAnswer: 4", "42", 1)],
     )
     assert drawn[0].final == "42" and drawn[0].outcome == 1.0
@@ -107,15 +107,15 @@ def test_the_answer_is_looked_for_in_prefix_and_draw_together() -> None:
 
 def test_judging_needs_no_draw() -> None:
     def strategy() -> Generator[Any, Any, Any]:
-        return (yield [Judge("Answer: 42", "42"), Judge("nothing", "42")])
+        return (yield [JudgeRequest("Answer: 42", "42"), JudgeRequest("nothing", "42")])
 
     engine = RuleEngine(by_seed([]))
-    assert run(engine, [strategy()]) == [[Judged("42", 1.0), Judged(None, None)]]
+    assert run(engine, [strategy()]) == [[JudgedAnswer("42", 1.0), JudgedAnswer(None, None)]]
     assert engine.seen == []
 
 
 def test_an_error_is_its_problems_alone() -> None:
-    def rule(request: Request) -> Drawn | StepkitError:
+    def rule(request: Request) -> FinishedDraw | StepkitError:
         assert isinstance(request, Draw)
         if request.prefix == (9,):
             return DataError("too long")
@@ -149,7 +149,7 @@ def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -
     if tree is not None:
         data["tree"] = tree
     (fields,) = run(
-        engine, [start(Setup(SAMPLER, {"draws": k, "until": None, "budget": None}), data)]
+        engine, [start(MethodSetup(SAMPLER, {"draws": k, "until": None, "budget": None}), data)]
     )
     return fields["tree"]
 
@@ -201,7 +201,7 @@ def test_chain_judges_the_trace_itself() -> None:
     data["sample"] = {"finish": "length"}
     (fields,) = run(
         RuleEngine(by_seed([0.0, 0.0])),
-        [start(Setup(SAMPLER, {"draws": 1, "until": None, "budget": None}), data)],
+        [start(MethodSetup(SAMPLER, {"draws": 1, "until": None, "budget": None}), data)],
     )
     assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
     assert fields["correct"] is None
@@ -244,8 +244,8 @@ def test_errors_are_not_remembered() -> None:
 @pytest.mark.parametrize(
     "result",
     [
-        Drawn("é\n", "stop", 2, (5, 6), -1.25),
-        Drawn("", "length", 0, None, 0.0),
+        FinishedDraw("é\n", "stop", 2, (5, 6), -1.25),
+        FinishedDraw("", "length", 0, None, 0.0),
         Readout(((1.5, -2.0), (0.0, 3.25))),
     ],
 )
@@ -258,7 +258,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
 
     reader: Any = SimpleNamespace(
         candidates=(10, 11),
-        layout=lambda data, steps: Layout((1, 2, 99, 3, 99), (2, 4)),
+        layout=lambda data, steps: TokenLayout((1, 2, 99, 3, 99), (2, 4)),
         score=lambda logits: 1 / (1 + math.exp(logits[1] - logits[0])),
         profile=SimpleNamespace(of="validity", mark=SimpleNamespace(attempt=False)),
     )
@@ -268,7 +268,7 @@ def test_token_logit_scores_are_softmax_at_the_markers() -> None:
         seen.append(request)
         return Readout(((math.log(3.0), 0.0), (0.0, 0.0)))
 
-    scorer = TokenLogit(reader, {})
+    scorer = TokenLogitScorer(reader, {})
     (scored,) = run(RuleEngine(rule), [scorer.score({"problem": "p"}, ["x", "y"])])
     assert scored.x == pytest.approx([0.75, 0.5]) and scored.total is None
     assert isinstance(seen[0], Read) and seen[0].positions == (2, 4)
@@ -280,7 +280,7 @@ def test_likelihood_averages_the_tokens_that_begin_in_a_step() -> None:
         ends=lambda ids: [1, 3, 4], prompt=lambda data: (1, 2), response=lambda data: (3, 4, 5)
     )
     rule = lambda _: Readout(((-1.0,), (-3.0,), (-5.0,)))  # noqa: E731
-    scorer = Likelihood(prefixes, {}, keep_tokens=True)
+    scorer = LikelihoodScorer(prefixes, {}, keep_tokens=True)
     (scored,) = run(RuleEngine(rule), [scorer.score({"problem": "p"}, ["ab", "c", "d"])])
     assert scored.x == [-2.0, None, -5.0] and scored.total == -3.0
     assert scored.more == {"token_bytes": [1, 2, 1], "token_logprob": [-1.0, -3.0, -5.0]}
@@ -312,9 +312,9 @@ def test_generators_together_ask_at_once_and_get_their_own_answers() -> None:
 
 def test_several_models_answer_what_names_them_and_equal_keys_apart() -> None:
     def rule(name: str) -> Rule:
-        return lambda _: Drawn(name, "stop", 1, (1,), 0.0)
+        return lambda _: FinishedDraw(name, "stop", 1, (1,), 0.0)
 
-    engine = Several({"": RuleEngine(rule("policy")), "prm": RuleEngine(rule("verifier"))})
+    engine = MultiEngine({"": RuleEngine(rule("policy")), "prm": RuleEngine(rule("verifier"))})
 
     def strategy() -> Strategy:
         draws = [Draw("k", (1,), 0, Sampling(), model=name) for name in ("", "prm", "")]

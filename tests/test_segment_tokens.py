@@ -16,13 +16,13 @@ from stepkit.errors import DataError
 from stepkit.text.cues import CUES, cue_starts
 from stepkit.text.protected_parts import fenced, parts, silent, thinking, with_thinking
 from stepkit.text.segment import first_step, split
-from stepkit.text.token_cuts import Tokens, least_probable, quantile, token_starts
+from stepkit.text.token_cuts import TextTokens, least_probable, quantile, token_starts
 
 PIECES = ["a", " ", "\n", "\u00e9", "\u20ac", "\U0001f600", "</think>", "<think>", "```\n", "So "]
 
 
 @st.composite
-def tokenised(draw: Any) -> tuple[str, Tokens]:
+def tokenised(draw: Any) -> tuple[str, TextTokens]:
     """A text and tokens that hold any number of its bytes each, also parts of characters."""
     text = draw(st.lists(st.sampled_from(PIECES), max_size=20).map("".join))
     size = len(text.encode())
@@ -30,12 +30,12 @@ def tokenised(draw: Any) -> tuple[str, Tokens]:
     sizes = [end - begin for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
     chances = st.none() | st.sampled_from([-0.1, -0.7, -2.0, -5.5])
     logprobs = draw(st.lists(chances, min_size=len(sizes), max_size=len(sizes)))
-    return text, Tokens(sizes, logprobs)
+    return text, TextTokens(sizes, logprobs)
 
 
 @given(tokenised())
 def test_a_token_begins_at_the_character_that_holds_its_first_byte(
-    case: tuple[str, Tokens],
+    case: tuple[str, TextTokens],
 ) -> None:
     text, tokens = case
     begin = 0
@@ -57,7 +57,7 @@ def test_a_token_begins_at_the_character_that_holds_its_first_byte(
     ids=str,
 )
 @given(case=tokenised())
-def test_steps_join_to_the_response(rule: dict[str, Any], case: tuple[str, Tokens]) -> None:
+def test_steps_join_to_the_response(rule: dict[str, Any], case: tuple[str, TextTokens]) -> None:
     text, tokens = case
     steps = split(text, rule, tokens)
     assert "".join(steps) == text
@@ -67,7 +67,7 @@ def test_steps_join_to_the_response(rule: dict[str, Any], case: tuple[str, Token
 
 @given(tokenised(), st.floats(0.01, 1))
 def test_every_step_but_the_first_begins_where_the_model_was_unsure(
-    case: tuple[str, Tokens], below: float
+    case: tuple[str, TextTokens], below: float
 ) -> None:
     text, tokens = case
     if thinking(text):
@@ -85,9 +85,9 @@ def test_every_step_but_the_first_begins_where_the_model_was_unsure(
 
 def test_a_step_ends_before_an_unsure_token() -> None:
     """AdaptiveStep, section 3.1: the token of low confidence begins the next step."""
-    tokens = Tokens([3, 3, 4, 2], [log(0.2), log(0.9), log(0.3), log(0.31)])
+    tokens = TextTokens([3, 3, 4, 2], [log(0.2), log(0.9), log(0.3), log(0.31)])
     rule = {"by": "confidence", "below": 0.305}
-    assert split("one two sixth", rule, Tokens([3, 4, 4, 2], tokens.logprob)) == [
+    assert split("one two sixth", rule, TextTokens([3, 4, 4, 2], tokens.logprob)) == [
         "one two",
         " sixth",
     ]
@@ -96,7 +96,7 @@ def test_a_step_ends_before_an_unsure_token() -> None:
 
 def test_a_character_over_several_tokens_stays_whole() -> None:
     text = "so \U0001f600!"
-    tokens = Tokens([3, 2, 2, 1], [-0.1, -0.1, -6.0, -0.1])
+    tokens = TextTokens([3, 2, 2, 1], [-0.1, -0.1, -6.0, -0.1])
     assert split(text, {"by": "confidence", "top": 1}, tokens) == ["so ", "\U0001f600!"]
     assert split(text, {"by": "tokens", "size": 2}, tokens) == ["so ", "\U0001f600!"]
 
@@ -123,7 +123,7 @@ def test_as_many_tokens_lie_below_the_quantile_as_may_be(values: list[float], sh
 def test_tokens_that_do_not_fit_are_an_error() -> None:
     rule = {"by": "tokens", "size": 1}
     with pytest.raises(DataError, match="do not add up"):
-        split("abc", rule, Tokens([1, 1], [None, None]))
+        split("abc", rule, TextTokens([1, 1], [None, None]))
     with pytest.raises(DataError, match="needs to know the tokens"):
         split("abc", rule)
 
@@ -192,7 +192,7 @@ def test_code_is_not_cut_unless_asked(by: str) -> None:
 
 
 def test_cuts_by_confidence_leave_code_whole() -> None:
-    tokens = Tokens([1] * len(CODE), [log(0.4)] * len(CODE))
+    tokens = TextTokens([1] * len(CODE), [log(0.4)] * len(CODE))
     rule = {"by": "confidence", "below": 0.5}
     block = CODE[CODE.index("```") : CODE.index("Step 3")]
     assert block in split(CODE, rule, tokens)
@@ -219,7 +219,7 @@ def test_long_texts_take_linear_time(text: str) -> None:
     long = text * (100_000 // len(text))
     size = [1] * len(long)
     draw = random.Random(1)
-    tokens = Tokens(size, [-draw.random() for _ in size])
+    tokens = TextTokens(size, [-draw.random() for _ in size])
     begin = time.process_time()
     for rule in ({"by": "cue"}, {"by": "lines"}, {"by": "confidence", "below": 0.6}):
         split(long, rule, tokens)

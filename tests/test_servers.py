@@ -603,7 +603,7 @@ def test_a_real_server_reads_right_or_is_refused(work: Workdir, real: str, tmp_p
 def _read_behind_bos(trace: Json) -> list[float]:
     """The mean log-probability of each step, read here with the token put first."""
     from stepkit.model.backend import open_engine
-    from stepkit.model.chat import Encoder, fill
+    from stepkit.model.chat import PromptEncoder, fill
     from stepkit.model.engine import Read, Readout
     from stepkit.model.local.context_sizes import choose
     from stepkit.model.local.llama import Model
@@ -612,7 +612,7 @@ def _read_behind_bos(trace: Json) -> list[float]:
     model = Model(str(POLICY))
     form = fill("Problem: {problem}\nSolution:\n", problem=trace["problem"])
     bos = model.special_tokens()[model.bos_text]
-    prompt = (bos, *Encoder(model).plain(form))
+    prompt = (bos, *PromptEncoder(model).plain(form))
     ids = prompt + model.tokenize(trace["response"])
     engine = open_engine(model, choose(model, ModelOptions(None, slots=8, context=512), 0))
     engine.submit(Read("r", ids, tuple(range(len(prompt) - 1, len(ids) - 1))))

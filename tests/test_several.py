@@ -7,15 +7,15 @@ from typing import Any
 
 from simulated import RuleEngine
 
-from stepkit.model.engine import Draw, Drawn, Read, Readout, Sampling
-from stepkit.model.multi_engine import Several, named, opened
-from stepkit.search.scheduler import Attempt, Judge
-from stepkit.search.scorers import Scored
-from stepkit.search.scorers.model_alias import Named
+from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Sampling
+from stepkit.model.multi_engine import MultiEngine, named, opened
+from stepkit.search.scheduler import AttemptRequest, JudgeRequest
+from stepkit.search.scorers import TraceScores
+from stepkit.search.scorers.model_alias import AliasedScorer
 
 
 def engine(says: str) -> RuleEngine:
-    return RuleEngine(lambda request: Drawn(says, "stop", 1, None, None))
+    return RuleEngine(lambda request: FinishedDraw(says, "stop", 1, None, None))
 
 
 def draw(model: str) -> Draw:
@@ -23,13 +23,15 @@ def draw(model: str) -> Draw:
 
 
 def test_every_request_goes_to_the_model_it_names() -> None:
-    both = Several({"": engine("policy"), "prm": engine("verifier")})
+    both = MultiEngine({"": engine("policy"), "prm": engine("verifier")})
     asked = [draw("prm"), draw(""), draw("prm")]
     for request in asked:
         both.submit(request)
     assert both.pending == 3
     done = [one for _ in range(3) for one in both.step()]
-    said = {id(one.request): one.result.text for one in done if isinstance(one.result, Drawn)}
+    said = {
+        id(one.request): one.result.text for one in done if isinstance(one.result, FinishedDraw)
+    }
     assert [said[id(request)] for request in asked] == ["verifier", "policy", "verifier"]
     assert not both.pending
 
@@ -56,12 +58,16 @@ class Asks:
 
     def score(self, data: Any, steps: Any, first: int = 0) -> Any:
         reads = yield [Read("r", (1, 2), (0,)), Read("s", (1, 2), (0,), model="reference")]
-        more = yield [Attempt(draw(""), "given", "4"), draw("reference"), Judge("text", "4")]
-        return Scored([*reads, *more])
+        more = yield [
+            AttemptRequest(draw(""), "given", "4"),
+            draw("reference"),
+            JudgeRequest("text", "4"),
+        ]
+        return TraceScores([*reads, *more])
 
 
 def test_a_scorer_asks_the_models_of_its_group() -> None:
-    scorer = Named(Asks(), "prm")
+    scorer = AliasedScorer(Asks(), "prm")
     scoring: Any = scorer.score({}, ["a"])
     first, second = next(scoring)
     assert (first.model, second.model) == ("prm", "prm/reference")
@@ -69,7 +75,7 @@ def test_a_scorer_asks_the_models_of_its_group() -> None:
     assert (attempt.request.model, bare.model, judge) == (
         "prm",
         "prm/reference",
-        Judge("text", "4"),
+        JudgeRequest("text", "4"),
     )
     try:
         scoring.send([1, 2, 3])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from worlds import Known, Sums, World, WorldEngine, knowing, search, value
 
 from stepkit.core.tree import Tree
-from stepkit.model.multi_engine import Several
+from stepkit.model.multi_engine import MultiEngine
 
 F = Fraction
 POLICY, DRAFT = "", "draft"
@@ -20,7 +20,7 @@ POLICY, DRAFT = "", "draft"
 
 def drafted(policy: World, draft: World, scorer: Any = None, **options: Any) -> Tree:
     """The tree of a speculation by two models, each with a world of its own."""
-    engine = Several({POLICY: WorldEngine(policy), DRAFT: WorldEngine(draft, 1)})
+    engine = MultiEngine({POLICY: WorldEngine(policy), DRAFT: WorldEngine(draft, 1)})
     scorer = knowing(policy) if scorer is None else scorer
     return search(policy, "speculate", engine=engine, scorer=scorer, **options)
 
@@ -128,7 +128,7 @@ def test_it_does_not_depend_on_the_order_of_arrival(options: dict[str, Any]) -> 
     policy, draft = Sums(4, F(1, 5)), Sums(4, F(1, 2))
     trees = []
     for order in (1, 2):
-        engine = Several({POLICY: WorldEngine(policy, order), DRAFT: WorldEngine(draft, order)})
+        engine = MultiEngine({POLICY: WorldEngine(policy, order), DRAFT: WorldEngine(draft, order)})
         given_: dict[str, Any] = {"scorer": knowing(policy), "draws": 4, **options}
         trees.append(search(policy, "speculate", engine=engine, **given_))
     assert trees[0] == trees[1]

@@ -11,7 +11,7 @@ from simulated import Curve, Sampler, outcomes_at, run
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.method_registry import Setup, loaded
+from stepkit.search.method_registry import MethodSetup, loaded
 from stepkit.search.until_rules import parsed
 
 CHANCES = [0.7, 0.5, 0.2, 0.05, 0.0]
@@ -49,7 +49,7 @@ def test_every_prefix_ends_where_its_rule_stops(text: str, undecided: float) -> 
 def test_results_in_another_order_of_arrival_change_nothing() -> None:
     """Short successes arrive first; a rule that looked at them would be biased."""
     curve = Curve(CHANCES)
-    setup: Any = Setup(Sampler(curve.prefixes), {"draws": 8, "until": FIRST, "budget": None})  # type: ignore[arg-type]
+    setup: Any = MethodSetup(Sampler(curve.prefixes), {"draws": 8, "until": FIRST, "budget": None})  # type: ignore[arg-type]
     found = []
     for order in range(5):
         strategies = [loaded("chain")(setup, curve.record()) for _ in range(3)]
@@ -190,7 +190,7 @@ def test_seeds_of_other_samplers_have_rules_of_their_own() -> None:
     data = curve.record()
     for name, most in (("a", 3), ("b", 5)):
         options = {"draws": most, "until": FIRST, "budget": None}
-        setup: Any = Setup(Sampler(curve.prefixes, name=name), options)  # type: ignore[arg-type]
+        setup: Any = MethodSetup(Sampler(curve.prefixes, name=name), options)  # type: ignore[arg-type]
         (fields,) = run(curve.engine(), [loaded("chain")(setup, data)])
         data = curve.record(fields["tree"])
     tree = data["tree"]

@@ -9,7 +9,7 @@ import pytest
 from worlds import ByteSampler, Given, WorldEngine, run
 
 from stepkit.errors import DataError
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.subthought import start
 from stepkit.text.segment import split
 
@@ -32,7 +32,7 @@ def ended(answers: dict[str, str], **changes: Any) -> tuple[dict[str, Any], Worl
         **changes,
     }
     engine = WorldEngine(world)
-    setup = Setup(ByteSampler(), {"draws": 1})  # type: ignore[arg-type]
+    setup = MethodSetup(ByteSampler(), {"draws": 1})  # type: ignore[arg-type]
     return run(start(setup, record), engine), engine
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stepkit.model.engine import Branch, Read
-from stepkit.search.dry_run import Supposed
+from stepkit.search.dry_run import SimulatedRecord
 from stepkit.search.scheduler import Strategy
 
 BRANCHES = (Branch(1, (7,)), Branch(2, (7, 8, 9), (0, 2)))
@@ -26,6 +26,6 @@ def test_a_read_is_answered_at_its_positions_and_behind_its_branches(
     def strategy() -> Strategy:
         given.extend((yield [Read("r", (1, 2, 3), (0, 1), branches=BRANCHES, **what)]))
 
-    Supposed({"problem": "p"}, None, 0).run(strategy())
+    SimulatedRecord({"problem": "p"}, None, 0).run(strategy())
     (readout,) = given
     assert [len(row) for row in readout.values] == [width] * (2 + 1 + 2)

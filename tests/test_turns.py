@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from stepkit.model.local.cpu_lock import Turns
+from stepkit.model.local.cpu_lock import CpuLock
 
 WORKER = """
 import os, sys, time
@@ -43,12 +43,12 @@ def test_two_engines_alternate(tmp_path: Path) -> None:
 def test_a_dead_engine_leaves_no_lock(tmp_path: Path) -> None:
     code = WORKER.replace("time.sleep(0.002)", "os._exit(9)")
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(tmp_path / "log"), "a"])
-    with Turns(str(tmp_path)).one():
+    with CpuLock(str(tmp_path)).one():
         pass
 
 
 def test_a_suspended_engine_does_not_stop_the_others(tmp_path: Path) -> None:
-    held, other = Turns(str(tmp_path)), Turns(str(tmp_path), patience=0.2)
+    held, other = CpuLock(str(tmp_path)), CpuLock(str(tmp_path), patience=0.2)
     with held.one():
         with other.one():
             pass
@@ -59,5 +59,5 @@ def test_a_suspended_engine_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_means_no_turns() -> None:
-    with Turns("/proc/nowhere").one():
+    with CpuLock("/proc/nowhere").one():
         pass

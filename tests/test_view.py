@@ -58,7 +58,7 @@ def cases_in(done: Done) -> list[tuple[Json, Json]]:
 
 def looked_at(record: Json, **choice: Any) -> Json:
     """One record's case."""
-    found = trace_view.cases([record], ["x:1"], trace_view.Choice(**choice))[0]
+    found = trace_view.cases([record], ["x:1"], trace_view.ViewOptions(**choice))[0]
     assert not isinstance(found, DataError), found
     return found
 
@@ -122,7 +122,7 @@ def test_an_undecided_verdict_is_no_undecided_draw() -> None:
     tree["outcome"][tree["spine"][-1]] = None
     one = looked_at(record)["measures"]["draws"]
     assert (one["settled"], one["n"][-1], one["undecided"][-1]) == (True, 0, 1)
-    assert "  4      - ········ verdict" in terminal.Terminal(80, False).text(looked_at(record))
+    assert "  4      - ········ verdict" in terminal.TerminalView(80, False).text(looked_at(record))
 
 
 def test_intervals_that_a_label_refused_stay_refused() -> None:

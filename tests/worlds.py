@@ -20,12 +20,21 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from stepkit.core.tree import Tree
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Read, Readout, Request, Sampling
+from stepkit.model.engine import (
+    Counters,
+    Draw,
+    FinishedDraw,
+    FinishedRequest,
+    Read,
+    Readout,
+    Request,
+    Sampling,
+)
 from stepkit.model.recorded_engine import RecordedEngine
-from stepkit.search.method_registry import METHODS, Setup, loaded
-from stepkit.search.prm_guidance import Guidance
+from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.prm_guidance import PrmSource
 from stepkit.search.scheduler import Scheduler, Strategy
-from stepkit.search.scorers import Asking, Scored
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest, draw_seed
 from stepkit.text.answers import extract
 
@@ -280,14 +289,14 @@ class WorldEngine:
     def submit(self, request: Request) -> None:
         self._waiting.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         if not self._waiting:
             return []
         request = self._waiting.pop(self._order.randrange(len(self._waiting)))
         if isinstance(request, Read):
-            return [Finished(request, self._opinion(request))]
+            return [FinishedRequest(request, self._opinion(request))]
         self.seen.append(request.key)
-        return [Finished(request, self._drawn(request))]
+        return [FinishedRequest(request, self._drawn(request))]
 
     def close(self) -> None:
         pass
@@ -300,7 +309,7 @@ class WorldEngine:
         self.asked.append((given, chance))
         return Readout(((log(chance), log(1 - chance)),))
 
-    def _drawn(self, request: Draw) -> Drawn:
+    def _drawn(self, request: Draw) -> FinishedDraw:
         given = bytes(request.prefix[request.prefix.index(0) + 1 :]).decode()
         greedy = request.sampling.temperature == 0
         text, logprobs, finish = self._attempt(given, random.Random(request.seed), greedy)
@@ -315,7 +324,7 @@ class WorldEngine:
         own = tuple(logprobs[: len(raw)])
         text = raw.decode("utf-8", "ignore")
         ids = tuple(raw) if text.encode() == raw else None  # cut off inside a character
-        return Drawn(text, finish, len(raw), ids, sum(own), own)
+        return FinishedDraw(text, finish, len(raw), ids, sum(own), own)
 
     def _attempt(
         self, given: str, chance: random.Random, greedy: bool
@@ -394,10 +403,10 @@ def search(
     **options: Any,
 ) -> Tree:
     """The tree that ``method`` grows on the world's problem, guided by ``scorer`` if it is."""
-    setup = Setup(
+    setup = MethodSetup(
         ByteSampler(seed, max_tokens),  # type: ignore[arg-type]
         {**METHODS[method].options, **options},
-        guidance=None if scorer is None else Guidance(scorer),
+        guidance=None if scorer is None else PrmSource(scorer),
         draft=ByteSampler(seed, max_tokens, asks="draft"),  # type: ignore[arg-type]
     )
     data = world.record() if record is None else record
@@ -416,11 +425,11 @@ class Known:
         self.scored: list[str] = []
         self._number = number
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         yield from ()
         texts = list(accumulate(steps))[first:]
         self.scored += texts
-        return Scored([None] * first + [self._number(text) for text in texts])
+        return TraceScores([None] * first + [self._number(text) for text in texts])
 
 
 def knowing(world: World) -> Known:

@@ -10,10 +10,10 @@ from stepkit.cli.options.aggregate import checked
 from stepkit.core import selection
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, on_command_line, reads, writes
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
-    from stepkit.core.evaluation.attempts import Gold
+    from stepkit.core.evaluation.attempts import GoldSource
 
 CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
 VOTES = ("weighted", "log-weighted")
@@ -167,7 +167,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 @reads
 @writes
 def main(
-    streams: Streams, fit: str | None, apply_file: str | None, gold: str | None, **given: Any
+    streams: StreamOptions, fit: str | None, apply_file: str | None, gold: str | None, **given: Any
 ) -> None:
     """Measure choices among attempts, scores of steps and judges, with intervals.
 
@@ -215,12 +215,12 @@ def _refuse_idle(mode: str) -> None:
         raise UsageError("--over has no effect without --plot")
 
 
-def _gold(text: str) -> Gold:
-    from stepkit.core.evaluation.attempts import Gold
+def _gold(text: str) -> GoldSource:
+    from stepkit.core.evaluation.attempts import GoldSource
 
     name, colon, base = text.partition(":")
     if not colon:
-        return Gold(name)
+        return GoldSource(name)
     if base not in ("0", "1") or not name:
         raise UsageError(f'--gold {text}: expected NAME, or FIELD:0 or FIELD:1, as in "label:0"')
-    return Gold(name, int(base))
+    return GoldSource(name, int(base))

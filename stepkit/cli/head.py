@@ -16,7 +16,7 @@ from stepkit.runner.options import command, model_file
 if TYPE_CHECKING:
     from stepkit.model.heads.head_network import Head
     from stepkit.model.profiles.profile import Profile
-    from stepkit.runner.run import Streams
+    from stepkit.runner.run import StreamOptions
 
 
 @command("step-head")
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     "--wide", is_flag=True, help="With --graft: keep the output matrix in 32 bits (default: 16)."
 )
 def main(
-    streams: Streams,
+    streams: StreamOptions,
     checkpoint: str,
     target: str,
     tensors: str | None,

@@ -12,7 +12,7 @@ from stepkit.cli.actions.record_fields import another, stamped
 from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import command, grouped, reads, writes
-from stepkit.runner.run import Result, Streams, blocks, groups
+from stepkit.runner.run import Result, StreamOptions, blocks, groups
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -86,7 +86,7 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
 @reads
 @writes
 def main(
-    streams: Streams,
+    streams: StreamOptions,
     names: tuple[str, ...],
     first: str | None,
     score: str | None,
@@ -116,7 +116,7 @@ def main(
         raise UsageError("--regroup has no effect without --pool")
     if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
         raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
-    settings = labels.Settings(wanted, rule, score, sampler, undecided, pool)
+    settings = labels.LabelSettings(wanted, rule, score, sampler, undecided, pool)
 
     def block(records: list[Record]) -> list[Result]:
         data = [record.data for record in records]

@@ -8,18 +8,18 @@ from typing import Any
 import click
 
 from stepkit.cli.actions.score_without_model import STREAMS
-from stepkit.cli.actions.write_training_rows import Rows
+from stepkit.cli.actions.write_training_rows import RowWriter
 from stepkit.cli.options.escapes import TEXT
 from stepkit.core.pairs import pair_filters, rule_input, step_values
-from stepkit.core.pairs.pair_filters import Choice
-from stepkit.core.pairs.pair_registry import RULES, Plan, default_rule
-from stepkit.core.pairs.pair_rules import Reading
-from stepkit.core.pairs.rule_input import Telling
+from stepkit.core.pairs.pair_filters import PairFilters
+from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
+from stepkit.core.pairs.pair_rules import EvidenceReading
+from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
 from stepkit.formats import targets
-from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, Layout
+from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
 from stepkit.runner.options import command, grouped, model_file, on_command_line, reads, writes
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 SHARE = click.FloatRange(0, 1)
 COUNT = click.IntRange(min=1)
@@ -138,7 +138,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @grouped
 @reads
 @writes
-def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any) -> None:
+def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **told: Any) -> None:
     """Make rows for a trainer from traces with evidence or labels, or check such rows.
 
     \b
@@ -165,11 +165,11 @@ def main(streams: Streams, check: str | None, tokenizer: str | None, **told: Any
     from stepkit.cli.actions import side_files
 
     side_files.check(told["to"], streams.output)
-    Rows(streams, plan, told["to"], layout, told["prompt"]).run()
+    RowWriter(streams, plan, told["to"], layout, told["prompt"]).run()
     side_files.write(streams, told["to"], plan.rule.kind)
 
 
-def _plan(told: dict[str, Any], given: set[str]) -> Plan:
+def _plan(told: dict[str, Any], given: set[str]) -> RowPlan:
     """The rule with what it is told. Raises UsageError for an option that it does not heed."""
     kinds = {made: name for name, made in targets.KINDS.items()}
     name = told["rule"] or default_rule(kinds[next(iter(targets.TARGETS[told["to"]].rows))])
@@ -181,7 +181,7 @@ def _plan(told: dict[str, Any], given: set[str]) -> Plan:
         raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
     if told["confidence"] and told["value"] not in step_values.COUNTED:
         raise UsageError(f"--confidence needs counts, and --value {told['value']} has none")
-    choice = Choice(
+    choice = PairFilters(
         scope=told["scope"],
         min_gap=told["min_gap"],
         confidence=told["confidence"],
@@ -193,20 +193,20 @@ def _plan(told: dict[str, Any], given: set[str]) -> Plan:
         per_problem=told["max_per_problem"],
         weight=told["weight"],
     )
-    reading = Reading(told["value"], told["sampler"], told["at"], told["top"])
-    return Plan(name, reading, choice, Telling(told["after_error"], told["correction"]))
+    reading = EvidenceReading(told["value"], told["sampler"], told["at"], told["top"])
+    return RowPlan(name, reading, choice, RowFormat(told["after_error"], told["correction"]))
 
 
 def _layout(
-    plan: Plan, told: dict[str, Any], tokens: Callable[[str], Sequence[int]] | None
-) -> Layout:
+    plan: RowPlan, told: dict[str, Any], tokens: Callable[[str], Sequence[int]] | None
+) -> RowLayout:
     """How the target wants the rows. Raises UsageError for what it would spoil."""
     to, prompt = told["to"], told["prompt"]
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
     scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
     layout = targets.settle(
-        to, plan.rule.kind, Layout(prompt or DEFAULT_PROMPT, scope, told["conversational"])
+        to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, told["conversational"])
     )
     if plan.rule.kind == "weighted" and scope == "step" and targets.TARGETS[to].ends:
         raise UsageError(

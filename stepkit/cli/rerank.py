@@ -10,10 +10,10 @@ import click
 from stepkit.cli.actions.record_fields import stamped
 from stepkit.cli.options.aggregate import checked
 from stepkit.core import selection
-from stepkit.core.selection import METHODS, Early, Settings
+from stepkit.core.selection import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import command, grouped, reads, writes
-from stepkit.runner.run import Streams, groups
+from stepkit.runner.run import StreamOptions, groups
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -64,7 +64,7 @@ COUNT = click.IntRange(min=1)
 @reads
 @writes
 def main(
-    streams: Streams,
+    streams: StreamOptions,
     by: str,
     aggregate: str | None,
     score: str | None,
@@ -88,14 +88,14 @@ def main(
         raise UsageError("--label has no effect without --drop-before")
     early = None if drop_before is None else _early(drop_before, label)
     how = checked(aggregate or "min", [by] if METHODS[by].votes else [], "--by")
-    settings = Settings(by, how, score, longest or 0, early)
-    groups(streams, _Choice(settings, None if everyone else keep or 1))
+    settings = SelectionSettings(by, how, score, longest or 0, early)
+    groups(streams, _GroupRanking(settings, None if everyone else keep or 1))
 
 
-class _Choice:
+class _GroupRanking:
     """The group function: what is kept of a group, with its reasons."""
 
-    def __init__(self, settings: Settings, keep: int | None) -> None:
+    def __init__(self, settings: SelectionSettings, keep: int | None) -> None:
         self._settings = settings
         self._read = selection.reader(settings)
         self._keep = keep
@@ -137,7 +137,7 @@ def _check_use(by: str, given: dict[str, object]) -> None:
         raise UsageError("--by complexity needs --longest K")
 
 
-def _early(text: str, label: str | None) -> Early:
+def _early(text: str, label: str | None) -> EarlyErrorFilter:
     """``3`` is a number of steps, ``0.5`` and ``50%`` are shares."""
     percent = text.endswith("%")
     try:
@@ -149,4 +149,4 @@ def _early(text: str, label: str | None) -> Early:
         raise UsageError(
             f"--drop-before {text}: expected a number of steps (3) or a share of them (0.5, 50%)"
         )
-    return Early(before, share, label)
+    return EarlyErrorFilter(before, share, label)

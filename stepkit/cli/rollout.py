@@ -12,11 +12,11 @@ from stepkit.cli.backends import draw_source, guidance
 from stepkit.cli.backends.draw_source import uses_batches
 from stepkit.cli.options import prm
 from stepkit.cli.options.escapes import TEXT
-from stepkit.cli.options.methods import chosen, deciding, of_methods
-from stepkit.cli.options.sampling import check, of_sampling, refuse_steering
+from stepkit.cli.options.methods import deciding, method_options, parse_method_options
+from stepkit.cli.options.sampling import check, refuse_steering, sampling_options
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
-from stepkit.search.method_registry import METHODS, Setup, loaded
+from stepkit.search.method_registry import METHODS, MethodSetup, loaded
 from stepkit.search.refinement_prompts import refinement_of
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 @options.command("step-rollout")
 @options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
 @options.uses_servers
-@of_methods
-@prm.of_describing
+@method_options
+@prm.prm_options
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
 )
-@of_sampling
+@sampling_options
 @click.option(
     "--prompt",
     metavar="FORMAT",
@@ -66,7 +66,7 @@ if TYPE_CHECKING:
 @options.reads
 @options.writes
 def main(
-    streams: run.Streams,
+    streams: run.StreamOptions,
     model: options.ModelOptions,
     server: options.ServerOptions,
     method: str | None,
@@ -99,8 +99,8 @@ def main(
 
         judge_again(streams, jobs)
         return
-    name, chosen_options = chosen(method, sampling)
-    described = prm.described(sampling)
+    name, chosen_options = parse_method_options(method, sampling)
+    described = prm.parse_prm_options(sampling)
     if chosen_options.get("prm") is None:
         described.check_needed()
     check(sampling)
@@ -122,12 +122,12 @@ def main(
         refuse_steering(sampling)
     if prompt is not None and template is not None:
         raise UsageError("--prompt and --template exclude each other")
-    from stepkit.cli.actions.session import Work, predict, run_strategies
-    from stepkit.model.backend import Form, steering
+    from stepkit.cli.actions.session import SessionWork, predict, run_strategies
+    from stepkit.model.backend import PromptForm, steering
     from stepkit.model.engine import Sampling
     from stepkit.model.sampler import Sampler
 
-    form = Form(prompt, system, template)
+    form = PromptForm(prompt, system, template)
     batch = draw_source.batch_of(to_batch, from_batch, server.served)
     most = sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, batch, most)
@@ -143,9 +143,9 @@ def main(
         exact=backend.exact,
         refine=refinement.form if refinement else None,
     )
-    policy = guidance.Policy(backend, sampler, model, form, seed, biases)
+    policy = guidance.OpenedPolicy(backend, sampler, model, form, seed, biases)
     guided = guidance.guides_of(chosen_options, described, policy, streams)
-    setup = Setup(
+    setup = MethodSetup(
         sampler,
         chosen_options,
         tokens=keep_tokens,
@@ -159,7 +159,7 @@ def main(
 
     write = _writer(name, emit, chosen_options.get("by"))
     allot = _allot(name, chosen_options.get("budget"))
-    work = Work(streams, guided.open, strategy, write, jobs, allot)
+    work = SessionWork(streams, guided.open, strategy, write, jobs, allot)
     decides = {"method": name, **deciding(chosen_options), "keep-tokens": keep_tokens}
     decides = {**decides, **sampler.decisive, **backend.build, **guided.decides}
     if dry_run:

@@ -15,12 +15,12 @@ from stepkit.errors import UsageError
 from stepkit.runner import options, run
 
 if TYPE_CHECKING:
-    from stepkit.cli.backends.scorers import Scoring
+    from stepkit.cli.backends.scorers import ScoringSetup
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
     from stepkit.model.engine import Engine
     from stepkit.search.scheduler import Strategy
-    from stepkit.search.scorers import Scored, Scorer
+    from stepkit.search.scorers import Scorer, TraceScores
 
 
 @options.command("step-score")
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
 @options.uses_servers
-@prm.of_describing
-@prm.of_explaining
-@confidence.of_measuring
-@judge.of_judging
-@checkers.of_checking
+@prm.prm_options
+@prm.explain_options
+@confidence.confidence_options
+@judge.judge_options
+@checkers.checker_options
 @click.option(
     "--name",
     metavar="NAME",
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 @options.reads
 @options.writes
 def main(
-    streams: run.Streams,
+    streams: run.StreamOptions,
     model: options.ModelOptions,
     policy: str | None,
     server: options.ServerOptions,
@@ -98,8 +98,12 @@ def main(
     about the steps. With --check or --command, it is 1 for a right step and 0 for a
     wrong one.
     """
-    described = prm.described(given)
-    judged, checks, measure = judge.chosen(given), checkers.chosen(given), confidence.chosen(given)
+    described = prm.parse_prm_options(given)
+    judged, checks, measure = (
+        judge.parse_judge_options(given),
+        checkers.parse_checker_options(given),
+        confidence.parse_confidence_options(given),
+    )
     if checks is not None:
         checkers.score(checks, streams, name)
         return
@@ -163,33 +167,35 @@ def _needs_any_model(
             raise UsageError(f"{option} goes with -m or --server")
 
 
-def _score_all(streams: run.Streams, scoring: Scoring, key: str, cache: str | None) -> None:
-    from stepkit.cli.actions.session import Work, run_strategies
+def _score_all(
+    streams: run.StreamOptions, scoring: ScoringSetup, key: str, cache: str | None
+) -> None:
+    from stepkit.cli.actions.session import SessionWork, run_strategies
 
     scorer = scoring.scorer
 
     def strategy(record: Record) -> Strategy:
         return (yield from _score(scorer, record))
 
-    def write(record: Record, result: tuple[Scored, list[float | None]]) -> list[Record]:
+    def write(record: Record, result: tuple[TraceScores, list[float | None]]) -> list[Record]:
         return [_with_all_scores(record, key, scorer, *result)]
 
     deciding = {**scorer.meta, **scoring.build}
-    work = Work(streams, partial(_open, cache, scoring, deciding), strategy, write)
+    work = SessionWork(streams, partial(_open, cache, scoring, deciding), strategy, write)
     run_strategies(work, {"scorer": key, **deciding})
 
 
-def _open(cache: str | None, scoring: Scoring | Backend, deciding: dict[str, Any]) -> Engine:
-    from stepkit.io.score_cache import Cache
+def _open(cache: str | None, scoring: ScoringSetup | Backend, deciding: dict[str, Any]) -> Engine:
+    from stepkit.io.score_cache import ScoreCache
     from stepkit.model.recorded_engine import RecordedEngine
 
     engine = scoring.open()
-    return engine if cache is None else RecordedEngine(engine, Cache(cache, deciding))
+    return engine if cache is None else RecordedEngine(engine, ScoreCache(cache, deciding))
 
 
 def _score(
     scorer: Scorer, record: Record
-) -> Generator[Any, Any, tuple[Scored, list[float | None]]]:
+) -> Generator[Any, Any, tuple[TraceScores, list[float | None]]]:
     """Scores of the trace, and of the nodes of its tree, if it has one."""
     from stepkit import schema
     from stepkit.core import trace
@@ -202,7 +208,7 @@ def _score(
 
 
 def _with_all_scores(
-    record: Record, key: str, scorer: Scorer, scored: Scored, nodes: list[float | None]
+    record: Record, key: str, scorer: Scorer, scored: TraceScores, nodes: list[float | None]
 ) -> Record:
     """The record with what was said of its steps, and of the nodes of its tree."""
     if nodes:

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from stepkit.cli.actions.leaf_traces import leaf_records
-from stepkit.cli.actions.split_records import Splitter, Text, caught
-from stepkit.cli.options.segmentation import cuts, rule_of
+from stepkit.cli.actions.split_records import ResponseText, Splitter, caught
+from stepkit.cli.options.segmentation import rule_of, segmentation_options
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import command, grades, on_command_line, reads, writes
-from stepkit.runner.run import Streams, blocks, each
+from stepkit.runner.run import StreamOptions, blocks, each
 
 BY_TOKEN = ("tokens", "confidence")
 """Rules that need to know the tokens of the text."""
@@ -20,7 +20,7 @@ BY_TOKEN = ("tokens", "confidence")
 
 @command("step-split")
 @reads
-@cuts
+@segmentation_options
 @click.option(
     "--quantile",
     metavar="P",
@@ -50,7 +50,7 @@ BY_TOKEN = ("tokens", "confidence")
 @click.option("--force", is_flag=True, help="Cut again what carries evidence, and drop that.")
 @writes
 def main(
-    streams: Streams,
+    streams: StreamOptions,
     by: str,
     quantile: float | None,
     grade: bool,
@@ -97,12 +97,12 @@ def main(
             each(lambda one: leaf_records(one, rule if always else one.data.get("split", rule))),
         )
         return
-    text = Text(field, thinking, score, problem)
+    text = ResponseText(field, thinking, score, problem)
     splitter = Splitter(rule, text, force, kept=rule if always else rule_of("blank"))
     _split(streams, splitter, jobs if grade else None)
 
 
-def _split(streams: Streams, splitter: Splitter, jobs: int | None) -> None:
+def _split(streams: StreamOptions, splitter: Splitter, jobs: int | None) -> None:
     """Cut all records, and with ``jobs`` grade them in as many processes."""
     if jobs is None:
         if "jobs" in on_command_line():
@@ -127,15 +127,15 @@ def _refuse_with_leaves(**given: Any) -> None:
 
 
 def _threshold(
-    streams: Streams, by: str, share: float, score: str | None, given: dict[str, Any]
+    streams: StreamOptions, by: str, share: float, score: str | None, given: dict[str, Any]
 ) -> dict[str, Any]:
     """The threshold below which ``share`` of all tokens of the files lie, as parts of the rule.
 
     Records that cannot be read or have no tokens are left to the second reading.
     """
     from stepkit.core.response_tokens import tokens_of
-    from stepkit.io.lines import STDIN, Reader, check
-    from stepkit.io.records import Bad, items
+    from stepkit.io.lines import STDIN, LineReader, check
+    from stepkit.io.records import BadLine, items
     from stepkit.text.token_cuts import quantile
 
     if by == "confidence" and (given["below"] or given["top"]):
@@ -146,9 +146,9 @@ def _threshold(
     if not streams.files or STDIN in streams.files:
         raise UsageError("--quantile reads its input twice: name files instead")
     counts: Counter[float] = Counter()
-    for block in items(Reader(streams.files)):
+    for block in items(LineReader(streams.files)):
         for item in block:
-            tokens = caught(tokens_of, item.data, score) if not isinstance(item, Bad) else None
+            tokens = caught(tokens_of, item.data, score) if not isinstance(item, BadLine) else None
             if tokens is not None and not isinstance(tokens, DataError):
                 counts.update(value for value in tokens.logprob if value is not None)
     if not counts:

@@ -11,11 +11,11 @@ import click
 
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import command, reads, writes
-from stepkit.runner.run import STANDARD, Streams, blocks
+from stepkit.runner.run import STANDARD, StreamOptions, blocks
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
-    from stepkit.view.trace_view import Choice, Json
+    from stepkit.view.trace_view import Json, ViewOptions
 
 COLOURS = ("auto", "always", "never")
 
@@ -37,7 +37,7 @@ COLOURS = ("auto", "always", "never")
 @reads
 @writes
 def main(
-    streams: Streams,
+    streams: StreamOptions,
     label: str | None,
     score: str | None,
     sampler: str | None,
@@ -51,21 +51,21 @@ def main(
       step-view --score prm scored.jsonl -o page.html
       step-view --term --color always labels.jsonl | less -R
     """
-    from stepkit.view.trace_view import Choice
+    from stepkit.view.trace_view import ViewOptions
 
     if label is not None and score is not None:
         raise UsageError("--label and --score exclude each other: steps have one colour")
     if color is not None and not term:
         raise UsageError("--color has no effect without --term")
     asked = f"labels.{label}" if label is not None else f"scores.{score}" if score else None
-    choice = Choice(asked, sampler)
+    choice = ViewOptions(asked, sampler)
     if term:
         _terminal(streams, choice, color or "auto")
     else:
         _page(streams, choice)
 
 
-def _page(streams: Streams, choice: Choice) -> None:
+def _page(streams: StreamOptions, choice: ViewOptions) -> None:
     from stepkit.view import page
     from stepkit.view.trace_view import summary
 
@@ -81,15 +81,17 @@ def _page(streams: Streams, choice: Choice) -> None:
     blocks(streams, _each(choice, piece), head)
 
 
-def _terminal(streams: Streams, choice: Choice, color: str) -> None:
-    from stepkit.view.terminal import Terminal
+def _terminal(streams: StreamOptions, choice: ViewOptions, color: str) -> None:
+    from stepkit.view.terminal import TerminalView
 
-    terminal = Terminal(_columns(), color == "always" or (color == "auto" and _coloured(streams)))
+    terminal = TerminalView(
+        _columns(), color == "always" or (color == "auto" and _coloured(streams))
+    )
     blocks(streams, _each(choice, lambda case: terminal.text(case).encode()))
 
 
 def _each(
-    choice: Choice, write: Callable[[Json], bytes]
+    choice: ViewOptions, write: Callable[[Json], bytes]
 ) -> Callable[[list[Record]], list[bytes | DataError]]:
     """The block function that turns each record into what ``write`` makes of its case."""
     from stepkit.view.trace_view import cases
@@ -102,7 +104,7 @@ def _each(
     return block
 
 
-def _coloured(streams: Streams) -> bool:
+def _coloured(streams: StreamOptions) -> bool:
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
     return streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty()

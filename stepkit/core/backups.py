@@ -32,7 +32,7 @@ from stepkit.schema import UNDRAWN
 NAMES = ("leaves", "mean", "max", "visits")
 
 
-class Backup(NamedTuple):
+class BackedUpValues(NamedTuple):
     """Values of the nodes of a forest, all [n_nodes]; see kernels.back_up."""
 
     k: array[float]  # sum of the outcomes below (visits: backed up through the node)
@@ -67,7 +67,7 @@ def leaves(trees: Sequence[Mapping[str, Any]], samplers: Sequence[int], size: in
     return ended
 
 
-def back_up(forest: Forest, ended: array[int]) -> dict[str, Backup]:
+def back_up(forest: Forest, ended: array[int]) -> dict[str, BackedUpValues]:
     """``leaves``, ``mean`` and ``max`` of every node of the forest, in one kernel call."""
     size = forest.offsets[-1]
     floats = [array("d", bytes(8 * size)) for _ in range(3)]
@@ -79,10 +79,10 @@ def back_up(forest: Forest, ended: array[int]) -> dict[str, Backup]:
     )
     share = array("d", [total / count if count else 0.0 for total, count in zip(k, n, strict=True)])
     values = {"leaves": share, "mean": mean, "max": highest}
-    return {name: Backup(k, n, undecided, value) for name, value in values.items()}
+    return {name: BackedUpValues(k, n, undecided, value) for name, value in values.items()}
 
 
-def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> Backup:
+def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> BackedUpValues:
     """``visits`` of every node: N and Q as the search had them, whoever drew.
 
     A tree whose visits are missing or no nodes has none; ``checked_visits`` says so.
@@ -96,7 +96,7 @@ def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> Backup:
     n, undecided = array("q", bytes(8 * size)), array("q", bytes(8 * size))
     kernels.replay(size + len(visits), visits, forest.parent, forest.outcome, k, n, undecided)
     value = array("d", [total / count if count else 0.0 for total, count in zip(k, n, strict=True)])
-    return Backup(k, n, undecided, value)
+    return BackedUpValues(k, n, undecided, value)
 
 
 def checked_visits(tree: Mapping[str, Any]) -> list[int]:

@@ -37,7 +37,7 @@ LARGEST = 700.0
 """Exponent beyond which a perplexity is no longer a number of 64 bits."""
 
 
-class Measure(NamedTuple):
+class ConfidenceMeasure(NamedTuple):
     """What is computed.
 
     Attributes:
@@ -75,13 +75,13 @@ def _last(groups: Sequence[float]) -> float:
 
 
 MEASURES = {
-    "logprob": Measure("logprob", "nats per token", _mean),
-    "perplexity": Measure("logprob", "- perplexity", _perplexity),
-    "entropy": Measure("entropy", "- nats per token", _negative),
-    "self-certainty": Measure("certainty", "nats per token", _mean),
-    "lowest-group": Measure("top", "nats per token", worst=min),
-    "bottom-group": Measure("top", "nats per token", worst=_bottom),
-    "tail": Measure("top", "nats per token", worst=_last),
+    "logprob": ConfidenceMeasure("logprob", "nats per token", _mean),
+    "perplexity": ConfidenceMeasure("logprob", "- perplexity", _perplexity),
+    "entropy": ConfidenceMeasure("entropy", "- nats per token", _negative),
+    "self-certainty": ConfidenceMeasure("certainty", "nats per token", _mean),
+    "lowest-group": ConfidenceMeasure("top", "nats per token", worst=min),
+    "bottom-group": ConfidenceMeasure("top", "nats per token", worst=_bottom),
+    "tail": ConfidenceMeasure("top", "nats per token", worst=_last),
 }
 
 
@@ -97,7 +97,9 @@ def spans(steps: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise(tokens))
 
 
-def measured(measure: Measure, values: Sequence[float], of: Spans, group: int = GROUP) -> Folded:
+def measured(
+    measure: ConfidenceMeasure, values: Sequence[float], of: Spans, group: int = GROUP
+) -> Folded:
     """Numbers of the steps, None where one holds no token, and of the whole text.
 
     Args:

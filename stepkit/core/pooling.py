@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stepkit.errors import DataError
-from stepkit.text.segment_rules import Rule, continued
+from stepkit.text.segment_rules import SegmentRule, continued
 
 NAMES = ("pooled", "later")
 
 
-class Draw(NamedTuple):
+class PooledDraw(NamedTuple):
     """A continuation: where it was made, which one it is, and how it ended."""
 
     prefix: str
@@ -40,7 +40,7 @@ class Draw(NamedTuple):
 
 
 @dataclass
-class State:
+class PooledPrefix:
     """A prefix and the draws that pass through it (or begin there), each once.
 
     Attributes:
@@ -49,8 +49,8 @@ class State:
         value: the estimate ``later``; None without a decided draw.
     """
 
-    draws: list[Draw] = field(default_factory=list)
-    onward: list[State | None] = field(default_factory=list)
+    draws: list[PooledDraw] = field(default_factory=list)
+    onward: list[PooledPrefix | None] = field(default_factory=list)
     value: float | None = None
 
     @property
@@ -58,12 +58,12 @@ class State:
         return [draw.outcome for draw in self.draws if draw.outcome is not None]
 
 
-class Trace(NamedTuple):
+class PooledTrace(NamedTuple):
     """What pooling needs of a trace: its steps, the draws at its prefixes, and how it is cut."""
 
     steps: Sequence[str]
-    draws: Sequence[Draw]
-    rule: Rule | None  # the record's ``split``
+    draws: Sequence[PooledDraw]
+    rule: SegmentRule | None  # the record's ``split``
 
 
 def prefixes(steps: Sequence[str]) -> list[str]:
@@ -74,12 +74,12 @@ def prefixes(steps: Sequence[str]) -> list[str]:
     return found
 
 
-def pool(traces: Sequence[Trace]) -> dict[str, State]:
+def pool(traces: Sequence[PooledTrace]) -> dict[str, PooledPrefix]:
     """The states of all traces by prefix, with every draw that passes through.
 
     Raises DataError when there are draws to cut and a trace does not say how.
     """
-    states = {prefix: State() for trace in traces for prefix in prefixes(trace.steps)}
+    states = {prefix: PooledPrefix() for trace in traces for prefix in prefixes(trace.steps)}
     known: set[tuple[str, int]] = set()
     for trace in traces:
         depth = {prefix: t for t, prefix in enumerate(prefixes(trace.steps))}
@@ -99,7 +99,7 @@ def pool(traces: Sequence[Trace]) -> dict[str, State]:
     return states
 
 
-def _boundaries(draw: Draw, rule: Rule | None, before: int) -> list[str]:
+def _boundaries(draw: PooledDraw, rule: SegmentRule | None, before: int) -> list[str]:
     """The prefixes at which a step of the draw ends and another begins."""
     from stepkit.text.segment import split  # here: its patterns take a while to compile
 
@@ -112,7 +112,7 @@ def _boundaries(draw: Draw, rule: Rule | None, before: int) -> list[str]:
     return places
 
 
-def _improved(state: State) -> float | None:
+def _improved(state: PooledPrefix) -> float | None:
     values = [
         draw.outcome if onward is None or onward.value is None else onward.value
         for draw, onward in zip(state.draws, state.onward, strict=True)

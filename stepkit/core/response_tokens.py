@@ -13,14 +13,14 @@ from typing import Any
 from stepkit import schema
 from stepkit.core.trace import named
 from stepkit.errors import DataError
-from stepkit.text.token_cuts import Tokens
+from stepkit.text.token_cuts import TextTokens
 
 Json = dict[str, Any]
 
 SIZES, LOGPROBS = "token_bytes", "token_logprob"
 
 
-def tokens_of(record: Json, score: str | None) -> Tokens:
+def tokens_of(record: Json, score: str | None) -> TextTokens:
     """The tokens of the record's response.
 
     Args:
@@ -56,7 +56,7 @@ def tokens_of(record: Json, score: str | None) -> Tokens:
     length = len(schema.text(record, "response").encode("utf-8", "surrogatepass"))
     if sum(sizes) != length:
         raise DataError(f"{sum(sizes)} bytes, but the response has {length}", f"{field}.{SIZES}")
-    return Tokens(sizes, logprobs)
+    return TextTokens(sizes, logprobs)
 
 
 def _numbers(holder: Json, key: str, field: str) -> list[Any]:

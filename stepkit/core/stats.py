@@ -130,14 +130,14 @@ def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | 
     return lucky / every if every else None
 
 
-class Rate(NamedTuple):
+class RateEstimate(NamedTuple):
     """An estimated rate and the variance of the estimate."""
 
     mean: float
     variance: float
 
     @classmethod
-    def counted(cls, k: float, n: int) -> Rate:
+    def counted(cls, k: float, n: int) -> RateEstimate:
         """Agresti and Caffo's (2000): one success and one failure are added to the counts.
 
         Unlike the plain variance p(1-p)/n this one is not 0 at 0 of n or n of n, so that two of two
@@ -147,7 +147,7 @@ class Rate(NamedTuple):
         return cls(mean, mean * (1 - mean) / (n + 2))
 
 
-def drop_score(before: Rate, after: Rate, margin: float = 0.0) -> float:
+def drop_score(before: RateEstimate, after: RateEstimate, margin: float = 0.0) -> float:
     """By how many standard errors ``after`` lies more than ``margin`` below ``before``.
 
     Raises ValueError when both are certain.

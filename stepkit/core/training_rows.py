@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Origin(NamedTuple):
+class RowOrigin(NamedTuple):
     """Where a row comes from, so that it can be traced to the draws that made it."""
 
     rule: str
@@ -19,7 +19,7 @@ class Origin(NamedTuple):
     draws: tuple[str, ...]  # of the draws and nodes that are counted in it
 
 
-class Side(NamedTuple):
+class PairSide(NamedTuple):
     """A text and the evidence for it: k right of n decided draws, value k / n or a score."""
 
     text: str
@@ -29,64 +29,64 @@ class Side(NamedTuple):
     ended: bool  # it came to its own end, so that an end-of-text token after it is truthful
 
 
-class Pair(NamedTuple):
+class PairRow(NamedTuple):
     """Two rivals: the better and the worse."""
 
     prefix: str
-    chosen: Side
-    rejected: Side
+    chosen: PairSide
+    rejected: PairSide
     probability: float  # that chosen is really better, by the counts
     weight: float
-    origin: Origin
+    origin: RowOrigin
 
     @property
     def gap(self) -> float:
         return self.chosen.value - self.rejected.value
 
 
-class Ranked(NamedTuple):
+class RankedRow(NamedTuple):
     """Rivals from the best to the worst."""
 
     prefix: str
-    sides: tuple[Side, ...]
-    origin: Origin
+    sides: tuple[PairSide, ...]
+    origin: RowOrigin
 
 
-class Unpaired(NamedTuple):
+class UnpairedRow(NamedTuple):
     """One text, to be made likelier (desirable) or less likely."""
 
     prefix: str
-    side: Side
+    side: PairSide
     desirable: bool
-    origin: Origin
+    origin: RowOrigin
 
 
-class Stepwise(NamedTuple):
+class StepwiseRow(NamedTuple):
     """An attempt and a label for each step: right or wrong, a soft value, or None: masked."""
 
     steps: tuple[str, ...]
     labels: tuple[bool | float | None, ...]
-    origin: Origin
+    origin: RowOrigin
 
 
-class Weighted(NamedTuple):
+class WeightedRow(NamedTuple):
     """An attempt and a weight for each step, 0 or more; 0 is a mask."""
 
     steps: tuple[str, ...]
     weights: tuple[float, ...]
     ended: bool
-    origin: Origin
+    origin: RowOrigin
 
 
-class Text(NamedTuple):
+class TextRow(NamedTuple):
     """One text to be imitated as it is, after the problem and ``prefix``."""
 
     prefix: str
-    side: Side
-    origin: Origin
+    side: PairSide
+    origin: RowOrigin
 
 
-class Advantage(NamedTuple):
+class AdvantageRow(NamedTuple):
     """What each step of an attempt changed, with the values that it was computed from."""
 
     steps: tuple[str, ...]
@@ -94,4 +94,4 @@ class Advantage(NamedTuple):
     advantages: tuple[float, ...]
     k: tuple[int, ...]
     n: tuple[int, ...]
-    origin: Origin
+    origin: RowOrigin

@@ -258,7 +258,7 @@ def plant(trees: Sequence[Mapping[str, Any]]) -> Forest:
     return Forest(offsets, parent, outcome, by, draw, drawn)
 
 
-class Counts(NamedTuple):
+class NodeCounts(NamedTuple):
     """What was drawn at every node of a forest. All [n_nodes]; see kernels.count_draws."""
 
     last: array[int]  # the draw counted last at this node, or -1
@@ -278,13 +278,13 @@ class Counts(NamedTuple):
         return found[::-1]
 
 
-def no_counts(size: int) -> Counts:
+def no_counts(size: int) -> NodeCounts:
     """Counts of a forest of ``size`` nodes before counting."""
     zero, none = array("q", [0]) * size, array("q", [-1]) * size
-    return Counts(none, none[:], none[:], array("d", [0.0]) * size, zero, zero[:])
+    return NodeCounts(none, none[:], none[:], array("d", [0.0]) * size, zero, zero[:])
 
 
-def count(forest: Forest, samplers: Sequence[int]) -> Counts:
+def count(forest: Forest, samplers: Sequence[int]) -> NodeCounts:
     """Count, at every node, the draws made there by ``samplers[i]`` in tree i.
 
     One call for many trees: compiled once the work repays it (jit.py).

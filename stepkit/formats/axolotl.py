@@ -7,13 +7,13 @@ white space the text is not found, and all but the last character is lost.
 
 from __future__ import annotations
 
-from stepkit.core.training_rows import Pair, Text
+from stepkit.core.training_rows import PairRow, TextRow
 from stepkit.formats import row_layout, row_metadata, trl
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, context, messages
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, context, messages
 
 
-def preference(row: Pair, record: Json, how: Layout) -> Json:
+def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
     """Strings as TRL's; of a chat messages, and chosen and rejected as one message each."""
     if not how.chat:
         return trl.preference(row, record, how)
@@ -27,18 +27,18 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
-def supervised(row: Text, record: Json, how: Layout) -> Json:
+def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
     """messages, for its type chat_template."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"messages": [*before, row_layout.assistant(text)]}
     return texts | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
 
 
-def chat_pair(row: Json) -> View:
+def chat_pair(row: Json) -> TrainerView:
     """messages, and chosen and rejected, each a text, a message or a list that ends with it."""
     sides = []
     for key in ("chosen", "rejected"):
         value = row[key]
         one = value if isinstance(value, list) else [value]
         sides.append((key, value if isinstance(value, str) else messages(one, key)[-1][1]))
-    return View("pair", context(row["messages"], "messages"), tuple(sides), chat=True)
+    return TrainerView("pair", context(row["messages"], "messages"), tuple(sides), chat=True)

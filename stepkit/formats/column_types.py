@@ -27,7 +27,7 @@ _SCALARS = {
 }
 
 
-class Columns:
+class ColumnTypes:
     """Remembers the type of every column of the first row, and complains of rows unlike it."""
 
     def __init__(self) -> None:

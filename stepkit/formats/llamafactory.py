@@ -8,17 +8,17 @@ end with the human's turn, so only whole answers (scope full) can be compared.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Pair, Text, Unpaired
+from stepkit.core.training_rows import PairRow, TextRow, UnpairedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, flag, joined, messages
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, flag, joined, messages
 
 HUMAN = ("human", "observation")
 TAGS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 
 
-def preference(row: Pair, record: Json, how: Layout) -> Json:
+def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
     """conversations, and chosen and rejected as one message each."""
     sides = (row.chosen.text, row.rejected.text)
     before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
@@ -26,14 +26,14 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
-def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
+def unpaired(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
     """conversations and kto_tag, true or false."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"conversations": [*_turns(before), _gpt(text)], "kto_tag": row.desirable}
     return texts | row_metadata.of_side(row, record, how, str(before), text)
 
 
-def supervised(row: Text, record: Json, how: Layout) -> Json:
+def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
     """conversations alone."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"conversations": [*_turns(before), _gpt(text)]}
@@ -51,7 +51,7 @@ def _gpt(text: str) -> Json:
     return {"from": "gpt", "value": text}
 
 
-def share_gpt(row: Json) -> View:
+def share_gpt(row: Json) -> TrainerView:
     """conversations, and chosen and rejected, or a kto_tag, or neither."""
     turns = messages(row["conversations"], "conversations", "from", "value")
     ranked = "chosen" in row or "rejected" in row
@@ -70,17 +70,17 @@ def share_gpt(row: Json) -> View:
             (key, messages([row.get(key)], key, "from", "value")[0][1])
             for key in ("chosen", "rejected")
         )
-        return View("pair", joined(turns), sides, chat=True)
+        return TrainerView("pair", joined(turns), sides, chat=True)
     side = (f"conversations[{len(turns) - 1}].value", turns[-1][1])
     return _labelled(row, joined(turns[:-1]), side)
 
 
-def alpaca(row: Json) -> View:
+def alpaca(row: Json) -> TrainerView:
     """instruction and input, and chosen and rejected, or output with or without a kto_tag."""
     prompt = "\n".join(schema.text(row, key) for key in ("instruction", "input") if row.get(key))
     if "chosen" in row:
         sides = tuple((key, schema.text(row, key)) for key in ("chosen", "rejected"))
-        return View("pair", prompt, sides, chat=True)
+        return TrainerView("pair", prompt, sides, chat=True)
     return _labelled(row, prompt, ("output", schema.text(row, "output")))
 
 
@@ -101,6 +101,6 @@ def dataset_info(file: str, kind: str, known: Json) -> Json:
     return known | {file.partition(".")[0]: entry | {"columns": columns}}
 
 
-def _labelled(row: Json, prompt: str, side: tuple[str, str]) -> View:
+def _labelled(row: Json, prompt: str, side: tuple[str, str]) -> TrainerView:
     labels = (flag(row, "kto_tag"),) if "kto_tag" in row else ()
-    return View("unpaired" if labels else "text", prompt, (side,), labels, True)
+    return TrainerView("unpaired" if labels else "text", prompt, (side,), labels, True)

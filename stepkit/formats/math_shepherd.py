@@ -7,16 +7,16 @@ or - in place of each mark. A text that has the mark in it already cannot be wri
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Stepwise
+from stepkit.core.training_rows import StepwiseRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata, trl
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView
 
 MARK = "ки"
 
 
-def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
     prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
     steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
@@ -31,7 +31,7 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
-def judged(row: Stepwise) -> list[bool]:
+def judged(row: StepwiseRow) -> list[bool]:
     """The labels up to the masked ones at the end, for formats that have no mask."""
     labels = trl.hard(row)
     while labels and labels[-1] is None:
@@ -41,7 +41,7 @@ def judged(row: Stepwise) -> list[bool]:
     return [bool(label) for label in labels]
 
 
-def marked(row: Json) -> View:
+def marked(row: Json) -> TrainerView:
     """input, and label with + or - in the places of the marks."""
     texts = schema.text(row, "input").split(MARK)
     label = schema.text(row, "label")
@@ -60,4 +60,4 @@ def marked(row: Json) -> View:
     if label[at:] or texts[-1].strip():
         raise DataError("text after the last mark", "input")
     sides = tuple((f"step {index}", text) for index, text in enumerate(texts[:-1]))
-    return View("stepwise", "", sides, tuple(labels))
+    return TrainerView("stepwise", "", sides, tuple(labels))

@@ -8,13 +8,13 @@ step. The weights count only with ``--is_binary_loss_scale false``; else all abo
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Pair, Unpaired, Weighted
+from stepkit.core.training_rows import PairRow, UnpairedRow, WeightedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
+from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import (
     Json,
-    View,
+    TrainerView,
     answered,
     conversation,
     flag,
@@ -25,7 +25,7 @@ from stepkit.formats.row_views import (
 )
 
 
-def preference(row: Pair, record: Json, how: Layout) -> Json:
+def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
     """messages with the chosen answer, and rejected_response."""
     sides = (row.chosen.text, row.rejected.text)
     before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
@@ -33,14 +33,14 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
 
 
-def feedback(row: Unpaired, record: Json, how: Layout) -> Json:
+def feedback(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
     """messages and label, true or false."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
     texts = {"messages": [*before, row_layout.assistant(text)], "label": row.desirable}
     return texts | row_metadata.of_side(row, record, how, str(before), text)
 
 
-def steps(row: Weighted, record: Json, how: Layout) -> Json:
+def steps(row: WeightedRow, record: Json, how: RowLayout) -> Json:
     """messages, one of the assistant for each step, with its loss_scale.
 
     The end-of-text token has the weight 1 whatever the last step's is.
@@ -60,23 +60,23 @@ def steps(row: Weighted, record: Json, how: Layout) -> Json:
     )
 
 
-def pair(row: Json) -> View:
+def pair(row: Json) -> TrainerView:
     """A chat whose answer is the chosen one, and rejected_response, a text or messages."""
     turns, start = answered(row)
     value = row["rejected_response"]
     rejected = value if isinstance(value, str) else plain(messages(value, "rejected_response"))
     sides = (("messages", plain(turns[start:])), ("rejected_response", rejected))
-    return View("pair", joined(turns[:start]), sides, chat=True)
+    return TrainerView("pair", joined(turns[:start]), sides, chat=True)
 
 
-def unpaired(row: Json) -> View:
+def unpaired(row: Json) -> TrainerView:
     """A chat and its label, for KTO."""
     turns, start = answered(row)
     side = ("messages", plain(turns[start:]))
-    return View("unpaired", joined(turns[:start]), (side,), (flag(row, "label"),), True)
+    return TrainerView("unpaired", joined(turns[:start]), (side,), (flag(row, "label"),), True)
 
 
-def weighted(row: Json) -> View:
+def weighted(row: Json) -> TrainerView:
     """A chat that ends with what is trained on, in one message or step by step."""
     weights = []
     for index, message in enumerate(items(row, "messages")):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from stepkit.core.training_rows import Pair
+from stepkit.core.training_rows import PairRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, context, items, messages
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, context, items, messages
 
 
-def preference(row: Pair, record: Json, how: Layout) -> Json:
+def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
     """context, and the completions with rank 0, the better, and 1."""
     sides = (row.chosen.text, row.rejected.text)
     before, answers = row_layout.chat(row.prefix, sides, record, how)
@@ -21,7 +21,7 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_pair(row, record, how, str(before), *answers)
 
 
-def ranked(row: Json) -> View:
+def ranked(row: Json) -> TrainerView:
     """context, and completions of which the one with the lower rank is the better."""
     completions = items(row, "completions")
     if len(completions) != 2:
@@ -38,4 +38,4 @@ def ranked(row: Json) -> View:
     if found[0][0] == found[1][0]:
         raise DataError("both completions have one rank", "completions")
     sides = tuple(side for _, side in sorted(found))
-    return View("pair", context(row["context"], "context"), sides, chat=True)
+    return TrainerView("pair", context(row["context"], "context"), sides, chat=True)

@@ -9,13 +9,13 @@ end-of-text token after it. A column ``margin`` becomes part of the loss.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Text
+from stepkit.core.training_rows import TextRow
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, answer, context
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, answer, context
 
 
-def supervised(row: Text, record: Json, how: Layout) -> Json:
+def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
     """input and output: strings, or lists of messages in a chat."""
     if how.chat:
         before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
@@ -26,9 +26,11 @@ def supervised(row: Text, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, text)
 
 
-def prompt_response(row: Json) -> View:
+def prompt_response(row: Json) -> TrainerView:
     """input and output, strings or lists of messages."""
     if isinstance(row["input"], list):
-        return View("text", context(row["input"], "input"), (answer(row, "output"),), chat=True)
+        return TrainerView(
+            "text", context(row["input"], "input"), (answer(row, "output"),), chat=True
+        )
     side = ("output", schema.text(row, "output"))
-    return View("text", schema.text(row, "input"), (side,))
+    return TrainerView("text", schema.text(row, "input"), (side,))

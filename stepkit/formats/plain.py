@@ -8,15 +8,15 @@ type and no null.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Advantage, Ranked, Stepwise, Text, Weighted
+from stepkit.core.training_rows import AdvantageRow, RankedRow, StepwiseRow, TextRow, WeightedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, context, items
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, context, items
 from stepkit.formats.row_views import answer as reply
 
 
-def ranked(row: Ranked, record: Json, how: Layout) -> Json:
+def ranked(row: RankedRow, record: Json, how: RowLayout) -> Json:
     """prompt, and completions with their scores and counts, the best first."""
     prompt, sides = row_layout.texts(row.prefix, [side.text for side in row.sides], record, how)
     texts = {
@@ -29,7 +29,7 @@ def ranked(row: Ranked, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("ranked", row.origin, record, how, prompt, *sides)
 
 
-def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
     """prompt, steps as they stand in the trace, labels with a point, and which are masked."""
     return _steps("stepwise", row, record, how) | {
         "labels": [0.0 if label is None else float(label) for label in row.labels],
@@ -37,13 +37,13 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     }
 
 
-def weighted(row: Weighted, record: Json, how: Layout) -> Json:
+def weighted(row: WeightedRow, record: Json, how: RowLayout) -> Json:
     """prompt, steps and their weights."""
     weights = {"weights": [float(weight) for weight in row.weights], "ended": row.ended}
     return _steps("weighted", row, record, how) | weights
 
 
-def text(row: Text, record: Json, how: Layout) -> Json:
+def text(row: TextRow, record: Json, how: RowLayout) -> Json:
     """prompt and completion, as TRL's supervised trainer reads them, strings or messages."""
     if how.chat:
         before, (answer,) = row_layout.chat(row.prefix, [row.side.text], record, how)
@@ -56,7 +56,7 @@ def text(row: Text, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, completion)
 
 
-def advantage(row: Advantage, record: Json, how: Layout) -> Json:
+def advantage(row: AdvantageRow, record: Json, how: RowLayout) -> Json:
     """prompt, steps, and value and advantage of each."""
     return _steps("advantage", row, record, how) | {
         "values": [float(value) for value in row.values],
@@ -66,7 +66,7 @@ def advantage(row: Advantage, record: Json, how: Layout) -> Json:
     }
 
 
-def several(row: Json) -> View:
+def several(row: Json) -> TrainerView:
     """completions or steps, and lists that go with them one to one."""
     name = "completions" if "completions" in row else "steps"
     sides = tuple((f"{name}[{index}]", text) for index, text in enumerate(items(row, name)))
@@ -76,19 +76,21 @@ def several(row: Json) -> View:
     for key in ("scores", "k", "n", "labels", "masked", "weights", "values", "advantages"):
         if key in row and len(items(row, key)) != len(sides):
             raise DataError(f"{len(row[key])} of them for {len(sides)} {name}", key)
-    return View(name, schema.text(row, "prompt"), sides)
+    return TrainerView(name, schema.text(row, "prompt"), sides)
 
 
-def single(row: Json) -> View:
+def single(row: Json) -> TrainerView:
     """prompt and completion, strings or lists of messages."""
     if isinstance(row["prompt"], list):
         prompt = context(row["prompt"], "prompt")
-        return View("text", prompt, (reply(row, "completion"),), chat=True)
+        return TrainerView("text", prompt, (reply(row, "completion"),), chat=True)
     side = ("completion", schema.text(row, "completion"))
-    return View("text", schema.text(row, "prompt"), (side,))
+    return TrainerView("text", schema.text(row, "prompt"), (side,))
 
 
-def _steps(kind: str, row: Stepwise | Weighted | Advantage, record: Json, how: Layout) -> Json:
+def _steps(
+    kind: str, row: StepwiseRow | WeightedRow | AdvantageRow, record: Json, how: RowLayout
+) -> Json:
     prompt = row_layout.opening(record, how)
     texts = {"prompt": prompt, "steps": list(row.steps)}
     return texts | row_metadata.of_attempt(kind, row.origin, record, how, prompt, *row.steps)

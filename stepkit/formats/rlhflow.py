@@ -3,15 +3,15 @@ a step, the first with the problem before it, and every answer of the assistant 
 
 from __future__ import annotations
 
-from stepkit.core.training_rows import Stepwise
+from stepkit.core.training_rows import StepwiseRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.math_shepherd import judged
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, messages
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, messages
 
 
-def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
     """conversations. Masked steps at the end are left out; one before is refused."""
     prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
     steps = [step.strip() for step in row.steps[: len(labels)]]
@@ -23,7 +23,7 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
-def plus_minus(row: Json) -> View:
+def plus_minus(row: Json) -> TrainerView:
     """conversations of steps and verdicts."""
     turns = messages(row["conversations"], "conversations")
     sides, labels = [], []
@@ -37,4 +37,4 @@ def plus_minus(row: Json) -> View:
             labels.append(content == "+")
         else:
             raise DataError("expected + or -", field)
-    return View("stepwise", "", tuple(sides), tuple(labels), True)
+    return TrainerView("stepwise", "", tuple(sides), tuple(labels), True)

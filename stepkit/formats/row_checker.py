@@ -16,8 +16,8 @@ from typing import Any
 
 from stepkit.core.common_prefix import common
 from stepkit.errors import DataError
-from stepkit.formats.column_types import Columns
-from stepkit.formats.row_views import View
+from stepkit.formats.column_types import ColumnTypes
+from stepkit.formats.row_views import TrainerView
 from stepkit.formats.targets import TARGETS
 from stepkit.seeds import seed
 
@@ -41,7 +41,7 @@ TOLERANCE = 1.33
 arXiv:2402.01306, equation 8, with TRL's 1.33)."""
 
 
-class Checker:
+class RowChecker:
     """Checks the rows of one file, or of several that are trained on together.
 
     Args:
@@ -57,7 +57,7 @@ class Checker:
         self._target = TARGETS[target]
         self._max_length = max_length
         self._tokens = tokens
-        self._columns = Columns()
+        self._columns = ColumnTypes()
         self._seen: set[int] = set()
         self._labels: Counter[bool] = Counter()
         self._prompt = ""
@@ -92,7 +92,7 @@ class Checker:
         if self._labels:
             yield from balance(self._labels[True], self._labels[False])
 
-    def _texts(self, view: View) -> Iterator[DataError]:
+    def _texts(self, view: TrainerView) -> Iterator[DataError]:
         yield from blanks(view)
         if view.kind == "pair":
             yield from rivals(view)
@@ -105,7 +105,7 @@ class Checker:
         if self._max_length is not None:
             yield from lengths(view, self._max_length, self._tokens or _characters)
 
-    def _neighbours(self, view: View) -> Iterator[DataError]:
+    def _neighbours(self, view: TrainerView) -> Iterator[DataError]:
         texts = [text for _, text in view.sides]
         # The same text may be trained on with several weights, but not with several labels.
         here = seed(view.prompt, *texts, *(view.labels if view.kind == "text" else ()))
@@ -136,14 +136,14 @@ def balance(desirable: int, undesirable: int) -> Iterator[DataError]:
         )
 
 
-def blanks(view: View) -> Iterator[DataError]:
+def blanks(view: TrainerView) -> Iterator[DataError]:
     """Sides without text."""
     for field, text in view.sides:
         if not text.strip():
             yield DataError("empty", field)
 
 
-def rivals(view: View) -> Iterator[DataError]:
+def rivals(view: TrainerView) -> Iterator[DataError]:
     """Two sides that the trainer cannot tell apart, or only by where they end."""
     (field, one), (other_field, other) = view.sides
     if one == other:
@@ -156,7 +156,7 @@ def rivals(view: View) -> Iterator[DataError]:
         yield DataError(f"only the beginning of {field}", other_field)
 
 
-def stepwise(view: View) -> Iterator[DataError]:
+def stepwise(view: TrainerView) -> Iterator[DataError]:
     """Steps and labels that do not fit, and separators that come twice or not at all."""
     if len(view.labels) != len(view.sides):
         yield DataError(f"{len(view.labels)} labels of {len(view.sides)} steps")
@@ -173,7 +173,7 @@ def stepwise(view: View) -> Iterator[DataError]:
         )
 
 
-def chat(view: View) -> Iterator[DataError]:
+def chat(view: TrainerView) -> Iterator[DataError]:
     """Texts that the trainer's template changes or that have been through one."""
     for field, text in (("prompt", view.prompt), *view.sides):
         mark = next((mark for mark in TEMPLATE_MARKS if mark in text), None)
@@ -183,7 +183,7 @@ def chat(view: View) -> Iterator[DataError]:
             yield DataError("white space around a text, which many templates strip", field)
 
 
-def boundary(view: View, tokens: Tokenizer | None) -> Iterator[DataError]:
+def boundary(view: TrainerView, tokens: Tokenizer | None) -> Iterator[DataError]:
     """Sides that begin within a token of prompt and side read together.
 
     Without a tokenizer by the habits of byte-pair encodings: a space belongs to the word after it,
@@ -202,7 +202,7 @@ def boundary(view: View, tokens: Tokenizer | None) -> Iterator[DataError]:
             yield DataError("begins with the newline that the prompt should end with", field)
 
 
-def lengths(view: View, most: int, tokens: Tokenizer) -> Iterator[DataError]:
+def lengths(view: TrainerView, most: int, tokens: Tokenizer) -> Iterator[DataError]:
     """What the trainer cuts off, where that leaves nothing to learn from."""
     prompt = len(tokens(view.prompt))
     if prompt >= most:

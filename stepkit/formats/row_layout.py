@@ -16,7 +16,7 @@ PROBLEM = "{problem}"
 DEFAULT_PROMPT = PROBLEM + "\n"
 
 
-class Layout(NamedTuple):
+class RowLayout(NamedTuple):
     """The user's choices that every kind of row shares.
 
     Attributes:
@@ -53,12 +53,14 @@ def drawn_with(record: Json, sampler: str | None) -> str | None:
     return prompt if isinstance(prompt, str) else None
 
 
-def opening(record: Json, layout: Layout) -> str:
+def opening(record: Json, layout: RowLayout) -> str:
     """What stands before the first step."""
     return layout.prompt.replace(PROBLEM, schema.problem_text(record))
 
 
-def texts(prefix: str, sides: Sequence[str], record: Json, layout: Layout) -> tuple[str, list[str]]:
+def texts(
+    prefix: str, sides: Sequence[str], record: Json, layout: RowLayout
+) -> tuple[str, list[str]]:
     """The prompt and the sides as strings, the space between them where it belongs.
 
     Raises BoundaryError when the vocabulary has no place for a cut there.
@@ -92,7 +94,7 @@ def between_tokens(
 
 
 def chat(
-    prefix: str, sides: Sequence[str], record: Json, layout: Layout
+    prefix: str, sides: Sequence[str], record: Json, layout: RowLayout
 ) -> tuple[list[Json], list[str]]:
     """The messages before the answer, and each side as the whole of the answer.
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from typing import Any
 
 from stepkit import schema
-from stepkit.core.training_rows import Origin, Pair, Side, Unpaired
-from stepkit.formats.row_layout import Layout, common
+from stepkit.core.training_rows import PairRow, PairSide, RowOrigin, UnpairedRow
+from stepkit.formats.row_layout import RowLayout, common
 from stepkit.seeds import digest
 
 Json = dict[str, Any]
 
 
-def of_pair(row: Pair, record: Json, layout: Layout, *texts: str) -> Json:
+def of_pair(row: PairRow, record: Json, layout: RowLayout, *texts: str) -> Json:
     """Beside a pair; ``texts`` are prompt, chosen and rejected as they are written."""
     return {
         **_named("pair", row.origin, record, layout, *texts),
@@ -30,17 +30,17 @@ def of_pair(row: Pair, record: Json, layout: Layout, *texts: str) -> Json:
     }
 
 
-def of_side(row: Unpaired, record: Json, layout: Layout, *texts: str) -> Json:
+def of_side(row: UnpairedRow, record: Json, layout: RowLayout, *texts: str) -> Json:
     """Beside a row of one text."""
     return _named("unpaired", row.origin, record, layout, *texts) | _evidence(row.side)
 
 
-def of_attempt(kind: str, origin: Origin, record: Json, layout: Layout, *texts: str) -> Json:
+def of_attempt(kind: str, origin: RowOrigin, record: Json, layout: RowLayout, *texts: str) -> Json:
     """Beside a row made of a whole attempt."""
     return _named(kind, origin, record, layout, *texts)
 
 
-def _named(kind: str, origin: Origin, record: Json, layout: Layout, *texts: str) -> Json:
+def _named(kind: str, origin: RowOrigin, record: Json, layout: RowLayout, *texts: str) -> Json:
     return {
         "id": digest(kind, *texts, layout.scope),
         "group": schema.group_of(record),
@@ -53,7 +53,7 @@ def _named(kind: str, origin: Origin, record: Json, layout: Layout, *texts: str)
     }
 
 
-def _evidence(side: Side, suffix: str = "") -> Json:
+def _evidence(side: PairSide, suffix: str = "") -> Json:
     return {
         f"score{suffix}": float(side.value),
         f"k{suffix}": side.k,

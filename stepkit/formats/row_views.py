@@ -16,7 +16,7 @@ from stepkit.errors import DataError
 Json = dict[str, Any]
 
 
-class View(NamedTuple):
+class TrainerView(NamedTuple):
     """A row as its trainer reads it.
 
     Attributes:
@@ -34,17 +34,17 @@ class View(NamedTuple):
     chat: bool = False
 
 
-Reader = Callable[[Json], View]
+Reader = Callable[[Json], TrainerView]
 
 
-class Shape(NamedTuple):
+class RowShape(NamedTuple):
     """A shape of row: the columns that it is known by, and its reader."""
 
     columns: tuple[str, ...]
     read: Reader
 
 
-def preference(row: Json) -> View:
+def preference(row: Json) -> TrainerView:
     """TRL, OpenRLHF, verl: prompt, chosen and rejected, all strings or all lists of messages."""
     kinds = {isinstance(row[key], list) for key in ("prompt", "chosen", "rejected")}
     if len(kinds) > 1:
@@ -52,24 +52,24 @@ def preference(row: Json) -> View:
         raise DataError("strings and lists of messages in one row: make all three one or the other")
     if not kinds.pop():
         sides = tuple((key, schema.text(row, key)) for key in ("chosen", "rejected"))
-        return View("pair", schema.text(row, "prompt"), sides)
+        return TrainerView("pair", schema.text(row, "prompt"), sides)
     prompt = context(row["prompt"], "prompt")
-    return View("pair", prompt, (answer(row, "chosen"), answer(row, "rejected")), chat=True)
+    return TrainerView("pair", prompt, (answer(row, "chosen"), answer(row, "rejected")), chat=True)
 
 
-def unpaired(row: Json, label: str = "label") -> View:
+def unpaired(row: Json, label: str = "label") -> TrainerView:
     """TRL's and axolotl's KTO: prompt, completion and a label that is true or false."""
     labels = (flag(row, label),)
     if isinstance(row["prompt"], list) != isinstance(row["completion"], list):
         raise DataError("a string and a list of messages in one row: make both one or the other")
     if isinstance(row["prompt"], list):
         side = answer(row, "completion")
-        return View("unpaired", context(row["prompt"], "prompt"), (side,), labels, True)
+        return TrainerView("unpaired", context(row["prompt"], "prompt"), (side,), labels, True)
     side = ("completion", schema.text(row, "completion"))
-    return View("unpaired", schema.text(row, "prompt"), (side,), labels)
+    return TrainerView("unpaired", schema.text(row, "prompt"), (side,), labels)
 
 
-def stepwise(row: Json) -> View:
+def stepwise(row: Json) -> TrainerView:
     """TRL's and axolotl's process reward rows: prompt, completions and labels, one a step."""
     steps, labels = items(row, "completions"), items(row, "labels")
     for index, step in enumerate(steps):
@@ -85,13 +85,15 @@ def stepwise(row: Json) -> View:
                 f"labels[{index}]",
             )
     sides = tuple((f"completions[{index}]", step) for index, step in enumerate(steps))
-    return View("stepwise", schema.text(row, "prompt"), sides, tuple(labels))
+    return TrainerView("stepwise", schema.text(row, "prompt"), sides, tuple(labels))
 
 
-def conversation(row: Json) -> View:
+def conversation(row: Json) -> TrainerView:
     """A chat that ends with what is trained on."""
     turns, start = answered(row)
-    return View("text", joined(turns[:start]), (("messages", plain(turns[start:])),), chat=True)
+    return TrainerView(
+        "text", joined(turns[:start]), (("messages", plain(turns[start:])),), chat=True
+    )
 
 
 def context(value: Any, field: str) -> str:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from stepkit.core.training_rows import Advantage, Pair, Ranked, Stepwise, Text, Unpaired, Weighted
+from stepkit.core.training_rows import (
+    AdvantageRow,
+    PairRow,
+    RankedRow,
+    StepwiseRow,
+    TextRow,
+    UnpairedRow,
+    WeightedRow,
+)
 from stepkit.errors import DataError, UsageError
 from stepkit.formats import (
     axolotl,
@@ -24,20 +32,20 @@ from stepkit.formats import (
     trl,
     verl,
 )
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, Shape
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, RowShape
 
-Row = Pair | Ranked | Unpaired | Stepwise | Weighted | Text | Advantage
-Writer = Callable[[Any, Json, Layout], Json]
+Row = PairRow | RankedRow | UnpairedRow | StepwiseRow | WeightedRow | TextRow | AdvantageRow
+Writer = Callable[[Any, Json, RowLayout], Json]
 
 KINDS: dict[str, type] = {
-    "pair": Pair,
-    "ranked": Ranked,
-    "unpaired": Unpaired,
-    "stepwise": Stepwise,
-    "weighted": Weighted,
-    "text": Text,
-    "advantage": Advantage,
+    "pair": PairRow,
+    "ranked": RankedRow,
+    "unpaired": UnpairedRow,
+    "stepwise": StepwiseRow,
+    "weighted": WeightedRow,
+    "text": TextRow,
+    "advantage": AdvantageRow,
 }
 """The kinds of rows by the names that people know them by."""
 
@@ -45,7 +53,7 @@ CHATS = {"pair", "unpaired", "text"}
 """Kinds that are messages where the trainer leaves the choice."""
 
 
-class Target(NamedTuple):
+class TrainerFormat(NamedTuple):
     """One trainer.
 
     Attributes:
@@ -60,18 +68,18 @@ class Target(NamedTuple):
 
     about: str
     rows: dict[type, Writer]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[RowShape, ...]
     reserved: dict[str, str]
     chat: bool | None = None
     ends: bool = True
     only_chats: frozenset[type] = frozenset()
 
 
-PREFERENCE = Shape(("prompt", "chosen", "rejected"), row_views.preference)
-UNPAIRED = Shape(("prompt", "completion", "label"), row_views.unpaired)
-STEPWISE = Shape(("prompt", "completions", "labels"), row_views.stepwise)
-CONVERSATION = Shape(("messages",), row_views.conversation)
-IMPLICIT = Shape(("chosen", "rejected"), trl.implicit)
+PREFERENCE = RowShape(("prompt", "chosen", "rejected"), row_views.preference)
+UNPAIRED = RowShape(("prompt", "completion", "label"), row_views.unpaired)
+STEPWISE = RowShape(("prompt", "completions", "labels"), row_views.stepwise)
+CONVERSATION = RowShape(("messages",), row_views.conversation)
+IMPLICIT = RowShape(("chosen", "rejected"), trl.implicit)
 
 TOKENS = "takes the row for tokens and does not look at the texts"
 OTHER_TEXT = "may take it for the text"
@@ -101,123 +109,123 @@ REWARD_LIVE = {
 }
 
 TARGETS = {
-    "trl-dpo": Target(
-        "TRL: DPO and the like", {Pair: trl.preference}, (PREFERENCE, IMPLICIT), DPO_LIVE
+    "trl-dpo": TrainerFormat(
+        "TRL: DPO and the like", {PairRow: trl.preference}, (PREFERENCE, IMPLICIT), DPO_LIVE
     ),
-    "trl-kto": Target("TRL: KTO", {Unpaired: trl.unpaired}, (UNPAIRED,), KTO_LIVE),
-    "trl-prm": Target(
+    "trl-kto": TrainerFormat("TRL: KTO", {UnpairedRow: trl.unpaired}, (UNPAIRED,), KTO_LIVE),
+    "trl-prm": TrainerFormat(
         "TRL: process reward models (to 1.13)",
-        {Stepwise: trl.stepwise},
+        {StepwiseRow: trl.stepwise},
         (STEPWISE,),
         {"input_ids": TOKENS},
         chat=False,
         ends=False,
     ),
-    "trl-reward": Target(
-        "TRL: reward models", {Pair: trl.preference}, (PREFERENCE, IMPLICIT), REWARD_LIVE
+    "trl-reward": TrainerFormat(
+        "TRL: reward models", {PairRow: trl.preference}, (PREFERENCE, IMPLICIT), REWARD_LIVE
     ),
-    "llamafactory": Target(
+    "llamafactory": TrainerFormat(
         "LLaMA-Factory",
         {
-            Pair: llamafactory.preference,
-            Unpaired: llamafactory.unpaired,
-            Text: llamafactory.supervised,
+            PairRow: llamafactory.preference,
+            UnpairedRow: llamafactory.unpaired,
+            TextRow: llamafactory.supervised,
         },
         (
-            Shape(("conversations",), llamafactory.share_gpt),
-            Shape(("instruction",), llamafactory.alpaca),
+            RowShape(("conversations",), llamafactory.share_gpt),
+            RowShape(("instruction",), llamafactory.alpaca),
         ),
         {},
         chat=True,
     ),
-    "openrlhf": Target(
+    "openrlhf": TrainerFormat(
         "OpenRLHF",
-        {Pair: trl.preference, Text: openrlhf.supervised},
-        (PREFERENCE, Shape(("input", "output"), openrlhf.prompt_response)),
+        {PairRow: trl.preference, TextRow: openrlhf.supervised},
+        (PREFERENCE, RowShape(("input", "output"), openrlhf.prompt_response)),
         {"margin": "makes it part of the loss"},
     ),
-    "axolotl": Target(
+    "axolotl": TrainerFormat(
         "axolotl",
         {
-            Pair: axolotl.preference,
-            Unpaired: trl.unpaired,
-            Stepwise: trl.stepwise,
-            Text: axolotl.supervised,
+            PairRow: axolotl.preference,
+            UnpairedRow: trl.unpaired,
+            StepwiseRow: trl.stepwise,
+            TextRow: axolotl.supervised,
         },
         (
-            Shape(("messages", "chosen", "rejected"), axolotl.chat_pair),
+            RowShape(("messages", "chosen", "rejected"), axolotl.chat_pair),
             PREFERENCE,
             UNPAIRED,
             STEPWISE,
             CONVERSATION,
         ),
         {},
-        only_chats=frozenset({Text}),
+        only_chats=frozenset({TextRow}),
     ),
-    "ms-swift": Target(
+    "ms-swift": TrainerFormat(
         "ms-swift",
         {
-            Pair: ms_swift.preference,
-            Unpaired: ms_swift.feedback,
-            Weighted: ms_swift.steps,
-            Text: axolotl.supervised,
+            PairRow: ms_swift.preference,
+            UnpairedRow: ms_swift.feedback,
+            WeightedRow: ms_swift.steps,
+            TextRow: axolotl.supervised,
         },
         (
-            Shape(("messages", "rejected_response"), ms_swift.pair),
-            Shape(("messages", "label"), ms_swift.unpaired),
-            Shape(("messages",), ms_swift.weighted),
+            RowShape(("messages", "rejected_response"), ms_swift.pair),
+            RowShape(("messages", "label"), ms_swift.unpaired),
+            RowShape(("messages",), ms_swift.weighted),
         ),
         {"margin": "makes it part of the loss", "channel": "counts the loss apart by it"},
         chat=True,
     ),
-    "nemo-rl": Target(
+    "nemo-rl": TrainerFormat(
         "NeMo RL",
-        {Pair: nemo_rl.preference},
-        (Shape(("context", "completions"), nemo_rl.ranked),),
+        {PairRow: nemo_rl.preference},
+        (RowShape(("context", "completions"), nemo_rl.ranked),),
         {},
         chat=True,
     ),
-    "verl": Target(
+    "verl": TrainerFormat(
         "verl (Parquet beside the file)",
-        {Pair: verl.preference, Text: verl.supervised},
+        {PairRow: verl.preference, TextRow: verl.supervised},
         (PREFERENCE, CONVERSATION),
         {},
         chat=False,
-        only_chats=frozenset({Text}),
+        only_chats=frozenset({TextRow}),
     ),
-    "math-shepherd": Target(
+    "math-shepherd": TrainerFormat(
         "Math-Shepherd's rows",
-        {Stepwise: math_shepherd.stepwise},
-        (Shape(("input", "label"), math_shepherd.marked),),
+        {StepwiseRow: math_shepherd.stepwise},
+        (RowShape(("input", "label"), math_shepherd.marked),),
         {},
         chat=False,
         ends=False,
     ),
-    "rlhflow": Target(
+    "rlhflow": TrainerFormat(
         "RLHFlow's process reward rows",
-        {Stepwise: rlhflow.stepwise},
-        (Shape(("conversations",), rlhflow.plus_minus),),
+        {StepwiseRow: rlhflow.stepwise},
+        (RowShape(("conversations",), rlhflow.plus_minus),),
         {},
         chat=False,
         ends=False,
     ),
-    "plain": Target(
+    "plain": TrainerFormat(
         "no trainer: all there is, for a program of your own",
         {
-            Pair: trl.preference,
-            Ranked: plain.ranked,
-            Unpaired: trl.unpaired,
-            Stepwise: plain.stepwise,
-            Weighted: plain.weighted,
-            Text: plain.text,
-            Advantage: plain.advantage,
+            PairRow: trl.preference,
+            RankedRow: plain.ranked,
+            UnpairedRow: trl.unpaired,
+            StepwiseRow: plain.stepwise,
+            WeightedRow: plain.weighted,
+            TextRow: plain.text,
+            AdvantageRow: plain.advantage,
         },
         (
             PREFERENCE,
             UNPAIRED,
-            Shape(("prompt", "completions"), plain.several),
-            Shape(("prompt", "steps"), plain.several),
-            Shape(("prompt", "completion"), plain.single),
+            RowShape(("prompt", "completions"), plain.several),
+            RowShape(("prompt", "steps"), plain.several),
+            RowShape(("prompt", "completion"), plain.single),
         ),
         {},
         ends=False,
@@ -226,7 +234,7 @@ TARGETS = {
 """Targets by name, the default first."""
 
 
-def settle(name: str, kind: str, layout: Layout) -> Layout:
+def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
     """The layout that the target ``name`` needs for rows of ``kind``.
 
     Raises UsageError when it does not take the kind, or when its trainer would silently spoil what
@@ -258,7 +266,7 @@ def settle(name: str, kind: str, layout: Layout) -> Layout:
     return layout
 
 
-def write(name: str, row: Row, record: Json, layout: Layout) -> Json:
+def write(name: str, row: Row, record: Json, layout: RowLayout) -> Json:
     """One row for the target ``name``. Raises DataError for texts that its trainer would spoil."""
     target = TARGETS[name]
     if target.ends and not ended(row):
@@ -268,10 +276,10 @@ def write(name: str, row: Row, record: Json, layout: Layout) -> Json:
 
 def ended(row: Row) -> bool:
     """True when every text of the row came to its own end."""
-    if isinstance(row, Pair):
+    if isinstance(row, PairRow):
         return row.chosen.ended and row.rejected.ended
-    if isinstance(row, Ranked):
+    if isinstance(row, RankedRow):
         return all(side.ended for side in row.sides)
-    if isinstance(row, (Unpaired, Text)):
+    if isinstance(row, (UnpairedRow, TextRow)):
         return row.side.ended
-    return row.ended if isinstance(row, Weighted) else True
+    return row.ended if isinstance(row, WeightedRow) else True

@@ -10,17 +10,17 @@ newline) after each step and its label on the last token of that.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import Pair, Stepwise, Unpaired
+from stepkit.core.training_rows import PairRow, StepwiseRow, UnpairedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
-from stepkit.formats.row_layout import Layout
-from stepkit.formats.row_views import Json, View, context, messages
+from stepkit.formats.row_layout import RowLayout
+from stepkit.formats.row_views import Json, TrainerView, context, messages
 
 MASKED = -100
 """A label that PyTorch's losses leave out."""
 
 
-def preference(row: Pair, record: Json, how: Layout) -> Json:
+def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
     """prompt, chosen and rejected: strings, or lists of messages in a chat."""
     sides = (row.chosen.text, row.rejected.text)
     if how.chat:
@@ -36,7 +36,7 @@ def preference(row: Pair, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_pair(row, record, how, prompt, chosen, rejected)
 
 
-def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
+def unpaired(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
     """prompt, completion and label, true or false."""
     label = {"label": row.desirable}
     if how.chat:
@@ -48,7 +48,7 @@ def unpaired(row: Unpaired, record: Json, how: Layout) -> Json:
     return texts | label | row_metadata.of_side(row, record, how, prompt, text)
 
 
-def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
     """prompt, completions and labels: 1, 0, or -100 for a step that is not trained on.
 
     Whole numbers, for the trainer cuts a label with a point to one. Newlines around a step are
@@ -63,7 +63,7 @@ def stepwise(row: Stepwise, record: Json, how: Layout) -> Json:
     return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
 
 
-def hard(row: Stepwise) -> list[bool | None]:
+def hard(row: StepwiseRow) -> list[bool | None]:
     """The labels, each right, wrong or masked. Raises DataError at a soft one."""
     found: list[bool | None] = []
     for index, label in enumerate(row.labels):
@@ -77,7 +77,7 @@ def hard(row: Stepwise) -> list[bool | None]:
     return found
 
 
-def implicit(row: Json) -> View:
+def implicit(row: Json) -> TrainerView:
     """Preferences without a prompt: chosen and rejected begin alike, and that is the prompt."""
     if isinstance(row["chosen"], list):
         chosen, rejected = (messages(row[key], key) for key in ("chosen", "rejected"))
@@ -85,6 +85,6 @@ def implicit(row: Json) -> View:
             raise DataError("no prompt, and chosen and rejected differ before the last message")
         prompt = context(row["chosen"][:-1], "chosen")
         sides = (("chosen", chosen[-1][1]), ("rejected", rejected[-1][1]))
-        return View("pair", prompt, sides, chat=True)
+        return TrainerView("pair", prompt, sides, chat=True)
     sides = (("chosen", schema.text(row, "chosen")), ("rejected", schema.text(row, "rejected")))
-    return View("pair", "", sides)
+    return TrainerView("pair", "", sides)

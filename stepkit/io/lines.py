@@ -30,7 +30,7 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 
 
-class Lines(NamedTuple):
+class LineBlock(NamedTuple):
     """The whole lines of one read, without their newlines.
 
     Attributes:
@@ -60,7 +60,7 @@ def check(files: Sequence[str]) -> None:
             raise UsageError(f"{name}: permission denied")
 
 
-class Reader:
+class LineReader:
     """Reads the files one after another, as one stream.
 
     Attributes:
@@ -75,12 +75,12 @@ class Reader:
         self.taken = 0
         self.total = _size(files)
 
-    def __iter__(self) -> Iterator[Lines]:
+    def __iter__(self) -> Iterator[LineBlock]:
         """Yield Lines until the end. Raises FailedError when reading or decompressing fails."""
         for name in self.files:
             yield from self._file(name)
 
-    def _file(self, name: str) -> Iterator[Lines]:
+    def _file(self, name: str) -> Iterator[LineBlock]:
         source = "<stdin>" if name == STDIN else name
         if name == STDIN and sys.stdin is None:
             raise FailedError("<stdin>: standard input is closed")
@@ -123,7 +123,7 @@ def _size(files: Sequence[str]) -> int | None:
     return total
 
 
-def _split(chunks: Iterator[bytes], source: str) -> Iterator[Lines]:
+def _split(chunks: Iterator[bytes], source: str) -> Iterator[LineBlock]:
     number = 1
     # A list, joined once: a line of many reads must not be copied at each of them.
     rest: list[bytes] = []
@@ -134,10 +134,10 @@ def _split(chunks: Iterator[bytes], source: str) -> Iterator[Lines]:
             continue
         lines = _cut(b"".join((*rest, chunk[:end])), number)
         rest = [chunk[end + 1 :]]
-        yield Lines(source, number, lines)
+        yield LineBlock(source, number, lines)
         number += len(lines)
     if last := b"".join(rest):
-        yield Lines(source, number, _cut(last, number))
+        yield LineBlock(source, number, _cut(last, number))
 
 
 def _cut(text: bytes, number: int) -> list[bytes]:

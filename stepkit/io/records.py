@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.io.jsonl import Record, decode, quick_decoder
-from stepkit.io.lines import Lines
+from stepkit.io.lines import LineBlock
 from stepkit.schema import VERSION, VERSION_KEY
 from stepkit.seeds import digest
 
 
 @dataclass(frozen=True)
-class Bad:
+class BadLine:
     """A line that is not a record, and why. The other fields are as in Record."""
 
     raw: bytes
@@ -27,11 +27,11 @@ class Bad:
     error: DataError
 
 
-Item = Record | Bad
+Item = Record | BadLine
 
 
 def items(
-    reads: Iterable[Lines],
+    reads: Iterable[LineBlock],
     limit: int | None = None,
     shard: tuple[int, int] | None = None,
     tolerant: bool = True,
@@ -66,7 +66,7 @@ def items(
                 continue
             found.append(item)
             left -= 1
-            if type(item) is Bad and not tolerant:
+            if type(item) is BadLine and not tolerant:
                 left = 0
             if not left:
                 break
@@ -83,7 +83,7 @@ def parse(raw: bytes, source: str, number: int, index: int) -> Item:
         schema.check_version(data)
     except DataError as error:
         error.place = f"{source}:{number}{error.place}"
-        return Bad(raw, source, number, index, error)
+        return BadLine(raw, source, number, index, error)
     return Record(raw, data, source, number, index)
 
 
@@ -95,6 +95,6 @@ def in_shard(item: Item, shard: tuple[int, int]) -> bool:
 
 def _shard_key(item: Item) -> str | bytes:
     try:
-        return item.raw if isinstance(item, Bad) else schema.group_of(item.data)
+        return item.raw if isinstance(item, BadLine) else schema.group_of(item.data)
     except DataError:
         return item.raw

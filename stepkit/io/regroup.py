@@ -15,7 +15,7 @@ from typing import IO
 from stepkit import schema
 from stepkit.errors import DataError, FailedError, reason
 from stepkit.io.lines import READ
-from stepkit.io.records import Bad, Item, parse
+from stepkit.io.records import BadLine, Item, parse
 
 MEMORY = 64 << 20
 """Bytes of lines sorted in memory at a time."""
@@ -41,12 +41,12 @@ def regrouped(items: Iterable[list[Item]], memory: int = MEMORY) -> Iterator[lis
         bad: list[Item] = []
         for item in block:
             try:
-                if isinstance(item, Bad):
+                if isinstance(item, BadLine):
                     raise item.error
                 # subtle: two groups of one hash would mix, and be reported as not adjacent.
                 ordinal = ordinals.setdefault(hash(schema.group_of(item.data)), len(ordinals))
             except DataError as error:
-                bad.append(Bad(item.raw, item.source, item.number, item.index, error))
+                bad.append(BadLine(item.raw, item.source, item.number, item.index, error))
                 continue
             if not sources or sources[-1] != item.source:
                 sources.append(item.source)

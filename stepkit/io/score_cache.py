@@ -23,7 +23,7 @@ VERSION = 1
 Json = dict[str, Any]
 
 
-class Cache:
+class ScoreCache:
     """Results by key; ``deciding`` is what a result depends on beside its key.
 
     Raises FailedError when the folder cannot be made.

@@ -9,24 +9,24 @@ from math import inf, nan
 from typing import IO, Any, Protocol
 
 from stepkit.errors import UsageError
-from stepkit.model.chat import Encoder, Prompter, Template, read_template
+from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
-from stepkit.model.local.context_sizes import Layout
-from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.local.context_sizes import ContextSizes
+from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.grammar import Grammar
 from stepkit.model.local.llama import Context, Model
 from stepkit.model.local.read_engine import ReadEngine
 from stepkit.model.local.slot_engine import SlotEngine
 from stepkit.model.prefixes import Prefixes
-from stepkit.model.sampler import Identity
+from stepkit.model.sampler import ModelIdentity
 from stepkit.modelfile import model_name
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True)
-class Form:
+class PromptForm:
     """How the user wants problems laid out; None leaves it to the model.
 
     Attributes:
@@ -56,7 +56,7 @@ class Backend:
         exact: a result does not depend on what else is in flight.
     """
 
-    identity: Identity
+    identity: ModelIdentity
     prefixes: Prefixes
     context: int | None
     build: dict[str, object]
@@ -67,8 +67,8 @@ class Backend:
     exact: bool = True
 
 
-class Options(context_sizes.Options, Protocol):
-    """The shared model options (see options.ModelOptions)."""
+class BackendOptions(context_sizes.ContextOptions, Protocol):
+    """The shared model options (see runner.settings.ModelOptions)."""
 
     @property
     def gpu_layers(self) -> int: ...
@@ -78,7 +78,7 @@ class Options(context_sizes.Options, Protocol):
     def tensor_split(self) -> tuple[float, ...]: ...
 
 
-def open_model(path: str, options: Options, option: str = "--model") -> Model:
+def open_model(path: str, options: BackendOptions, option: str = "--model") -> Model:
     """Load a GGUF file; ``option`` is what the user named it by."""
     return Model(
         path,
@@ -89,18 +89,18 @@ def open_model(path: str, options: Options, option: str = "--model") -> Model:
     )
 
 
-def open_engine(model: Model, sizes: Layout) -> SlotEngine | ReadEngine:
+def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:
     """An engine on ``model``, for reads only in a unified layout; engines that use the processor
     take turns with others of the user."""
-    turns = NoTurns() if model.on_gpu else Turns()
+    turns = NoCpuLock() if model.on_gpu else CpuLock()
     context = Context(model, sizes)
     return ReadEngine(context, turns) if sizes.unified else SlotEngine(context, turns)
 
 
 def local_backend(
     path: str,
-    options: Options,
-    form: Form,
+    options: BackendOptions,
+    form: PromptForm,
     max_tokens: int,
     option: str = "--model",
     *,
@@ -120,7 +120,7 @@ def local_backend(
         else context_sizes.for_reading(model, options)
     )
     return Backend(
-        Identity(model_name(path), model.fingerprint),
+        ModelIdentity(model_name(path), model.fingerprint),
         Prefixes(model, prompter_for(model, form)),
         sizes.context,
         model.build,
@@ -131,12 +131,12 @@ def local_backend(
     )
 
 
-def prompter_for(model: Model, form: Form) -> Prompter:
+def prompter_for(model: Model, form: PromptForm) -> Prompter:
     """How problems are laid out: as the user says, else by the model's chat template, else
     plainly."""
     template = template_for(model, form)
     return Prompter(
-        Encoder(model),
+        PromptEncoder(model),
         template=template.source if template else None,
         form=form.prompt,
         system=form.system,
@@ -144,7 +144,7 @@ def prompter_for(model: Model, form: Form) -> Prompter:
     )
 
 
-def template_for(model: Model | None, form: Form) -> Template | None:
+def template_for(model: Model | None, form: PromptForm) -> TemplateSource | None:
     """The chat template of the user's file, else the model's own with its special tokens."""
     if form.template is not None:
         return read_template(form.template)
@@ -152,7 +152,7 @@ def template_for(model: Model | None, form: Form) -> Template | None:
     if model is None or not source:
         return None
     # who is sent text puts the beginning-of-text token first by itself, if the model wants one
-    return Template(source, "" if model.bos else model.bos_text, model.eos_text)
+    return TemplateSource(source, "" if model.bos else model.bos_text, model.eos_text)
 
 
 def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ Part = tuple[str, bool]
 DEFAULT_FORMAT = "{problem}\n"
 
 
-class Vocabulary(Protocol):
+class ChatVocabulary(Protocol):
     """What this module needs of a model."""
 
     @property
@@ -37,7 +37,7 @@ class Vocabulary(Protocol):
 
 
 @dataclass(frozen=True)
-class Template:
+class TemplateSource:
     """A chat template's source, and the special tokens that it may name, as far as known."""
 
     source: str
@@ -45,7 +45,7 @@ class Template:
     eos_token: str = ""
 
 
-def read_template(path: str) -> Template:
+def read_template(path: str) -> TemplateSource:
     """A template from a Jinja file, or from a model's ``tokenizer_config.json``.
 
     Its bos_token is left out: who is sent text puts that first by itself. Raises UsageError.
@@ -60,7 +60,7 @@ def read_template(path: str) -> Template:
     try:
         config = json.loads(text)
     except ValueError:
-        return Template(text)
+        return TemplateSource(text)
     source = config.get("chat_template") if isinstance(config, dict) else None
     if isinstance(source, list):  # several by name
         named = {row.get("name"): row.get("template") for row in source if isinstance(row, dict)}
@@ -70,7 +70,7 @@ def read_template(path: str) -> Template:
     eos = config.get("eos_token")
     if isinstance(eos, dict):
         eos = eos.get("content")
-    return Template(source, eos_token=eos if isinstance(eos, str) else "")
+    return TemplateSource(source, eos_token=eos if isinstance(eos, str) else "")
 
 
 class ChatTemplate:
@@ -154,10 +154,10 @@ def fill(form: str, **values: str) -> list[Part]:
     ]
 
 
-class Encoder:
+class PromptEncoder:
     """Parts to token ids; one per model, because it compiles the model's special tokens."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: ChatVocabulary) -> None:
         self._vocabulary = vocabulary
         self._special = vocabulary.special_tokens()
         longest_first = sorted(self._special, key=len, reverse=True)
@@ -215,7 +215,7 @@ class Prompter:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: PromptEncoder,
         *,
         template: str | None,
         form: str | None,

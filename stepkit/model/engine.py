@@ -78,7 +78,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class FinishedDraw:
     """A finished draw.
 
     Attributes:
@@ -103,7 +103,7 @@ class Drawn:
     listed: tuple[tuple[str, float], ...] = ()
 
 
-class Head(Protocol):
+class HeadFunction(Protocol):
     """Hidden states [rows, width] float32, behind the final norm, to numbers [rows, outputs]."""
 
     @property
@@ -147,7 +147,7 @@ class Read:
         model: which model is asked, where a command runs several (multi_engine.py).
         head: applied to the hidden states (model/heads/head_network.py); the key must say which it
             is. An engine over a server has none.
-        summary: the numbers of a Summary, in its order.
+        summary: the numbers of a DistributionSummary, in its order.
         branches: sequences that leave this one, read in the same way. The beginning that they
             share is evaluated once (model/local/read_engine.py).
 
@@ -160,17 +160,17 @@ class Read:
     positions: tuple[int, ...]
     candidates: tuple[int, ...] = ()
     model: str = ""
-    head: Head | None = None
+    head: HeadFunction | None = None
     summary: bool = False
     branches: tuple[Branch, ...] = ()
 
 
 TOP = 20
-"""Most probable tokens whose log-probabilities a Summary averages (the k of DeepConf,
+"""Most probable tokens whose log-probabilities a DistributionSummary averages (the k of DeepConf,
 Fu et al., arXiv:2508.15260: as many as servers give)."""
 
 
-class Summary(NamedTuple):
+class DistributionSummary(NamedTuple):
     """What a distribution over the vocabulary of V tokens is like, in nats.
 
     Attributes:
@@ -193,7 +193,7 @@ class Readout:
     """``values[i]``: what was read at position i; behind the Read's own positions come those of
     its branches, branch by branch.
 
-    The candidates' logits, the head's outputs, the numbers of a Summary, or one log-probability in
+    The candidates' logits, the head's outputs, the numbers of a DistributionSummary, or one log-probability in
     nats. Over the bytes of a text (see model/servers/byte_vocabulary.py) it is empty where no token
     begins behind position i.
     """
@@ -202,11 +202,11 @@ class Readout:
 
 
 Request = Draw | Read
-Result = Drawn | Readout
+Result = FinishedDraw | Readout
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedRequest:
     """A request with its result, or with the error that is this request's alone."""
 
     request: Request
@@ -235,6 +235,6 @@ class Engine(Protocol):
 
     def submit(self, request: Request) -> None: ...
 
-    def step(self) -> list[Finished]: ...
+    def step(self) -> list[FinishedRequest]: ...
 
     def close(self) -> None: ...

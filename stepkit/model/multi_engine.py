@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from stepkit.model.engine import Counters, Engine, Finished, Request
+from stepkit.model.engine import Counters, Engine, FinishedRequest, Request
 
 
 def named(group: str, model: str) -> str:
@@ -15,12 +15,12 @@ def named(group: str, model: str) -> str:
     return f"{group}/{model}" if model else group
 
 
-def opened(opens: Mapping[str, Callable[[], Engine]]) -> Several:
+def opened(opens: Mapping[str, Callable[[], Engine]]) -> MultiEngine:
     """The engines of several models, opened, as one."""
-    return Several({model: open_one() for model, open_one in opens.items()})
+    return MultiEngine({model: open_one() for model, open_one in opens.items()})
 
 
-class Several:
+class MultiEngine:
     """An Engine (see engine.py) that hands each request to the engine of the model it names."""
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
@@ -36,7 +36,7 @@ class Several:
     def submit(self, request: Request) -> None:
         self.engines[request.model].submit(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Let every engine that has something to do work for about one decode."""
         finished = []
         for engine in self.engines.values():

@@ -20,7 +20,7 @@ from stepkit.seeds import digest
 Ids = tuple[int, ...]
 
 
-class Vocabulary(Protocol):
+class PrefixVocabulary(Protocol):
     """What this module needs of a model, or of text (model/servers/byte_vocabulary.py)."""
 
     @property
@@ -36,7 +36,7 @@ class Vocabulary(Protocol):
 class Prefixes:
     """Token prefixes of traces for one model and prompt layout."""
 
-    def __init__(self, model: Vocabulary, prompter: Prompter) -> None:
+    def __init__(self, model: PrefixVocabulary, prompter: Prompter) -> None:
         self.model = model
         self.prompter = prompter
         self.vocabulary = digest("vocabulary", b"\0".join(model.pieces))

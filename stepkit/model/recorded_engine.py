@@ -10,10 +10,18 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import Any, Protocol
 
-from stepkit.model.engine import Counters, Drawn, Engine, Finished, Readout, Request, Result
+from stepkit.model.engine import (
+    Counters,
+    Engine,
+    FinishedDraw,
+    FinishedRequest,
+    Readout,
+    Request,
+    Result,
+)
 
 
-class Memory(Protocol):
+class JournalProtocol(Protocol):
     """What is needed of a journal."""
 
     def get(self, key: str) -> Any | None: ...
@@ -28,10 +36,10 @@ REMEMBERED = 4096
 class RecordedEngine:
     """An Engine (see engine.py) that asks ``engine`` only what it has not answered before."""
 
-    def __init__(self, engine: Engine, journal: Memory) -> None:
+    def __init__(self, engine: Engine, journal: JournalProtocol) -> None:
         self._engine = engine
         self._journal = journal
-        self._known: deque[Finished] = deque()
+        self._known: deque[FinishedRequest] = deque()
         self._waiting: dict[str, list[Request]] = {}
         self._recent: OrderedDict[str, Result] = OrderedDict()
         self.counters: Counters = engine.counters
@@ -44,25 +52,25 @@ class RecordedEngine:
         key = identity(request)
         result = self._recall(key)
         if result is not None:
-            self._known.append(Finished(request, result))
+            self._known.append(FinishedRequest(request, result))
         elif key in self._waiting:
             self._waiting[key].append(request)
         else:
             self._waiting[key] = [request]
             self._engine.submit(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         finished = list(self._known)
         self._known.clear()
         if finished:
             return finished
         for done in self._engine.step():
             key = identity(done.request)
-            if isinstance(done.result, (Drawn, Readout)):
+            if isinstance(done.result, (FinishedDraw, Readout)):
                 self._journal.put(key, to_json(done.result))
                 self._remember(key, done.result)
             for request in self._waiting.pop(key):
-                finished.append(Finished(request, done.result))
+                finished.append(FinishedRequest(request, done.result))
         return finished
 
     def close(self) -> None:
@@ -105,7 +113,7 @@ def from_json(value: dict[str, Any]) -> Result:
     if "values" in value:
         return Readout(tuple(tuple(row) for row in value["values"]))
     ids = value["ids"]
-    return Drawn(
+    return FinishedDraw(
         value["text"],
         value["finish"],
         value["tokens"],

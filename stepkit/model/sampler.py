@@ -12,7 +12,7 @@ from stepkit.seeds import digest, draw_seed
 
 
 @dataclass(frozen=True)
-class Identity:
+class ModelIdentity:
     """Which model it is.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sampler:
         prefixes: Prefixes,
         sampling: Sampling,
         *,
-        model: Identity,
+        model: ModelIdentity,
         context: int | None,
         seed: int,
         exact: bool = True,

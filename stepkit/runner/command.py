@@ -15,7 +15,7 @@ import click
 
 from stepkit import __version__
 from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
-from stepkit.runner.settings import ModelOptions, ServerOptions, Streams
+from stepkit.runner.settings import ModelOptions, ServerOptions, StreamOptions
 
 EXIT_CODES = """\b
 Exit status: 0 every record was used, 1 some were rejected, 2 usage, 3 bad data,
@@ -166,7 +166,7 @@ def _servers(values: dict[str, Any]) -> ServerOptions:
     return ServerOptions(urls, **given)
 
 
-def _streams(name: str, given: dict[str, Any]) -> Streams:
+def _streams(name: str, given: dict[str, Any]) -> StreamOptions:
     if not given.get("files"):
         if "files" in given and sys.stdin is not None and sys.stdin.isatty():
             context = click.get_current_context()
@@ -183,7 +183,7 @@ def _streams(name: str, given: dict[str, Any]) -> Streams:
     lines.check(given["files"])
     if "journal" in given:
         journal.check(given["output"], given["journal"], given["resume"])
-    return Streams(command=name, **given)
+    return StreamOptions(command=name, **given)
 
 
 def _on_error(given: str | None, rejects: str | None) -> str:

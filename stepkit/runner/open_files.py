@@ -20,13 +20,13 @@ from stepkit.io.jsonl import Record
 from stepkit.io.records import Item, items
 from stepkit.io.sink import STDOUT, Sink, refuse_inputs, write_all
 from stepkit.runner.console import Progress
-from stepkit.runner.settings import Result, Streams
+from stepkit.runner.settings import Result, StreamOptions
 
 
 @contextmanager
-def opened(streams: Streams, deciding: dict[str, Any] | None = None) -> Iterator[Run]:
+def opened(streams: StreamOptions, deciding: dict[str, Any] | None = None) -> Iterator[OpenRun]:
     """Open what ``streams`` names; on leaving, commit all of it or give up as the error demands."""
-    run = Run(streams, deciding)
+    run = OpenRun(streams, deciding)
     try:
         yield run
         run.flush()
@@ -39,10 +39,10 @@ def opened(streams: Streams, deciding: dict[str, Any] | None = None) -> Iterator
     run.finish()
 
 
-class Run:
+class OpenRun:
     """The open files of one run, and what has been done with them."""
 
-    def __init__(self, streams: Streams, deciding: dict[str, Any] | None) -> None:
+    def __init__(self, streams: StreamOptions, deciding: dict[str, Any] | None) -> None:
         lines.check(streams.files)
         self.streams = streams
         self.tally = streams.tally
@@ -59,7 +59,7 @@ class Run:
             raise
         self.pending: list[bytes] = []
         self.head = b""  # written before the first record
-        self.reader = lines.Reader(streams.files)
+        self.reader = lines.LineReader(streams.files)
         self.progress = Progress(
             streams.command,
             shown=not streams.quiet and (streams.output != STDOUT or not sys.stdout.isatty()),
@@ -142,7 +142,7 @@ class Run:
 class _Rejects:
     """FILE of rejected lines: each with its error, file and line number, and the line itself."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: StreamOptions) -> None:
         self.path = streams.rejects or ""
         if os.path.exists(self.path):
             refuse_inputs(self.path, os.stat(self.path), streams.files)
@@ -172,7 +172,7 @@ class _Rejects:
         write_all(self._descriptor, Record.new(row).line(), self.path)
 
 
-def _journal(streams: Streams, deciding: dict[str, Any] | None) -> Any:
+def _journal(streams: StreamOptions, deciding: dict[str, Any] | None) -> Any:
     path = journal.path_for(streams.output, streams.journal)
     if deciding is None or path is None:
         return journal.NullJournal()

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from stepkit.errors import DataError
 from stepkit.interrupts import SIGNALS
 from stepkit.io.jsonl import Record
-from stepkit.io.records import Bad, Item
+from stepkit.io.records import BadLine, Item
 from stepkit.runner.console import Progress
 from stepkit.runner.settings import Result
 
 
-class Source:
+class RecordQueue:
     """What a session takes its records from.
 
     Args:
@@ -92,7 +92,7 @@ class Source:
         """The items that are answered and have no unanswered one before them, each once."""
         while self._order:
             item = self._order[0]
-            if isinstance(item, Bad):
+            if isinstance(item, BadLine):
                 result: Result = item.error
             elif item.index in self._answers:
                 result = self._answers.pop(item.index)

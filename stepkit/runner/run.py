@@ -11,21 +11,20 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from stepkit.errors import DataError
-from stepkit.runner.settings import STANDARD, Result, Streams, Tally
+from stepkit.runner.settings import STANDARD, Result, RunCounts, StreamOptions
 
 # Everything else is imported where it is used: --help must start like a small tool.
 if TYPE_CHECKING:
     from stepkit.io.journal import NullJournal
     from stepkit.io.jsonl import Record
     from stepkit.io.records import Item
-    from stepkit.runner.open_files import Run
-    from stepkit.runner.record_queue import Source
+    from stepkit.runner.open_files import OpenRun
 
 __all__ = [
     "STANDARD",
     "Result",
-    "Streams",
-    "Tally",
+    "RunCounts",
+    "StreamOptions",
     "blocks",
     "each",
     "groups",
@@ -35,7 +34,7 @@ __all__ = [
 BlockFunction: TypeAlias = "Callable[[list[Record]], Sequence[Result | bytes]]"
 GroupFunction: TypeAlias = "Callable[[list[Record]], list[Record]]"
 SessionFunction: TypeAlias = (
-    "Callable[[Source, NullJournal], Generator[tuple[Record, Result], None, None]]"
+    "Callable[[RecordQueue, NullJournal], Generator[tuple[Record, Result], None, None]]"
 )
 
 
@@ -55,11 +54,11 @@ def each(function: Callable[[Record], list[Record]]) -> BlockFunction:
 
 
 def blocks(
-    streams: Streams,
+    streams: StreamOptions,
     function: BlockFunction,
     head: bytes = b"",
     tail: Callable[[], bytes] | None = None,
-) -> Tally:
+) -> RunCounts:
     """Map the whole lines of one read at a time.
 
     Args:
@@ -69,19 +68,19 @@ def blocks(
         head: how the output begins, also without any record; not when the run fails before one.
         tail: returns how it ends; called after the last record.
     """
-    from stepkit.io.records import Bad
+    from stepkit.io.records import BadLine
     from stepkit.runner.open_files import opened
 
     with opened(streams) as run:
         run.head = head
         for block in run.items(streams.limit):
-            records = [item for item in block if not isinstance(item, Bad)]
+            records = [item for item in block if not isinstance(item, BadLine)]
             results = function(records) if records else ()
             if len(results) != len(records):
                 raise RuntimeError(f"{len(results)} results for {len(records)} records")
             following = iter(results)
             for item in block:
-                run.settle(item, item.error if type(item) is Bad else next(following))
+                run.settle(item, item.error if type(item) is BadLine else next(following))
             run.flush()
         if head and not run.tally.written:
             run.pending.append(head)
@@ -90,7 +89,7 @@ def blocks(
     return streams.tally
 
 
-def groups(streams: Streams, function: GroupFunction) -> Tally:
+def groups(streams: StreamOptions, function: GroupFunction) -> RunCounts:
     """Map the adjacent records of one group at a time.
 
     Args:
@@ -125,8 +124,8 @@ def groups(streams: Streams, function: GroupFunction) -> Tally:
 
 
 def session(
-    streams: Streams, work: SessionFunction, deciding: dict[str, Any] | None = None
-) -> Tally:
+    streams: StreamOptions, work: SessionFunction, deciding: dict[str, Any] | None = None
+) -> RunCounts:
     """Let ``work`` take records and answer them in any order; write in input order.
 
     Args:
@@ -138,7 +137,7 @@ def session(
     from contextlib import closing
 
     from stepkit.runner.open_files import opened
-    from stepkit.runner.record_queue import Source
+    from stepkit.runner.record_queue import RecordQueue
 
     with opened(streams, {} if deciding is None else deciding) as run:
 
@@ -147,7 +146,7 @@ def session(
                 run.settle(item, result)
             run.flush()
 
-        source = Source(
+        source = RecordQueue(
             run.items(streams.limit, shown=False),
             streams.window,
             streams.tolerant,
@@ -166,17 +165,17 @@ def session(
     return streams.tally
 
 
-def _adjacent(run: Run, blocks: Iterator[list[Item]]) -> Iterator[list[Record]]:
+def _adjacent(run: OpenRun, blocks: Iterator[list[Item]]) -> Iterator[list[Record]]:
     """Yield the records of one group after another; settles what belongs to none."""
     from stepkit import schema
-    from stepkit.io.records import Bad
+    from stepkit.io.records import BadLine
 
     seen: dict[int, str] = {}
     group: list[Record] = []
     name = ""
     for block in blocks:
         for item in block:
-            if isinstance(item, Bad):
+            if isinstance(item, BadLine):
                 run.settle(item, item.error)
                 continue
             if group and item.data.get("group") == name:

@@ -15,7 +15,7 @@ STANDARD = "-"
 
 
 @dataclass
-class Tally:
+class RunCounts:
     """Counts of one run: input records, those rejected, output records."""
 
     read: int = 0
@@ -24,7 +24,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Streams:
+class StreamOptions:
     """What the shared options gathered.
 
     Attributes:
@@ -54,7 +54,7 @@ class Streams:
     resume: bool = False
     journal: str | None = None
     window: int = 64
-    tally: Tally = field(default_factory=Tally)
+    tally: RunCounts = field(default_factory=RunCounts)
 
     @property
     def tolerant(self) -> bool:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from math import inf, sqrt
 
-from stepkit.search.scheduler import Turn
+from stepkit.search.scheduler import BudgetRequest
 
 LEAST = {"tree": 2, "attempts": 8}
 """Draws at every place before any gets more, by what a method writes: a prefix has neighbours that
@@ -51,7 +51,7 @@ def informative(k: int, n: int) -> float:
 
 
 @dataclass(frozen=True)
-class Budget:
+class RunBudget:
     """What a run may spend; seconds are those of a clock and do not repeat."""
 
     draws: float = inf
@@ -59,7 +59,7 @@ class Budget:
     seconds: float = inf
 
 
-class Allocator:
+class DrawAllocator:
     """Tells turns how many draws to make.
 
     Args:
@@ -67,11 +67,13 @@ class Allocator:
         clock: seconds since the run began.
     """
 
-    def __init__(self, budget: Budget, gain: Gain, least: int, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, budget: RunBudget, gain: Gain, least: int, clock: Callable[[], float]
+    ) -> None:
         self._budget, self._gain, self._least, self._clock = budget, gain, least, clock
         self._spent: dict[int, tuple[int, int]] = {}
 
-    def __call__(self, turns: Sequence[Turn]) -> list[list[int] | None]:
+    def __call__(self, turns: Sequence[BudgetRequest]) -> list[list[int] | None]:
         """For each turn, how many draws at each of its places; None for all when it is over."""
         for turn in turns:
             self._spent[turn.who] = turn.spent
@@ -91,7 +93,7 @@ class Allocator:
             left = min(left, max(1.0, (self._budget.tokens - tokens) * draws / max(1, tokens)))
         return int(left)
 
-    def _give(self, turns: Sequence[Turn], allotted: list[list[int]], size: int) -> int:
+    def _give(self, turns: Sequence[BudgetRequest], allotted: list[list[int]], size: int) -> int:
         heap = []
         for index, turn in enumerate(turns):
             for place, (k, n) in enumerate(turn.counts):
@@ -120,6 +122,8 @@ class Allocator:
 GAINS: Mapping[str, Gain] = {"tree": uncertain, "attempts": informative}
 
 
-def allocator(writes: str, limits: Mapping[str, float], clock: Callable[[], float]) -> Allocator:
+def allocator(
+    writes: str, limits: Mapping[str, float], clock: Callable[[], float]
+) -> DrawAllocator:
     """The one for a method that writes "tree" or "attempts"."""
-    return Allocator(Budget(**limits), GAINS[writes], LEAST[writes], clock)
+    return DrawAllocator(RunBudget(**limits), GAINS[writes], LEAST[writes], clock)

@@ -17,9 +17,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepkit import schema
-from stepkit.model.engine import Drawn, Read, Readout
+from stepkit.model.engine import FinishedDraw, Read, Readout
 from stepkit.model.prefixes import Ids
-from stepkit.search.scheduler import Answer, Ask, Attempt, Attempted, Judge, Judged, Strategy
+from stepkit.search.scheduler import (
+    Answer,
+    Ask,
+    AttemptRequest,
+    FinishedAttempt,
+    JudgedAnswer,
+    JudgeRequest,
+    Strategy,
+)
 from stepkit.text.answer_equality import quick
 from stepkit.text.answers import extract
 
@@ -29,7 +37,7 @@ DIGITS = "0123456789"
 
 
 @dataclass
-class Cost:
+class ExpectedCost:
     """Draws, the prefixes that they start from, and their tokens (None where nothing tells)."""
 
     draws: float = 0
@@ -37,7 +45,7 @@ class Cost:
     tokens: float | None = 0
 
 
-class Supposed:
+class SimulatedRecord:
     """One supposition about a record.
 
     Args:
@@ -56,9 +64,9 @@ class Supposed:
         if steps and data.get("correct") is not True:
             error = self._chance.randrange(len(steps))
             self._lost_from = len("".join(steps[: error + 1]))
-        self.cost = Cost()
+        self.cost = ExpectedCost()
 
-    def run(self, strategy: Strategy) -> Cost:
+    def run(self, strategy: Strategy) -> ExpectedCost:
         """What ``strategy`` asks for. Raises DataError as it does."""
         answers: list[Answer] | None = None
         while True:
@@ -69,18 +77,18 @@ class Supposed:
             answers = [self._answer_to(ask) for ask in asks]
 
     def _answer_to(self, ask: Ask) -> Answer:
-        if isinstance(ask, Attempt):
+        if isinstance(ask, AttemptRequest):
             return self._attempted(ask)
-        if isinstance(ask, Judge):
+        if isinstance(ask, JudgeRequest):
             final = extract(ask.text)
             same = None if final is None else quick(ask.answer, final)
-            return Judged(final, None if final is None else float(bool(same)))
+            return JudgedAnswer(final, None if final is None else float(bool(same)))
         assert isinstance(ask, Read)
         width = len(ask.candidates) or (ask.head.outputs if ask.head else 1)
         places = len(ask.positions) + sum(len(branch.read_at) for branch in ask.branches)
         return Readout(((0.0,) * width,) * places)
 
-    def _attempted(self, ask: Attempt) -> Attempted:
+    def _attempted(self, ask: AttemptRequest) -> FinishedAttempt:
         request, cost = ask.request, self.cost
         cost.draws += 1
         cost.prefixes.add(request.prefix)
@@ -96,8 +104,8 @@ class Supposed:
             tokens, rest = -(-tokens * size // len(rest)), self._said(rest[:size])
         if cost.tokens is not None:
             cost.tokens += tokens
-        drawn = Drawn(rest, "stop", tokens, None, -float(tokens))
-        return Attempted(drawn, self._answer if right else None, float(right))
+        drawn = FinishedDraw(rest, "stop", tokens, None, -float(tokens))
+        return FinishedAttempt(drawn, self._answer if right else None, float(right))
 
     def _said(self, step: str) -> str:
         """A step as it may be drawn: its first digit is one of three."""
@@ -117,7 +125,7 @@ def expected(
     strategy: Callable[[], Strategy], data: Json, whole: int | None
 ) -> tuple[float, set[Ids], float | None]:
     """Mean draws and tokens, and the prefixes of any of the runs. Raises DataError."""
-    costs = [Supposed(data, whole, run).run(strategy()) for run in range(RUNS)]
+    costs = [SimulatedRecord(data, whole, run).run(strategy()) for run in range(RUNS)]
     tokens = [cost.tokens for cost in costs if cost.tokens is not None]
     mean = sum(tokens) / RUNS if len(tokens) == RUNS else None
     return sum(cost.draws for cost in costs) / RUNS, set().union(*(c.prefixes for c in costs)), mean

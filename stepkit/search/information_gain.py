@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from math import log
 
 from stepkit.core import changepoint, stopping
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 
 Counts = Sequence[tuple[int, int]]
 
 
-def suspect(
-    growth: Growth, nodes: Sequence[int], possible: Sequence[bool], chance: float, most: int
+def draw_by_information_gain(
+    growth: RolloutTree, nodes: Sequence[int], possible: Sequence[bool], chance: float, most: int
 ) -> Asking:
     """Draw at ``nodes`` until a step is the first error with the probability ``chance``.
 
@@ -36,7 +36,7 @@ def suspect(
     new = growth.spent.new
     while True:
         for state, node in enumerate(nodes):
-            while growth.at(Place(node, totals[state])) is not None:
+            while growth.at(DrawPlace(node, totals[state])) is not None:
                 totals[state] += 1
         counts = [growth.counted(node) for node in nodes]
         room = [state for state, total in enumerate(totals) if total < most]
@@ -44,7 +44,7 @@ def suspect(
             break
         gains = {state: gain(counts, possible, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
-        yield from growth.drawn([Place(nodes[best], totals[best])])
+        yield from growth.drawn([DrawPlace(nodes[best], totals[best])])
     if growth.spent.new > new:
         rule = stopping.text_of("posterior", chance=chance, most=most)
         first = max(range(len(possible)), key=chances(counts, possible).__getitem__)
@@ -54,7 +54,7 @@ def suspect(
                 growth.note(node, rule + told)
 
 
-def costs_of(growth: Growth, nodes: Sequence[int]) -> list[int]:
+def costs_of(growth: RolloutTree, nodes: Sequence[int]) -> list[int]:
     """Tokens of the rest of the attempt after each node, about what a draw there takes."""
     end = len(growth.prefix(growth.tree["spine"][-1]))
     return [1 + end - len(growth.prefix(node)) for node in nodes]

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from stepkit.model.sampler import Sampler
-    from stepkit.search.prm_guidance import Guidance
+    from stepkit.search.prm_guidance import PrmSource
     from stepkit.search.scheduler import Strategy
 
 DEFAULT = "chain"
 
 
 @dataclass(frozen=True)
-class Method:
+class SearchMethod:
     """A row.
 
     Attributes:
@@ -55,25 +55,25 @@ LIMITS: Mapping[str, Any] = {
 GUIDED: Mapping[str, Any] = {"prm": NEEDED, "aggregate": "last", "searches": 40, **LIMITS}
 BEAMS: Mapping[str, Any] = {**GUIDED, "beams": 4, "width": (4,)}
 
-METHODS: Mapping[str, Method] = {
-    "chain": Method(
+METHODS: Mapping[str, SearchMethod] = {
+    "chain": SearchMethod(
         "K remainders from every prefix of a trace (Math-Shepherd)",
         {"draws": 8, "until": None, "budget": None},
         until=("first-success", "hard", "wilson", "drop", "progress"),
     ),
-    "bisect": Method(
+    "bisect": SearchMethod(
         "first error of a wrong trace by halving, with at most K remainders from a prefix",
         {"draws": 8, "until": {"name": "first-success"}},
         until=("first-success", "hard", "drop", "posterior"),
     ),
-    "omega": Method(
+    "omega": SearchMethod(
         "first errors of many attempts at a problem, by halving and search (OmegaPRM)",
         {
             **{"draws": 8, "searches": 20, "exploration": 0.125},
             **LIMITS,
         },
     ),
-    "sample": Method(
+    "sample": SearchMethod(
         "K whole attempts at each problem",
         {
             **{"draws": 8, "at": None, "budget": None},
@@ -81,7 +81,7 @@ METHODS: Mapping[str, Method] = {
         },
         "attempts",
     ),
-    "mcts": Method(
+    "mcts": SearchMethod(
         "tree search over steps, by UCT or PUCT",
         {
             **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
@@ -90,36 +90,38 @@ METHODS: Mapping[str, Method] = {
             **LIMITS,
         },
     ),
-    "best-first": Method(
+    "best-first": SearchMethod(
         "expand the step whose K completions are right most often (Tree-PLV)",
         {
             **{"draws": 8, "width": (3,), "searches": 8},
             **LIMITS,
         },
     ),
-    "branch": Method(
+    "branch": SearchMethod(
         "K attempts forked at their least probable tokens (TreeRL), or a fixed shape (SPO)",
         {"draws": 6, "width": (2,), "points": 2, "rounds": 1, "by": None, "max_steps": None},
     ),
-    "truncate": Method(
+    "truncate": SearchMethod(
         "K next steps from every prefix of a trace (SLATE)",
         {"draws": 8, "at": None, "by": None, "max_steps": None},
     ),
-    "subthought": Method(
+    "subthought": SearchMethod(
         "K endings from every turn of a thinking trace, and the answer of most",
         {"draws": 1},
     ),
-    "beam": Method("the best next steps by a PRM, again and again (AlphaMath)", BEAMS),
-    "dvts": Method("the same in subtrees that know nothing of each other", BEAMS),
-    "lookahead": Method("beam, by the PRM's score of where a step leads", {**BEAMS, "ahead": 1}),
-    "particle": Method(
+    "beam": SearchMethod("the best next steps by a PRM, again and again (AlphaMath)", BEAMS),
+    "dvts": SearchMethod("the same in subtrees that know nothing of each other", BEAMS),
+    "lookahead": SearchMethod(
+        "beam, by the PRM's score of where a step leads", {**BEAMS, "ahead": 1}
+    ),
+    "particle": SearchMethod(
         "K attempts that multiply where the PRM believes in them",
         {
             **{**GUIDED, "draws": 16, "ess": 1.0},
             **{"weight_temperature": 1.0, "resample": "systematic"},
         },
     ),
-    "speculate": Method(
+    "speculate": SearchMethod(
         "K attempts by a draft model; the policy writes the steps that the PRM rejects",
         {**GUIDED, "draft": NEEDED, "draws": 1, "accept": 0.7, "advantage": None},
     ),
@@ -127,7 +129,7 @@ METHODS: Mapping[str, Method] = {
 
 
 @dataclass(frozen=True)
-class Setup:
+class MethodSetup:
     """What every method is given.
 
     Attributes:
@@ -146,14 +148,14 @@ class Setup:
     tokens: bool = False
     asked: Counter[str] = field(default_factory=Counter)
     order: Iterator[int] = field(default_factory=count)
-    guidance: Guidance | None = None
+    guidance: PrmSource | None = None
     draft: Sampler | None = None
 
 
-def loaded(name: str) -> Callable[[Setup, dict[str, Any]], Strategy]:
+def loaded(name: str) -> Callable[[MethodSetup, dict[str, Any]], Strategy]:
     """The ``start`` of the method's module."""
     module = import_module(f"stepkit.search.methods.{name.replace('-', '_')}")
-    return cast("Callable[[Setup, dict[str, Any]], Strategy]", module.start)
+    return cast("Callable[[MethodSetup, dict[str, Any]], Strategy]", module.start)
 
 
 def users_of(option: str) -> list[str]:

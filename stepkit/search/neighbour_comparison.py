@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from stepkit.core import stopping
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.sequential_draws import PATIENCE
 
 
-class Match:
+class PairedOutcomes:
     """Two lists of outcomes, one pair after the other.
 
     Attributes:
@@ -45,30 +45,32 @@ class Match:
         return min(self._most, self.pairs + self._goal - abs(self.lead))
 
 
-def compare(growth: Growth, nodes: Sequence[int], odds: float, error: float, most: int) -> Asking:
+def compare(
+    growth: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
+) -> Asking:
     """Decide for each node whether it is better ("up") or worse ("down") than the one before it."""
     goal = stopping.lead(odds, error)
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
-    matches = [Match(a, b, goal, most) for a, b in pairwise(outcomes)]
+    matches = [PairedOutcomes(a, b, goal, most) for a, b in pairwise(outcomes)]
     new = growth.spent.new
 
     def take() -> None:
         for place, node in enumerate(nodes):
-            while (draw := growth.at(Place(node, totals[place]))) is not None:
+            while (draw := growth.at(DrawPlace(node, totals[place]))) is not None:
                 totals[place] += 1
                 outcome = growth.tree["outcome"][draw]
                 if outcome is not None:
                     outcomes[place].append(outcome == 1)
 
-    def wanted() -> list[Place]:
+    def wanted() -> list[DrawPlace]:
         wants = [match.look() for match in matches]
         found = []
         for place, node in enumerate(nodes):
             goals = [*wants[max(0, place - 1) : place + 1]]
             lacking = max(goals, default=0) - len(outcomes[place])
             room = PATIENCE * most - totals[place]
-            found += [Place(node, totals[place] + n) for n in range(min(lacking, room))]
+            found += [DrawPlace(node, totals[place] + n) for n in range(min(lacking, room))]
         return found
 
     take()

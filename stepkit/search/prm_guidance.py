@@ -20,9 +20,9 @@ from stepkit.core import leaves
 from stepkit.core.selection import aggregate
 from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
-from stepkit.search.method_registry import Setup
-from stepkit.search.record_tree import begun, grown
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.record_tree import close_tree_with_rule, open_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scorers import Scorer, together
 
 Json = dict[str, Any]
@@ -32,7 +32,7 @@ NEVER = 1e-7
 
 
 @dataclass(frozen=True)
-class Guidance:
+class PrmSource:
     """Who guides.
 
     Attributes:
@@ -43,14 +43,16 @@ class Guidance:
     name: str = "prm"
 
 
-class Guide:
+class PrmGuide:
     """The scores of the steps of one growing tree.
 
     Args:
         how: one of methods.AGGREGATES.
     """
 
-    def __init__(self, guidance: Guidance, growth: Growth, data: Json, how: str = "last") -> None:
+    def __init__(
+        self, guidance: PrmSource, growth: RolloutTree, data: Json, how: str = "last"
+    ) -> None:
         self.how = how
         self._scorer, self._name = guidance.scorer, guidance.name
         self._growth = growth
@@ -149,22 +151,24 @@ class Guide:
         return log(kept) - log(1 - kept)
 
 
-def guided(setup: Setup, data: Json) -> tuple[Growth, Guide]:
+def open_guided_tree(setup: MethodSetup, data: Json) -> tuple[RolloutTree, PrmGuide]:
     """The record's tree and its guide, for a method that goes by scores only."""
     assert setup.guidance is not None
-    growth = begun(setup, data, ids=True, graded=False)
-    return growth, Guide(setup.guidance, growth, data, setup.options["aggregate"])
+    growth = open_tree(setup, data, ids=True, graded=False)
+    return growth, PrmGuide(setup.guidance, growth, data, setup.options["aggregate"])
 
 
-def finished(growth: Growth, guide: Guide, data: Json, about: Mapping[str, Any]) -> Json:
+def close_guided_tree(
+    growth: RolloutTree, guide: PrmGuide, data: Json, about: Mapping[str, Any]
+) -> Json:
     """The fields to set in the record; ``tree.search`` says what the search decided."""
     guide.write()
     chosen = guide.chosen()
     growth.tree["search"] = {**about, "aggregate": guide.how, "chosen": chosen}
-    return grown(growth, data)
+    return close_tree_with_rule(growth, data)
 
 
-def alive(growth: Growth, steps: Sequence[int]) -> list[int]:
+def alive(growth: RolloutTree, steps: Sequence[int]) -> list[int]:
     """The steps, in draw order, of different attempts so far, without those that were cut off: of
     several that say the same up to here the first."""
     finish = growth.tree["finish"]

@@ -16,7 +16,7 @@ Within = Callable[..., bool]
 
 
 @dataclass
-class Spent:
+class RecordSpending:
     """Counts of a record's draws.
 
     Attributes:

@@ -9,15 +9,17 @@ from stepkit.core import tree as trees
 from stepkit.core.tree import copied, from_steps
 from stepkit.errors import DataError
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.rollout_tree import Asking, Growth
-from stepkit.search.scheduler import Judge
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.rollout_tree import Asking, RolloutTree
+from stepkit.search.scheduler import JudgeRequest
 from stepkit.text.segment import check
 
 Json = dict[str, Any]
 
 
-def begun(setup: Setup, data: Json, *, ids: bool = False, graded: bool = True) -> Growth:
+def open_tree(
+    setup: MethodSetup, data: Json, *, ids: bool = False, graded: bool = True
+) -> RolloutTree:
     """The record's tree, or a new one whose spine is its steps, ready to be drawn from.
 
     Args:
@@ -51,10 +53,10 @@ def begun(setup: Setup, data: Json, *, ids: bool = False, graded: bool = True) -
     if rule is not None:
         check(rule)
     prefixes = setup.sampler.prefixes.at_cuts(data, steps)
-    return Growth(setup.sampler, tree, prefixes, answer, rule)
+    return RolloutTree(setup.sampler, tree, prefixes, answer, rule)
 
 
-def judged(growth: Growth, data: Json) -> Asking:
+def judged(growth: RolloutTree, data: Json) -> Asking:
     """Judge the trace itself, if that was not done."""
     tree = growth.tree
     last = tree["spine"][-1] if tree["spine"] else ROOT
@@ -62,11 +64,11 @@ def judged(growth: Growth, data: Json) -> Asking:
         return
     tree["finish"][last] = finish_of(data)
     if tree["finish"][last] == "stop" and growth.answer is not None:
-        (own,) = yield [Judge(growth.given(last), growth.answer)]
+        (own,) = yield [JudgeRequest(growth.given(last), growth.answer)]
         tree["outcome"][last], tree["final"][last] = own.outcome, own.final
 
 
-def ended(growth: Growth, data: Json) -> Json:
+def close_tree(growth: RolloutTree, data: Json) -> Json:
     """The fields to set: the tree, the trace's verdict if it had none, and its labels without those
     that new draws put out of date."""
     tree = growth.tree
@@ -97,11 +99,11 @@ def _extended(entry: Any, size: int) -> Any:
     return {**entry, "x": entry["x"] + [None] * (size - len(entry["x"]))}
 
 
-def grown(growth: Growth, data: Json) -> Json:
+def close_tree_with_rule(growth: RolloutTree, data: Json) -> Json:
     """``ended`` for a method that grows steps: with the rule they were cut by, where the record has
     none, so that others cut alike."""
     rule = {} if data.get("split") else {"split": growth.rule}
-    return {**ended(growth, data), **rule}
+    return {**close_tree(growth, data), **rule}
 
 
 def without_sampled(labels: Json) -> Json:

@@ -19,14 +19,14 @@ from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
 from stepkit.core.tree import Tree, sampler_index
-from stepkit.model.engine import Draw, Drawn
+from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
-from stepkit.search.record_budget import Spent
-from stepkit.search.scheduler import Ask, Attempt, Attempted
+from stepkit.search.record_budget import RecordSpending
+from stepkit.search.scheduler import Ask, AttemptRequest, FinishedAttempt
 from stepkit.seeds import digest
-from stepkit.text.segment import Rule, Tokens, first_step, split
+from stepkit.text.segment import SegmentRule, TextTokens, first_step, split
 from stepkit.text.segment_rules import continued
 
 Asking = Generator[Sequence[Ask], Sequence[Any], Any]
@@ -35,7 +35,7 @@ NO_LIMIT = 2**62
 """More tokens than there are."""
 
 
-class Place(NamedTuple):
+class DrawPlace(NamedTuple):
     """One draw: its node, its number, and what is drawn (a whole remainder, or one step)."""
 
     node: int
@@ -43,7 +43,7 @@ class Place(NamedTuple):
     whole: bool = True
 
 
-class Growth:
+class RolloutTree:
     """A record's tree with what is needed to draw from its nodes.
 
     Attributes:
@@ -59,25 +59,25 @@ class Growth:
         tree: Tree,
         prefixes: Sequence[Ids],
         answer: str | None,
-        rule: Rule | None = None,
+        rule: SegmentRule | None = None,
     ) -> None:
         self.tree = tree
         self.by = sampler_index(tree, sampler.identity)
         self.answer = answer
-        self.rule: Rule = rule or {"by": "lines"}
-        self.spent = Spent()
+        self.rule: SegmentRule = rule or {"by": "lines"}
+        self.spent = RecordSpending()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
         self._given = {ROOT: ""}
         self._ids = trees.kept(tree, "ids")
-        self._held: dict[Place, int] = {}
+        self._held: dict[DrawPlace, int] = {}
         self._cuts: dict[tuple[int, int], int] = {}
-        self._asked: set[Place] = set()
+        self._asked: set[DrawPlace] = set()
         self._numbers: Counter[tuple[Ids, bool]] = Counter()
         for node in range(1, len(tree["parent"])):
             self._note(node)
 
-    def beside(self, sampler: Sampler, prefixes: Sequence[Ids] | None = None) -> Growth:
+    def beside(self, sampler: Sampler, prefixes: Sequence[Ids] | None = None) -> RolloutTree:
         """The same tree, drawn from by another sampler beside this one.
 
         Args:
@@ -86,7 +86,7 @@ class Growth:
         """
         spine = [ROOT, *self.tree["spine"]]
         own = [self.prefix(node) for node in spine] if prefixes is None else prefixes
-        other = Growth(sampler, self.tree, own, self.answer, self.rule)
+        other = RolloutTree(sampler, self.tree, own, self.answer, self.rule)
         other.spent, other._ids = self.spent, self._ids
         if prefixes is None:
             other._prefixes = self._prefixes
@@ -101,7 +101,7 @@ class Growth:
         if origin != UNDRAWN:
             self._cuts[origin, parent] = node
         else:
-            self._held[Place(parent, number, tree["whole"][node])] = node
+            self._held[DrawPlace(parent, number, tree["whole"][node])] = node
 
     # -- places -----------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Growth:
         """Whether the attempt ended at ``node``: nothing can be drawn there."""
         return bool(self.tree["finish"][node])
 
-    def fresh(self, node: int, count: int, *, whole: bool) -> list[Place]:
+    def fresh(self, node: int, count: int, *, whole: bool) -> list[DrawPlace]:
         """The next ``count`` places at ``node``.
 
         Draws are numbered by prefix, not by node: of two nodes with the same tokens before them
@@ -155,11 +155,13 @@ class Growth:
         key = (self.prefix(node), whole)
         first = self._numbers[key]
         self._numbers[key] += count
-        return [Place(node, number, whole) for number in range(first, first + count)]
+        return [DrawPlace(node, number, whole) for number in range(first, first + count)]
 
     # -- draws ------------------------------------------------------------------------------
 
-    def drawn(self, places: Sequence[Place]) -> Generator[Sequence[Ask], Sequence[Any], list[int]]:
+    def drawn(
+        self, places: Sequence[DrawPlace]
+    ) -> Generator[Sequence[Ask], Sequence[Any], list[int]]:
         """The nodes drawn at ``places``, in their order; asks for those that are missing."""
         missing = [place for place in dict.fromkeys(places) if place not in self._held]
         if missing:
@@ -174,7 +176,7 @@ class Growth:
                 self.spent.tokens += self.tree["tokens"][node] if "tokens" in self.tree else 0
         return nodes
 
-    def at(self, place: Place) -> int | None:
+    def at(self, place: DrawPlace) -> int | None:
         """The node drawn at ``place``, or None when the tree does not have it."""
         return self._held.get(place)
 
@@ -193,10 +195,10 @@ class Growth:
         """The rule that drawing at ``node`` followed, or ""."""
         return trees.rule_at(self.tree, node, self.by)
 
-    def _ask(self, place: Place) -> Attempt:
-        return Attempt(self._request(place), self.given(place.node), self.answer)
+    def _ask(self, place: DrawPlace) -> AttemptRequest:
+        return AttemptRequest(self._request(place), self.given(place.node), self.answer)
 
-    def _request(self, place: Place) -> Draw:
+    def _request(self, place: DrawPlace) -> Draw:
         prefix = self.prefix(place.node)
         if place.whole:
             return self._sampler.draw(prefix, "value", place.number)
@@ -210,13 +212,13 @@ class Growth:
             return replace(request, sampling=replace(request.sampling, max_tokens=most))
         return replace(request, until=lambda text: len(split(text, rule)) > 1)
 
-    def _rule(self, node: int) -> Rule:
+    def _rule(self, node: int) -> SegmentRule:
         """The rule by which one step is cut at ``node``; beyond the last step it cuts nothing."""
         most = self.rule.get("max_steps")
         rule = {name: value for name, value in self.rule.items() if name != "max_steps"}
         return rule if most is None or self.depth(node) < most - 1 else {**rule, "max_steps": 1}
 
-    def _keep(self, place: Place, answer: Attempted) -> int:
+    def _keep(self, place: DrawPlace, answer: FinishedAttempt) -> int:
         drawn, outcome, final = answer.drawn, answer.outcome, answer.final
         finish = drawn.finish
         if not place.whole:
@@ -257,12 +259,12 @@ class Growth:
         return node
 
     @staticmethod
-    def _size(rule: Rule) -> int:
+    def _size(rule: SegmentRule) -> int:
         """How many tokens end a step, where the rule says so and cuts at all."""
         by_size = rule["by"] == "tokens" and rule.get("max_steps") != 1
         return rule["size"] if by_size else NO_LIMIT
 
-    def _first_step(self, drawn: Drawn, rule: Rule) -> str:
+    def _first_step(self, drawn: FinishedDraw, rule: SegmentRule) -> str:
         """The step that a draw begins with; by tokens the draw itself has the length of one."""
         if rule["by"] not in ("tokens", "confidence"):
             return first_step(drawn.text, rule)
@@ -270,9 +272,9 @@ class Growth:
             return drawn.text
         ends = self._sampler.prefixes.ends(drawn.ids)
         sizes = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-        return first_step(drawn.text, rule, tokens=Tokens(sizes, drawn.logprobs))
+        return first_step(drawn.text, rule, tokens=TextTokens(sizes, drawn.logprobs))
 
-    def _cut_off(self, drawn: Drawn, text: str) -> Drawn:
+    def _cut_off(self, drawn: FinishedDraw, text: str) -> FinishedDraw:
         """``drawn`` as if it had ended after ``text``, its beginning."""
         size = len(text.encode("utf-8", "surrogatepass"))
         if drawn.ids is None:
@@ -282,7 +284,7 @@ class Growth:
         logprobs = drawn.logprobs[:count]
         logprob = sum(logprobs) if len(logprobs) == count else drawn.logprob
         ids = drawn.ids[:count] if ends[count] == size else None
-        return Drawn(text, drawn.finish, count, ids, logprob, logprobs)
+        return FinishedDraw(text, drawn.finish, count, ids, logprob, logprobs)
 
     # -- steps cut from draws ---------------------------------------------------------------
 
@@ -297,7 +299,7 @@ class Growth:
             return [self.tree["text"][node]]
         known = trees.kept(self.tree, "token_logprob")
         sizes = [end - begin for begin, end in zip([0, *ends], ends, strict=False)]
-        tokens = Tokens(sizes, known[node] if known else [None] * len(sizes))
+        tokens = TextTokens(sizes, known[node] if known else [None] * len(sizes))
         return split(self.tree["text"][node], rule, tokens)
 
     def cut(self, node: int, steps: Sequence[str]) -> list[int]:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepkit.search.rollout_tree import Asking, Growth, Place
-from stepkit.search.scheduler import Turn
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
+from stepkit.search.scheduler import BudgetRequest
 
 RULE = "allocated:"
 """What is noted where draws went by what was seen: no rule of that place alone stopped them."""
 
 
-def share(growth: Growth, nodes: Sequence[int], most: int, who: int) -> Asking:
+def share(growth: RolloutTree, nodes: Sequence[int], most: int, who: int) -> Asking:
     """Draw at ``nodes``, at most ``most`` times each, as the run's budget is given out."""
     totals = [0] * len(nodes)
     new = growth.spent.new
     while True:
         for place, node in enumerate(nodes):
-            while growth.at(Place(node, totals[place])) is not None:
+            while growth.at(DrawPlace(node, totals[place])) is not None:
                 totals[place] += 1
         room = [max(0, most - total) for total in totals]
         counts = [growth.counted(node) for node in nodes]
         spent = (growth.spent.draws, growth.spent.tokens)
-        (more,) = yield [Turn(who, counts, tuple(totals), room, spent)]
+        (more,) = yield [BudgetRequest(who, counts, tuple(totals), room, spent)]
         if more is None:
             break
         yield from growth.drawn(
             [
-                Place(node, total + number)
+                DrawPlace(node, total + number)
                 for node, total, count in zip(nodes, totals, more, strict=True)
                 for number in range(count)
             ]

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from stepkit.errors import DataError, StepkitError
-from stepkit.model.engine import Draw, Drawn, Engine, Read, Readout
+from stepkit.model.engine import Draw, Engine, FinishedDraw, Read, Readout
 from stepkit.text.answers import extract
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptRequest:
     """Draw the rest of an attempt and judge its answer.
 
     Attributes:
@@ -32,7 +32,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Judge:
+class JudgeRequest:
     """Judge the answer of a text that is already there."""
 
     text: str
@@ -40,7 +40,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedAnswer:
     """``final`` is the answer found, or None; ``outcome`` as in Attempted."""
 
     final: str | None
@@ -48,17 +48,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Attempted:
+class FinishedAttempt:
     """A finished attempt. ``outcome`` is 1 (right), 0 (wrong) or None (undecided: cut off, no
     answer found, nothing to compare with, or the grader gave up)."""
 
-    drawn: Drawn
+    drawn: FinishedDraw
     final: str | None
     outcome: float | None
 
 
 @dataclass(frozen=True)
-class Turn:
+class BudgetRequest:
     """Wait until all problems of the run wait, and be told how many draws to make at each place;
     None when there are no more to be had (budget_allocation.py).
 
@@ -76,16 +76,16 @@ class Turn:
     spent: tuple[int, int]
 
 
-Ask = Attempt | Draw | Judge | Read | Turn
-Answer = Attempted | Drawn | Judged | Readout | list[int] | None
-Allot = Callable[[Sequence[Turn]], list[list[int] | None]]
+Ask = AttemptRequest | Draw | JudgeRequest | Read | BudgetRequest
+Answer = FinishedAttempt | FinishedDraw | JudgedAnswer | Readout | list[int] | None
+Allot = Callable[[Sequence[BudgetRequest]], list[list[int] | None]]
 Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
 
 Ticket = TypeVar("Ticket")
 Ticket_co = TypeVar("Ticket_co", covariant=True)
 
 
-class Grading(Protocol):
+class GraderProtocol(Protocol):
     """What is needed of a grader: it never blocks unless told to wait."""
 
     @property
@@ -96,7 +96,7 @@ class Grading(Protocol):
     def collect(self, wait: bool) -> list[tuple[Any, float | None]]: ...
 
 
-class Supply(Protocol[Ticket_co]):
+class StrategySource(Protocol[Ticket_co]):
     """Where strategies come from."""
 
     @property
@@ -119,7 +119,7 @@ class _Task(Generic[Ticket]):
 
 
 @dataclass(frozen=True)
-class _Place:
+class _ResultSlot:
     """Where an answer belongs: the task and the index in what it asked."""
 
     task: _Task[Any]
@@ -137,13 +137,13 @@ class Scheduler(Generic[Ticket]):
         counters: the engine's.
     """
 
-    def __init__(self, engine: Engine, grader: Grading, allot: Allot | None = None) -> None:
+    def __init__(self, engine: Engine, grader: GraderProtocol, allot: Allot | None = None) -> None:
         self._engine = engine
         self._grader = grader
         self._allot = allot
-        self._turns: list[tuple[Turn, _Place]] = []
-        self._places: dict[int, tuple[_Place, Ask]] = {}
-        self._judging: dict[int, tuple[_Place, Drawn | None, str]] = {}
+        self._turns: list[tuple[BudgetRequest, _ResultSlot]] = []
+        self._places: dict[int, tuple[_ResultSlot, Ask]] = {}
+        self._judging: dict[int, tuple[_ResultSlot, FinishedDraw | None, str]] = {}
         self._numbers = 0
         self._running = 0
         self._done: list[tuple[Ticket, Any]] = []
@@ -151,7 +151,7 @@ class Scheduler(Generic[Ticket]):
         self.answered = 0
         self.counters = engine.counters
 
-    def run(self, supply: Supply[Ticket]) -> Iterator[tuple[Ticket, Any | StepkitError]]:
+    def run(self, supply: StrategySource[Ticket]) -> Iterator[tuple[Ticket, Any | StepkitError]]:
         """Yield (ticket, result or the error that is this problem's alone) as they finish."""
         while True:
             self._feed(supply)
@@ -186,7 +186,7 @@ class Scheduler(Generic[Ticket]):
         done, self._done = self._done, []
         yield from done
 
-    def _feed(self, supply: Supply[Ticket]) -> None:
+    def _feed(self, supply: StrategySource[Ticket]) -> None:
         while not supply.ended:
             item = supply.take(wait=len(self._turns) == self._running and not self._done)
             if item is None:
@@ -210,27 +210,29 @@ class Scheduler(Generic[Ticket]):
             self.asked += len(asks)
             task.asking = True
             for index, ask in enumerate(asks):
-                self._ask(_Place(task, index), ask)
+                self._ask(_ResultSlot(task, index), ask)
             task.asking = False
 
-    def _ask(self, place: _Place, ask: Ask) -> None:
-        if isinstance(ask, Judge):
+    def _ask(self, place: _ResultSlot, ask: Ask) -> None:
+        if isinstance(ask, JudgeRequest):
             self._judge(place, None, ask.text, ask.answer)
             return
-        if isinstance(ask, Turn):
+        if isinstance(ask, BudgetRequest):
             self._turns.append((ask, place))
             return
-        request = ask.request if isinstance(ask, Attempt) else ask
+        request = ask.request if isinstance(ask, AttemptRequest) else ask
         self._places[id(request)] = (place, ask)
         self._engine.submit(request)
 
-    def _result(self, place: _Place, ask: Ask, result: Drawn | Readout) -> None:
-        if isinstance(ask, Attempt) and isinstance(result, Drawn):
+    def _result(self, place: _ResultSlot, ask: Ask, result: FinishedDraw | Readout) -> None:
+        if isinstance(ask, AttemptRequest) and isinstance(result, FinishedDraw):
             self._judge(place, result, ask.given + result.text, ask.answer)
         else:
             self._settle(place, result)
 
-    def _judge(self, place: _Place, drawn: Drawn | None, text: str, answer: str | None) -> None:
+    def _judge(
+        self, place: _ResultSlot, drawn: FinishedDraw | None, text: str, answer: str | None
+    ) -> None:
         """Settle at once what cannot be decided, else ask the grader."""
         final = extract(text)
         goes_on = drawn is not None and drawn.finish != "stop"
@@ -241,7 +243,7 @@ class Scheduler(Generic[Ticket]):
         self._judging[self._numbers] = (place, drawn, final)
         self._grader.submit(self._numbers, answer, final)
 
-    def _settle(self, place: _Place, answer: Answer) -> None:
+    def _settle(self, place: _ResultSlot, answer: Answer) -> None:
         task = place.task
         task.answers[place.index] = answer
         task.missing -= 1
@@ -263,5 +265,7 @@ class Scheduler(Generic[Ticket]):
         self._done.append((task.ticket, result))
 
 
-def _answer(drawn: Drawn | None, final: str | None, outcome: float | None) -> Attempted | Judged:
-    return Judged(final, outcome) if drawn is None else Attempted(drawn, final, outcome)
+def _answer(
+    drawn: FinishedDraw | None, final: str | None, outcome: float | None
+) -> FinishedAttempt | JudgedAnswer:
+    return JudgedAnswer(final, outcome) if drawn is None else FinishedAttempt(drawn, final, outcome)

@@ -18,7 +18,7 @@ from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.engine import Read, Readout
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.seeds import digest
 
 QUESTION = """{problem}
@@ -32,7 +32,7 @@ Is every step of it right? Answer Yes or No."""
 ANSWERS = ("Yes", "No")
 
 
-class SelfEvaluation:
+class SelfEvaluationScorer:
     """A Scorer (see search/scorers/__init__.py) that asks the model that draws.
 
     Raises DataError when its vocabulary has no two tokens that begin the answers.
@@ -48,11 +48,11 @@ class SelfEvaluation:
             raise DataError("this model's Yes and No begin with the same token", "self-weight")
         self._candidates = (yes, no)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         problem = schema.problem_text(data)
         said = list(accumulate(steps))[first:]
         readouts = yield [self._read(problem, given) for given in said]
-        return Scored([None] * first + [self._chance(readout) for readout in readouts])
+        return TraceScores([None] * first + [self._chance(readout) for readout in readouts])
 
     def _read(self, problem: str, given: str) -> Read:
         """The request for the opinion of an attempt whose text so far is ``given``."""

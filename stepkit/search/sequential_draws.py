@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stepkit.core import stopping
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 
 PATIENCE = 2
 """Undecided draws are made up for by others, up to this many times ``most`` draws in all."""
 
 
-class Lane:
+class SequentialDraws:
     """The draws at one node, in order, under a rule.
 
     Attributes:
@@ -24,7 +24,7 @@ class Lane:
         stopped: whether the rule stopped, or too many draws were undecided.
     """
 
-    def __init__(self, growth: Growth, node: int, rule: str) -> None:
+    def __init__(self, growth: RolloutTree, node: int, rule: str) -> None:
         self.node = node
         self.rule = rule
         self.k = self.n = self._total = 0
@@ -38,7 +38,7 @@ class Lane:
     def take(self) -> None:
         """Look at the draws that are there and were not looked at yet."""
         outcomes = self._growth.tree["outcome"]
-        while (draw := self._growth.at(Place(self.node, self._total))) is not None:
+        while (draw := self._growth.at(DrawPlace(self.node, self._total))) is not None:
             self._total += 1
             if outcomes[draw] is not None:
                 self.k += outcomes[draw] == 1
@@ -46,13 +46,13 @@ class Lane:
             done = self.n > 0 and self._stops(self.k, self.n)
             self.stopped = self.stopped or done or self._total >= PATIENCE * self._most
 
-    def wanted(self) -> list[Place]:
+    def wanted(self) -> list[DrawPlace]:
         """The places of the next round; none when the rule stopped."""
         if self.stopped:
             return []
         most = PATIENCE * self._most - self._total
         count = min(stopping.ahead(self._stops, self.k, self.n), most)
-        return [Place(self.node, self._total + number) for number in range(count)]
+        return [DrawPlace(self.node, self._total + number) for number in range(count)]
 
     @property
     def lost(self) -> bool | None:
@@ -84,9 +84,9 @@ class Lane:
         return rule if self.n else ""
 
 
-def follow(growth: Growth, rules: Mapping[int, str]) -> Asking:
+def follow(growth: RolloutTree, rules: Mapping[int, str]) -> Asking:
     """Draw at each node until its rule stops; returns {node: Lane}."""
-    lanes = {node: Lane(growth, node, rule) for node, rule in rules.items()}
+    lanes = {node: SequentialDraws(growth, node, rule) for node, rule in rules.items()}
     while places := [place for lane in lanes.values() for place in lane.wanted()]:
         yield from growth.drawn(places)
         for lane in lanes.values():

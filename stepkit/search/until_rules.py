@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from stepkit.errors import UsageError
 
 
-class Bound(NamedTuple):
+class ParameterBounds(NamedTuple):
     """A parameter: its default and what it must lie between."""
 
     default: float
@@ -21,18 +21,18 @@ class Bound(NamedTuple):
 
 RATE = (0.0, 1.0)
 
-QUESTIONS: Mapping[str, Mapping[str, Bound]] = {
+QUESTIONS: Mapping[str, Mapping[str, ParameterBounds]] = {
     "first-success": {},
-    "hard": {"value": Bound(0.1, *RATE), "error": Bound(0.05, *RATE)},
-    "wilson": {"half": Bound(0.1, *RATE), "z": Bound(1.96, 0.0, 10.0)},
+    "hard": {"value": ParameterBounds(0.1, *RATE), "error": ParameterBounds(0.05, *RATE)},
+    "wilson": {"half": ParameterBounds(0.1, *RATE), "z": ParameterBounds(1.96, 0.0, 10.0)},
     "drop": {
-        "rho": Bound(0.5, *RATE),
-        "ratio": Bound(2.0, 1.0, 100.0),
-        "error": Bound(0.05, *RATE),
-        "root": Bound(16, 0, 1e6),
+        "rho": ParameterBounds(0.5, *RATE),
+        "ratio": ParameterBounds(2.0, 1.0, 100.0),
+        "error": ParameterBounds(0.05, *RATE),
+        "root": ParameterBounds(16, 0, 1e6),
     },
-    "posterior": {"chance": Bound(0.9, *RATE)},
-    "progress": {"odds": Bound(3.0, 1.0, 1e6), "error": Bound(0.05, *RATE)},
+    "posterior": {"chance": ParameterBounds(0.9, *RATE)},
+    "progress": {"odds": ParameterBounds(3.0, 1.0, 1e6), "error": ParameterBounds(0.05, *RATE)},
 }
 
 MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64, "posterior": 32}
@@ -55,7 +55,7 @@ def parsed(text: str) -> dict[str, Any]:
     return found
 
 
-def _number(text: str, key: str, value: str, bound: Bound) -> float:
+def _number(text: str, key: str, value: str, bound: ParameterBounds) -> float:
     try:
         number = float(value)
     except ValueError:

@@ -37,10 +37,10 @@ from stepkit.text.arithmetic_tokens import (
     OTHER,
     PERCENT,
     WORD,
-    Token,
+    ArithmeticToken,
     tokens,
 )
-from stepkit.text.expressions import Term, Unreadable, read
+from stepkit.text.expressions import NotAnExpression, Term, read
 from stepkit.text.units import COUNTING, LEADING, NO_UNITS, TRAILING, convert, unit_of
 
 MARK = re.compile(r"<<([^<>\n]*)>>")
@@ -84,7 +84,7 @@ class Equation(NamedTuple):
     why: str
 
 
-class Side(NamedTuple):
+class EquationSide(NamedTuple):
     """A side of a link: its value, where it stands, and whether it may mean something else."""
 
     term: Term
@@ -117,7 +117,7 @@ def of_steps(steps: Sequence[str]) -> list[list[Equation]]:
     return found
 
 
-def _in_row(text: str, row: Sequence[Token]) -> Iterator[Equation]:
+def _in_row(text: str, row: Sequence[ArithmeticToken]) -> Iterator[Equation]:
     variables = bool(VARIABLE.search(text))
     for start, end in _clauses(row):
         signs = [at for at in range(start, end) if row[at].kind in (EQUALS, ABOUT)]
@@ -134,7 +134,7 @@ def _in_row(text: str, row: Sequence[Token]) -> Iterator[Equation]:
             yield _judged(text, left, right, row[sign].kind == ABOUT, doubt)
 
 
-def _clauses(row: Sequence[Token]) -> Iterator[tuple[int, int]]:
+def _clauses(row: Sequence[ArithmeticToken]) -> Iterator[tuple[int, int]]:
     """Runs of tokens that hold an equals sign and no end of a clause. A line may begin with the
     sign and go on with the line before."""
     start, equal = 0, False
@@ -149,7 +149,9 @@ def _clauses(row: Sequence[Token]) -> Iterator[tuple[int, int]]:
         yield start, len(row)
 
 
-def _ending(row: Sequence[Token], start: int, end: int, first: bool) -> Side | None:
+def _ending(
+    row: Sequence[ArithmeticToken], start: int, end: int, first: bool
+) -> EquationSide | None:
     """The longest expression that ends before ``row[end]``, where its beginning allows one."""
     while end > start and row[end - 1].kind == LINE:
         end -= 1
@@ -164,29 +166,31 @@ def _ending(row: Sequence[Token], start: int, end: int, first: bool) -> Side | N
             continue
         try:
             term = read(row, at, end)
-        except Unreadable:
+        except NotAnExpression:
             continue
         if term.end < end:
             continue
         doubt = _before(row, start, at, first)
         if doubt is None:
             return None
-        return Side(term, token.start, row[end - 1].end, dashed or doubt or term.doubt, term.unit)
+        return EquationSide(
+            term, token.start, row[end - 1].end, dashed or doubt or term.doubt, term.unit
+        )
     return None
 
 
-def _is_spaced_sign(row: Sequence[Token], at: int) -> bool:
+def _is_spaced_sign(row: Sequence[ArithmeticToken], at: int) -> bool:
     """Is it a sign as a list's bullet would be: with a space behind it?"""
     token = row[at]
     spaced = at + 1 < len(row) and row[at + 1].start > token.end
     return token.kind == OPERATOR and token.text in "-*+" and spaced
 
 
-def _begins_line(row: Sequence[Token], at: int) -> bool:
+def _begins_line(row: Sequence[ArithmeticToken], at: int) -> bool:
     return not at or row[at - 1].kind == LINE
 
 
-def _before(row: Sequence[Token], start: int, at: int, first: bool) -> bool | None:
+def _before(row: Sequence[ArithmeticToken], start: int, at: int, first: bool) -> bool | None:
     """Is it doubtful that an expression begins at ``row[at]``? None: it does not."""
     if at == start:
         return False
@@ -213,7 +217,7 @@ def _before(row: Sequence[Token], start: int, at: int, first: bool) -> bool | No
     return word in LEADING or bool(FOREIGN.search(word))
 
 
-def _counts(row: Sequence[Token], start: int, at: int) -> bool:
+def _counts(row: Sequence[ArithmeticToken], start: int, at: int) -> bool:
     """Whether "of" behind ``row[at]`` takes a part or a multiple of what follows."""
     if at < start or row[at].kind != WORD:
         return True
@@ -221,11 +225,11 @@ def _counts(row: Sequence[Token], start: int, at: int) -> bool:
     return word in COUNTING or (at > start and row[at - 1].kind in (NUMBER, PERCENT))
 
 
-def _beginning(row: Sequence[Token], start: int, end: int) -> Side | None:
+def _beginning(row: Sequence[ArithmeticToken], start: int, end: int) -> EquationSide | None:
     """The longest expression that begins at ``row[start]``, where its end allows one."""
     try:
         term = read(row, start, min(end, start + MOST_TOKENS))
-    except Unreadable:
+    except NotAnExpression:
         return None
     last, doubt, unit = row[term.end - 1], term.doubt, term.unit
     if term.end < end:
@@ -244,7 +248,7 @@ def _beginning(row: Sequence[Token], start: int, end: int) -> Side | None:
         elif token.kind in (NUMBER, PERCENT, OTHER):
             doubt = True
     value = next(one for one in reversed(row[start : term.end]) if one.kind != WORD)
-    return Side(term, row[start].start, value.end, doubt, unit)
+    return EquationSide(term, row[start].start, value.end, doubt, unit)
 
 
 def _doubted(text: str, start: int, end: int) -> bool:
@@ -255,7 +259,9 @@ def _doubted(text: str, start: int, end: int) -> bool:
     return bool(DOUBTED.search(text, begin, min(stops, default=high)))
 
 
-def _judged(text: str, left: Side, right: Side, about: bool, doubt: bool) -> Equation:
+def _judged(
+    text: str, left: EquationSide, right: EquationSide, about: bool, doubt: bool
+) -> Equation:
     start, end = left.start, right.end
     verdicts = [_agree(left.term, right.term, about, bare=False)]
     if left.term.percent or right.term.percent:
@@ -269,7 +275,7 @@ def _judged(text: str, left: Side, right: Side, about: bool, doubt: bool) -> Equ
     return Equation(start, end, False, f"{said}: {_right(text, left, right)}")
 
 
-def _units_differ(left: Side, right: Side) -> bool:
+def _units_differ(left: EquationSide, right: EquationSide) -> bool:
     if convert(left.term.words | right.term.words | {left.unit, right.unit}):
         return True
     sums = [side.unit for side in (left, right) if side.term.computed and side.term.unit]
@@ -315,7 +321,7 @@ def _about(value: Fraction, given: Fraction) -> bool | None:
     return False if 10 * abs(value - given) > abs(value) else None
 
 
-def _right(text: str, left: Side, right: Side) -> str:
+def _right(text: str, left: EquationSide, right: EquationSide) -> str:
     """What the sides are worth, for people."""
     shares = left.term.percent and right.term.percent
     parts = [

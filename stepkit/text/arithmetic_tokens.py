@@ -80,7 +80,7 @@ GLUED = re.compile(r"[.,:']\d|['\"\u2032\u2033_]")
 """Behind a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
 
 
-class Token(NamedTuple):
+class ArithmeticToken(NamedTuple):
     """A token and where it stands.
 
     Attributes:
@@ -101,9 +101,9 @@ class Token(NamedTuple):
     money: bool = False
 
 
-def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
+def tokens(text: str, start: int = 0, end: int | None = None) -> list[ArithmeticToken]:
     """The tokens of ``text[start:end]``. Spaces, quotes and marks of emphasis are none."""
-    found: list[Token] = []
+    found: list[ArithmeticToken] = []
     money = False
     at, end = start, len(text) if end is None else end
     while at < end:
@@ -122,44 +122,46 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> list[Token]:
     return found
 
 
-def _token(kind: str, match: re.Match[str], text: str, money: bool) -> Token:
+def _token(kind: str, match: re.Match[str], text: str, money: bool) -> ArithmeticToken:
     start, end, said = match.start(), match.end(), match[0]
     if kind == "number":
         if len(said) > LONGEST_NUMBER:
-            return Token(OTHER, start, end, said)
+            return ArithmeticToken(OTHER, start, end, said)
         if GLUED.match(text, end):
             while end < len(text) and (text[end].isdigit() or text[end] in ".,:'\"\u2032\u2033_"):
                 end += 1
-            return Token(OTHER, start, end, text[start:end])
-        return Token(NUMBER, start, end, said, *_decimal(said), money)
+            return ArithmeticToken(OTHER, start, end, text[start:end])
+        return ArithmeticToken(NUMBER, start, end, said, *_decimal(said), money)
     if kind == "mixed":
         whole, _, rest = said.partition(" ")
         top, _, bottom = rest.partition("/")
         if int(top) < int(bottom):
-            return Token(NUMBER, start, end, said, int(whole) + Fraction(rest), None, money)
+            return ArithmeticToken(
+                NUMBER, start, end, said, int(whole) + Fraction(rest), None, money
+            )
         end = start + len(whole)
-        return Token(NUMBER, start, end, whole, Fraction(whole), 0, money)
+        return ArithmeticToken(NUMBER, start, end, whole, Fraction(whole), 0, money)
     if kind == "vulgar":
         value = Fraction(VULGAR[said[-1]]) + int(said[:-1] or 0)
-        return Token(NUMBER, start, end, said, value, None, money)
+        return ArithmeticToken(NUMBER, start, end, said, value, None, money)
     if kind == "short":
         value = Fraction(int(match["top"]), int(match["bottom"]))
-        return Token(NUMBER, start, end, said, value, None, money)
+        return ArithmeticToken(NUMBER, start, end, said, value, None, money)
     if kind == "unit":
-        return Token(WORD, start, end, said if said[0] == DEGREE else DEGREE)
+        return ArithmeticToken(WORD, start, end, said if said[0] == DEGREE else DEGREE)
     if kind == "power":
-        return Token(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
+        return ArithmeticToken(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
     if kind == "sign":
-        return Token(OPERATOR, start, end, SIGNS.get(said, said))
+        return ArithmeticToken(OPERATOR, start, end, SIGNS.get(said, said))
     if kind == "text":
         words = match["inner"].split()
-        return Token(WORD, start, end, words[0] if words else "unit")
+        return ArithmeticToken(WORD, start, end, words[0] if words else "unit")
     if kind == "percent":
         modulo = re.match(r"\s*\d", text[end : end + 4])
-        return Token(OTHER if modulo else PERCENT, start, end, said)
+        return ArithmeticToken(OTHER if modulo else PERCENT, start, end, said)
     if said == ":" and text[start - 1 : start].isspace():
-        return Token(OTHER, start, end, said)  # a ratio: 2 : 3
-    return Token(_KINDS.get(kind, OTHER), start, end, said)
+        return ArithmeticToken(OTHER, start, end, said)  # a ratio: 2 : 3
+    return ArithmeticToken(_KINDS.get(kind, OTHER), start, end, said)
 
 
 def _decimal(said: str) -> tuple[Fraction, int]:

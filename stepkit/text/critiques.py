@@ -20,7 +20,7 @@ from stepkit.text.segment import split
 
 
 @dataclass(frozen=True)
-class Shape:
+class CritiqueForm:
     """What the critiques of a run look like.
 
     Attributes:
@@ -67,7 +67,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class CritiqueVerdict:
     """What a critique says of a step: whether it is right and why, and which step of the reference
     does the same (from 1, 0: none; None where it was not asked)."""
 
@@ -77,13 +77,13 @@ class Verdict:
 
 
 def read(
-    text: str, shape: Shape, numbers: Sequence[int], references: int = 0
-) -> list[Verdict | str]:
+    text: str, shape: CritiqueForm, numbers: Sequence[int], references: int = 0
+) -> list[CritiqueVerdict | str]:
     """What a critique says of the steps ``numbers``: for each its verdict, or why there is none."""
     return [_read(text, shape, number, references) for number in numbers]
 
 
-def _read(text: str, shape: Shape, number: int, references: int) -> Verdict | str:
+def _read(text: str, shape: CritiqueForm, number: int, references: int) -> CritiqueVerdict | str:
     lines = re.findall(rf"^Verdict {number}:", text, re.M)
     if len(lines) != 1:
         return "no verdict in the critique" if not lines else "two verdicts in the critique"
@@ -99,7 +99,7 @@ def _read(text: str, shape: Shape, number: int, references: int) -> Verdict | st
     reference = int(found["reference"]) if shape.matches else None
     if reference is not None and reference > references:
         return f"the critique names reference step {reference} of {references}"
-    return Verdict(found["verdict"] == shape.good, found["why"].strip(), reference)
+    return CritiqueVerdict(found["verdict"] == shape.good, found["why"].strip(), reference)
 
 
 def _literal(word: str) -> str:

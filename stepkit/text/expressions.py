@@ -28,7 +28,7 @@ from stepkit.text.arithmetic_tokens import (
     POWER,
     ROOT,
     WORD,
-    Token,
+    ArithmeticToken,
 )
 from stepkit.text.units import CONNECTING, NO_UNITS, UNITS, unit_of
 
@@ -37,7 +37,7 @@ DEEPEST = 40  # parentheses
 ROOT_DIGITS = 40
 
 
-class Unreadable(ValueError):
+class NotAnExpression(ValueError):
     """This is no expression of plain numbers."""
 
 
@@ -78,20 +78,20 @@ BINDING = {"+": SUM, "-": SUM, "*": PRODUCT, "/": PRODUCT, "^": EXPONENT}
 MOST_WORDS = 4
 
 
-def read(row: Sequence[Token], start: int, end: int) -> Term:
+def read(row: Sequence[ArithmeticToken], start: int, end: int) -> Term:
     """The longest expression that begins at ``row[start]``, before ``row[end]``.
 
     Raises Unreadable where an operand is missing or is no number.
     """
-    reader = _Reader(row, start, end)
+    reader = _PrattParser(row, start, end)
     term = reader.expression(0)
     return replace(term, end=reader.at)
 
 
-class _Reader:
+class _PrattParser:
     """A Pratt parser (top-down operator precedence, 1973) over a row of tokens."""
 
-    def __init__(self, row: Sequence[Token], at: int, end: int) -> None:
+    def __init__(self, row: Sequence[ArithmeticToken], at: int, end: int) -> None:
         self.row, self.at, self.end = row, at, end
         self._depth = 0
 
@@ -111,7 +111,7 @@ class _Reader:
                 left = replace(left, part=part, doubt=left.doubt or spread or divided)
         return left
 
-    def _peek(self, ahead: int = 0) -> Token | None:
+    def _peek(self, ahead: int = 0) -> ArithmeticToken | None:
         at = self.at + ahead
         return self.row[at] if at < self.end else None
 
@@ -151,7 +151,7 @@ class _Reader:
     def _operand(self) -> Term:
         token = self._peek()
         if token is None:
-            raise Unreadable
+            raise NotAnExpression
         self.at += 1
         if token.kind == NUMBER:
             value = token.value
@@ -169,25 +169,25 @@ class _Reader:
             return _root(self.expression(EXPONENT))
         if token.kind == OPERATOR and token.text == FRACTION:
             return self._measured(_combined("/", self._braced(), self._braced()))
-        raise Unreadable
+        raise NotAnExpression
 
     def _braced(self) -> Term:
         token = self._peek()
         if token is None or token.text != "{":
-            raise Unreadable
+            raise NotAnExpression
         self.at += 1
         return self._group(token)
 
-    def _group(self, opening: Token) -> Term:
+    def _group(self, opening: ArithmeticToken) -> Term:
         self._depth += 1
         if self._depth > DEEPEST:
-            raise Unreadable
+            raise NotAnExpression
         term = self.expression(0)
         closing = self._peek()
         if closing is None or closing.kind != CLOSE:
-            raise Unreadable
+            raise NotAnExpression
         if (opening.text == "{") != (closing.text == "}"):
-            raise Unreadable
+            raise NotAnExpression
         self.at += 1
         self._depth -= 1
         return term
@@ -214,13 +214,13 @@ class _Reader:
             if self._is_sign(ahead) or token.text.lower() in NO_UNITS:
                 break
             if not _is_unit(token, self.row[self.at + ahead - 1]):
-                raise Unreadable
+                raise NotAnExpression
             words.append(token.text)
             ahead += 1
             slash, below = self._peek(ahead), self._peek(ahead + 1)
             if slash is not None and slash.text == "/" and below is not None and below.kind == WORD:
                 if len(below.text) < 2 or below.text.lower() in NO_UNITS:
-                    raise Unreadable
+                    raise NotAnExpression
                 words.append(below.text)
                 ahead += 2
             ahead += 2 if self._is_squared(ahead) else 0
@@ -249,7 +249,7 @@ class _Reader:
         return token is not None and token.text in ("x", "X") and numeric
 
 
-def _is_unit(token: Token, before: Token) -> bool:
+def _is_unit(token: ArithmeticToken, before: ArithmeticToken) -> bool:
     """Could the word be a unit? A letter alone, a command or a word grown together with a number
     is a variable; so is one with digits."""
     text = token.text
@@ -294,15 +294,15 @@ def _applied(operator: str, a: Fraction, b: Fraction) -> Fraction:
         return a * b
     if operator == "/":
         if not b:
-            raise Unreadable
+            raise NotAnExpression
         return a / b
     if b == Fraction(1, 2):
         return _square_root(a)[0]
     if b.denominator != 1 or (not a and b <= 0):
-        raise Unreadable
+        raise NotAnExpression
     size = max(abs(a.numerator).bit_length(), a.denominator.bit_length())
     if size * abs(b.numerator) > LARGEST_POWER:
-        raise Unreadable
+        raise NotAnExpression
     return a ** int(b)
 
 
@@ -317,7 +317,7 @@ def _root(term: Term) -> Term:
 def _square_root(value: Fraction) -> tuple[Fraction, bool]:
     """The root, and whether it is exact. Raises Unreadable for a negative value."""
     if value < 0:
-        raise Unreadable
+        raise NotAnExpression
     top, bottom = isqrt(value.numerator), isqrt(value.denominator)
     if top * top == value.numerator and bottom * bottom == value.denominator:
         return Fraction(top, bottom), True

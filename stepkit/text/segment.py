@@ -34,11 +34,11 @@ from collections.abc import Callable, Iterable, Iterator
 
 from stepkit.text.cues import cue_starts
 from stepkit.text.protected_parts import fenced, outside, parts, silent, tags
-from stepkit.text.segment_rules import Rule, check, continued, pattern
+from stepkit.text.segment_rules import SegmentRule, check, continued, pattern
 from stepkit.text.sentences import sentence_ends
-from stepkit.text.token_cuts import Tokens, token_cuts
+from stepkit.text.token_cuts import TextTokens, token_cuts
 
-__all__ = ["Rule", "Tokens", "check", "first_step", "split"]
+__all__ = ["SegmentRule", "TextTokens", "check", "first_step", "split"]
 
 BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 MARKER = re.compile(
@@ -52,7 +52,7 @@ MARKER = re.compile(
 )
 
 
-def split(response: str, rule: Rule, tokens: Tokens | None = None) -> list[str]:
+def split(response: str, rule: SegmentRule, tokens: TextTokens | None = None) -> list[str]:
     """Cut ``response`` into steps by ``rule``.
 
     Args:
@@ -82,7 +82,9 @@ def split(response: str, rule: Rule, tokens: Tokens | None = None) -> list[str]:
     return steps
 
 
-def first_step(text: str, rule: Rule, before: int = 0, tokens: Tokens | None = None) -> str:
+def first_step(
+    text: str, rule: SegmentRule, before: int = 0, tokens: TextTokens | None = None
+) -> str:
     """The first step of ``text``, a whole response or the continuation of a prefix.
 
     Args:
@@ -100,7 +102,7 @@ def first_step(text: str, rule: Rule, before: int = 0, tokens: Tokens | None = N
     return next(iter(split(text, continued(rule, before), tokens)), "")
 
 
-OVER_ALL: dict[str, Callable[[str, Rule, Tokens | None], list[int]]] = {
+OVER_ALL: dict[str, Callable[[str, SegmentRule, TextTokens | None], list[int]]] = {
     "cue": lambda text, rule, tokens: cue_starts(text),
     "tokens": token_cuts,
     "confidence": token_cuts,
@@ -108,7 +110,7 @@ OVER_ALL: dict[str, Callable[[str, Rule, Tokens | None], list[int]]] = {
 """Rules that look at the whole response; the others cut each part by itself."""
 
 
-def _cuts(response: str, rule: Rule) -> Iterator[int]:
+def _cuts(response: str, rule: SegmentRule) -> Iterator[int]:
     """Where a piece ends and the next begins, ascending; ends of the text may be among them."""
     by = rule["by"]
     if by == "lines":

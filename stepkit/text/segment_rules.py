@@ -8,7 +8,7 @@ from typing import Any
 from stepkit.errors import DataError
 from stepkit.schema import is_number
 
-Rule = dict[str, Any]
+SegmentRule = dict[str, Any]
 
 RULES = ("lines", "blank", "sentence", "marker", "regex", "cue", "tokens", "confidence")
 
@@ -22,7 +22,7 @@ OWN_KEYS = {
 KEYS = {"by", "min_chars", "max_steps", "code"} | set().union(*OWN_KEYS.values())
 
 
-def check(rule: Rule) -> None:
+def check(rule: SegmentRule) -> None:
     """Raise DataError naming the part of ``rule`` that is wrong."""
     if not isinstance(rule, dict):
         raise DataError("expected an object with the rule", "split")
@@ -43,7 +43,7 @@ def check(rule: Rule) -> None:
         _check_confidence(rule)
 
 
-def continued(rule: Rule, before: int) -> Rule:
+def continued(rule: SegmentRule, before: int) -> SegmentRule:
     """The rule for a text that goes on after ``before`` steps: so many fewer may follow.
 
     The last step allowed is the whole remainder. Raises DataError for what is no rule.
@@ -53,7 +53,7 @@ def continued(rule: Rule, before: int) -> Rule:
     return rule if most is None else {**rule, "max_steps": max(1, most - before)}
 
 
-def _check_counts(rule: Rule) -> None:
+def _check_counts(rule: SegmentRule) -> None:
     least = {"min_chars": 0, "max_steps": 1, "top": 1, "size": 1}
     asked = [name for name in least if name in rule]
     if rule["by"] == "tokens" and "size" not in rule:
@@ -66,7 +66,7 @@ def _check_counts(rule: Rule) -> None:
             )
 
 
-def _check_confidence(rule: Rule) -> None:
+def _check_confidence(rule: SegmentRule) -> None:
     if ("below" in rule) == ("top" in rule):
         raise DataError('"confidence" needs either "below" or "top"', "split")
     for name in ("below", "quantile"):
@@ -75,7 +75,7 @@ def _check_confidence(rule: Rule) -> None:
             raise DataError(f"expected a number from 0 to 1, got {value!r}", f"split.{name}")
 
 
-def pattern(rule: Rule) -> re.Pattern[str]:
+def pattern(rule: SegmentRule) -> re.Pattern[str]:
     """The compiled pattern of a regex rule; "^" and "$" match at every line. Raises DataError."""
     text = rule.get("pattern")
     if not isinstance(text, str) or not text:

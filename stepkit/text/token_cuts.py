@@ -19,10 +19,10 @@ from math import exp
 from typing import NamedTuple
 
 from stepkit.errors import DataError
-from stepkit.text.segment_rules import Rule
+from stepkit.text.segment_rules import SegmentRule
 
 
-class Tokens(NamedTuple):
+class TextTokens(NamedTuple):
     """The tokens of a text, in order. Both [tokens].
 
     Attributes:
@@ -54,7 +54,7 @@ def token_starts(text: str, size: Sequence[int]) -> list[int]:
     return starts
 
 
-def token_cuts(text: str, rule: Rule, tokens: Tokens | None) -> list[int]:
+def token_cuts(text: str, rule: SegmentRule, tokens: TextTokens | None) -> list[int]:
     """Character offsets of the cuts of a "tokens" or "confidence" rule, ascending.
 
     Raises DataError without the tokens that the rule needs.

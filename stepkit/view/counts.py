@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-class Counts:
+class OutcomeCounts:
     """Draws of one kind: the sum of the outcomes, how many were decided, how many not."""
 
     __slots__ = ("k", "n", "undecided")
@@ -22,7 +22,7 @@ class Counts:
             self.k += outcome
             self.n += 1
 
-    def join(self, other: Counts) -> None:
+    def join(self, other: OutcomeCounts) -> None:
         """Count what another has counted."""
         self.k, self.n = self.k + other.k, self.n + other.n
         self.undecided += other.undecided

@@ -33,7 +33,7 @@ SHAPES = (
 )
 
 
-class Point(NamedTuple):
+class PlottedPoint(NamedTuple):
     """A point of a curve; low and high are equal to y where there is no interval."""
 
     x: float
@@ -42,14 +42,14 @@ class Point(NamedTuple):
     high: float
 
 
-class Curve(NamedTuple):
+class PlottedCurve(NamedTuple):
     """A curve and its name; points by rising x."""
 
     name: str
-    points: list[Point]
+    points: list[PlottedPoint]
 
 
-class Frame(NamedTuple):
+class PlotFrame(NamedTuple):
     """Where the data lies: x on a logarithmic axis, y from ``bottom`` to ``top``."""
 
     first: float
@@ -67,13 +67,13 @@ class Frame(NamedTuple):
         return FLOOR - share * (FLOOR - TOP)
 
 
-def curves_of(rows: Sequence[Json], over: str) -> list[Curve]:
+def curves_of(rows: Sequence[Json], over: str) -> list[PlottedCurve]:
     """The curves in rows of step-eval, in percent.
 
     Args:
         over: "k", or "tokens", for which rows without tokens are left out.
     """
-    found: dict[str, list[Point]] = {}
+    found: dict[str, list[PlottedPoint]] = {}
     for row in rows:
         if "k" not in row or "against" in row or over not in row or row[over] <= 0:
             continue
@@ -82,12 +82,12 @@ def curves_of(rows: Sequence[Json], over: str) -> list[Curve]:
         ]
         value: float = row["value"]
         low, high = row.get("low", value), row.get("high", value)
-        point = Point(row[over], 100 * value, 100 * low, 100 * high)
+        point = PlottedPoint(row[over], 100 * value, 100 * low, 100 * high)
         found.setdefault(" ".join(named), []).append(point)
-    return [Curve(name, sorted(points)) for name, points in found.items()]
+    return [PlottedCurve(name, sorted(points)) for name, points in found.items()]
 
 
-def chart(curves: Sequence[Curve], over: str) -> str:
+def chart(curves: Sequence[PlottedCurve], over: str) -> str:
     """The SVG document of at least one curve."""
     frame = _frame(curves)
     longest = max(len(curve.name) for curve in curves)
@@ -100,7 +100,7 @@ def chart(curves: Sequence[Curve], over: str) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _frame(curves: Sequence[Curve]) -> Frame:
+def _frame(curves: Sequence[PlottedCurve]) -> PlotFrame:
     points = [point for curve in curves for point in curve.points]
     lowest = min(min(point.low, point.y) for point in points)
     highest = max(max(point.high, point.y) for point in points)
@@ -108,7 +108,7 @@ def _frame(curves: Sequence[Curve]) -> Frame:
     bottom = floor(lowest / step) * step
     top = -floor(-highest / step) * step
     xs = [point.x for point in points]
-    return Frame(min(xs), max(xs), bottom, top if top > bottom else bottom + step)
+    return PlotFrame(min(xs), max(xs), bottom, top if top > bottom else bottom + step)
 
 
 def _step(span: float) -> float:
@@ -139,7 +139,7 @@ def _head(width: int, height: int) -> Iterator[str]:
     yield f'<rect class="back" width="{width}" height="{height}"/>'
 
 
-def _axes(frame: Frame, curves: Sequence[Curve], over: str) -> Iterator[str]:
+def _axes(frame: PlotFrame, curves: Sequence[PlottedCurve], over: str) -> Iterator[str]:
     step = _step(frame.top - frame.bottom)
     for i in range(round((frame.top - frame.bottom) / step) + 1):
         value = frame.bottom + i * step
@@ -157,7 +157,7 @@ def _axes(frame: Frame, curves: Sequence[Curve], over: str) -> Iterator[str]:
     yield f'<text x="{LEFT}" y="{TOP - 9}" text-anchor="end">% right</text>'
 
 
-def _ticks(xs: set[float], frame: Frame) -> list[float]:
+def _ticks(xs: set[float], frame: PlotFrame) -> list[float]:
     """Of the values that occur those whose labels have room."""
     kept: list[float] = []
     for x in sorted(xs):
@@ -167,20 +167,20 @@ def _ticks(xs: set[float], frame: Frame) -> list[float]:
     return kept
 
 
-def _band(frame: Frame, curve: Curve, index: int) -> str:
+def _band(frame: PlotFrame, curve: PlottedCurve, index: int) -> str:
     there = [(point.x, point.high) for point in curve.points]
     back = [(point.x, point.low) for point in reversed(curve.points)]
     return f'<path class="band f{index % len(LIGHT)}" d="M{_path(frame, there + back)}Z"/>'
 
 
-def _line(frame: Frame, curve: Curve, index: int) -> Iterator[str]:
+def _line(frame: PlotFrame, curve: PlottedCurve, index: int) -> Iterator[str]:
     line = _path(frame, [(point.x, point.y) for point in curve.points])
     yield f'<path class="line c{index % len(LIGHT)}" d="M{line}"/>'
     for point in curve.points:
         yield _mark(frame.x(point.x), frame.y(point.y), index)
 
 
-def _path(frame: Frame, points: Sequence[tuple[float, float]]) -> str:
+def _path(frame: PlotFrame, points: Sequence[tuple[float, float]]) -> str:
     return "L".join(f"{frame.x(x):.1f} {frame.y(y):.1f}" for x, y in points)
 
 

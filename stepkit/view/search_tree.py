@@ -13,16 +13,16 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.view import measures
-from stepkit.view.counts import Counts
+from stepkit.view.counts import OutcomeCounts
 
 Json = dict[str, Any]
 
 COLUMNS = ("x", *measures.COLUMNS)
 
 
-class Search:
+class SearchSummary:
     """What a tree that was searched from a bare problem shows.
 
     Args:
@@ -30,7 +30,7 @@ class Search:
         visits: by place, how many simulations went through it.
     """
 
-    def __init__(self, evidence: Evidence, visits: dict[int, int]) -> None:
+    def __init__(self, evidence: RecordPrefixes, visits: dict[int, int]) -> None:
         self._evidence, self._visits = evidence, visits
         self.ends = ends_below(evidence)
         self._scores = trace.node_scores(evidence.tree)
@@ -58,7 +58,7 @@ class Search:
         return path
 
     def _rank(self, place: int) -> tuple[float, ...]:
-        one = self.ends.get(place, Counts())
+        one = self.ends.get(place, OutcomeCounts())
         share = one.k / one.n if one.n else -1.0
         score = next(iter(self._scores.values()), {"x": {place: None}})["x"][place]
         return share, one.n, self._visits.get(place, 0), -inf if score is None else score
@@ -76,7 +76,9 @@ class Search:
         return found
 
     def _shares(self) -> Json:
-        at = [self.ends.get(place, Counts()) for place in (schema.ROOT, *self._evidence.spine)]
+        at = [
+            self.ends.get(place, OutcomeCounts()) for place in (schema.ROOT, *self._evidence.spine)
+        ]
         rows = [one.fields() | {"x": one.k / one.n if one.n else None} for one in at]
         columns = {name: [row[name] for row in rows[1:]] for name in rows[0]}
         return {"of": "share", "root": rows[0], "meta": {"backup": "leaves"}, **columns}
@@ -94,16 +96,16 @@ def _along(entry: Json, spine: list[int], size: int) -> Json:
     return made
 
 
-def ends_below(evidence: Evidence) -> dict[int, Counts]:
+def ends_below(evidence: RecordPrefixes) -> dict[int, OutcomeCounts]:
     """By place, the attempts that ended at or below it; views that were cut from a draw do not
     count beside it, and failed draws not at all."""
-    tree, place, found = evidence.tree, evidence.place, dict[int, Counts]()
+    tree, place, found = evidence.tree, evidence.place, dict[int, OutcomeCounts]()
     cuts = tree.get("cut") or [schema.UNDRAWN] * len(tree["parent"])
     for node, finish in enumerate(tree["finish"]):
         if finish in ("", "error") or cuts[node] != schema.UNDRAWN:
             continue
         above = place[node]
         while above != schema.NO_PARENT:
-            found.setdefault(above, Counts()).add(tree["outcome"][node])
+            found.setdefault(above, OutcomeCounts()).add(tree["outcome"][node])
             above = place[tree["parent"][above]] if above else schema.NO_PARENT
     return found

@@ -17,14 +17,14 @@ from typing import Any
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core import tree as trees
-from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.siblings import cutter
-from stepkit.view.counts import Counts
+from stepkit.view.counts import OutcomeCounts
 
 Json = dict[str, Any]
 
 
-def states(evidence: Evidence) -> list[Json]:
+def states(evidence: RecordPrefixes) -> list[Json]:
     """For the root and each step: ``draws`` made there, and ``rule``, why drawing stopped.
 
     Equal draws (text, verdict, ending) are one entry that names their numbers.
@@ -32,7 +32,7 @@ def states(evidence: Evidence) -> list[Json]:
     return [_state(evidence, place) for place in (schema.ROOT, *evidence.spine)]
 
 
-def _state(evidence: Evidence, place: int) -> Json:
+def _state(evidence: RecordPrefixes, place: int) -> Json:
     tree = evidence.tree
     finals = tree.get("final") or [None] * len(tree["parent"])
     groups: dict[tuple[str, float | None, str, str | None], list[int]] = {}
@@ -56,7 +56,9 @@ def _best_first(group: Json) -> tuple[bool, float, int]:
     return outcome is None, -(outcome or 0), -len(group["draws"])
 
 
-def rivals(evidence: Evidence, below: Mapping[int, Counts] | None = None) -> list[list[Json]]:
+def rivals(
+    evidence: RecordPrefixes, below: Mapping[int, OutcomeCounts] | None = None
+) -> list[list[Json]]:
     """For each step the steps that compete at the prefix before it, itself among them.
 
     A tree without a trace has those at its root. ``own`` marks the trace's step, ``visits`` counts
@@ -71,16 +73,16 @@ def rivals(evidence: Evidence, below: Mapping[int, Counts] | None = None) -> lis
 
 
 def _rivals(
-    evidence: Evidence,
+    evidence: RecordPrefixes,
     place: int,
     step: int,
     visits: dict[int, int],
-    below: Mapping[int, Counts] | None,
+    below: Mapping[int, OutcomeCounts] | None,
 ) -> list[Json]:
     tree = evidence.tree
     mine = evidence.spine[step] if step < len(evidence.spine) else -1
     spelled: dict[str, str] = {}
-    counts: dict[str, Counts] = defaultdict(Counts)
+    counts: dict[str, OutcomeCounts] = defaultdict(OutcomeCounts)
     through: dict[str, int] = defaultdict(int)
     scores: dict[str, Json] = {}
     scored = trace.node_scores(tree)
@@ -95,7 +97,7 @@ def _rivals(
         if any(x is not None for x in known.values()):
             scores.setdefault(key, known)
         if below is not None:
-            counts[key].join(below.get(child, Counts()))
+            counts[key].join(below.get(child, OutcomeCounts()))
             continue
         for outcome in _outcomes(evidence, child):
             counts[key].add(outcome)
@@ -118,7 +120,7 @@ def _rivals(
     return sorted(made, key=_share_first)
 
 
-def _outcomes(evidence: Evidence, place: int) -> Iterable[float | None]:
+def _outcomes(evidence: RecordPrefixes, place: int) -> Iterable[float | None]:
     """What is known at a step of the tree: how it ended, else how the draws made there did."""
     tree = evidence.tree
     if evidence.spine and place == evidence.spine[-1]:
@@ -133,7 +135,7 @@ def _share_first(rival: Json) -> tuple[float, int, bool]:
     return -share, -rival["n"], not rival.get("own")
 
 
-def visits(evidence: Evidence) -> dict[int, int]:
+def visits(evidence: RecordPrefixes) -> dict[int, int]:
     """How many of the simulations kept in the tree went through each place."""
     reached, parent = evidence.tree.get("visits"), evidence.tree["parent"]
     counts: dict[int, int] = {}

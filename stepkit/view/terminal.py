@@ -51,7 +51,7 @@ COUNTS, INTERVAL = 8, 11
 """Columns of ``6/8 +1?`` and of ``0.22-0.78``."""
 
 
-class Terminal:
+class TerminalView:
     """What lays cases out.
 
     Args:

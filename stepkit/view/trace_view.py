@@ -12,11 +12,11 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core import labels, trace
-from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
 from stepkit.view import measures, step_evidence
-from stepkit.view.counts import Counts
-from stepkit.view.search_tree import Search
+from stepkit.view.counts import OutcomeCounts
+from stepkit.view.search_tree import SearchSummary
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ COUNTED = labels.parse_all(("value",))
 
 
 @dataclass(frozen=True)
-class Choice:
+class ViewOptions:
     """What to look at.
 
     Attributes:
@@ -38,7 +38,9 @@ class Choice:
     sampler: str | None = None
 
 
-def cases(records: Sequence[Json], places: Sequence[str], choice: Choice) -> list[Json | DataError]:
+def cases(
+    records: Sequence[Json], places: Sequence[str], choice: ViewOptions
+) -> list[Json | DataError]:
     """The cases of a block, or why a record is none.
 
     Args:
@@ -65,7 +67,7 @@ def cases(records: Sequence[Json], places: Sequence[str], choice: Choice) -> lis
     return made
 
 
-def _choose(case: Json, choice: Choice) -> None:
+def _choose(case: Json, choice: ViewOptions) -> None:
     # a problem without an attempt has no steps to colour, whatever was asked for
     asked = choice.measure if case["steps"] else None
     if "searched" in case and asked not in case["measures"]:
@@ -74,10 +76,10 @@ def _choose(case: Json, choice: Choice) -> None:
 
 
 def _count(
-    records: Sequence[Json], wanted: list[int], made: list[Json | DataError], choice: Choice
+    records: Sequence[Json], wanted: list[int], made: list[Json | DataError], choice: ViewOptions
 ) -> None:
     """Give cases without counted labels the value that step-label would write."""
-    settings = labels.Settings(COUNTED, sampler=choice.sampler)
+    settings = labels.LabelSettings(COUNTED, sampler=choice.sampler)
     for index, found in zip(
         wanted, labels.label([records[index] for index in wanted], settings), strict=True
     ):
@@ -89,7 +91,7 @@ def _count(
             case["measures"][field] = entry
 
 
-def _case(record: Json, place: str, choice: Choice) -> Json:
+def _case(record: Json, place: str, choice: ViewOptions) -> Json:
     steps = schema.steps(record)
     found = measures.measures(record, len(steps))
     case: Json = {
@@ -108,7 +110,7 @@ def _case(record: Json, place: str, choice: Choice) -> Json:
     if record.get("role") is not None:
         case["role"] = [str(role) for role in record["role"]]
     if record.get("tree") is not None:
-        read = Evidence(record, choice.sampler)
+        read = RecordPrefixes(record, choice.sampler)
         below = None if record.get("response") is not None else _searched(case, read)
         case["states"] = step_evidence.states(read)
         case["rivals"] = step_evidence.rivals(read, below)
@@ -117,15 +119,15 @@ def _case(record: Json, place: str, choice: Choice) -> Json:
     return case
 
 
-def _searched(case: Json, read: Evidence) -> dict[int, Counts] | None:
+def _searched(case: Json, read: RecordPrefixes) -> dict[int, OutcomeCounts] | None:
     """Fill in the best path of a search tree that is no trace yet; what ended below each place.
 
     None for a tree without steps: of that there are only draws.
     """
     if not read.steps_at:
         return None
-    search = Search(read, step_evidence.visits(read))
-    tree, ends = read.tree, search.ends.get(schema.ROOT, Counts())
+    search = SearchSummary(read, step_evidence.visits(read))
+    tree, ends = read.tree, search.ends.get(schema.ROOT, OutcomeCounts())
     case["steps"] = [tree["text"][place] for place in read.spine]
     case["mine"] = [True] * len(read.spine)
     case["measures"] |= search.measures()

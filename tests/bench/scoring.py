@@ -96,7 +96,7 @@ def reading(
     cache: str = "",
     fast: bool = False,
 ) -> float:
-    from stepkit.io.score_cache import Cache
+    from stepkit.io.score_cache import ScoreCache
     from stepkit.model.backend import open_engine
     from stepkit.model.local.context_sizes import for_reading
     from stepkit.model.local.llama import Model
@@ -107,7 +107,7 @@ def reading(
     model = Model(str(path))
     engine: Any = open_engine(model, for_reading(model, options))
     if cache:
-        engine = RecordedEngine(engine, Cache(cache, {}))
+        engine = RecordedEngine(engine, ScoreCache(cache, {}))
     start = time.process_time()
     for number in range(traces):
         for asked in request(number):

@@ -20,7 +20,7 @@ from stepkit.errors import FailedError, StepkitError
 from stepkit.interrupts import Interrupted
 from stepkit.io import jsonl
 from stepkit.io.jsonl import Record
-from stepkit.runner.run import Streams, blocks, each, groups, session
+from stepkit.runner.run import StreamOptions, blocks, each, groups, session
 
 CALLS = ("read", "write", "pwrite", "fsync", "replace", "ftruncate", "unlink")
 COUNT = 40
@@ -57,8 +57,8 @@ def run_session(path: Path, **more: Any) -> None:
     session(streams(path, window=3, **more), work, {"seed": 1})
 
 
-def streams(path: Path, **more: Any) -> Streams:
-    return Streams("torture", (str(path / "in"),), str(path / "out"), quiet=True, **more)
+def streams(path: Path, **more: Any) -> StreamOptions:
+    return StreamOptions("torture", (str(path / "in"),), str(path / "out"), quiet=True, **more)
 
 
 class FailAt:

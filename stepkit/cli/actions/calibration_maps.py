@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from stepkit.cli.actions.record_fields import stamped
 from stepkit.errors import DataError, UsageError, reason
-from stepkit.runner.run import Streams, blocks, each
+from stepkit.runner.run import StreamOptions, blocks, each
 
 if TYPE_CHECKING:
-    from stepkit.core.evaluation.calibration_map import Map
+    from stepkit.core.evaluation.calibration_map import CalibrationMap
     from stepkit.io.jsonl import Record
 
 
-def read_map(path: str) -> Map:
+def read_map(path: str) -> CalibrationMap:
     """The map in a file that step-eval --fit wrote. Raises UsageError."""
     from stepkit.core.evaluation.calibration_map import parsed
     from stepkit.io.jsonl import decode
@@ -28,7 +28,7 @@ def read_map(path: str) -> Map:
         raise UsageError(str(error)) from None
 
 
-def apply_map(streams: Streams, fitted: Map) -> None:
+def apply_map(streams: StreamOptions, fitted: CalibrationMap) -> None:
     """Write every record with the score that the map makes."""
     if fitted.method == "threshold":
         raise UsageError(

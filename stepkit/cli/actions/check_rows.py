@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from stepkit.errors import DataError, UsageError
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 
 def check(
-    streams: Streams,
+    streams: StreamOptions,
     target: str,
     max_length: int | None = None,
     tokens: Callable[[str], Sequence[int]] | None = None,
@@ -20,19 +20,19 @@ def check(
     A line that is no JSON object is a finding too. What only the whole input shows comes last,
     after the name of the last file.
     """
-    from stepkit.formats.row_checker import Checker
-    from stepkit.io.records import Bad
+    from stepkit.formats.row_checker import RowChecker
+    from stepkit.io.records import BadLine
     from stepkit.runner.open_files import opened
 
     if streams.tolerant:
         raise UsageError("--on-error and --rejects have no effect with --check")
-    checker = Checker(target, max_length, tokens)
+    checker = RowChecker(target, max_length, tokens)
     bad, place = 0, ""
     with opened(replace(streams, on_error="skip")) as run:
         for block in run.items(streams.limit):
             for item in block:
                 place = item.source
-                errors = [item.error] if isinstance(item, Bad) else checker.row(item.data)
+                errors = [item.error] if isinstance(item, BadLine) else checker.row(item.data)
                 lines = _lines(errors, f"{item.source}:{item.number}")
                 run.pending += lines
                 bad += bool(lines)

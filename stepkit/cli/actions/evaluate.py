@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
 from stepkit.core.evaluation import attempts
-from stepkit.core.evaluation.attempts import Attempt, Gold, Wanted
-from stepkit.core.evaluation.measure_types import Options
+from stepkit.core.evaluation.attempts import AttemptFields, GoldSource, MeasuredAttempt
+from stepkit.core.evaluation.measure_types import ReportOptions
 from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.core.evaluation.report import report
 from stepkit.errors import DataError, UsageError
 from stepkit.io.jsonl import Record, encode
-from stepkit.runner.run import STANDARD, Streams, blocks, each
+from stepkit.runner.run import STANDARD, StreamOptions, blocks, each
 
 if TYPE_CHECKING:
-    from stepkit.core.evaluation.calibration_map import Map
+    from stepkit.core.evaluation.calibration_map import CalibrationMap
 
 Json = dict[str, Any]
 
 OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg", ".eps", ".html")
 
 
-class Collected:
+class CollectedAttempts:
     """Attempts, as far as they are measured.
 
     Args:
@@ -34,8 +34,8 @@ class Collected:
         fitted: a map whose threshold is used: problems that it was fitted on are refused.
     """
 
-    def __init__(self, wanted: Wanted, fitted: Map | None = None) -> None:
-        self.attempts: list[Attempt] = []
+    def __init__(self, wanted: AttemptFields, fitted: CalibrationMap | None = None) -> None:
+        self.attempts: list[MeasuredAttempt] = []
         self._wanted = wanted
         self._fitted = fitted
         self._names_known = bool(wanted.scores) or wanted.judge is not None
@@ -55,11 +55,11 @@ class Collected:
         return []
 
 
-def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
+def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> None:
     """Report on all attempts, as rows or as a table, and draw the curves."""
     threshold, fitted = _threshold(given)
     redundancy, above = _redundancy(given)
-    options = Options(
+    options = ReportOptions(
         curves=given["curves"],
         ks=given["ks"],
         aggregates=given["aggregates"] or ("min",),
@@ -81,8 +81,8 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
     scores = (fitted.name,) if fitted is not None and not given["scores"] else given["scores"]
     if fitted is not None and scores != (fitted.name,):
         raise UsageError(f"--threshold: the map's threshold is one of scores.{fitted.name}")
-    collected = Collected(
-        Wanted(
+    collected = CollectedAttempts(
+        AttemptFields(
             scores,
             options.aggregates,
             given["label"],
@@ -114,13 +114,15 @@ def measure(streams: Streams, gold: Gold | None, given: Json) -> None:
     blocks(streams, each(collected.take), tail=finish)
 
 
-def fit(streams: Streams, method: str, scores: tuple[str, ...], gold: Gold | None) -> None:
+def fit(
+    streams: StreamOptions, method: str, scores: tuple[str, ...], gold: GoldSource | None
+) -> None:
     """Fit a map on all attempts and write it."""
     from stepkit.core.evaluation.calibration_map import fitted
 
     if len(scores) > 1:
         raise UsageError("--fit takes one --score")
-    collected = Collected(Wanted(scores, aggregates=(), gold=gold))
+    collected = CollectedAttempts(AttemptFields(scores, aggregates=(), gold=gold))
 
     def finish() -> bytes:
         if not collected.attempts:
@@ -129,12 +131,14 @@ def fit(streams: Streams, method: str, scores: tuple[str, ...], gold: Gold | Non
         if len(names) != 1:
             have = ", ".join(names) or "none"
             raise DataError(f"scores here: {have}; choose one with --score NAME", "scores")
-        return encode(fitted(collected.attempts, method, names[0], str(gold or Gold()))) + b"\n"
+        return (
+            encode(fitted(collected.attempts, method, names[0], str(gold or GoldSource()))) + b"\n"
+        )
 
     blocks(streams, each(collected.take), tail=finish)
 
 
-def _threshold(given: Json) -> tuple[float | None, Map | None]:
+def _threshold(given: Json) -> tuple[float | None, CalibrationMap | None]:
     """A number as it is, or the threshold in a map and the map."""
     text = given["threshold"]
     if text is None:
@@ -172,13 +176,13 @@ def _redundancy(given: Json) -> tuple[str | None, float]:
     return name, limit
 
 
-def _is_table(streams: Streams, asked: bool | None) -> bool:
+def _is_table(streams: StreamOptions, asked: bool | None) -> bool:
     if asked is not None:
         return asked
     return streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty()
 
 
-def _draw(streams: Streams, rows: list[Json], path: str, over: str) -> None:
+def _draw(streams: StreamOptions, rows: list[Json], path: str, over: str) -> None:
     from stepkit.io.sink import Sink
     from stepkit.view.curve_svg import chart, curves_of
 

@@ -18,17 +18,17 @@ from stepkit.errors import DataError, UsageError
 from stepkit.grade import Grader
 from stepkit.io.jsonl import Record
 from stepkit.model.engine import Engine
-from stepkit.model.recorded_engine import Memory, RecordedEngine
+from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
-from stepkit.runner.record_queue import Source
+from stepkit.runner.record_queue import RecordQueue
 from stepkit.search.scheduler import Scheduler, Strategy
 
 
 @dataclass(frozen=True)
 class GroupWork:
-    """As session.Work, but a strategy is for a group, and ``write`` changes its records."""
+    """As session.SessionWork, but a strategy is for a group, and ``write`` changes its records."""
 
-    streams: run.Streams
+    streams: run.StreamOptions
     open: Callable[[], Engine]
     strategy: Callable[[list[Record]], Strategy]
     write: Callable[[list[Record], Any], None]
@@ -38,7 +38,7 @@ def run_groups(work: GroupWork, deciding: dict[str, Any]) -> None:
     """Run the strategies of all groups; an error of one rejects all its records."""
 
     def session(
-        source: Source, journal: Memory
+        source: RecordQueue, journal: JournalProtocol
     ) -> Generator[tuple[Record, run.Result], None, None]:
         engine = RecordedEngine(work.open(), journal)
         try:
@@ -70,9 +70,9 @@ def _written(
 
 
 class _Groups:
-    """Hands the scheduler a strategy per group (scheduler.Supply)."""
+    """Hands the scheduler a strategy per group (scheduler.StrategySource)."""
 
-    def __init__(self, source: Source, work: GroupWork) -> None:
+    def __init__(self, source: RecordQueue, work: GroupWork) -> None:
         self._source, self._work = source, work
         self._held: list[Record] = []
         self._name = ""

@@ -8,20 +8,20 @@ from typing import Any
 
 import click
 
-from stepkit.cli.actions.session import Work, results, written
+from stepkit.cli.actions.session import SessionWork, results, written
 from stepkit.errors import EXIT_OK, EXIT_REJECTED, DataError, FailedError
 from stepkit.io.journal import path_for
 from stepkit.io.jsonl import Record
 from stepkit.io.sink import Sink
-from stepkit.model.recorded_engine import Memory
-from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingError
+from stepkit.model.recorded_engine import JournalProtocol
+from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingAnswerError
 from stepkit.runner import run
-from stepkit.runner.record_queue import Source
+from stepkit.runner.record_queue import RecordQueue
 
 Settled = Generator[tuple[Record, run.Result], None, None]
 
 
-class Requests:
+class WriteBatchRequests:
     """Writes requests to ``path``, for a server that calls its model ``model``."""
 
     def __init__(self, path: str, model: str) -> None:
@@ -29,14 +29,16 @@ class Requests:
         self._sink: Sink | None = None
         self.engine = BatchRequests(self._write, model)
 
-    def run(self, work: Work, deciding: dict[str, Any]) -> None:
+    def run(self, work: SessionWork, deciding: dict[str, Any]) -> None:
         """Write a request for every draw that the journal lacks; writes no records."""
         streams = work.streams
         self._sink = sink = Sink(self._path, streams.files)
 
-        def session(source: Source, journal: Memory) -> Settled:
+        def session(source: RecordQueue, journal: JournalProtocol) -> Settled:
             for record, result in results(work, source, journal):
-                refused = isinstance(result, DataError) and not isinstance(result, MissingError)
+                refused = isinstance(result, DataError) and not isinstance(
+                    result, MissingAnswerError
+                )
                 yield record, result if refused else []
             sink.commit()
             streams.warn(f"{self.engine.count} draws to make are in {sink.name}")
@@ -55,19 +57,19 @@ class Requests:
         self._sink.write(line)
 
 
-class Results:
+class TakeBatchResults:
     """Takes draws from the results in ``path``."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self.engine = BatchResults(path)
 
-    def run(self, work: Work, deciding: dict[str, Any]) -> None:
+    def run(self, work: SessionWork, deciding: dict[str, Any]) -> None:
         """Write the records; raises FailedError while draws are missing."""
 
-        def session(source: Source, journal: Memory) -> Settled:
+        def session(source: RecordQueue, journal: JournalProtocol) -> Settled:
             for record, result in results(work, source, journal):
-                waits = isinstance(result, MissingError)
+                waits = isinstance(result, MissingAnswerError)
                 yield record, [] if waits else written(work, record, result)
             if unknown := self.engine.unknown(lambda key: journal.get(key) is not None):
                 work.streams.warn(

@@ -7,7 +7,7 @@ from stepkit.io.jsonl import Record
 from stepkit.runner import run
 
 
-def regrade(streams: run.Streams, jobs: int) -> None:
+def regrade(streams: run.StreamOptions, jobs: int) -> None:
     """Judge every record again. Raises UsageError for an option that has no effect."""
     refuse_others("--regrade, which draws nothing", {"regrade", "jobs"})
     from stepkit.cli.actions.record_fields import with_fields

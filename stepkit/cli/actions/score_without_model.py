@@ -11,7 +11,7 @@ from stepkit.runner import options, run
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
-    from stepkit.search.scorers import Scored, Scorer
+    from stepkit.search.scorers import Scorer, TraceScores
 
 STREAMS = ("files", "limit", "shard", "on_error", "rejects", "output", "quiet", "verbose", "name")
 """Parameters that have an effect whatever scores."""
@@ -24,7 +24,7 @@ def refuse_others(way: str, used: Collection[str]) -> None:
             raise UsageError(f"{option} has no effect with {way}")
 
 
-def score_alone(streams: run.Streams, key: str, scorer: Scorer, by: str) -> None:
+def score_alone(streams: run.StreamOptions, key: str, scorer: Scorer, by: str) -> None:
     """Write what a scorer that asks nothing says of every record."""
 
     def scored(record: Record) -> list[Record]:
@@ -48,7 +48,7 @@ def steps_of(record: Record) -> list[str]:
     return steps
 
 
-def with_scores(record: Record, key: str, scorer: Scorer, by: str, scored: Scored) -> Record:
+def with_scores(record: Record, key: str, scorer: Scorer, by: str, scored: TraceScores) -> Record:
     """The record with its entry ``key`` in ``scores``."""
     entry: dict[str, Any] = {"of": scorer.of, "by": by, "x": scored.x}
     if scored.total is not None:

@@ -15,21 +15,21 @@ from stepkit.errors import DataError
 from stepkit.grade import Grader
 from stepkit.io.jsonl import Record, encode
 from stepkit.model.engine import Engine
-from stepkit.model.recorded_engine import Memory, RecordedEngine
+from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
-from stepkit.runner.record_queue import Source
+from stepkit.runner.record_queue import RecordQueue
 from stepkit.search.dry_run import expected
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
 
 
 @dataclass(frozen=True)
-class Work:
+class SessionWork:
     """A model command: the engine to open, a strategy for each record, and what its result writes.
 
     ``allot`` gives out what the whole run shares; all records are read before it does.
     """
 
-    streams: run.Streams
+    streams: run.StreamOptions
     open: Callable[[], Engine]
     strategy: Callable[[Record], Strategy]
     write: Callable[[Record, Any], list[Record]]
@@ -37,11 +37,11 @@ class Work:
     allot: Allot | None = None
 
 
-def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
+def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
     """Run them all, through the journal; ``deciding`` is what a resume must agree on."""
 
     def session(
-        source: Source, journal: Memory
+        source: RecordQueue, journal: JournalProtocol
     ) -> Generator[tuple[Record, run.Result], None, None]:
         for record, result in results(work, source, journal):
             yield record, written(work, record, result)
@@ -54,7 +54,7 @@ def run_strategies(work: Work, deciding: dict[str, Any]) -> None:
 
 
 def results(
-    work: Work, source: Source, journal: Memory
+    work: SessionWork, source: RecordQueue, journal: JournalProtocol
 ) -> Generator[tuple[Record, Any], None, None]:
     """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
     or with the DataError that is its own."""
@@ -69,7 +69,7 @@ def results(
         engine.close()
 
 
-def written(work: Work, record: Record, result: Any) -> run.Result:
+def written(work: SessionWork, record: Record, result: Any) -> run.Result:
     """The records that a strategy's result writes, or the error that rejects the record."""
     if isinstance(result, DataError):
         return result
@@ -82,7 +82,9 @@ def written(work: Work, record: Record, result: Any) -> run.Result:
 class _Supply:
     """Hands the scheduler a strategy per record, and shows how far it is."""
 
-    def __init__(self, source: Source, work: Work, scheduler: Scheduler[Record]) -> None:
+    def __init__(
+        self, source: RecordQueue, work: SessionWork, scheduler: Scheduler[Record]
+    ) -> None:
         self._source, self._work, self._scheduler = source, work, scheduler
         self._start = time.monotonic()
 
@@ -105,7 +107,7 @@ class _Supply:
 
 
 def predict(
-    work: Work,
+    work: SessionWork,
     max_tokens: int,
     whole: Callable[[dict[str, Any]], int | None],
     unit: str = "tokens",

@@ -13,7 +13,7 @@ from typing import Any
 
 from stepkit.errors import UsageError, reason
 from stepkit.io.sink import STDOUT, Sink, is_special, target_of
-from stepkit.runner.settings import Streams
+from stepkit.runner.settings import StreamOptions
 
 Json = dict[str, Any]
 
@@ -42,7 +42,7 @@ def check(target: str, output: str) -> None:
             raise UsageError(f"{output}: name the rows {stem}.jsonl; {output} is made beside them")
 
 
-def write(streams: Streams, target: str, kind: str) -> None:
+def write(streams: StreamOptions, target: str, kind: str) -> None:
     """Write what ``target`` needs beside the rows, which are complete in ``streams.output``."""
     if target == "llamafactory":
         from stepkit.formats.llamafactory import dataset_info
@@ -92,7 +92,7 @@ def _encoded(value: Json) -> bytes:
 
 def _rows(path: str) -> Iterator[Json]:
     from stepkit.io.jsonl import decode
-    from stepkit.io.lines import Reader
+    from stepkit.io.lines import LineReader
 
-    for block in Reader((path,)):
+    for block in LineReader((path,)):
         yield from (decode(line) for line in block.lines)

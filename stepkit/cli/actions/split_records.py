@@ -23,7 +23,7 @@ EVIDENCE = ("tree", "labels", "scores", "role")
 BLANK_LINE = "\n\n"
 
 
-class Text(NamedTuple):
+class ResponseText(NamedTuple):
     """Where the text to cut is: its field, that of a thinking kept apart, the score with tokens;
     and the field of the problem."""
 
@@ -83,7 +83,9 @@ class Splitter:
         kept: the rule that is written where steps are given and kept.
     """
 
-    def __init__(self, rule: dict[str, Any], text: Text, force: bool, kept: dict[str, Any]) -> None:
+    def __init__(
+        self, rule: dict[str, Any], text: ResponseText, force: bool, kept: dict[str, Any]
+    ) -> None:
         self.rule, self.text, self.force, self.kept = rule, text, force, kept
         self.grader: Grader | None = None
         self._ids: Counter[int] = Counter()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.core.pairs.pair_registry import Plan, dealt
-from stepkit.core.training_rows import Pair
+from stepkit.core.pairs.pair_registry import RowPlan, dealt
+from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
 from stepkit.formats import targets
-from stepkit.formats.row_layout import BoundaryError, Layout
-from stepkit.runner.run import Streams, blocks, each, groups
+from stepkit.formats.row_layout import BoundaryError, RowLayout
+from stepkit.runner.run import StreamOptions, blocks, each, groups
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -24,7 +24,7 @@ FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
 """Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
 
 
-class Rows:
+class RowWriter:
     """Makes rows by a plan and remembers what it wrote.
 
     Args:
@@ -32,7 +32,12 @@ class Rows:
     """
 
     def __init__(
-        self, streams: Streams, plan: Plan, target: str, layout: Layout, prompt: str | None
+        self,
+        streams: StreamOptions,
+        plan: RowPlan,
+        target: str,
+        layout: RowLayout,
+        prompt: str | None,
     ) -> None:
         self._streams = streams
         self._plan = plan
@@ -40,7 +45,7 @@ class Rows:
         self._layout = layout
         self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
         self._template = ""
-        self._layouts: dict[str, Layout] = {}
+        self._layouts: dict[str, RowLayout] = {}
         self._ids: set[int] = set()
         self._pairs = self._longer = self._difference = 0
         self._asked, self._neighbours = "", 0
@@ -77,7 +82,7 @@ class Rows:
             self._plan.dropped["already made"] += 1
             return False
         self._ids.add(known)
-        if isinstance(row, Pair):
+        if isinstance(row, PairRow):
             difference = len(row.chosen.text) - len(row.rejected.text)
             self._pairs += 1
             self._longer += difference > 0
@@ -111,7 +116,7 @@ class Rows:
             dropped["no token boundary after the prompt"] += 1
             return None
 
-    def _by_prompt(self, prompt: str) -> Layout:
+    def _by_prompt(self, prompt: str) -> RowLayout:
         known = self._layouts.get(prompt)
         if known is None:
             known = self._layouts[prompt] = self._layout._replace(prompt=prompt)

@@ -10,8 +10,8 @@ from stepkit.errors import UsageError
 from stepkit.runner import options, run
 
 if TYPE_CHECKING:
-    from stepkit.cli.actions.run_batch_files import Requests, Results
-    from stepkit.model.backend import Backend, Form
+    from stepkit.cli.actions.run_batch_files import TakeBatchResults, WriteBatchRequests
+    from stepkit.model.backend import Backend, PromptForm
 
 
 def uses_batches(function: options.F) -> options.F:
@@ -34,7 +34,7 @@ def uses_batches(function: options.F) -> options.F:
 
 
 def check(
-    streams: run.Streams,
+    streams: run.StreamOptions,
     model: options.ModelOptions,
     server: options.ServerOptions,
     to_batch: str | None,
@@ -57,21 +57,21 @@ def check(
 
 def batch_of(
     to_batch: str | None, from_batch: str | None, served: str | None
-) -> Requests | Results | None:
+) -> WriteBatchRequests | TakeBatchResults | None:
     """The batch file that takes the place of a model, if one does."""
-    from stepkit.cli.actions.run_batch_files import Requests, Results
+    from stepkit.cli.actions.run_batch_files import TakeBatchResults, WriteBatchRequests
 
     if to_batch is not None:
-        return Requests(to_batch, served or "")
-    return None if from_batch is None else Results(from_batch)
+        return WriteBatchRequests(to_batch, served or "")
+    return None if from_batch is None else TakeBatchResults(from_batch)
 
 
 def backend_of(
-    streams: run.Streams,
+    streams: run.StreamOptions,
     model: options.ModelOptions,
     server: options.ServerOptions,
-    form: Form,
-    batch: Requests | Results | None,
+    form: PromptForm,
+    batch: WriteBatchRequests | TakeBatchResults | None,
     max_tokens: int,
 ) -> Backend:
     """Where the draws come from."""

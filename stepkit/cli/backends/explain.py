@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.model.local.llama import Model
     from stepkit.model.profiles.profile import Profile
-    from stepkit.model.profiles.recognise import Recognised
-    from stepkit.model.profiles.token_layout import Layout, Writer
+    from stepkit.model.profiles.recognise import RecognisedProfile
+    from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
 
 WHERE = {
     "marker": "at the marker behind every step",
@@ -44,7 +44,7 @@ def list_profiles() -> None:
 
 
 def explain(
-    streams: run.Streams,
+    streams: run.StreamOptions,
     model: options.ModelOptions,
     given: Mapping[str, str | None],
     asked: str | None,
@@ -58,14 +58,14 @@ def explain(
     from stepkit import schema
     from stepkit.model.local.llama import Model
     from stepkit.model.profiles.recognise import profile_of
-    from stepkit.model.profiles.token_layout import Writer
+    from stepkit.model.profiles.token_layout import TokenLayouter
 
     assert model.model is not None
     if streams.output != run.STANDARD or streams.journal or streams.resume:
         raise UsageError("--explain writes no records: leave out -o, --journal and --resume")
     opened = Model(model.model, option="--prm", vocabulary_only=True)
     told = profile_of(opened, given, asked, beside)
-    writer = Writer(opened, told.profile)
+    writer = TokenLayouter(opened, told.profile)
 
     def show(record: Record) -> list[Record]:
         steps = schema.steps(record.data)
@@ -78,7 +78,7 @@ def explain(
 
 
 def _lines(
-    model: Model, told: Recognised, writer: Writer, laid: Layout, steps: int
+    model: Model, told: RecognisedProfile, writer: TokenLayouter, laid: TokenLayout, steps: int
 ) -> Iterator[str]:
     profile = told.profile
     yield f"profile    {profile.name or profile.kind}, by {told.by}"
@@ -107,7 +107,7 @@ def _lines(
                 yield f"{'|':>6} {branched:>{width}} {_shown(model, branched)}{read}"
 
 
-def _suffix(laid: Layout, index: int) -> tuple[int, ...]:
+def _suffix(laid: TokenLayout, index: int) -> tuple[int, ...]:
     return laid.suffixes[index] if laid.suffixes else ()
 
 
@@ -135,12 +135,12 @@ def _read(profile: Profile) -> str:
     return f"{what} {where}{early}"
 
 
-def _candidates(model: Model, writer: Writer) -> str:
-    from stepkit.model.profiles.reader import Reader
+def _candidates(model: Model, writer: TokenLayouter) -> str:
+    from stepkit.model.profiles.reader import ProfileReader
 
     profile, readout = writer.profile, writer.profile.readout
     grafted = profile.kind != "token-logit"
-    pair = readout.rows if grafted else Reader(model, profile).candidates
+    pair = readout.rows if grafted else ProfileReader(model, profile).candidates
     told = ", ".join(f"{token} {_shown(model, token)}" for token in pair)
     if told:
         return told

@@ -14,11 +14,11 @@ from stepkit.runner import options, run
 from stepkit.search.method_registry import AGGREGATES
 
 if TYPE_CHECKING:
-    from stepkit.cli.options.prm import Described
-    from stepkit.model.backend import Backend, Form
+    from stepkit.cli.options.prm import PrmOptions
+    from stepkit.model.backend import Backend, PromptForm
     from stepkit.model.engine import Engine
     from stepkit.model.sampler import Sampler
-    from stepkit.search.prm_guidance import Guidance
+    from stepkit.search.prm_guidance import PrmSource
 
 COUNT = click.IntRange(min=1)
 
@@ -140,7 +140,7 @@ def check(given: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Guides:
+class SearchGuides:
     """What guides a search beside its policy.
 
     Attributes:
@@ -149,26 +149,26 @@ class Guides:
     """
 
     open: Callable[[], Engine]
-    guidance: Guidance | None = None
+    guidance: PrmSource | None = None
     draft: Sampler | None = None
     decides: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Policy:
+class OpenedPolicy:
     """The model that draws, as it was opened."""
 
     backend: Backend
     sampler: Sampler
     model: options.ModelOptions
-    form: Form
+    form: PromptForm
     seed: int
     biases: tuple[str, ...]
 
 
 def guides_of(
-    chosen: Mapping[str, Any], prm: Described, policy: Policy, streams: run.Streams
-) -> Guides:
+    chosen: Mapping[str, Any], prm: PrmOptions, policy: OpenedPolicy, streams: run.StreamOptions
+) -> SearchGuides:
     """The models that a method's options name, beside the policy.
 
     Args:
@@ -177,7 +177,7 @@ def guides_of(
     Raises UsageError for one that cannot guide.
     """
     if chosen.get("prm") is None:
-        return Guides(policy.backend.open)
+        return SearchGuides(policy.backend.open)
     opens = {"": policy.backend.open}
     guidance, decides = _verifier(chosen["prm"], prm, policy, streams, opens)
     draft = None
@@ -186,16 +186,16 @@ def guides_of(
         decides["draft"] = draft.decisive
     from stepkit.model.multi_engine import opened
 
-    return Guides(partial(opened, opens), guidance, draft, decides)
+    return SearchGuides(partial(opened, opens), guidance, draft, decides)
 
 
 def _verifier(
     path: str,
-    prm: Described,
-    policy: Policy,
-    streams: run.Streams,
+    prm: PrmOptions,
+    policy: OpenedPolicy,
+    streams: run.StreamOptions,
     opens: dict[str, Callable[[], Engine]],
-) -> tuple[Guidance, dict[str, Any]]:
+) -> tuple[PrmSource, dict[str, Any]]:
     """A PRM; where it is the policy's own file, the policy's engine serves both.
 
     Adds to ``opens`` what else has to be opened.
@@ -203,8 +203,8 @@ def _verifier(
     from stepkit.cli.backends.scorers import verifier
     from stepkit.model.multi_engine import named
     from stepkit.modelfile import check_file, fingerprint
-    from stepkit.search.prm_guidance import Guidance
-    from stepkit.search.scorers.model_alias import Named
+    from stepkit.search.prm_guidance import PrmSource
+    from stepkit.search.scorers.model_alias import AliasedScorer
 
     check_file(path, "--prm")
     ran = replace(policy.model, model=path)
@@ -219,14 +219,17 @@ def _verifier(
         )
     if shared is not None:
         opens |= {model: open_it for model, open_it in scoring.opens.items() if model}
-        return Guidance(scoring.scorer), {"prm": meta}
+        return PrmSource(scoring.scorer), {"prm": meta}
     opens |= {named("prm", model): open_it for model, open_it in scoring.opens.items()}
     decides = {"prm": meta, **{f"prm {key}": value for key, value in scoring.build.items()}}
-    return Guidance(Named(scoring.scorer, "prm")), decides
+    return PrmSource(AliasedScorer(scoring.scorer, "prm")), decides
 
 
 def _draft(
-    path: str, policy: Policy, streams: run.Streams, opens: dict[str, Callable[[], Engine]]
+    path: str,
+    policy: OpenedPolicy,
+    streams: run.StreamOptions,
+    opens: dict[str, Callable[[], Engine]],
 ) -> Sampler:
     """A draft model, which draws as the policy does."""
     from stepkit.model.backend import biases, local_backend

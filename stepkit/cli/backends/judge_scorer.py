@@ -7,33 +7,33 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepkit.cli.actions.record_fields import stamped
-from stepkit.cli.options.judge import Judging
+from stepkit.cli.options.judge import JudgeOptions
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
-    from stepkit.cli.backends.scorers import Scoring
+    from stepkit.cli.backends.scorers import ScoringSetup
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
     from stepkit.model.engine import Engine
     from stepkit.model.sampler import Sampler
     from stepkit.search.scheduler import Strategy
     from stepkit.search.scorers import Scorer
-    from stepkit.search.scorers.answer_probabilities import Answers
-    from stepkit.search.scorers.pairwise import Pairwise
+    from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
+    from stepkit.search.scorers.pairwise import PairwiseJudge
 
 
 def backend_of(
-    judging: Judging,
+    judging: JudgeOptions,
     policy: str | None,
     model: options.ModelOptions,
     server: options.ServerOptions,
     form: dict[str, str | None],
-    streams: Streams,
+    streams: StreamOptions,
 ) -> Backend:
     """The chat model that is asked, here or on servers. Raises UsageError for one that cannot."""
-    from stepkit.model.backend import Form, local_backend
+    from stepkit.model.backend import PromptForm, local_backend
 
     if judging.name == "genprm" and form["system"] is not None:
         raise UsageError("--system: GenPRM has a system message of its own; see --judge-prompt")
@@ -41,28 +41,28 @@ def backend_of(
         from stepkit.model.servers.server_backend import server_backend
 
         lists = judging.how.chooses
-        backend = server_backend(server, policy, Form(**form), streams.warn, lists=lists)
+        backend = server_backend(server, policy, PromptForm(**form), streams.warn, lists=lists)
     else:
         assert policy is not None
         most = judging.settings.get("max_tokens", 0)
-        backend = local_backend(policy, model, Form(**form), most, draws=judging.how.draws)
+        backend = local_backend(policy, model, PromptForm(**form), most, draws=judging.how.draws)
     if judging.name == "genprm" and not backend.prefixes.prompter.takes_turns:
         raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
     streams.note(backend.about)
     return backend
 
 
-def judge(judging: Judging, backend: Backend) -> Scoring:
+def judge(judging: JudgeOptions, backend: Backend) -> ScoringSetup:
     """The scorer of the steps of a trace that asks ``backend``."""
-    from stepkit.cli.backends.scorers import Scoring
+    from stepkit.cli.backends.scorers import ScoringSetup
 
-    return Scoring(_scorer(judging, backend), {"": backend.open}, backend.build)
+    return ScoringSetup(_scorer(judging, backend), {"": backend.open}, backend.build)
 
 
 def compare(
-    judging: Judging,
+    judging: JudgeOptions,
     backend: Backend,
-    streams: Streams,
+    streams: StreamOptions,
     name: str,
     opened: Callable[[Backend, dict[str, Any]], Engine],
 ) -> None:
@@ -73,13 +73,13 @@ def compare(
         opened: opens the engine, given what decides its answers.
     """
     from stepkit.cli.actions.group_session import GroupWork, run_groups
-    from stepkit.search.scorers.judge_prompt import Question
-    from stepkit.search.scorers.pairwise import ANSWERS, Pairwise
+    from stepkit.search.scorers.judge_prompt import JudgePrompt
+    from stepkit.search.scorers.pairwise import ANSWERS, PairwiseJudge
 
     if streams.limit is not None:
         raise UsageError("--limit cuts a group short: not with --judge pairs")
-    judge = Pairwise(
-        Question(backend.prefixes, judging.form),
+    judge = PairwiseJudge(
+        JudgePrompt(backend.prefixes, judging.form),
         _answers(backend, [(answer, f" {answer}") for answer in ANSWERS]),
         judging.settings["rounds"],
         _meta(judging, backend),
@@ -98,7 +98,7 @@ def compare(
 
 
 def _with_verdicts(
-    record: Record, name: str, judge: Pairwise, verdicts: list[dict[str, Any]]
+    record: Record, name: str, judge: PairwiseJudge, verdicts: list[dict[str, Any]]
 ) -> None:
     from stepkit import schema
 
@@ -112,33 +112,35 @@ def _with_verdicts(
     stamped(record)
 
 
-def _scorer(judging: Judging, backend: Backend) -> Scorer:
+def _scorer(judging: JudgeOptions, backend: Backend) -> Scorer:
     from stepkit.search.scorers import critique, first_error_critic, forced_choice, genprm, thinkprm
     from stepkit.search.scorers.answer_probabilities import spellings
-    from stepkit.search.scorers.judge_prompt import Question
-    from stepkit.text.critiques import Shape
+    from stepkit.search.scorers.judge_prompt import JudgePrompt
+    from stepkit.text.critiques import CritiqueForm
 
     settings, meta = judging.settings, _meta(judging, backend)
-    question = Question(backend.prefixes, judging.form)
+    question = JudgePrompt(backend.prefixes, judging.form)
     if not judging.how.draws:
         words = [settings[key] for key in judging.words]
         answers = _answers(backend, [spellings(word) for word in words])
-        return forced_choice.ForcedChoice(question, answers, judging.words, meta)
+        return forced_choice.ForcedChoiceScorer(question, answers, judging.words, meta)
     sampler = partial(_sampler, judging, backend)
     draws = settings["draws"]
     if judging.name == "critic":
-        return first_error_critic.FirstError(question, sampler(), meta, draws)
+        return first_error_critic.FirstErrorCritic(question, sampler(), meta, draws)
     if judging.name == "thinkprm":
         answers = _answers(backend, [spellings(word) for word in thinkprm.ANSWERS])
-        return thinkprm.ThinkPrm(question, sampler(), answers, meta, draws)
+        return thinkprm.ThinkPrmScorer(question, sampler(), answers, meta, draws)
     if judging.name == "genprm":
         answers = _answers(backend, [spellings(word) for word in genprm.ANSWERS])
         drawing = sampler(stop=(genprm.STOP,))
-        return genprm.GenPrm(judging.form, drawing, answers, meta, draws)
-    return critique.Critiques(
+        return genprm.GenPrmScorer(judging.form, drawing, answers, meta, draws)
+    return critique.CritiqueScorer(
         question,
         sampler(),
-        Shape(**judging.words, longest=settings["max_reason"], matches=judging.name == "align"),
+        CritiqueForm(
+            **judging.words, longest=settings["max_reason"], matches=judging.name == "align"
+        ),
         meta,
         draws=draws,
         vote=settings["vote"],
@@ -146,16 +148,21 @@ def _scorer(judging: Judging, backend: Backend) -> Scorer:
     )
 
 
-def _answers(backend: Backend, answers: list[tuple[str, ...]]) -> Answers:
+def _answers(backend: Backend, answers: list[tuple[str, ...]]) -> AnswerProbabilities:
     from stepkit.model.servers.completions import OTHER
-    from stepkit.search.scorers.answer_probabilities import FEW, LISTED, LocalAnswers, ServedAnswers
+    from stepkit.search.scorers.answer_probabilities import (
+        FEW,
+        LISTED,
+        LocalAnswerProbabilities,
+        ServedAnswerProbabilities,
+    )
 
     if backend.model is not None:
-        return LocalAnswers(backend.prefixes, answers, "--judge")
-    return ServedAnswers(answers, FEW if backend.identity.server == OTHER else LISTED)
+        return LocalAnswerProbabilities(backend.prefixes, answers, "--judge")
+    return ServedAnswerProbabilities(answers, FEW if backend.identity.server == OTHER else LISTED)
 
 
-def _sampler(judging: Judging, backend: Backend, stop: tuple[str, ...] = ()) -> Sampler:
+def _sampler(judging: JudgeOptions, backend: Backend, stop: tuple[str, ...] = ()) -> Sampler:
     from stepkit.model.engine import Sampling
     from stepkit.model.sampler import Sampler
 
@@ -170,7 +177,7 @@ def _sampler(judging: Judging, backend: Backend, stop: tuple[str, ...] = ()) -> 
     )
 
 
-def _meta(judging: Judging, backend: Backend) -> dict[str, Any]:
+def _meta(judging: JudgeOptions, backend: Backend) -> dict[str, Any]:
     """What the judge is and how it was asked, for the record and for a resume to agree on."""
     from stepkit.seeds import digest
 

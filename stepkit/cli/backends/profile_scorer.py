@@ -11,7 +11,7 @@ from stepkit.runner import options
 
 if TYPE_CHECKING:
     from stepkit.model.engine import Engine
-    from stepkit.model.local.context_sizes import Layout
+    from stepkit.model.local.context_sizes import ContextSizes
     from stepkit.model.local.llama import Model
     from stepkit.model.profiles.profile import Profile
     from stepkit.search.scorers import Scorer
@@ -22,7 +22,7 @@ Opens: TypeAlias = "Mapping[str, Callable[[], Engine]]"
 
 
 @dataclass(frozen=True)
-class Extra:
+class ExtraFiles:
     """The files that some profiles need beside the model.
 
     Attributes:
@@ -42,11 +42,11 @@ class Extra:
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedVerifier:
     """A verifier that is loaded, and how it is run."""
 
     model: Model
-    sizes: Layout
+    sizes: ContextSizes
     options: options.ModelOptions
 
     def engine(self) -> Engine:
@@ -57,7 +57,7 @@ class Opened:
 
 
 def route(
-    verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
+    verifier: OpenedVerifier, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles
 ) -> tuple[Scorer, Opens]:
     """The scorer that the profile wants, and how to open the models that it asks.
 
@@ -72,18 +72,18 @@ def route(
     return _alone(verifier.model, profile, meta, extra), {"": verifier.engine}
 
 
-def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra) -> Scorer:
-    from stepkit.model.profiles.reader import Reader
-    from stepkit.model.profiles.token_layout import Writer
-    from stepkit.search.scorers.hidden_head import Grafted, HiddenHead
-    from stepkit.search.scorers.token_logit import TokenLogit
+def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles) -> Scorer:
+    from stepkit.model.profiles.reader import ProfileReader
+    from stepkit.model.profiles.token_layout import TokenLayouter
+    from stepkit.search.scorers.hidden_head import GraftedHeadScorer, HiddenHeadScorer
+    from stepkit.search.scorers.token_logit import TokenLogitScorer
 
     if profile.kind == "token-logit":
-        return TokenLogit(Reader(model, profile), meta)
+        return TokenLogitScorer(ProfileReader(model, profile), meta)
     if profile.kind == "grafted":
         if max(profile.readout.rows) >= model.n_vocab or min(profile.readout.rows) < 0:
             raise UsageError('profile: "rows" outside the model\'s vocabulary')
-        return Grafted(Writer(model, profile), meta)
+        return GraftedHeadScorer(TokenLayouter(model, profile), meta)
     if extra.head is None:
         raise UsageError(
             "the model's scores come from a head that a GGUF cannot hold: give it with --head FILE "
@@ -93,16 +93,16 @@ def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: Extra
 
     head = read_head(extra.head)
     check_fits(head, model, profile.readout.outputs, f"--head {extra.head}")
-    return HiddenHead(Writer(model, profile), head, {**meta, "head": head.fingerprint})
+    return HiddenHeadScorer(TokenLayouter(model, profile), head, {**meta, "head": head.fingerprint})
 
 
 def _implicit(
-    verifier: Opened, profile: Profile, meta: Mapping[str, Any], extra: Extra
+    verifier: OpenedVerifier, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles
 ) -> tuple[Scorer, Opens]:
     from stepkit.model.backend import open_model
-    from stepkit.model.profiles.token_layout import Writer
+    from stepkit.model.profiles.token_layout import TokenLayouter
     from stepkit.modelfile import model_name
-    from stepkit.search.scorers.implicit import REFERENCE, Implicit
+    from stepkit.search.scorers.implicit import REFERENCE, ImplicitScorer
 
     if extra.reference is None:
         raise UsageError(
@@ -115,10 +115,10 @@ def _implicit(
             f"--reference {extra.reference}: has another vocabulary than the model, so their "
             "log-probabilities are of different tokens"
         )
-    beside = Opened(reference, verifier.sizes, verifier.options)
+    beside = OpenedVerifier(reference, verifier.sizes, verifier.options)
     meta = {
         **meta,
         "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
     }
-    scorer = Implicit(Writer(verifier.model, profile), meta)
+    scorer = ImplicitScorer(TokenLayouter(verifier.model, profile), meta)
     return scorer, {"": verifier.engine, REFERENCE: beside.engine}

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stepkit.cli.backends.profile_scorer import Opened, Opens, route
-from stepkit.cli.options.confidence import Measuring
-from stepkit.cli.options.prm import Described
+from stepkit.cli.backends.profile_scorer import OpenedVerifier, Opens, route
+from stepkit.cli.options.confidence import ConfidenceOptions
+from stepkit.cli.options.prm import PrmOptions
 from stepkit.core.confidence import MEASURES
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
     from stepkit.model.engine import Engine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoringSetup:
     """A scorer, how to open the models that it asks, and what decides their rounding."""
 
     scorer: Scorer
@@ -38,12 +38,12 @@ class Scoring:
 
 def verifier(
     model: options.ModelOptions,
-    prm: Described,
-    streams: Streams,
+    prm: PrmOptions,
+    streams: StreamOptions,
     prompt: str | None = None,
     search: bool = False,
     shared: Model | None = None,
-) -> Scoring:
+) -> ScoringSetup:
     """A process reward model, the GGUF file ``model.model``.
 
     Args:
@@ -75,8 +75,8 @@ def verifier(
         "profile": profile.data(),
         **({} if layout.exact else {"layout": "fast"}),
     }
-    scorer, opens = route(Opened(opened, layout, model), profile, meta, prm.extra)
-    return Scoring(scorer, opens, opened.build)
+    scorer, opens = route(OpenedVerifier(opened, layout, model), profile, meta, prm.extra)
+    return ScoringSetup(scorer, opens, opened.build)
 
 
 def _one_at_a_time(profile: Profile) -> bool:
@@ -93,13 +93,13 @@ def likelihood(
     model: options.ModelOptions,
     server: options.ServerOptions,
     form: dict[str, str | None],
-    streams: Streams,
+    streams: StreamOptions,
     keep_tokens: bool,
-    measure: Measuring,
-) -> Scoring:
+    measure: ConfidenceOptions,
+) -> ScoringSetup:
     """Any model, here or on servers, that says how likely it finds the steps."""
-    from stepkit.model.backend import Form, local_backend
-    from stepkit.search.scorers.likelihood import Likelihood
+    from stepkit.model.backend import PromptForm, local_backend
+    from stepkit.search.scorers.likelihood import LikelihoodScorer
 
     if server.urls:
         if MEASURES[measure.by].reads != "logprob":
@@ -108,10 +108,10 @@ def likelihood(
             )
         from stepkit.model.servers.server_backend import server_backend
 
-        backend = server_backend(server, policy, Form(**form), streams.warn, reads=True)
+        backend = server_backend(server, policy, PromptForm(**form), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, Form(**form), 0, draws=False)
+        backend = local_backend(policy, model, PromptForm(**form), 0, draws=False)
     streams.note(backend.about)
     prefixes, identity = backend.prefixes, backend.identity
     meta = {
@@ -123,5 +123,5 @@ def likelihood(
         **measure.meta(),
         **({} if backend.exact else {"layout": "fast"}),
     }
-    scorer = Likelihood(prefixes, meta, keep_tokens, by=measure.by, group=measure.group)
-    return Scoring(scorer, {"": backend.open}, backend.build)
+    scorer = LikelihoodScorer(prefixes, meta, keep_tokens, by=measure.by, group=measure.group)
+    return ScoringSetup(scorer, {"": backend.open}, backend.build)

@@ -16,19 +16,19 @@ from stepkit.cli.actions.score_without_model import (
 )
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.search.scheduler import Strategy
-    from stepkit.search.scorers import Scored
+    from stepkit.search.scorers import TraceScores
 
 ARITHMETIC = "arithmetic"
 CHECKER = "checker"
 SECONDS = 60.0
 
 
-def of_checking(function: options.F) -> options.F:
+def checker_options(function: options.F) -> options.F:
     """--check, --command and what goes with them."""
     return options.stack(
         function,
@@ -65,7 +65,7 @@ def of_checking(function: options.F) -> options.F:
 
 
 @dataclass(frozen=True)
-class Checking:
+class CheckerOptions:
     """What the options say.
 
     Attributes:
@@ -81,7 +81,7 @@ class Checking:
     jobs: int
 
 
-def chosen(given: dict[str, Any]) -> Checking | None:
+def parse_checker_options(given: dict[str, Any]) -> CheckerOptions | None:
     """Take the options of this module out of ``given``; None without --check and --command.
 
     Raises UsageError for an option without effect.
@@ -95,7 +95,7 @@ def chosen(given: dict[str, Any]) -> Checking | None:
             raise UsageError(f"--{name.replace('_', '-')} goes with --command")
     if not check and command is None:
         return None
-    return Checking(
+    return CheckerOptions(
         command,
         beside["verdict"] or "status",
         beside["time_limit"] or SECONDS,
@@ -103,36 +103,38 @@ def chosen(given: dict[str, Any]) -> Checking | None:
     )
 
 
-def score(checking: Checking, streams: Streams, name: str | None) -> None:
+def score(checking: CheckerOptions, streams: StreamOptions, name: str | None) -> None:
     """Score by a rule or a program."""
     if checking.command is None:
-        from stepkit.search.scorers.arithmetic import Arithmetic
+        from stepkit.search.scorers.arithmetic import ArithmeticScorer
 
         refuse_others("--check", {"check"})
-        score_alone(streams, name or ARITHMETIC, Arithmetic(), CHECKER)
+        score_alone(streams, name or ARITHMETIC, ArithmeticScorer(), CHECKER)
         return
     journal = {"resume", "journal", "window"}
     refuse_others("--command", {"command", "verdict", "time_limit", "jobs", *journal})
     _run(checking, checking.command, streams, name or CHECKER)
 
 
-def _run(checking: Checking, command: str, streams: Streams, key: str) -> None:
-    from stepkit.cli.actions.session import Work, run_strategies
-    from stepkit.model.checkers.program_engine import Command, Programs
-    from stepkit.search.scorers.program import Program
+def _run(checking: CheckerOptions, command: str, streams: StreamOptions, key: str) -> None:
+    from stepkit.cli.actions.session import SessionWork, run_strategies
+    from stepkit.model.checkers.program_engine import CheckerCommand, ProgramEngine
+    from stepkit.search.scorers.program import ProgramScorer
 
     argv = _argv(command)
     meta = {"command": command, "verdict": checking.verdict, "seconds": checking.seconds}
-    scorer = Program(meta)
+    scorer = ProgramScorer(meta)
 
     def strategy(record: Record) -> Strategy:
         return (yield from scorer.score(record.data, steps_of(record)))
 
-    def write(record: Record, scored: Scored) -> list[Record]:
+    def write(record: Record, scored: TraceScores) -> list[Record]:
         return [with_scores(record, key, scorer, CHECKER, scored)]
 
-    opened = partial(Programs, Command(argv, checking.seconds, checking.verdict), checking.jobs)
-    run_strategies(Work(streams, opened, strategy, write), {"scorer": key, **meta})
+    opened = partial(
+        ProgramEngine, CheckerCommand(argv, checking.seconds, checking.verdict), checking.jobs
+    )
+    run_strategies(SessionWork(streams, opened, strategy, write), {"scorer": key, **meta})
 
 
 def _argv(command: str) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from stepkit.cli.actions.score_without_model import refuse_others, score_alone
 from stepkit.core.confidence import GROUP, MEASURES
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import Streams
+from stepkit.runner.run import StreamOptions
 
 CONSISTENCY = "consistency"
 DEFAULT = "logprob"
 
 
-def of_measuring(function: options.F) -> options.F:
+def confidence_options(function: options.F) -> options.F:
     """--by and what goes with it."""
     return options.stack(
         function,
@@ -47,7 +47,7 @@ def of_measuring(function: options.F) -> options.F:
 
 
 @dataclass(frozen=True)
-class Measuring:
+class ConfidenceOptions:
     """What the options say.
 
     Attributes:
@@ -78,7 +78,7 @@ class Measuring:
         return {"measure": self.by, "unit": measure.unit, "better": "higher", **grouped}
 
 
-def chosen(given: dict[str, Any]) -> Measuring:
+def parse_confidence_options(given: dict[str, Any]) -> ConfidenceOptions:
     """Take the options of this module out of ``given``.
 
     Raises UsageError for an option without effect.
@@ -93,20 +93,20 @@ def chosen(given: dict[str, Any]) -> Measuring:
     if kept and (name == CONSISTENCY or MEASURES[name].reads != "logprob"):
         raise UsageError(f"--kept has no effect with --by {name}: logprobs are what is kept")
     asked = by is not None or group is not None
-    return Measuring(name, group or GROUP, kept, sampler, asked)
+    return ConfidenceOptions(name, group or GROUP, kept, sampler, asked)
 
 
-def score(measuring: Measuring, streams: Streams, name: str | None) -> None:
+def score(measuring: ConfidenceOptions, streams: StreamOptions, name: str | None) -> None:
     """Score without a model: from kept tokens, or from draws."""
     refuse_others(measuring.alone, {"by", "kept", "sampler"})
     key = name or measuring.by
     if measuring.kept:
-        from stepkit.search.scorers.likelihood import Kept
+        from stepkit.search.scorers.likelihood import StoredLikelihoodScorer
 
-        score_alone(streams, key, Kept(measuring.meta(), measuring.by), "scorer")
+        score_alone(streams, key, StoredLikelihoodScorer(measuring.meta(), measuring.by), "scorer")
         return
     from stepkit.grade import same_answer
-    from stepkit.search.scorers.consistency import Consistency
+    from stepkit.search.scorers.consistency import ConsistencyScorer
 
-    scorer = Consistency(same_answer, measuring.meta(), measuring.sampler)
+    scorer = ConsistencyScorer(same_answer, measuring.meta(), measuring.sampler)
     score_alone(streams, key, scorer, "sampler")

@@ -10,7 +10,7 @@ import click
 ESCAPES = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
 
 
-class Text(click.ParamType):
+class EscapedText(click.ParamType):
     r"""A text in which ``\n``, ``\t`` and ``\\`` stand for line break, tab and backslash."""
 
     name = "text"
@@ -20,4 +20,4 @@ class Text(click.ParamType):
         return re.sub(r"\\[nt\\]", lambda match: ESCAPES[match.group()], value)
 
 
-TEXT = Text()
+TEXT = EscapedText()

@@ -20,7 +20,7 @@ DRAWS = {"draws": 1, "temperature": 0.7, "top_k": 0, "top_p": 1.0, "max_tokens":
 
 
 @dataclass(frozen=True)
-class How:
+class JudgeProtocol:
     """A way of asking a judge.
 
     Attributes:
@@ -41,15 +41,17 @@ class How:
 
 VERDICTS = {"good": "correct", "bad": "wrong", "vote": "mean", "max_reason": 300}
 
-HOWS: Mapping[str, How] = {
-    "choice": How(("problem", "step"), {"good": "Yes", "bad": "No"}),
-    "ternary": How(("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}),
-    "critique": How(("problem", "steps"), {**VERDICTS, **DRAWS}, chooses=False),
-    "align": How(("problem", "steps", "solution"), {**VERDICTS, **DRAWS}, chooses=False),
-    "critic": How(("problem", "steps"), DRAWS, chooses=False),
-    "thinkprm": How(("problem", "steps"), {**DRAWS, "max_tokens": 4096}),
-    "genprm": How((), {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
-    "pairs": How(("problem", "first", "second"), {"rounds": "all"}),
+HOWS: Mapping[str, JudgeProtocol] = {
+    "choice": JudgeProtocol(("problem", "step"), {"good": "Yes", "bad": "No"}),
+    "ternary": JudgeProtocol(
+        ("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}
+    ),
+    "critique": JudgeProtocol(("problem", "steps"), {**VERDICTS, **DRAWS}, chooses=False),
+    "align": JudgeProtocol(("problem", "steps", "solution"), {**VERDICTS, **DRAWS}, chooses=False),
+    "critic": JudgeProtocol(("problem", "steps"), DRAWS, chooses=False),
+    "thinkprm": JudgeProtocol(("problem", "steps"), {**DRAWS, "max_tokens": 4096}),
+    "genprm": JudgeProtocol((), {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
+    "pairs": JudgeProtocol(("problem", "first", "second"), {"rounds": "all"}),
 }
 """By name; the prompt of each is the file of that name in stepkit/text/prompts."""
 
@@ -73,7 +75,7 @@ OPTIONS = {
 KINDS = ("all", "knockout", "elimination")
 
 
-class Rounds(click.ParamType):
+class ComparisonRounds(click.ParamType):
     """``all``, ``knockout``, ``elimination`` or a number of rounds."""
 
     name = "rounds"
@@ -84,7 +86,7 @@ class Rounds(click.ParamType):
         self.fail(f"expected {', '.join(KINDS)} or a number, got {value!r}", param, ctx)
 
 
-def of_judging(function: options.F) -> options.F:
+def judge_options(function: options.F) -> options.F:
     """--judge and what goes with it."""
     ways = ", ".join(HOWS)
     return options.stack(
@@ -126,7 +128,7 @@ def of_judging(function: options.F) -> options.F:
         click.option(
             "--rounds",
             metavar="N",
-            type=Rounds(),
+            type=ComparisonRounds(),
             help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
         ),
         click.option(
@@ -159,11 +161,11 @@ def of_judging(function: options.F) -> options.F:
 
 
 @dataclass(frozen=True)
-class Judging:
+class JudgeOptions:
     """What the options say: how a judge is asked, with which prompt and settings."""
 
     name: str
-    how: How
+    how: JudgeProtocol
     form: str
     settings: Settings
 
@@ -176,7 +178,7 @@ class Judging:
         return {key: word.split(",")[0].strip() for key, word in given.items()}
 
 
-def chosen(given: dict[str, Any]) -> Judging | None:
+def parse_judge_options(given: dict[str, Any]) -> JudgeOptions | None:
     """Take the options of this module out of ``given``; None without --judge.
 
     Raises UsageError for an option without effect, and a prompt that lacks a place.
@@ -201,7 +203,7 @@ def chosen(given: dict[str, Any]) -> Judging | None:
     from stepkit.text.prompt_template import check
 
     check(form, how.places, "--judge-prompt")
-    return Judging(name, how, form, {**how.settings, **said})
+    return JudgeOptions(name, how, form, {**how.settings, **said})
 
 
 def _shipped(name: str) -> str:

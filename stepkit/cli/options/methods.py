@@ -160,7 +160,7 @@ LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "bud
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
 
-def of_methods(function: F) -> F:
+def method_options(function: F) -> F:
     """--method and the options of all methods; see ``chosen``."""
     for option in reversed([*OPTIONS]):
         if users_of(option):
@@ -175,7 +175,7 @@ def of_methods(function: F) -> F:
     )(function)
 
 
-def chosen(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The method and its options, those of OPTIONS being taken out of ``given``.
 
     Raises UsageError for an option that the method does not use, and for a value that is none.

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stepkit.cli.backends.profile_scorer import Extra
+from stepkit.cli.backends.profile_scorer import ExtraFiles
 from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import UsageError
 from stepkit.runner import options
@@ -17,7 +17,7 @@ FIELDS = ("marker", "positive", "negative", "step")
 OTHERS = ("profile", "head", "reference")
 
 
-def of_describing(function: options.F) -> options.F:
+def prm_options(function: options.F) -> options.F:
     """--profile and what overrides it; --head and --reference."""
     return options.stack(
         function,
@@ -53,7 +53,7 @@ def of_describing(function: options.F) -> options.F:
     )
 
 
-def of_explaining(function: options.F) -> options.F:
+def explain_options(function: options.F) -> options.F:
     """--list-profiles and --explain."""
     return options.stack(
         function,
@@ -83,7 +83,7 @@ def _list_profiles(context: click.Context, option: click.Parameter, wanted: bool
 
 
 @dataclass(frozen=True)
-class Described:
+class PrmOptions:
     """What the options say of a PRM.
 
     Attributes:
@@ -95,7 +95,7 @@ class Described:
 
     fields: Mapping[str, str | None] = field(default_factory=dict)
     profile: str | None = None
-    extra: Extra = field(default_factory=Extra)
+    extra: ExtraFiles = field(default_factory=ExtraFiles)
     first: str = ""
 
     def check_needed(self) -> None:
@@ -104,12 +104,12 @@ class Described:
             raise UsageError(f"--{self.first} describes a PRM: it goes with --prm")
 
 
-def described(given: dict[str, Any]) -> Described:
+def parse_prm_options(given: dict[str, Any]) -> PrmOptions:
     """Take the options of this module out of ``given``."""
     said = {name: given.pop(name) for name in (*FIELDS, *OTHERS)}
-    return Described(
+    return PrmOptions(
         {name: said[name] for name in FIELDS},
         said["profile"],
-        Extra(said["head"], said["reference"]),
+        ExtraFiles(said["head"], said["reference"]),
         next((name for name, value in said.items() if value is not None), ""),
     )

@@ -12,7 +12,7 @@ from stepkit.errors import UsageError
 from stepkit.runner.options import F, stack
 
 
-def of_sampling(function: F) -> F:
+def sampling_options(function: F) -> F:
     """Options for each field of engine.Sampling, by its name."""
     return stack(
         function,

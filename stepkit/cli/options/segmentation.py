@@ -14,7 +14,7 @@ FOR = {key: rule for rule, keys in OWN_KEYS.items() for key in keys}
 """Options that one rule alone has."""
 
 
-def cuts(function: F) -> F:
+def segmentation_options(function: F) -> F:
     """--by and what goes with it; the command's function takes them as ``**given``."""
     count = click.IntRange(min=1)
     return stack(

@@ -25,7 +25,7 @@ VOTES = ("weighted", "log-weighted")
 """Those of selection.METHODS that sum what an aggregate says."""
 
 
-class Gold(NamedTuple):
+class GoldSource(NamedTuple):
     """Where the truth about steps is.
 
     Attributes:
@@ -41,7 +41,7 @@ class Gold(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AttemptFields:
     """What to read.
 
     Attributes:
@@ -57,13 +57,13 @@ class Wanted:
     scores: tuple[str, ...] = ()
     aggregates: tuple[str, ...] = ("min",)
     judge: str | None = None
-    gold: Gold | None = None
+    gold: GoldSource | None = None
     protocol: str | None = None
     part: str | None = None
     redundancy: str | None = None
 
 
-class Truth(NamedTuple):
+class GoldLabels(NamedTuple):
     """Gold labels of an attempt.
 
     Attributes:
@@ -97,7 +97,7 @@ class Truth(NamedTuple):
         return found
 
 
-class Scored(NamedTuple):
+class AttemptScore(NamedTuple):
     """One score of an attempt.
 
     Attributes:
@@ -117,7 +117,7 @@ class Scored(NamedTuple):
 
 
 @dataclass
-class Attempt:
+class MeasuredAttempt:
     """One attempt, as far as it is measured.
 
     Attributes:
@@ -142,9 +142,9 @@ class Attempt:
     final: str | None
     tokens: int | None
     own: list[bool]
-    scores: dict[str, Scored] = field(default_factory=dict)
-    truth: Truth | None = None
-    judged: Truth | None = None
+    scores: dict[str, AttemptScore] = field(default_factory=dict)
+    truth: GoldLabels | None = None
+    judged: GoldLabels | None = None
     judged_by: str = ""
     redundancy: Sequence[float | None] | None = None
     place: str = ""
@@ -157,13 +157,13 @@ class Attempt:
             raise DataError(f"{error}; see --gold", place=self.place) from None
 
 
-def read(record: Json, wanted: Wanted, file: str = "", place: str = "") -> Attempt:
+def read(record: Json, wanted: AttemptFields, file: str = "", place: str = "") -> MeasuredAttempt:
     """Read one attempt."""
     steps = schema.steps(record)
     if record.get("response") is None:
         raise DataError('no "response": there is no attempt to measure')
     own = trace.assistant_steps(record, len(steps))
-    attempt = Attempt(
+    attempt = MeasuredAttempt(
         group=schema.group_of(record),
         problem=problem_of(record),
         part="" if wanted.part is None else _part(record, wanted.part),
@@ -219,7 +219,7 @@ def _part(record: Json, key: str) -> str:
     raise DataError(f"expected a string, got {schema.name_of(value)}", key)
 
 
-def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> Scored:
+def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
     _, entry = trace.named(record, "scores", name, "--score NAME")
     x = trace.step_numbers(entry, count, f"scores.{name}") if count else []
     raw = entry.get("of", "raw") == "raw"
@@ -227,13 +227,13 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> S
     order: dict[str, float] = {}
     weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
-        one = selection.candidate(record, selection.Settings("best", how, name))
+        one = selection.candidate(record, selection.SelectionSettings("best", how, name))
         found = one.aggregate
         assert found is not None
         order[how] = one.standing
         for by in VOTES:
             weight[how, by] = None if raw else _weight(found, how, by)
-    return Scored(
+    return AttemptScore(
         array("d", [nan if value is None else value for value in x]),
         order,
         weight,
@@ -258,29 +258,29 @@ def are_logs(how: str, by: str) -> bool:
     return by == "log-weighted" or selection.name_of(how) == selection.LOGARITHM
 
 
-def _truth(record: Json, wanted: Wanted, own: list[bool]) -> Truth | None:
-    gold = wanted.gold or Gold()
+def _truth(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
+    gold = wanted.gold or GoldSource()
     labels = record.get("labels")
     if gold.base is None and isinstance(labels, dict) and gold.name in labels:
         return _labels(record, gold.name, own)
     if wanted.gold is None and wanted.protocol is not None:
-        gold = Gold(*FIELDS[wanted.protocol])
+        gold = GoldSource(*FIELDS[wanted.protocol])
     return _field(record, gold, own) if gold.base is not None and gold.name in record else None
 
 
-def _labels(record: Json, name: str, own: list[bool]) -> Truth | None:
+def _labels(record: Json, name: str, own: list[bool]) -> GoldLabels | None:
     labels = record.get("labels")
     if labels is None or (isinstance(labels, dict) and labels.get(name) is None):
         return None
     _, entry = trace.named(record, "labels", name, "--label NAME")
     where = f"labels.{name}"
-    truth = Truth(None) if entry.get("x") is None else _of_steps(entry["x"], where, own)
+    truth = GoldLabels(None) if entry.get("x") is None else _of_steps(entry["x"], where, own)
     if entry.get("first") is not None:
         return truth._replace(first=_step(entry["first"], len(own), f"{where}.first"))
     return truth
 
 
-def _field(record: Json, gold: Gold, own: list[bool]) -> Truth | None:
+def _field(record: Json, gold: GoldSource, own: list[bool]) -> GoldLabels | None:
     """The first error, a list of the wrong steps (1-based), or labels by step."""
     value, base, count = record[gold.name], gold.base or 0, len(own)
     if value is None:
@@ -298,17 +298,17 @@ def _field(record: Json, gold: Gold, own: list[bool]) -> Truth | None:
     if isinstance(value, list):
         return _of_steps(value, gold.name, own)
     first = value - base if _whole(value) and value != NONE else value
-    return Truth(_step(first, count, gold.name))
+    return GoldLabels(_step(first, count, gold.name))
 
 
-def _of_steps(values: Any, where: str, own: list[bool]) -> Truth:
+def _of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:
     steps = trace.step_numbers({"x": values}, len(own), where)
     first: int | None = NONE
     for step, (value, mine) in enumerate(zip(steps, own, strict=True)):
         if mine and (value is None or value <= 0):
             first = None if value is None else step
             break
-    return Truth(first, tuple(steps))
+    return GoldLabels(first, tuple(steps))
 
 
 def _step(value: Any, count: int, where: str) -> int:

@@ -7,14 +7,16 @@ from math import isnan
 import numpy as np
 
 from stepkit.core.evaluation import bootstrap, protocols
-from stepkit.core.evaluation.attempts import Attempt, Truth
-from stepkit.core.evaluation.measure_types import Key, Measure, Options, Slice
+from stepkit.core.evaluation.attempts import GoldLabels, MeasuredAttempt
+from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
 from stepkit.errors import DataError
 
 HALF = 0.5
 
 
-def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]:
+def measures(
+    part: AttemptSlice, options: ReportOptions, protocol: str
+) -> dict[MeasureKey, Measure]:
     """The numbers of a protocol, for a label or for every score; none without gold. DataError."""
     flat = [(index, one) for index, group in enumerate(part.groups) for one in group]
     known = [(index, one) for index, one in flat if _judgeable(one, protocol)]
@@ -26,7 +28,7 @@ def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]
     sources = [""] if label else list(known[0][1].scores)
     if not sources:
         raise DataError("no scores to judge by: run step-score first, or give --label")
-    found: dict[Key, Measure] = {}
+    found: dict[MeasureKey, Measure] = {}
     for score in sources:
         counts = [_counts(one, score, options, protocol) for _, one in known]
         made = protocols.measures(
@@ -43,11 +45,11 @@ def measures(part: Slice, options: Options, protocol: str) -> dict[Key, Measure]
                     measure.more["redundancy"] = options.redundancy
             elif not score:
                 measure.more["label"] = label
-            found[Key(name, score=score)] = measure
+            found[MeasureKey(name, score=score)] = measure
     return found
 
 
-def _judgeable(one: Attempt, protocol: str) -> bool:
+def _judgeable(one: MeasuredAttempt, protocol: str) -> bool:
     """Is the truth known that the protocol asks for?"""
     if one.truth is None:
         return False
@@ -58,8 +60,10 @@ def _judgeable(one: Attempt, protocol: str) -> bool:
     )
 
 
-def _counts(one: Attempt, score: str, options: Options, protocol: str) -> protocols.Counts:
-    truth = one.truth or Truth(None)
+def _counts(
+    one: MeasuredAttempt, score: str, options: ReportOptions, protocol: str
+) -> protocols.Counts:
+    truth = one.truth or GoldLabels(None)
     if protocol == "processbench":
         assert truth.first is not None
         return protocols.processbench(truth.first, _first_judged(one, score, options))
@@ -78,7 +82,7 @@ def _counts(one: Attempt, score: str, options: Options, protocol: str) -> protoc
     return protocols.agentprocessbench(golds, others)
 
 
-def _first_judged(one: Attempt, score: str, options: Options) -> int | None:
+def _first_judged(one: MeasuredAttempt, score: str, options: ReportOptions) -> int | None:
     if not score:
         return one.judged.first if one.judged else None
     own = [x for x, mine in zip(one.scores[score].steps, one.own, strict=True) if mine]
@@ -88,7 +92,9 @@ def _first_judged(one: Attempt, score: str, options: Options) -> int | None:
     return protocols.first_wrong(verdicts)
 
 
-def _judged(one: Attempt, score: str, options: Options, protocol: str) -> list[float | None]:
+def _judged(
+    one: MeasuredAttempt, score: str, options: ReportOptions, protocol: str
+) -> list[float | None]:
     """[T] judgements of the steps, None where there is none."""
     if not score:
         return list(one.judged.steps or ()) if one.judged else [None] * len(one.own)
@@ -103,11 +109,11 @@ def _judged(one: Attempt, score: str, options: Options, protocol: str) -> list[f
     return [None if isnan(x) else float(x >= limit) for x in scored.steps]
 
 
-def _threshold(options: Options) -> float:
+def _threshold(options: ReportOptions) -> float:
     return HALF if options.threshold is None else options.threshold
 
 
-def average_parts(measures: dict[Key, Measure], options: Options) -> None:
+def average_parts(measures: dict[MeasureKey, Measure], options: ReportOptions) -> None:
     """ProcessBench's mean over subsets takes the place of the number over all attempts."""
     if options.protocol != "processbench":
         return

@@ -16,7 +16,7 @@ import numpy as np
 from stepkit import schema
 from stepkit.core import calibration, trace
 from stepkit.core.evaluation import bootstrap, step_metrics
-from stepkit.core.evaluation.attempts import Attempt, problem_of
+from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
 from stepkit.errors import DataError
 from stepkit.seeds import digest
@@ -27,7 +27,7 @@ KEY = "map"
 FORMAT = 1
 
 
-class Map(NamedTuple):
+class CalibrationMap(NamedTuple):
     """A fitted map, as it is read back.
 
     Attributes:
@@ -81,7 +81,7 @@ class Map(NamedTuple):
         return {"of": self.of, "by": "scorer", "x": mapped, "meta": meta}
 
 
-def fitted(attempts: Sequence[Attempt], method: str, score: str, gold: str) -> Json:
+def fitted(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: str) -> Json:
     """Fit a map on attempts with gold labels.
 
     Returns its JSON. Raises DataError when nothing can be learned from them, or when the scores
@@ -124,7 +124,7 @@ def fitted(attempts: Sequence[Attempt], method: str, score: str, gold: str) -> J
     return body
 
 
-def parsed(data: Any) -> Map:
+def parsed(data: Any) -> CalibrationMap:
     """A map from its JSON. Raises DataError."""
     if not isinstance(data, dict) or data.get(KEY) != FORMAT:
         raise DataError("not a calibration map as step-eval --fit writes it")
@@ -141,7 +141,7 @@ def parsed(data: Any) -> Map:
         raise DataError("expected a number", "threshold")
     texts = {key: schema.text(data, key) for key in ("score", "name", "of")}
     whole = digest("map", method, str(parameters), threshold, *texts.values(), seen)
-    return Map(
+    return CalibrationMap(
         id=whole,
         method=method,
         parameters=parameters,
@@ -168,7 +168,9 @@ def _check_parameters(method: str, parameters: Json) -> None:
             raise DataError("expected as many numbers as values", "parameters.scores")
 
 
-def _threshold(attempts: Sequence[Attempt], method: str, parameters: Json, score: str) -> Json:
+def _threshold(
+    attempts: Sequence[MeasuredAttempt], method: str, parameters: Json, score: str
+) -> Json:
     """Threshold and F1 of the first error, on the mapped scores; nothing without both kinds."""
     cases = []
     for one in attempts:
@@ -189,7 +191,7 @@ def _threshold(attempts: Sequence[Attempt], method: str, parameters: Json, score
     return {"threshold": found.value, "first_error_f1": found.f1}
 
 
-def _errors(steps: step_metrics.Steps, made: Any, probabilities: bool) -> Json:
+def _errors(steps: step_metrics.CountedSteps, made: Any, probabilities: bool) -> Json:
     """Brier and skill on the data of the fit, which says little: before and after."""
     ones = np.ones((1, steps.problems))
     found: Json = {}

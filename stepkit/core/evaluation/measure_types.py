@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepkit.core.evaluation.attempts import Attempt
+from stepkit.core.evaluation.attempts import MeasuredAttempt
 from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
 from stepkit.core.evaluation.protocols import REDUNDANCY
 
@@ -18,7 +18,7 @@ SINGLE, MAJORITY = "single", "majority"
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """What to report; see man step-eval.
 
     Attributes:
@@ -48,7 +48,7 @@ class Options:
     by_file: bool = False
 
 
-class Key(NamedTuple):
+class MeasureKey(NamedTuple):
     """What a measure is of; empty (k: 0) where it does not apply."""
 
     measure: str
@@ -89,7 +89,7 @@ class Measure:
         return Measure(at(mean(gaps), shared), int((~np.isnan(gaps)).sum()))
 
 
-class Slice(NamedTuple):
+class AttemptSlice(NamedTuple):
     """The attempts of one file and part (empty: of all), by problem.
 
     Attributes:
@@ -100,4 +100,4 @@ class Slice(NamedTuple):
     file: str
     part: str
     problems: Array
-    groups: list[list[Attempt]]
+    groups: list[list[MeasuredAttempt]]

@@ -17,22 +17,22 @@ from stepkit.core.evaluation import (
     selection_curves,
     step_report,
 )
-from stepkit.core.evaluation.attempts import Attempt
+from stepkit.core.evaluation.attempts import MeasuredAttempt
 from stepkit.core.evaluation.bootstrap import Statistic
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     SINGLE,
+    AttemptSlice,
     Json,
-    Key,
     Measure,
-    Options,
-    Slice,
+    MeasureKey,
+    ReportOptions,
 )
 from stepkit.errors import DataError, UsageError
 
 
 def report(
-    attempts: Sequence[Attempt], options: Options, same: Callable[[str, str], bool]
+    attempts: Sequence[MeasuredAttempt], options: ReportOptions, same: Callable[[str, str], bool]
 ) -> list[Json]:
     """Rows, each of JSON values.
 
@@ -44,7 +44,7 @@ def report(
     """
     # sorted, so that the order of the records does not change an interval
     numbers = {name: i for i, name in enumerate(sorted({one.group for one in attempts}))}
-    measures: dict[Key, Measure] = {}
+    measures: dict[MeasureKey, Measure] = {}
     rows: list[Json] = []
     slices = list(_slices(attempts, numbers, options.by_file))
     most = max(len(group) for part in slices for group in part.groups)
@@ -59,8 +59,10 @@ def report(
     return rows + _rows(measures, options, len(numbers))
 
 
-def _slices(attempts: Sequence[Attempt], numbers: dict[str, int], by_file: bool) -> Iterator[Slice]:
-    parts: dict[tuple[str, str], dict[str, list[Attempt]]] = {}
+def _slices(
+    attempts: Sequence[MeasuredAttempt], numbers: dict[str, int], by_file: bool
+) -> Iterator[AttemptSlice]:
+    parts: dict[tuple[str, str], dict[str, list[MeasuredAttempt]]] = {}
     for one in attempts:
         file = one.file if by_file else ""
         for part in dict.fromkeys((one.part, "")):
@@ -68,12 +70,12 @@ def _slices(attempts: Sequence[Attempt], numbers: dict[str, int], by_file: bool)
     for (file, part), groups in sorted(parts.items(), key=lambda item: (item[0][1] == "",)):
         members = sorted(groups, key=numbers.__getitem__)
         order = np.array([numbers[name] for name in members])
-        yield Slice(file, part, order, [groups[name] for name in members])
+        yield AttemptSlice(file, part, order, [groups[name] for name in members])
 
 
-def _about(part: Slice, options: Options) -> Json:
+def _about(part: AttemptSlice, options: ReportOptions) -> Json:
     sizes = [len(group) for group in part.groups]
-    row = _of(Key("data", part.file, part.part)) | {
+    row = _of(MeasureKey("data", part.file, part.part)) | {
         "problems": len(sizes),
         "attempts": sum(sizes),
         "fewest": min(sizes),
@@ -86,9 +88,9 @@ def _about(part: Slice, options: Options) -> Json:
 
 
 def _measures(
-    part: Slice, options: Options, same: Callable[[str, str], bool]
-) -> dict[Key, Measure]:
-    found: dict[Key, Measure] = {}
+    part: AttemptSlice, options: ReportOptions, same: Callable[[str, str], bool]
+) -> dict[MeasureKey, Measure]:
+    found: dict[MeasureKey, Measure] = {}
     flat = [one for group in part.groups for one in group]
     if options.protocol is None and any(one.right is not None for one in flat):
         found |= selection_curves.measures(part, options, same)
@@ -99,7 +101,7 @@ def _measures(
     return {key._replace(file=part.file, part=part.part): measure for key, measure in found.items()}
 
 
-def _rows(measures: dict[Key, Measure], options: Options, problems: int) -> list[Json]:
+def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions, problems: int) -> list[Json]:
     _check_against(measures, options)
     rows: list[Json] = []
     statistics: list[Statistic] = []
@@ -130,12 +132,14 @@ def _filled(row: Json, value: float, low: float, high: float) -> Json:
     return {name: one for name, one in row.items() if one == one}
 
 
-def _base(key: Key, name: str, measures: dict[Key, Measure], options: Options) -> Key:
+def _base(
+    key: MeasureKey, name: str, measures: dict[MeasureKey, Measure], options: ReportOptions
+) -> MeasureKey:
     """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
     if name == SINGLE and key.k > 1:
-        return Key("pass", key.file, key.part, k=1)
+        return MeasureKey("pass", key.file, key.part, k=1)
     if name == MAJORITY and key.k > 1:
-        return Key("majority", key.file, key.part, k=key.k)
+        return MeasureKey("majority", key.file, key.part, k=key.k)
     if name in options.aggregates and key.aggregate:
         return key._replace(aggregate=name)
     if key.score and any(other.score == name for other in measures):
@@ -143,7 +147,7 @@ def _base(key: Key, name: str, measures: dict[Key, Measure], options: Options) -
     return key._replace(file=name)
 
 
-def _check_against(measures: dict[Key, Measure], options: Options) -> None:
+def _check_against(measures: dict[MeasureKey, Measure], options: ReportOptions) -> None:
     known = {SINGLE, MAJORITY, *options.aggregates} if any(key.k for key in measures) else set()
     known |= {key.score for key in measures} | {key.file for key in measures}
     for name in options.against:
@@ -152,11 +156,11 @@ def _check_against(measures: dict[Key, Measure], options: Options) -> None:
             raise UsageError(f"--against {name}: there is {have}")
 
 
-def _of(key: Key) -> Json:
+def _of(key: MeasureKey) -> Json:
     return {name: value for name, value in key._asdict().items() if value}
 
 
-def _nothing(options: Options) -> str:
+def _nothing(options: ReportOptions) -> str:
     if options.protocol is not None:
         name, base = protocols.FIELDS[options.protocol]
         return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'

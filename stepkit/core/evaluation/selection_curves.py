@@ -13,9 +13,15 @@ import numpy as np
 from stepkit.core import at_k_curves, selection
 from stepkit.core.at_k_curves import Estimate
 from stepkit.core.evaluation import bootstrap, step_metrics
-from stepkit.core.evaluation.attempts import VOTES, Attempt, are_logs
-from stepkit.core.evaluation.measure_types import MAJORITY, Key, Measure, Options, Slice
-from stepkit.core.evaluation.step_metrics import Steps
+from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt, are_logs
+from stepkit.core.evaluation.measure_types import (
+    MAJORITY,
+    AttemptSlice,
+    Measure,
+    MeasureKey,
+    ReportOptions,
+)
+from stepkit.core.evaluation.step_metrics import CountedSteps
 from stepkit.errors import DataError
 from stepkit.seeds import seed as seeded
 
@@ -28,7 +34,7 @@ DEFAULT = ("pass", "majority", "best", "weighted")
 UNDECIDED = ("wrong", "apart")
 
 
-class Group(NamedTuple):
+class CountedGroup(NamedTuple):
     """The attempts at one problem that are counted.
 
     Attributes:
@@ -38,13 +44,13 @@ class Group(NamedTuple):
         seed: for what has to be sampled.
     """
 
-    attempts: list[Attempt]
+    attempts: list[MeasuredAttempt]
     right: list[float]
     answers: list[int]
     seed: int
 
 
-class Curve(NamedTuple):
+class CurvePoint(NamedTuple):
     """A curve at one k.
 
     Attributes:
@@ -57,11 +63,11 @@ class Curve(NamedTuple):
 
 
 def group(
-    attempts: Sequence[Attempt],
+    attempts: Sequence[MeasuredAttempt],
     undecided: str,
     seed: int,
     same: Callable[[str, str], bool],
-) -> Group:
+) -> CountedGroup:
     """Put together the attempts at one problem.
 
     Args:
@@ -72,10 +78,10 @@ def group(
     for number, found in enumerate(selection.classes([one.final for one in kept], same)):
         for member in found.members:
             answers[member] = number
-    return Group(kept, [one.right or 0.0 for one in kept], answers, seed)
+    return CountedGroup(kept, [one.right or 0.0 for one in kept], answers, seed)
 
 
-def curve(groups: Sequence[Group], name: str, score: str, how: str, k: int) -> Curve:
+def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: int) -> CurvePoint:
     """One of CURVES at k.
 
     Args:
@@ -86,10 +92,10 @@ def curve(groups: Sequence[Group], name: str, score: str, how: str, k: int) -> C
     found = [_at(one, name, score, how, k) for one in groups]
     values = np.array([np.nan if one is None else one.value for one in found])
     errors = [one.error for one in found if one is not None]
-    return Curve(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
+    return CurvePoint(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
 
 
-def _at(group: Group, name: str, score: str, how: str, k: int) -> Estimate | None:
+def _at(group: CountedGroup, name: str, score: str, how: str, k: int) -> Estimate | None:
     if k > len(group.right):
         return None
     seed = seeded("curve", group.seed, group.attempts[0].group, name, score, how, k)
@@ -107,7 +113,7 @@ def _at(group: Group, name: str, score: str, how: str, k: int) -> Estimate | Non
     return at_k_curves.weighted_at(weights, group.answers, group.right, k, seed, logs)
 
 
-def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
+def as_steps(groups: Sequence[CountedGroup], score: str, how: str) -> CountedSteps:
     """Attempts as the only step of each: for the AUC of aggregates within problems."""
     rows = [
         (index, one.scores[score].order[how], right)
@@ -115,7 +121,7 @@ def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
         for one, right in zip(group.attempts, group.right, strict=True)
     ]
     problem = np.array([row[0] for row in rows], dtype=np.int64)
-    return Steps(
+    return CountedSteps(
         problem,
         np.zeros_like(problem),
         np.array([row[1] for row in rows]),
@@ -124,13 +130,15 @@ def as_steps(groups: Sequence[Group], score: str, how: str) -> Steps:
     )
 
 
-def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) -> dict[Key, Measure]:
+def measures(
+    part: AttemptSlice, options: ReportOptions, same: Callable[[str, str], bool]
+) -> dict[MeasureKey, Measure]:
     """The curves that are asked for or that the records allow. Raises DataError."""
     groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
     problems = part.problems[[bool(one.right) for one in groups]]
     groups = [one for one in groups if one.right]
     ks = options.ks or _powers(min(len(one.right) for one in groups))
-    found: dict[Key, Measure] = {}
+    found: dict[MeasureKey, Measure] = {}
     for key in dict.fromkeys(_wanted(groups, options, ks)):
         try:
             made = curve(groups, key.measure, key.score, key.aggregate, key.k)
@@ -149,7 +157,7 @@ def measures(part: Slice, options: Options, same: Callable[[str, str], bool]) ->
     for score in groups[0].attempts[0].scores if not options.curves else ():
         for how in options.aggregates:
             pairs = step_metrics.auc(as_steps(groups, score, how), "problem")
-            key = Key("auc_attempts", score=score, aggregate=how)
+            key = MeasureKey("auc_attempts", score=score, aggregate=how)
             found[key] = Measure(bootstrap.at(pairs, problems), len(groups))
     return found
 
@@ -158,29 +166,31 @@ def _powers(most: int) -> tuple[int, ...]:
     return (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
 
 
-def _wanted(groups: Sequence[Group], options: Options, ks: Sequence[int]) -> Iterator[Key]:
+def _wanted(
+    groups: Sequence[CountedGroup], options: ReportOptions, ks: Sequence[int]
+) -> Iterator[MeasureKey]:
     """Curves to compute: those to show, and pass@1 and the majority to compare with."""
     attempts = [one for group in groups for one in group.attempts]
     answered = bool(options.curves) or any(one.final is not None for one in attempts)
     names = options.curves or DEFAULT
-    yield Key("pass", k=1)
+    yield MeasureKey("pass", k=1)
     for name in names:
         if name == "pass" or (name == "majority" and answered):
-            yield from (Key(name, k=k) for k in ks)
+            yield from (MeasureKey(name, k=k) for k in ks)
             continue
         for score in attempts[0].scores if name in ("best", *VOTES) else ():
             for how in options.aggregates:
                 if name == "best" or options.curves or (answered and _votes(attempts, score, how)):
-                    yield from (Key(name, score=score, aggregate=how, k=k) for k in ks)
+                    yield from (MeasureKey(name, score=score, aggregate=how, k=k) for k in ks)
     if MAJORITY in options.against:
-        yield from (Key("majority", k=k) for k in ks)
+        yield from (MeasureKey("majority", k=k) for k in ks)
 
 
-def _votes(attempts: Sequence[Attempt], score: str, how: str) -> bool:
+def _votes(attempts: Sequence[MeasuredAttempt], score: str, how: str) -> bool:
     return all(one.scores[score].weight[how, "weighted"] is not None for one in attempts)
 
 
-def _tokens(groups: Sequence[Group], k: int) -> Json:
+def _tokens(groups: Sequence[CountedGroup], k: int) -> Json:
     """Mean tokens of k attempts at a problem, where all of them are known."""
     known = [one.tokens for group in groups if len(group.right) >= k for one in group.attempts]
     if None in known or not known:

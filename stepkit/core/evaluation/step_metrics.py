@@ -33,7 +33,7 @@ WITHIN = ("all", "position", "problem", "both")
 """Which pairs an AUC is over."""
 
 
-class Steps(NamedTuple):
+class CountedSteps(NamedTuple):
     """The counted steps of all attempts.
 
     Attributes:
@@ -51,7 +51,7 @@ class Steps(NamedTuple):
     problems: int
 
 
-def auc(steps: Steps, within: str) -> Statistic:
+def auc(steps: CountedSteps, within: str) -> Statistic:
     """AUC over the pairs that WITHIN names."""
     strata = _strata(steps, within)
     if within in ("problem", "both"):
@@ -60,23 +60,23 @@ def auc(steps: Steps, within: str) -> Statistic:
     return _weighted_auc(steps, strata)
 
 
-def by_position(steps: Steps) -> Steps:
+def by_position(steps: CountedSteps) -> CountedSteps:
     """The same steps, scored by nothing but how early they come."""
     return steps._replace(score=-steps.position.astype(float))
 
 
-def base_rate(steps: Steps) -> Statistic:
+def base_rate(steps: CountedSteps) -> Statistic:
     """Share of right steps."""
     return ratio(_sums(steps, steps.right), _sums(steps, np.ones_like(steps.right)))
 
 
-def brier(steps: Steps) -> Statistic:
+def brier(steps: CountedSteps) -> Statistic:
     """Mean squared error of the scores as probabilities."""
     errors = (steps.score - steps.right) ** 2
     return ratio(_sums(steps, errors), _sums(steps, np.ones_like(errors)))
 
 
-def skill(steps: Steps) -> Statistic:
+def skill(steps: CountedSteps) -> Statistic:
     """1 - Brier score / that of the base rate."""
     error, rate = brier(steps), base_rate(steps)
 
@@ -87,7 +87,7 @@ def skill(steps: Steps) -> Statistic:
     return of
 
 
-def calibration_error(steps: Steps, bins: int) -> Statistic:
+def calibration_error(steps: CountedSteps, bins: int) -> Statistic:
     """ECE over at most ``bins`` bins."""
     number = _bins(steps.score, bins)
     shape = (steps.problems, bins)
@@ -107,11 +107,11 @@ def _bins(scores: Array, bins: int) -> Array:
     return below * bins // max(len(scores), 1)
 
 
-def _sums(steps: Steps, values: Array) -> Array:
+def _sums(steps: CountedSteps, values: Array) -> Array:
     return np.bincount(steps.problem, weights=values, minlength=steps.problems)
 
 
-def _strata(steps: Steps, within: str) -> Array:
+def _strata(steps: CountedSteps, within: str) -> Array:
     """[N] a number for each step; pairs are of equal ones."""
     longest = int(steps.position.max(initial=0)) + 1
     return {
@@ -139,7 +139,7 @@ class _Order(NamedTuple):
     starts: Array
 
 
-def _ordered(steps: Steps, strata: Array) -> _Order:
+def _ordered(steps: CountedSteps, strata: Array) -> _Order:
     index = np.lexsort((steps.score, strata))
     stratum, score = strata[index], steps.score[index]
     size = len(index)
@@ -157,7 +157,7 @@ def _ordered(steps: Steps, strata: Array) -> _Order:
     )
 
 
-def _weighted_auc(steps: Steps, strata: Array) -> Statistic:
+def _weighted_auc(steps: CountedSteps, strata: Array) -> Statistic:
     """Of pairs across problems: a pair counts as often as its problems were drawn, multiplied.
 
     Steps are pooled into segments, in order of score: the steps of one score if a wrong one is
@@ -220,7 +220,7 @@ def _few(weights: Array, steps: int) -> Iterator[Array]:
     return (weights[start : start + rows] for start in range(0, len(weights), rows))
 
 
-def _wins_by_problem(steps: Steps, strata: Array) -> tuple[Array, Array]:
+def _wins_by_problem(steps: CountedSteps, strata: Array) -> tuple[Array, Array]:
     """[P] pairs won (half for a tie) and [P] pairs, where no pair is of two problems."""
     order = _ordered(steps, strata)
     problem, right = steps.problem[order.steps], steps.right[order.steps]

@@ -8,15 +8,15 @@ from math import isnan
 import numpy as np
 
 from stepkit.core.evaluation import bootstrap, step_metrics
-from stepkit.core.evaluation.attempts import Attempt
+from stepkit.core.evaluation.attempts import MeasuredAttempt
 from stepkit.core.evaluation.bootstrap import Statistic
-from stepkit.core.evaluation.measure_types import Key, Measure, Options, Slice
-from stepkit.core.evaluation.step_metrics import Steps
+from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
+from stepkit.core.evaluation.step_metrics import CountedSteps
 
 
-def measures(part: Slice, options: Options) -> dict[Key, Measure]:
+def measures(part: AttemptSlice, options: ReportOptions) -> dict[MeasureKey, Measure]:
     """Every measure of every score that has counted steps."""
-    found: dict[Key, Measure] = {}
+    found: dict[MeasureKey, Measure] = {}
     for score in part.groups[0][0].scores:
         steps, probabilities = counted_steps(part.groups, score)
         if not len(steps.right):
@@ -42,11 +42,13 @@ def measures(part: Slice, options: Options) -> dict[Key, Measure]:
                 measure.more["baseline"] = float(alone(np.ones((1, steps.problems)))[0])
             elif name == "ece":
                 measure.more["bins"] = options.bins
-            found[Key(name, score=score)] = measure
+            found[MeasureKey(name, score=score)] = measure
     return found
 
 
-def counted_steps(groups: Sequence[Sequence[Attempt]], score: str) -> tuple[Steps, bool]:
+def counted_steps(
+    groups: Sequence[Sequence[MeasuredAttempt]], score: str
+) -> tuple[CountedSteps, bool]:
     """The counted steps of one score, and whether all are probabilities."""
     rows: list[tuple[int, int, float, float]] = []
     probabilities = True
@@ -61,4 +63,4 @@ def counted_steps(groups: Sequence[Sequence[Attempt]], score: str) -> tuple[Step
                     rows.append((index, step, scored.steps[step], label))
     columns = np.array(rows, dtype=float).reshape(-1, 4).T
     problem, position = columns[0].astype(np.int64), columns[1].astype(np.int64)
-    return Steps(problem, position, columns[2], columns[3], len(groups)), probabilities
+    return CountedSteps(problem, position, columns[2], columns[3], len(groups)), probabilities

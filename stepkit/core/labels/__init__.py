@@ -19,10 +19,10 @@ from typing import Any
 
 from stepkit.core import trace
 from stepkit.core.labels import first_error_label
-from stepkit.core.labels.counting import Block
+from stepkit.core.labels.counting import CountedTraces
 from stepkit.core.labels.first_error_rules import FirstRule, first_error
-from stepkit.core.labels.label_input import Source
-from stepkit.core.labels.label_registry import DEFAULT, Wanted, listing, parse_all
+from stepkit.core.labels.label_input import LabelInput
+from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, listing, parse_all
 from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
 from stepkit.schema import steps
@@ -30,7 +30,7 @@ from stepkit.schema import steps
 __all__ = [
     "UNDECIDED",
     "FirstRule",
-    "Settings",
+    "LabelSettings",
     "first_error",
     "label",
     "label_nodes",
@@ -42,7 +42,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
+class LabelSettings:
     """What to label and how.
 
     Attributes:
@@ -57,7 +57,7 @@ class Settings:
             a backup that pools.
     """
 
-    labels: tuple[Wanted, ...] | None = None
+    labels: tuple[LabelRequest, ...] | None = None
     first: FirstRule | None = None
     score: str | None = None
     sampler: str | None = None
@@ -65,7 +65,7 @@ class Settings:
     pool: bool = False
 
 
-def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]:
+def label(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataError]:
     """New entries of ``labels`` for each record (not merged with those it has), or its error.
 
     All trees of the block are counted by one kernel call per sampler.
@@ -73,7 +73,7 @@ def label(records: Sequence[Json], settings: Settings) -> list[Json | DataError]
     return _each(records, settings, _made)
 
 
-def label_nodes(records: Sequence[Json], settings: Settings) -> list[Json | DataError]:
+def label_nodes(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataError]:
     """New entries of ``tree.labels`` for each record, or its error: columns [n_nodes].
 
     Those of the labels asked for that a node of a tree has by itself (table.OF_NODES), the root's
@@ -83,7 +83,9 @@ def label_nodes(records: Sequence[Json], settings: Settings) -> list[Json | Data
 
 
 def _each(
-    records: Sequence[Json], settings: Settings, make: Callable[[Source, Settings], Json]
+    records: Sequence[Json],
+    settings: LabelSettings,
+    make: Callable[[LabelInput, LabelSettings], Json],
 ) -> list[Json | DataError]:
     errors: dict[int, DataError] = {}
     places: dict[int, int] = {}
@@ -95,7 +97,7 @@ def _each(
                 places[index] = len(places)
         except DataError as error:
             errors[index] = error.with_traceback(None)
-    block = Block([records[index] for index in places], settings.undecided, settings.pool)
+    block = CountedTraces([records[index] for index in places], settings.undecided, settings.pool)
     results: list[Json | DataError] = []
     for index, record in enumerate(records):
         if index in errors:
@@ -103,14 +105,14 @@ def _each(
             continue
         traces = block if index in places else None
         try:
-            results.append(make(Source(record, traces, places.get(index, 0)), settings))
+            results.append(make(LabelInput(record, traces, places.get(index, 0)), settings))
         except DataError as error:
             # With its traceback it would hold the whole block, in a circle that is freed late.
             results.append(error.with_traceback(None))
     return results
 
 
-def _made(source: Source, settings: Settings) -> Json:
+def _made(source: LabelInput, settings: LabelSettings) -> Json:
     rule = settings.first
     scored = rule is not None and rule.kind == "below" and _has_score(source, settings)
     wanted = settings.labels
@@ -127,14 +129,14 @@ def _made(source: Source, settings: Settings) -> Json:
     return source.new
 
 
-def _entry(source: Source, wanted: Wanted, settings: Settings) -> Json:
+def _entry(source: LabelInput, wanted: LabelRequest, settings: LabelSettings) -> Json:
     source.sampler, source.backup = wanted.sampler or settings.sampler, wanted.backup
     source.meta = {}
     entry = wanted.row.make(source, **wanted.parameters)
     return {**entry, "meta": source.meta | wanted.meta | entry.get("meta", {})}
 
 
-def _made_for_nodes(source: Source, settings: Settings) -> Json:
+def _made_for_nodes(source: LabelInput, settings: LabelSettings) -> Json:
     source.nodes = True
     found: Json = {}
     for one in settings.labels or _DEFAULT:
@@ -149,7 +151,7 @@ def _made_for_nodes(source: Source, settings: Settings) -> Json:
     return found
 
 
-def _has_score(source: Source, settings: Settings) -> bool:
+def _has_score(source: LabelInput, settings: LabelSettings) -> bool:
     """Is a first error by ``below`` to be had from a score, not from the values?"""
     if settings.score is not None:
         return True

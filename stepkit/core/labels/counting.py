@@ -14,7 +14,7 @@ from stepkit import schema
 from stepkit.core import backups, pooling, trace
 from stepkit.core import tree as trees
 from stepkit.core.labels import stopping_bias
-from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
@@ -48,12 +48,12 @@ class _Columns(NamedTuple):
 class _Counted(NamedTuple):
     """One sampler's counts over the forest, its index and its id in each tree (or why none)."""
 
-    counts: trees.Counts
+    counts: trees.NodeCounts
     by: list[int]
     ids: list[str | DataError]
 
 
-class Block:
+class CountedTraces:
     """The traces of a block that have a tree, laid out once and counted when a label asks."""
 
     def __init__(
@@ -72,10 +72,10 @@ class Block:
         self.together = together
         self.forest = trees.plant(self.trees)
         self._counted: dict[str | None, _Counted] = {}
-        self._backups: dict[tuple[str | None, str], backups.Backup] = {}
-        self._pools: dict[tuple[str, int], dict[str, pooling.State]] = {}
+        self._backups: dict[tuple[str | None, str], backups.BackedUpValues] = {}
+        self._pools: dict[tuple[str, int], dict[str, pooling.PooledPrefix]] = {}
 
-    def evidence(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> Evidence:
+    def evidence(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> StateValues:
         """The evidence of trace ``index``.
 
         Args:
@@ -117,7 +117,7 @@ class Block:
             before = list(range(-1, len(nodes) - 1))
             assistant = trace.assistant_steps(record, len(nodes) - 1)
         settled = [node in ends for node in nodes]
-        return Evidence(*columns, before, settled, assistant, outcomes, sampler, backup)
+        return StateValues(*columns, before, settled, assistant, outcomes, sampler, backup)
 
     def _end(self, index: int, node: int) -> _End:
         tree = self.trees[index]
@@ -178,7 +178,7 @@ class Block:
         undecided = [backup.undecided[start + node] for node in states]
         return _Columns(k, n, undecided, values, [""] * len(states))
 
-    def _backup(self, wanted: str | None, name: str) -> backups.Backup:
+    def _backup(self, wanted: str | None, name: str) -> backups.BackedUpValues:
         if (wanted, name) not in self._backups:
             forest = self.forest
             if self.undecided == "wrong":
@@ -212,7 +212,7 @@ class Block:
             k, n, undecided, later = [*k, 0.0], [*n, 0], [*undecided, 0], [*later, None]
         return _Columns(k, n, undecided, later if name == "later" else None, [""] * len(n))
 
-    def _pool(self, index: int, wanted: str | None) -> dict[str, pooling.State]:
+    def _pool(self, index: int, wanted: str | None) -> dict[str, pooling.PooledPrefix]:
         counted = self._count(wanted)
         sampler = counted.ids[index]
         assert isinstance(sampler, str)
@@ -226,14 +226,14 @@ class Block:
             self._pools[key] = pooling.pool([self._trace(other, counted) for other in members])
         return self._pools[key]
 
-    def _trace(self, index: int, counted: _Counted) -> pooling.Trace:
+    def _trace(self, index: int, counted: _Counted) -> pooling.PooledTrace:
         record, tree = self.records[index], self.trees[index]
         if self.together and schema.problem_text(record) != schema.problem_text(self.records[0]):
             raise DataError("another problem than the first of its group has", "problem")
         steps = schema.steps(record)
         nodes = [schema.ROOT, *tree.get("spine", [])]
         by = counted.by[index]
-        draws: list[pooling.Draw] = []
+        draws: list[pooling.PooledDraw] = []
         for node, prefix in zip(nodes, pooling.prefixes(steps), strict=False):
             here = self._draws(index, counted, node, prefix)
             if here and (rule := stopping_bias.looking(trees.rule_at(tree, node, by))):
@@ -242,9 +242,11 @@ class Block:
                     f"tree.rule[{node}]",
                 )
             draws += here
-        return pooling.Trace(steps, draws, record.get("split"))
+        return pooling.PooledTrace(steps, draws, record.get("split"))
 
-    def _draws(self, index: int, counted: _Counted, node: int, prefix: str) -> list[pooling.Draw]:
+    def _draws(
+        self, index: int, counted: _Counted, node: int, prefix: str
+    ) -> list[pooling.PooledDraw]:
         """The draws counted at a node, in draw order."""
         start, tree = self.forest.offsets[index], self.trees[index]
         found = []
@@ -253,5 +255,7 @@ class Block:
             outcome = tree["outcome"][child]
             if outcome is None and self.undecided == "wrong":
                 outcome = 0.0
-            found.append(pooling.Draw(prefix, tree["draw"][child], tree["text"][child], outcome))
+            found.append(
+                pooling.PooledDraw(prefix, tree["draw"][child], tree["text"][child], outcome)
+            )
         return sorted(found, key=lambda draw: draw.number)

@@ -8,13 +8,13 @@ from stepkit import schema
 from stepkit.core import changepoint, trace
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.first_error_rules import FirstRule, first_error, first_tested
-from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
 
 
-def of_draws(rule: FirstRule, evidence: Evidence) -> Json:
+def of_draws(rule: FirstRule, evidence: StateValues) -> Json:
     """The first error by ``rule`` over the states of a trace.
 
     Raises DataError for ``drop`` and ``below`` where draws were stopped by a rule that looked at
@@ -40,7 +40,7 @@ def of_draws(rule: FirstRule, evidence: Evidence) -> Json:
     }
 
 
-def _tested(rule: FirstRule, evidence: Evidence) -> Json:
+def _tested(rule: FirstRule, evidence: StateValues) -> Json:
     """What the tests decided that stopped the draws; ``untested`` states are taken to be alive."""
     columns = zip(evidence.stopped, evidence.k, evidence.n, strict=True)
     lost = [stopping_bias.lost(*column) for column in columns]
@@ -57,13 +57,13 @@ def _tested(rule: FirstRule, evidence: Evidence) -> Json:
     }
 
 
-def _right(evidence: Evidence) -> bool | None:
+def _right(evidence: StateValues) -> bool | None:
     """How the attempt ended; None when undecided, and for a bare problem."""
     verdict = evidence.shares[-1] if evidence.settled[-1] else None
     return None if verdict is None else verdict > 0
 
 
-def _posterior(rule: FirstRule, evidence: Evidence) -> Json:
+def _posterior(rule: FirstRule, evidence: StateValues) -> Json:
     """The most probable first error, with the probability of every step (core/changepoint.py)."""
     counts = [evidence.whole_counts(state) for state in range(len(evidence.n))]
     if evidence.settled[-1]:

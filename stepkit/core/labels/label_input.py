@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from stepkit.core.labels.counting import Block
-from stepkit.core.labels.state_values import DRAWS, Evidence
+from stepkit.core.labels.counting import CountedTraces
+from stepkit.core.labels.state_values import DRAWS, StateValues
 from stepkit.errors import DataError
 from stepkit.text.segment_rules import continued
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 
 @dataclass
-class Source:
+class LabelInput:
     """One record of a block.
 
     Attributes:
@@ -29,16 +29,16 @@ class Source:
     """
 
     record: Json
-    traces: Block | None
+    traces: CountedTraces | None
     index: int = 0
     sampler: str | None = None
     backup: str = DRAWS
     new: dict[str, Json] = field(default_factory=dict)
     meta: Json = field(default_factory=dict)
     nodes: bool = False
-    known: dict[tuple[str | None, str], Evidence] = field(default_factory=dict)
+    known: dict[tuple[str | None, str], StateValues] = field(default_factory=dict)
 
-    def evidence(self, sampler: str | None = None) -> Evidence:
+    def evidence(self, sampler: str | None = None) -> StateValues:
         """The evidence under the label's sampler, or another. Raises DataError without a tree."""
         if self.traces is None:
             raise DataError('no "tree": run step-rollout --method chain first')

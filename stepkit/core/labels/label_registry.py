@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from stepkit.core import pooling
 from stepkit.core.labels import progress, value
 from stepkit.core.labels.consensus import agreement
-from stepkit.core.labels.label_input import Source
+from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.rest_mcts_quality import weighted
-from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, Evidence
+from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, StateValues
 from stepkit.core.stats import Z_95
 from stepkit.errors import UsageError
 
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 Value = float | int | str
 
 
-class Parameter(NamedTuple):
+class LabelParameter(NamedTuple):
     """A parameter of a label: a number within bounds, or one of some words, or any text."""
 
     name: str
@@ -54,7 +54,7 @@ class Parameter(NamedTuple):
         return number
 
 
-class Row(NamedTuple):
+class LabelDefinition(NamedTuple):
     """A label: its name, what it says, its source, and how its entry (without meta) is made.
 
     ``make`` gets the record's Source and the parameters by name. ``backups`` are the values of a
@@ -65,16 +65,16 @@ class Row(NamedTuple):
     about: str
     source: str
     make: Callable[..., Json]
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[LabelParameter, ...] = ()
     backups: tuple[str, ...] = BACKUPS
     needs: str = ""
 
 
-class Wanted(NamedTuple):
+class LabelRequest(NamedTuple):
     """A label as it was asked for."""
 
     name: str  # to write under
-    row: Row
+    row: LabelDefinition
     parameters: dict[str, Value]
     sampler: str | None = None  # None: the one for all labels
     backup: str = DRAWS
@@ -101,105 +101,214 @@ class Wanted(NamedTuple):
 def _of(function: Callable[..., Json]) -> Callable[..., Json]:
     """Make a function of the evidence alone a function of the source."""
 
-    def make(source: Source, **parameters: Any) -> Json:
+    def make(source: LabelInput, **parameters: Any) -> Json:
         return function(source.evidence(), **parameters)
 
     return make
 
 
-def _credit(function: Callable[[Evidence, float, float], Json]) -> Callable[..., Json]:
+def _credit(function: Callable[[StateValues, float, float], Json]) -> Callable[..., Json]:
     """The same for functions of gamma and lambda, which Python cannot have as a name."""
 
-    def make(source: Source, **parameters: Any) -> Json:
+    def make(source: LabelInput, **parameters: Any) -> Json:
         return function(source.evidence(), parameters["gamma"], parameters["lambda"])
 
     return make
 
 
-def _effective(source: Source, alpha: float, k: int, prover: str) -> Json:
+def _effective(source: LabelInput, alpha: float, k: int, prover: str) -> Json:
     policy = source.evidence()
     return progress.effective(policy, source.evidence(prover or None), alpha, k)
 
 
-def _weighted(source: Source, reward: str) -> Json:
+def _weighted(source: LabelInput, reward: str) -> Json:
     return weighted(source.evidence(), source.lengths, reward)
 
 
-def _consensus(source: Source, of: str, below: float) -> Json:
+def _consensus(source: LabelInput, of: str, below: float) -> Json:
     return agreement(source.record, source.new, of, below)
 
 
-_GAMMA = Parameter("gamma", 1.0, "discount per step", 0, 1)
-_LAMBDA = Parameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
-_K = Parameter("k", 1, "the prover is the best of k draws", 1)
+_GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
+_LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
+_K = LabelParameter("k", 1, "the prover is the best of k draws", 1)
 
 ROWS = (
-    Row("value", "share of right draws, with Wilson's interval", "Wilson 1927", _of(value.value),
-        (Parameter("z", Z_95, "width of the interval in standard deviations", 0, 100),)),
-    Row("soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of(value.soft)),
-    Row("hard", "1 if any draw came out right, and the first 0",
-        "Math-Shepherd, 2312.08935", _of(value.hard)),
-    Row("threshold", "1 if the value is above a threshold",
-        "OpenR, 2410.09671; VisualPRM, 2503.10291", _of(value.threshold),
-        (Parameter("above", 0.5, "the threshold"),
-         Parameter("z", 0.0, "null unless an interval of this width lies on one side", 0, 100))),
-    Row("ternary", "1, 0, -1: the interval lies above, around, below", "PRM800K, 2305.20050",
+    LabelDefinition(
+        "value",
+        "share of right draws, with Wilson's interval",
+        "Wilson 1927",
+        _of(value.value),
+        (LabelParameter("z", Z_95, "width of the interval in standard deviations", 0, 100),),
+    ),
+    LabelDefinition(
+        "soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of(value.soft)
+    ),
+    LabelDefinition(
+        "hard",
+        "1 if any draw came out right, and the first 0",
+        "Math-Shepherd, 2312.08935",
+        _of(value.hard),
+    ),
+    LabelDefinition(
+        "threshold",
+        "1 if the value is above a threshold",
+        "OpenR, 2410.09671; VisualPRM, 2503.10291",
+        _of(value.threshold),
+        (
+            LabelParameter("above", 0.5, "the threshold"),
+            LabelParameter(
+                "z", 0.0, "null unless an interval of this width lies on one side", 0, 100
+            ),
+        ),
+    ),
+    LabelDefinition(
+        "ternary",
+        "1, 0, -1: the interval lies above, around, below",
+        "PRM800K, 2305.20050",
         _of(value.ternary),
-        (Parameter("above", 0.5, "the line between"),
-         Parameter("z", Z_95, "width of the interval", 0, 100)), COUNTED),
-    Row("best-of", "chance that the best of k is right, without bias",
-        "PAV, 2410.08146; Codex, 2107.03374", _of(value.best_of),
-        (Parameter("k", 4, "of how many", 1),), COUNTED, needs="k decided draws"),
-    Row("entropy", "log-mean-exp of the outcomes", "ER-PRM, 2412.11006",
+        (
+            LabelParameter("above", 0.5, "the line between"),
+            LabelParameter("z", Z_95, "width of the interval", 0, 100),
+        ),
+        COUNTED,
+    ),
+    LabelDefinition(
+        "best-of",
+        "chance that the best of k is right, without bias",
+        "PAV, 2410.08146; Codex, 2107.03374",
+        _of(value.best_of),
+        (LabelParameter("k", 4, "of how many", 1),),
+        COUNTED,
+        needs="k decided draws",
+    ),
+    LabelDefinition(
+        "entropy",
+        "log-mean-exp of the outcomes",
+        "ER-PRM, 2412.11006",
         _of(value.entropy_regularised),
-        (Parameter("eta", 1.0, "above 0 leans to the best, below 0 to the worst", -100, 100),),
-        (DRAWS,)),
-    Row("sorm", "hard, a success carried back to earlier steps", "GLoRe, 2402.10963",
-        _of(value.sorm)),
-    Row("scan", "soft just before the first error, 1 before that", "SCAN, 2509.16548",
+        (LabelParameter("eta", 1.0, "above 0 leans to the best, below 0 to the worst", -100, 100),),
+        (DRAWS,),
+    ),
+    LabelDefinition(
+        "sorm",
+        "hard, a success carried back to earlier steps",
+        "GLoRe, 2402.10963",
+        _of(value.sorm),
+    ),
+    LabelDefinition(
+        "scan",
+        "soft just before the first error, 1 before that",
+        "SCAN, 2509.16548",
         _of(value.scan),
-        (Parameter("window", 2, "steps before the error that are soft", 0),
-         Parameter("least", 0.75, "null where the root's value is lower", 0, 1)),
-        needs="the root"),
-    Row("weighted", "quality value by the distance to an answer", "ReST-MCTS*, 2406.03816",
-        _weighted, (Parameter("reward", "hard", "r of a step", words=("hard", "soft")),),
-        (DRAWS,), needs="split"),
-    Row("progress", "value after less value before, under a prover",
-        "PAV, 2410.08146; VinePPO, 2410.01679", _of(progress.progress), (_K,)),
-    Row("effective", "value plus alpha times a prover's progress", "PAV, 2410.08146",
+        (
+            LabelParameter("window", 2, "steps before the error that are soft", 0),
+            LabelParameter("least", 0.75, "null where the root's value is lower", 0, 1),
+        ),
+        needs="the root",
+    ),
+    LabelDefinition(
+        "weighted",
+        "quality value by the distance to an answer",
+        "ReST-MCTS*, 2406.03816",
+        _weighted,
+        (LabelParameter("reward", "hard", "r of a step", words=("hard", "soft")),),
+        (DRAWS,),
+        needs="split",
+    ),
+    LabelDefinition(
+        "progress",
+        "value after less value before, under a prover",
+        "PAV, 2410.08146; VinePPO, 2410.01679",
+        _of(progress.progress),
+        (_K,),
+    ),
+    LabelDefinition(
+        "effective",
+        "value plus alpha times a prover's progress",
+        "PAV, 2410.08146",
         _effective,
-        (Parameter("alpha", 1.0, "weight of the progress"), _K._replace(default=4),
-         Parameter("prover", "", "a sampler; default: the same"))),
-    Row("relative", "1 if value after / value before is not below a ratio",
-        "GenPRM, 2504.00891", _of(progress.relative),
-        (Parameter("least", 0.8, "the ratio", 0),)),
-    Row("lookahead", "progress, or a later step's that was prepared", "VSRM, 2508.10293",
+        (
+            LabelParameter("alpha", 1.0, "weight of the progress"),
+            _K._replace(default=4),
+            LabelParameter("prover", "", "a sampler; default: the same"),
+        ),
+    ),
+    LabelDefinition(
+        "relative",
+        "1 if value after / value before is not below a ratio",
+        "GenPRM, 2504.00891",
+        _of(progress.relative),
+        (LabelParameter("least", 0.8, "the ratio", 0),),
+    ),
+    LabelDefinition(
+        "lookahead",
+        "progress, or a later step's that was prepared",
+        "VSRM, 2508.10293",
         _of(progress.look_ahead),
-        (Parameter("gamma", 0.7, "discount per step", 0, 1),
-         Parameter("window", 4, "steps to look ahead", 0))),
-    Row("pivotal", "-1, 0, 1: the value fell, neither shows, it rose", "cliff tokens, 2606.25524",
+        (
+            LabelParameter("gamma", 0.7, "discount per step", 0, 1),
+            LabelParameter("window", 4, "steps to look ahead", 0),
+        ),
+    ),
+    LabelDefinition(
+        "pivotal",
+        "-1, 0, 1: the value fell, neither shows, it rose",
+        "cliff tokens, 2606.25524",
         _of(progress.pivotal),
-        (Parameter("margin", 0.1, "a smaller change does not count", 0, 1),
-         Parameter("z", 1.645, "standard errors beyond it", 0, 100)), COUNTED),
-    Row("gae", "generalised advantage of the step", "1506.02438", _credit(progress.gae),
-        (_GAMMA, _LAMBDA)),
-    Row("return", "lambda-return: the target of a value model",
-        "TS-LLM, 2309.17179; Fetch, 2502.11183", _credit(progress.returns), (_GAMMA, _LAMBDA)),
-    Row("consensus", "1 up to the first error that several sources agree on",
-        "Qwen, 2501.07301", _consensus,
-        (Parameter("of", "hard+judge", "labels and scores, joined by +"),
-         Parameter("below", 0.5, "a step with less is an error, of a source without first")),
-        (DRAWS,), needs="the sources"),
-)  # fmt: skip
+        (
+            LabelParameter("margin", 0.1, "a smaller change does not count", 0, 1),
+            LabelParameter("z", 1.645, "standard errors beyond it", 0, 100),
+        ),
+        COUNTED,
+    ),
+    LabelDefinition(
+        "gae",
+        "generalised advantage of the step",
+        "1506.02438",
+        _credit(progress.gae),
+        (_GAMMA, _LAMBDA),
+    ),
+    LabelDefinition(
+        "return",
+        "lambda-return: the target of a value model",
+        "TS-LLM, 2309.17179; Fetch, 2502.11183",
+        _credit(progress.returns),
+        (_GAMMA, _LAMBDA),
+    ),
+    LabelDefinition(
+        "consensus",
+        "1 up to the first error that several sources agree on",
+        "Qwen, 2501.07301",
+        _consensus,
+        (
+            LabelParameter("of", "hard+judge", "labels and scores, joined by +"),
+            LabelParameter("below", 0.5, "a step with less is an error, of a source without first"),
+        ),
+        (DRAWS,),
+        needs="the sources",
+    ),
+)
 
 DEFAULT = ("value", "hard", "progress")
-OF_NODES = ("value", "soft", "hard", "threshold", "ternary", "best-of", "entropy", "progress",
-            "effective", "relative", "pivotal")  # fmt: skip
+OF_NODES = (
+    "value",
+    "soft",
+    "hard",
+    "threshold",
+    "ternary",
+    "best-of",
+    "entropy",
+    "progress",
+    "effective",
+    "relative",
+    "pivotal",
+)
 """Labels that look at a state, or at it and the one before: every node of a tree has them."""
 COMMON = ("as", "sampler", "backup")
 
 
-def parse(text: str) -> Wanted:
+def parse(text: str) -> LabelRequest:
     """Read ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Raises UsageError."""
     name, _, rest = text.partition(":")
     row = next((row for row in ROWS if row.name == name), None)
@@ -220,7 +329,7 @@ def parse(text: str) -> Wanted:
         raise UsageError(f"--label {text}: {error}") from None
 
 
-def _wanted(row: Row, given: dict[str, str]) -> Wanted:
+def _wanted(row: LabelDefinition, given: dict[str, str]) -> LabelRequest:
     common = {key: given.pop(key) for key in COMMON if key in given}
     known = {parameter.name: parameter for parameter in row.parameters}
     if unknown := sorted(given.keys() - known.keys()):
@@ -240,10 +349,10 @@ def _wanted(row: Row, given: dict[str, str]) -> Wanted:
     name = common.get("as", row.name)
     if name == "gold":
         raise UsageError("labels.gold is for imported truth")
-    return Wanted(name, row, parameters, common.get("sampler"), backup)
+    return LabelRequest(name, row, parameters, common.get("sampler"), backup)
 
 
-def parse_all(texts: Sequence[str]) -> tuple[Wanted, ...]:
+def parse_all(texts: Sequence[str]) -> tuple[LabelRequest, ...]:
     """Read several; the same text twice counts once. Raises UsageError for one name twice."""
     wanted = [parse(text) for text in dict.fromkeys(texts)]
     names = [one.name for one in wanted]

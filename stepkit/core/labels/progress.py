@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepkit.core import advantages, stats
-from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.state_values import StateValues
 from stepkit.core.labels.value import best_of_values
 
 Json = dict[str, Any]
 
 
-def differences(evidence: Evidence, values: Sequence[float | None]) -> list[float | None]:
+def differences(evidence: StateValues, values: Sequence[float | None]) -> list[float | None]:
     """[n_steps] V_t - V_{t-1}, None where either is unknown."""
     return [
         None if after is None or before is None else after - before
@@ -24,7 +24,7 @@ def differences(evidence: Evidence, values: Sequence[float | None]) -> list[floa
     ]
 
 
-def progress(evidence: Evidence, k: int) -> Json:
+def progress(evidence: StateValues, k: int) -> Json:
     """V_t - V_{t-1} (PAV, arXiv:2410.08146; VinePPO, arXiv:2410.01679).
 
     PAV measures it under a prover that is not the policy: another sampler, or the best of ``k``
@@ -34,7 +34,7 @@ def progress(evidence: Evidence, k: int) -> Json:
     return evidence.steps("progress", differences(evidence, values))
 
 
-def effective(evidence: Evidence, prover: Evidence, alpha: float, k: int) -> Json:
+def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) -> Json:
     """Q + alpha A: PAV's effective reward of a step (arXiv:2410.08146).
 
     Q is the policy's value after the step, A the progress under the prover: the best of ``k`` of
@@ -48,7 +48,7 @@ def effective(evidence: Evidence, prover: Evidence, alpha: float, k: int) -> Jso
     return evidence.steps("progress", x)
 
 
-def relative(evidence: Evidence, least: float) -> Json:
+def relative(evidence: StateValues, least: float) -> Json:
     """1 if V_t / V_{t-1} >= ``least``, else 0 (GenPRM's relative progress, arXiv:2504.00891).
 
     Where the value before the step was 0 there is no ratio: null, where they go on with 0.
@@ -61,7 +61,7 @@ def relative(evidence: Evidence, least: float) -> Json:
     return evidence.steps("progress", x, ratio=ratios)
 
 
-def look_ahead(evidence: Evidence, gamma: float, window: int) -> Json:
+def look_ahead(evidence: StateValues, gamma: float, window: int) -> Json:
     """The progress of a step, or the share of a later step's that it prepared (VSRM, 2508.10293).
 
     Where V_t = V_{t-1}, the first change within ``window`` steps ahead is credited, times
@@ -83,7 +83,7 @@ def look_ahead(evidence: Evidence, gamma: float, window: int) -> Json:
     return evidence.steps("progress", x)
 
 
-def pivotal(evidence: Evidence, margin: float, z: float) -> Json:
+def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
     """-1 where the value fell by more than ``margin``, 1 where it rose so, 0 where neither shows.
 
     A one-sided test of two proportions at each step, ``z`` standard errors beyond the margin (cliff
@@ -115,18 +115,20 @@ def pivotal(evidence: Evidence, margin: float, z: float) -> Json:
     return {**evidence.steps("progress", x, z=scores), "first": first}
 
 
-def _rate(evidence: Evidence, state: int) -> stats.Rate | None:
+def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
     k, n = evidence.whole_counts(state)
     if not n or evidence.stopped[state]:
         return None
-    return stats.Rate(k, 0.0) if evidence.settled[state] else stats.Rate.counted(k, n)
+    return (
+        stats.RateEstimate(k, 0.0) if evidence.settled[state] else stats.RateEstimate.counted(k, n)
+    )
 
 
-def gae(evidence: Evidence, gamma: float, lam: float) -> Json:
+def gae(evidence: StateValues, gamma: float, lam: float) -> Json:
     """advantages.gae over the values of the states, the verdict being the reward."""
     return evidence.steps("progress", advantages.gae(evidence.values, gamma, lam))
 
 
-def returns(evidence: Evidence, gamma: float, lam: float) -> Json:
+def returns(evidence: StateValues, gamma: float, lam: float) -> Json:
     """advantages.lambda_returns: the target for the value after each step, and at the root."""
     return evidence.entry("value", advantages.lambda_returns(evidence.values, gamma, lam))

@@ -14,12 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.state_values import StateValues
 
 Json = dict[str, Any]
 
 
-def weighted(evidence: Evidence, lengths: Callable[[int], Sequence[int]], reward: str) -> Json:
+def weighted(evidence: StateValues, lengths: Callable[[int], Sequence[int]], reward: str) -> Json:
     """v_k after each step, and 0 at the root.
 
     Args:
@@ -48,7 +48,7 @@ def weighted(evidence: Evidence, lengths: Callable[[int], Sequence[int]], reward
     return evidence.entry("value", v)
 
 
-def _distances(evidence: Evidence, lengths: Callable[[int], Sequence[int]]) -> list[int | None]:
+def _distances(evidence: StateValues, lengths: Callable[[int], Sequence[int]]) -> list[int | None]:
     """[n_states] least number of steps to a right answer, None where none was seen."""
     found: list[int | None] = []
     onward: int | None = None

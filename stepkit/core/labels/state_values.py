@@ -26,7 +26,7 @@ UNDECIDED = ("apart", "wrong")
 
 
 @dataclass(frozen=True)
-class Evidence:
+class StateValues:
     """Counts and values at every state of a trace, under one sampler and one backup.
 
     Attributes:

@@ -7,24 +7,24 @@ from typing import Any
 
 from stepkit.core import stats
 from stepkit.core.labels.first_error_rules import first_zero
-from stepkit.core.labels.state_values import Evidence
+from stepkit.core.labels.state_values import StateValues
 
 Json = dict[str, Any]
 
 
-def value(evidence: Evidence, z: float) -> Json:
+def value(evidence: StateValues, z: float) -> Json:
     """V_t, the share of right draws, with Wilson's interval at ``z`` standard deviations."""
     bounds = [evidence.interval(state, z) for state in range(len(evidence.n))]
     low, high = ([pair[side] for pair in bounds] for side in (0, 1))
     return evidence.entry("value", evidence.values, low=low, high=high)
 
 
-def soft(evidence: Evidence) -> Json:
+def soft(evidence: StateValues) -> Json:
     """The same numbers as a training target (Math-Shepherd, arXiv:2312.08935, eq. 4)."""
     return evidence.entry("value", evidence.values)
 
 
-def hard(evidence: Evidence) -> Json:
+def hard(evidence: StateValues) -> Json:
     """1 if any draw came out right, else 0 (Math-Shepherd, arXiv:2312.08935, eq. 3).
 
     Exact under a rule that stops at the first success: it stops only when the label is 1.
@@ -33,7 +33,7 @@ def hard(evidence: Evidence) -> Json:
     return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
 
 
-def sorm(evidence: Evidence) -> Json:
+def sorm(evidence: StateValues) -> Json:
     """Hard labels in which a success carries back to all earlier steps (GLoRe, arXiv:2402.10963).
 
     If a later prefix leads to the answer, so does an earlier one, whatever the draws there say; the
@@ -47,11 +47,11 @@ def sorm(evidence: Evidence) -> Json:
     return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
 
 
-def _any_right(evidence: Evidence) -> list[float | None]:
+def _any_right(evidence: StateValues) -> list[float | None]:
     return [None if share is None else int(share > 0) for share in evidence.shares]
 
 
-def threshold(evidence: Evidence, above: float, z: float) -> Json:
+def threshold(evidence: StateValues, above: float, z: float) -> Json:
     """1 if V_t > ``above``, else 0 (OpenR: 0.5; VisualPRM, arXiv:2503.10291: 0).
 
     With ``z`` above 0, null unless Wilson's interval lies on one side of it.
@@ -66,7 +66,7 @@ def threshold(evidence: Evidence, above: float, z: float) -> Json:
     return evidence.entry("value", x)
 
 
-def ternary(evidence: Evidence, above: float, z: float) -> Json:
+def ternary(evidence: StateValues, above: float, z: float) -> Json:
     """1 where Wilson's interval lies above, -1 where it lies below, 0 where it holds ``above``.
 
     PRM800K's three classes (arXiv:2305.20050) with the middle one for what the draws leave open.
@@ -84,7 +84,7 @@ def _side(interval: tuple[float | None, float | None], line: float) -> int | Non
     return 1 if low > line else -1 if high < line else 0
 
 
-def best_of(evidence: Evidence, k: int) -> Json:
+def best_of(evidence: StateValues, k: int) -> Json:
     """The chance that the best of ``k`` draws is right: V of the prover BoK.
 
     PAV (arXiv:2410.08146) puts k/n for p into 1 - (1 - p)^K, which is biased; here
@@ -97,7 +97,7 @@ def best_of(evidence: Evidence, k: int) -> Json:
     return entry
 
 
-def best_of_values(evidence: Evidence, k: int) -> tuple[list[float | None], list[str | None]]:
+def best_of_values(evidence: StateValues, k: int) -> tuple[list[float | None], list[str | None]]:
     """[n_states] unbiased best-of-``k`` values, and why where there is none.
 
     Raises DataError for outcomes other than 0 and 1.
@@ -121,7 +121,7 @@ def best_of_values(evidence: Evidence, k: int) -> tuple[list[float | None], list
     return x, why
 
 
-def entropy_regularised(evidence: Evidence, eta: float) -> Json:
+def entropy_regularised(evidence: StateValues, eta: float) -> Json:
     """(1 / eta) ln mean exp(eta r) over the draws (ER-PRM, arXiv:2412.11006; eta = 1).
 
     The value of the optimal policy under a KL penalty of strength 1 / eta to the sampler; eta above
@@ -148,7 +148,7 @@ def _log_mean_exp(outcomes: list[float], weights: list[float], eta: float) -> fl
     return (top + log(total)) / eta
 
 
-def scan(evidence: Evidence, window: int, least: float) -> Json:
+def scan(evidence: StateValues, window: int, least: float) -> Json:
     """SCAN's labels against noise (arXiv:2509.16548).
 
     Of a right attempt every step is 1. Of a wrong one, with the first error at e (the first zero):

@@ -12,21 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs import trace_labels
-from stepkit.core.pairs.pair_filters import Choice, chance, own_weight, refusal
+from stepkit.core.pairs.pair_filters import PairFilters, chance, own_weight, refusal
 from stepkit.core.pairs.record_prefixes import Json
-from stepkit.core.training_rows import Origin, Pair, Side
+from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 from stepkit.errors import DataError
 
-Found = tuple[Side, tuple[str, ...]]
+Found = tuple[PairSide, tuple[str, ...]]
 """An attempt, and the ids of the traces that it stands in."""
 
 Attempt = tuple[str, bool, str]
 """The text of an attempt, its verdict, and the id of its trace."""
 
-Rule = Callable[[list[Found], Choice], Iterator[tuple[Found, Found]]]
+Rule = Callable[[list[Found], PairFilters], Iterator[tuple[Found, Found]]]
 
 
-def outcome(attempts: list[Found], choice: Choice) -> Iterator[tuple[Found, Found]]:
+def outcome(attempts: list[Found], choice: PairFilters) -> Iterator[tuple[Found, Found]]:
     """Every right attempt against every wrong one (Yuan et al., ImplicitPRM, arXiv:2412.01981).
 
     They come in rounds in which each right attempt meets another wrong one, so that a cap takes
@@ -42,7 +42,7 @@ def outcome(attempts: list[Found], choice: Choice) -> Iterator[tuple[Found, Foun
             yield right, order[turn]
 
 
-def _order(bad: list[Found], index: int, right: Side, choice: Choice) -> list[Found]:
+def _order(bad: list[Found], index: int, right: PairSide, choice: PairFilters) -> list[Found]:
     """The wrong attempts in the order in which the right one at ``index`` meets them."""
     if choice.match_length:
         return sorted(bad, key=lambda one: (abs(len(one[0].text) - len(right.text)), one[0].text))
@@ -50,7 +50,7 @@ def _order(bad: list[Found], index: int, right: Side, choice: Choice) -> list[Fo
     return bad[start:] + bad[:start]
 
 
-def shorter_correct(attempts: list[Found], choice: Choice) -> Iterator[tuple[Found, Found]]:
+def shorter_correct(attempts: list[Found], choice: PairFilters) -> Iterator[tuple[Found, Found]]:
     """The shortest right attempt against each longer right one (the length pairs of ReCUT, Jin et
     al., arXiv:2506.10822; its accuracy pairs are ``outcome``).
 
@@ -88,12 +88,12 @@ def read(record: Json, dropped: Counter[str]) -> Attempt | None:
 def pairs(
     read: Sequence[Attempt | None],
     rule: Rule,
-    choice: Choice,
-    origin: Origin,
+    choice: PairFilters,
+    origin: RowOrigin,
     dropped: Counter[str],
-) -> list[Pair]:
+) -> list[PairRow]:
     """The pairs of the attempts of one group, in an order that does not depend on theirs."""
-    found: list[Pair] = []
+    found: list[PairRow] = []
     duels = list(rule(_merged(read), choice))
     dropped["problems without two attempts to compare"] += not duels
     for (chosen, mine), (rejected, theirs) in duels:
@@ -102,7 +102,7 @@ def pairs(
             continue
         traced = origin._replace(sources=(*mine, *theirs))
         weight = own_weight(chosen, rejected, choice)
-        found.append(Pair("", chosen, rejected, chance(chosen, rejected), weight, traced))
+        found.append(PairRow("", chosen, rejected, chance(chosen, rejected), weight, traced))
     kept = sorted(found, key=lambda pair: -pair.gap)[: choice.per_problem]
     dropped["over --max-per-problem"] += len(found) - len(kept)
     if choice.weight in ("set", "problem"):  # the attempts at a problem are one set
@@ -121,7 +121,7 @@ def _merged(read: Sequence[Attempt | None]) -> list[Found]:
             sources.setdefault(text, []).append(source)
     return [
         (
-            Side(text, sum(rights), len(rights), sum(rights) / len(rights), True),
+            PairSide(text, sum(rights), len(rights), sum(rights) / len(rights), True),
             tuple(sorted(sources[text])),
         )
         for text, rights in sorted(verdicts.items())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepkit.core.pairs.pair_rules import Duel, first_error
-from stepkit.core.pairs.rule_input import Case
-from stepkit.core.training_rows import Side, Weighted
+from stepkit.core.pairs.pair_rules import SiblingPair, first_error
+from stepkit.core.pairs.rule_input import RuleInput
+from stepkit.core.training_rows import PairSide, WeightedRow
 
 
-def intervention(case: Case) -> Iterator[Weighted]:
+def intervention(case: RuleInput) -> Iterator[WeightedRow]:
     """The steps before the first wrong one, and a right step in its place (InT, Yang et al.,
     arXiv:2601.14209).
 
@@ -21,7 +21,7 @@ def intervention(case: Case) -> Iterator[Weighted]:
         yield _told(case, duel, [(chosen.text, 1.0)], chosen.ended)
 
 
-def self_correction(case: Case) -> Iterator[Weighted]:
+def self_correction(case: RuleInput) -> Iterator[WeightedRow]:
     """The wrong step, words that take it back, and the right attempt from there (S3c-Math, Yan et
     al., arXiv:2409.01524), all of it to be imitated.
 
@@ -30,13 +30,13 @@ def self_correction(case: Case) -> Iterator[Weighted]:
     yield from _corrected(case, 1.0)
 
 
-def masked_correction(case: Case) -> Iterator[Weighted]:
+def masked_correction(case: RuleInput) -> Iterator[WeightedRow]:
     """The same with the wrong step masked, so that the error itself is not learnt (STeP, Chen et
     al., arXiv:2505.20023)."""
     yield from _corrected(case, 0.0)
 
 
-def _corrections(case: Case) -> Iterator[tuple[Duel, Side]]:
+def _corrections(case: RuleInput) -> Iterator[tuple[SiblingPair, PairSide]]:
     """At the first error: the duel, and the right side as the scope asks for it."""
     for duel in first_error(case.evidence(), case.reading, case.dropped):
         end = None
@@ -50,15 +50,17 @@ def _corrections(case: Case) -> Iterator[tuple[Duel, Side]]:
             yield duel, duel.siblings.side(duel.better, end)
 
 
-def _corrected(case: Case, weight: float) -> Iterator[Weighted]:
+def _corrected(case: RuleInput, weight: float) -> Iterator[WeightedRow]:
     for duel, chosen in _corrections(case):
         wrong, words = (duel.worse.text, weight), (case.telling.correction, 1.0)
         yield _told(case, duel, [wrong, words, (chosen.text, 1.0)], chosen.ended)
 
 
-def _told(case: Case, duel: Duel, told: list[tuple[str, float]], ended: bool) -> Weighted:
+def _told(
+    case: RuleInput, duel: SiblingPair, told: list[tuple[str, float]], ended: bool
+) -> WeightedRow:
     """The steps before the duel, those of others without weight, and then ``told``."""
     both = [(text, float(own)) for text, own in duel.siblings.before] + told
     draws = tuple(str(node) for rival in (duel.better, duel.worse) for node in rival.nodes)
     origin = case.origin._replace(step=duel.siblings.step, draws=draws)
-    return Weighted(tuple(text for text, _ in both), tuple(w for _, w in both), ended, origin)
+    return WeightedRow(tuple(text for text, _ in both), tuple(w for _, w in both), ended, origin)

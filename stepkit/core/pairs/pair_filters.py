@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from stepkit.core import stats
-from stepkit.core.pairs.pair_rules import Duel
-from stepkit.core.pairs.siblings import Rival
-from stepkit.core.training_rows import Origin, Pair, Side
+from stepkit.core.pairs.pair_rules import SiblingPair
+from stepkit.core.pairs.siblings import Sibling
+from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 
 SCOPES = ("continuation", "step", "full")
 WEIGHTS = ("set", "problem", "gap", "smooth")
 
 
 @dataclass(frozen=True)
-class Choice:
+class PairFilters:
     """What a pair must be like, and how many there may be.
 
     Attributes:
@@ -45,22 +45,22 @@ class Choice:
 
 
 def pairs(
-    duels: Iterable[Duel], choice: Choice, origin: Origin, dropped: Counter[str]
-) -> list[Pair]:
+    duels: Iterable[SiblingPair], choice: PairFilters, origin: RowOrigin, dropped: Counter[str]
+) -> list[PairRow]:
     """The pairs of one trace, sibling set by sibling set.
 
     Args:
         origin: the rule, its version and the trace; step and draws are filled in.
         dropped: counts, by reason, the duels that are no pair.
     """
-    sets: dict[int, list[Pair]] = {}
+    sets: dict[int, list[PairRow]] = {}
     for duel in duels:
         made = _pair(duel, choice, origin)
         if isinstance(made, str):
             dropped[made] += 1
         else:
             sets.setdefault(duel.siblings.place, []).append(made)
-    found: list[Pair] = []
+    found: list[PairRow] = []
     for members in sets.values():
         kept = widest(members, choice.per_set, "over --max-per-set", dropped)
         weight = share(len(kept), choice, "set")
@@ -72,7 +72,7 @@ def pairs(
 
 
 def widest(
-    pairs: Sequence[Pair], most: int | None, reason: str, dropped: Counter[str]
+    pairs: Sequence[PairRow], most: int | None, reason: str, dropped: Counter[str]
 ) -> Sequence[int]:
     """The indices of at most ``most`` of them, ascending: those with the widest gaps."""
     if most is None or len(pairs) <= most:
@@ -81,12 +81,12 @@ def widest(
     return sorted(sorted(range(len(pairs)), key=lambda index: _place(pairs[index]))[:most])
 
 
-def _place(pair: Pair) -> tuple[float, int, str, str, str]:
+def _place(pair: PairRow) -> tuple[float, int, str, str, str]:
     """Texts break ties, not order: shuffled input must keep the same pairs."""
     return -pair.gap, pair.origin.step, pair.prefix, pair.chosen.text, pair.rejected.text
 
 
-def share(count: int, choice: Choice, by: str) -> float | None:
+def share(count: int, choice: PairFilters, by: str) -> float | None:
     """One over ``count``, if that is the weight that ``choice`` asks for."""
     return 1 / count if choice.weight == by and count else None
 
@@ -99,7 +99,7 @@ def smoothed(n_chosen: int, n_rejected: int) -> float:
     return max(0.5, 1 / (1 + n_rejected / max(1, n_chosen)))
 
 
-def refusal(better: Rival | Side, worse: Rival | Side, choice: Choice) -> str:
+def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, choice: PairFilters) -> str:
     """Why the two are no pair, by their values, counts and texts; "" when they are."""
     if better.value <= worse.value:
         return "tie"
@@ -118,19 +118,19 @@ def refusal(better: Rival | Side, worse: Rival | Side, choice: Choice) -> str:
     return ""
 
 
-def chance(better: Rival | Side, worse: Rival | Side) -> float:
+def chance(better: Sibling | PairSide, worse: Sibling | PairSide) -> float:
     """That the better one is really better, by the counts."""
     return stats.probability_better(better.k, better.n, worse.k, worse.n)
 
 
-def own_weight(better: Rival | Side, worse: Rival | Side, choice: Choice) -> float:
+def own_weight(better: Sibling | PairSide, worse: Sibling | PairSide, choice: PairFilters) -> float:
     """The weight that a pair has by itself; 1 where it depends on how many pairs there are."""
     if choice.weight == "gap":
         return better.value - worse.value
     return smoothed(better.n, worse.n) if choice.weight == "smooth" else 1.0
 
 
-def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
+def _pair(duel: SiblingPair, choice: PairFilters, origin: RowOrigin) -> PairRow | str:
     """The pair, or why there is none."""
     siblings, better, worse, _ = duel
     if why := refusal(better, worse, choice):
@@ -146,12 +146,12 @@ def _pair(duel: Duel, choice: Choice, origin: Origin) -> Pair | str:
     if clash(chosen.text.strip(), rejected.text.strip()):
         return "one begins with the other"
     draws = tuple(map(str, (*better.nodes, *worse.nodes)))
-    traced = Origin(origin.rule, origin.version, siblings.step, origin.sources, draws)
+    traced = RowOrigin(origin.rule, origin.version, siblings.step, origin.sources, draws)
     weight = own_weight(better, worse, choice)
-    return Pair(siblings.prefix, chosen, rejected, chance(better, worse), weight, traced)
+    return PairRow(siblings.prefix, chosen, rejected, chance(better, worse), weight, traced)
 
 
-def _ends(duel: Duel, match_length: bool) -> tuple[int, int] | None:
+def _ends(duel: SiblingPair, match_length: bool) -> tuple[int, int] | None:
     """The attempts that the two sides take: the first that fit, or the two nearest in length."""
     siblings = duel.siblings
     right = iter([duel.end]) if duel.end is not None else siblings.ends(duel.better, True)

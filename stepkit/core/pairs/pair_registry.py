@@ -16,11 +16,11 @@ from stepkit.core.pairs import (
     ranked_unpaired,
     trace_rows,
 )
-from stepkit.core.pairs.pair_filters import Choice
-from stepkit.core.pairs.pair_rules import Reading, everywhere_by
-from stepkit.core.pairs.record_prefixes import Evidence, Json
-from stepkit.core.pairs.rule_input import Case, Telling
-from stepkit.core.training_rows import Origin, Pair
+from stepkit.core.pairs.pair_filters import PairFilters
+from stepkit.core.pairs.pair_rules import EvidenceReading, everywhere_by
+from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes
+from stepkit.core.pairs.rule_input import RowFormat, RuleInput
+from stepkit.core.training_rows import PairRow, RowOrigin
 from stepkit.errors import DataError
 
 TREE = {"value", "sampler", "scope"}
@@ -31,13 +31,13 @@ DUEL = {
 ATTEMPT = {"min_gap", "confidence", "min_distance", "max_per_problem", "weight"}
 
 
-class Rule(NamedTuple):
+class RowRule(NamedTuple):
     """One way to make rows.
 
     Attributes:
         kind: of its rows (formats.targets.KINDS).
         over: what it looks at: "duels" and "trace": one record; "group": the attempts of one.
-        make: its function, by ``over``: rules.Rule, case.Rule or attempts.Rule.
+        make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.
         version: raised when it would choose otherwise.
     """
@@ -50,42 +50,42 @@ class Rule(NamedTuple):
 
 
 RULES = {
-    "best-worst": Rule("pair", "duels", everywhere_by(pair_rules.best_worst), DUEL),
-    "best-rest": Rule("pair", "duels", everywhere_by(pair_rules.best_rest), DUEL),
-    "all": Rule("pair", "duels", everywhere_by(pair_rules.every), DUEL),
-    "adjacent": Rule("pair", "duels", everywhere_by(pair_rules.adjacent), DUEL),
-    "top-bottom": Rule("pair", "duels", everywhere_by(pair_rules.top_bottom), DUEL | {"top"}),
-    "path-rest": Rule("pair", "duels", everywhere_by(pair_rules.path_rest), DUEL),
-    "tree-plv": Rule("pair", "duels", everywhere_by(pair_rules.every, grown=True), DUEL),
-    "mcts-dpo": Rule("pair", "duels", pair_rules.descent, DUEL),
-    "advantage": Rule("pair", "duels", pair_rules.advantage, DUEL),
-    "first-error": Rule("pair", "duels", pair_rules.first_error, DUEL | {"at"}),
-    "first-pit": Rule("pair", "duels", pair_rules.first_pit, DUEL),
-    "negatives": Rule("pair", "duels", pair_rules.negatives, DUEL),
-    "outcome": Rule("pair", "group", attempt_pairs.outcome, ATTEMPT | {"match_length"}),
-    "shorter-correct": Rule(
+    "best-worst": RowRule("pair", "duels", everywhere_by(pair_rules.best_worst), DUEL),
+    "best-rest": RowRule("pair", "duels", everywhere_by(pair_rules.best_rest), DUEL),
+    "all": RowRule("pair", "duels", everywhere_by(pair_rules.every), DUEL),
+    "adjacent": RowRule("pair", "duels", everywhere_by(pair_rules.adjacent), DUEL),
+    "top-bottom": RowRule("pair", "duels", everywhere_by(pair_rules.top_bottom), DUEL | {"top"}),
+    "path-rest": RowRule("pair", "duels", everywhere_by(pair_rules.path_rest), DUEL),
+    "tree-plv": RowRule("pair", "duels", everywhere_by(pair_rules.every, grown=True), DUEL),
+    "mcts-dpo": RowRule("pair", "duels", pair_rules.descent, DUEL),
+    "advantage": RowRule("pair", "duels", pair_rules.advantage, DUEL),
+    "first-error": RowRule("pair", "duels", pair_rules.first_error, DUEL | {"at"}),
+    "first-pit": RowRule("pair", "duels", pair_rules.first_pit, DUEL),
+    "negatives": RowRule("pair", "duels", pair_rules.negatives, DUEL),
+    "outcome": RowRule("pair", "group", attempt_pairs.outcome, ATTEMPT | {"match_length"}),
+    "shorter-correct": RowRule(
         "pair", "group", attempt_pairs.shorter_correct, ATTEMPT - {"confidence"}
     ),
-    "ranked": Rule("ranked", "trace", ranked_unpaired.ranked, TREE | {"min_gap"}),
-    "step-kto": Rule(
+    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, TREE | {"min_gap"}),
+    "step-kto": RowRule(
         "unpaired",
         "trace",
         ranked_unpaired.step_kto,
         TREE | {"confidence", "min_chosen", "max_rejected"},
     ),
-    "kto": Rule("unpaired", "trace", trace_rows.kto, set()),
-    "prm": Rule("stepwise", "trace", trace_rows.prm, {"at", "after_error"}),
-    "weighted": Rule("weighted", "trace", trace_rows.weighted, {"at"}),
-    "intervention": Rule("weighted", "trace", corrections.intervention, TREE | {"at"}),
-    "self-correction": Rule(
+    "kto": RowRule("unpaired", "trace", trace_rows.kto, set()),
+    "prm": RowRule("stepwise", "trace", trace_rows.prm, {"at", "after_error"}),
+    "weighted": RowRule("weighted", "trace", trace_rows.weighted, {"at"}),
+    "intervention": RowRule("weighted", "trace", corrections.intervention, TREE | {"at"}),
+    "self-correction": RowRule(
         "weighted", "trace", corrections.self_correction, TREE | {"at", "correction"}
     ),
-    "masked-correction": Rule(
+    "masked-correction": RowRule(
         "weighted", "trace", corrections.masked_correction, TREE | {"at", "correction"}
     ),
-    "filter": Rule("text", "trace", trace_rows.filtered, {"at", "min_chosen"}),
-    "fill-in": Rule("text", "trace", trace_rows.fill_in, set()),
-    "advantages": Rule("advantage", "trace", trace_rows.advantages, {"at"}),
+    "filter": RowRule("text", "trace", trace_rows.filtered, {"at", "min_chosen"}),
+    "fill-in": RowRule("text", "trace", trace_rows.fill_in, set()),
+    "advantages": RowRule("advantage", "trace", trace_rows.advantages, {"at"}),
 }
 """The rules by name; the first of a kind is its default."""
 
@@ -96,7 +96,7 @@ def default_rule(kind: str) -> str:
 
 
 @dataclass
-class Plan:
+class RowPlan:
     """A rule with all that it is told, and what it left out.
 
     Attributes:
@@ -105,13 +105,13 @@ class Plan:
     """
 
     name: str
-    reading: Reading = field(default_factory=Reading)
-    choice: Choice = field(default_factory=Choice)
-    telling: Telling = field(default_factory=Telling)
+    reading: EvidenceReading = field(default_factory=EvidenceReading)
+    choice: PairFilters = field(default_factory=PairFilters)
+    telling: RowFormat = field(default_factory=RowFormat)
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> RowRule:
         return RULES[self.name]
 
     @property
@@ -127,17 +127,17 @@ class Plan:
     def of_trace(self, record: Json) -> Sequence[Any]:
         """The rows of one record. Raises DataError naming what it lacks."""
         rule = self.rule
-        origin = Origin(self.name, rule.version, 0, (schema.id_of(record),), ())
+        origin = RowOrigin(self.name, rule.version, 0, (schema.id_of(record),), ())
         if rule.over == "duels":
-            evidence = Evidence(record, self.reading.sampler)
+            evidence = RecordPrefixes(record, self.reading.sampler)
             duels = rule.make(evidence, self.reading, self.dropped)
             return pair_filters.pairs(duels, self.choice, origin, self.dropped)
-        case = Case(record, self.reading, self.choice, self.telling, origin, self.dropped)
+        case = RuleInput(record, self.reading, self.choice, self.telling, origin, self.dropped)
         return list(rule.make(case))
 
     def of_group(
         self, records: Sequence[Json], places: Sequence[str] = ()
-    ) -> list[tuple[Json, Pair]]:
+    ) -> list[tuple[Json, PairRow]]:
         """The pairs of all attempts at one problem, each with the record that it is laid out by.
 
         Raises DataError naming what a record lacks, with its entry of ``places``.
@@ -154,17 +154,17 @@ class Plan:
                 raise error.at(places[index] if places else "") from None
         if rule.over != "group":
             return self._capped(found)
-        origin = Origin(self.name, rule.version, 0, (), ())
+        origin = RowOrigin(self.name, rule.version, 0, (), ())
         pairs = attempt_pairs.pairs(found, rule.make, self.choice, origin, self.dropped)
         return [(records[0], pair) for pair in pairs]
 
-    def _capped(self, found: list[tuple[Json, Pair]]) -> list[tuple[Json, Pair]]:
+    def _capped(self, found: list[tuple[Json, PairRow]]) -> list[tuple[Json, PairRow]]:
         """The pairs of a problem that its cap leaves, with their weights.
 
         Attempts at one problem share the draws from the prefixes that they share, and so make the
         same pairs; of such the one with the most evidence for it stays.
         """
-        unique: dict[tuple[str, str, str], tuple[Json, Pair]] = {}
+        unique: dict[tuple[str, str, str], tuple[Json, PairRow]] = {}
         for record, pair in found:
             key = (pair.prefix, pair.chosen.text, pair.rejected.text)
             known = unique.setdefault(key, (record, pair))

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core.pairs import trace_labels
-from stepkit.core.pairs.record_prefixes import Evidence
-from stepkit.core.pairs.siblings import Rival, Siblings, at, everywhere
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
+from stepkit.core.pairs.siblings import Sibling, SiblingSet, at, everywhere
 from stepkit.core.pairs.step_values import Backup, backup
 
 
 @dataclass(frozen=True)
-class Reading:
+class EvidenceReading:
     """How evidence is read.
 
     Attributes:
@@ -47,57 +47,59 @@ class Reading:
         return backup(self.value)
 
 
-class Duel(NamedTuple):
+class SiblingPair(NamedTuple):
     """Two rivals that a rule picked. ``end`` is the chosen attempt where the rule says which."""
 
-    siblings: Siblings
-    better: Rival
-    worse: Rival
+    siblings: SiblingSet
+    better: Sibling
+    worse: Sibling
     end: int | None = None
 
 
-Pick = Callable[[Siblings, Reading], Iterator[tuple[Rival, Rival]]]
-Rule = Callable[[Evidence, Reading, "Counter[str]"], Iterator[Duel]]
+Pick = Callable[[SiblingSet, EvidenceReading], Iterator[tuple[Sibling, Sibling]]]
+Rule = Callable[[RecordPrefixes, EvidenceReading, "Counter[str]"], Iterator[SiblingPair]]
 
 
 def everywhere_by(pick: Pick, *, grown: bool = False) -> Rule:
     """A rule that looks at each sibling set by itself; ``grown``: at steps in the tree alone."""
 
-    def rule(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+    def rule(
+        evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    ) -> Iterator[SiblingPair]:
         drawn = reading.drawn and not grown
         for siblings in everywhere(evidence, reading.backup, drawn=drawn):
             if len(siblings.rivals) < 2:
                 dropped["fewer than two rivals"] += 1
                 continue
             for better, worse in pick(siblings, reading):
-                yield Duel(siblings, better, worse)
+                yield SiblingPair(siblings, better, worse)
 
     return rule
 
 
-def best_worst(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def best_worst(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """The highest value against the lowest (rule max-min of Dong et al., arXiv:2405.07863)."""
     yield siblings.best, siblings.worst
 
 
-def best_rest(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def best_rest(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """The highest value against every other."""
     for other in siblings.rivals[1:]:
         yield siblings.best, other
 
 
-def every(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def every(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """Every two (Choudhury, agent PRM, arXiv:2502.10325, with a least difference of 0.03)."""
     yield from combinations(siblings.rivals, 2)
 
 
-def adjacent(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def adjacent(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """Each value against the next lower one; of equal values the rival with the most draws."""
     levels = [next(one) for _, one in groupby(siblings.rivals, lambda rival: rival.value)]
     yield from pairwise(levels)
 
 
-def top_bottom(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def top_bottom(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """The best against the worst, ``top`` of each (rStar-Math, arXiv:2501.04519: 2).
 
     The best have at least one right outcome, the worst at least one wrong one; where one side has
@@ -115,7 +117,7 @@ def top_bottom(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Ri
                 yield better, worse
 
 
-def path_rest(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Rival]]:
+def path_rest(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """The steps on a successful path against those on none (CPO, Zhang et al., arXiv:2406.09136).
 
     CPO looks at the one path that its search took; here a step is on a successful path when any
@@ -127,7 +129,9 @@ def path_rest(siblings: Siblings, reading: Reading) -> Iterator[tuple[Rival, Riv
             yield better, worse
 
 
-def first_error(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+def first_error(
+    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """At the first wrong step of a labelled trace, which is rejected (Step-DPO, Lai et al.,
     arXiv:2406.18629).
 
@@ -139,7 +143,9 @@ def first_error(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> 
         yield from _against_own(evidence, step, reading, dropped)
 
 
-def first_pit(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+def first_pit(
+    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """At the first step of a wrong attempt from which no draw came out right (Self-Explore, Hwang
     et al., arXiv:2404.10346).
 
@@ -162,7 +168,9 @@ def first_pit(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> It
     dropped["no pit"] += 1
 
 
-def negatives(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+def negatives(
+    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """At every step of a wrong attempt that lowered the value (Setlur et al., RL on incorrect
     synthetic data, arXiv:2406.14532).
 
@@ -183,7 +191,9 @@ def negatives(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> It
         before = value
 
 
-def advantage(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+def advantage(
+    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """A step that raises the value against one that lowers it (Step-APO of CPL, Wang et al.,
     arXiv:2409.08642).
 
@@ -197,12 +207,14 @@ def advantage(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> It
         if before is None or len(siblings.rivals) < 2:
             dropped["no value before" if before is None else "fewer than two rivals"] += 1
         elif siblings.best.value > before.value > siblings.worst.value:
-            yield Duel(siblings, siblings.best, siblings.worst)
+            yield SiblingPair(siblings, siblings.best, siblings.worst)
         else:
             dropped["not on both sides of the value before"] += 1
 
 
-def descent(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iterator[Duel]:
+def descent(
+    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """Down a search tree, at each depth the highest value against the lowest of the grown steps
     (MCTS-DPO, Xie et al., arXiv:2405.00451).
 
@@ -217,26 +229,26 @@ def descent(evidence: Evidence, reading: Reading, dropped: Counter[str]) -> Iter
             dropped["no decided draw"] += 1
             return
         if len(siblings.rivals) > 1:
-            yield Duel(siblings, siblings.best, siblings.worst)
+            yield SiblingPair(siblings, siblings.best, siblings.worst)
         else:
             dropped["fewer than two rivals"] += 1
         place, step = siblings.best.places[0], step + 1
 
 
 def _against_own(
-    evidence: Evidence, step: int, reading: Reading, dropped: Counter[str]
-) -> Iterator[Duel]:
+    evidence: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     """The best rival with a right outcome against the trace's own step."""
     siblings, own, others = _own(evidence, step, reading)
     if own is None or not others:
         dropped["no right rival" if own else "no decided draw"] += 1
     else:
-        yield Duel(siblings, others[0], own)
+        yield SiblingPair(siblings, others[0], own)
 
 
 def _shortest_against_own(
-    evidence: Evidence, step: int, reading: Reading, dropped: Counter[str]
-) -> Iterator[Duel]:
+    evidence: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
+) -> Iterator[SiblingPair]:
     siblings, own, others = _own(evidence, step, reading)
     ends = [
         (len(siblings.text(end)), index, end)
@@ -248,12 +260,12 @@ def _shortest_against_own(
         dropped["no right rival" if own else "no decided draw"] += 1
     else:
         _, index, end = min(ends)
-        yield Duel(siblings, others[index], own, end)
+        yield SiblingPair(siblings, others[index], own, end)
 
 
 def _own(
-    evidence: Evidence, step: int, reading: Reading
-) -> tuple[Siblings, Rival | None, list[Rival]]:
+    evidence: RecordPrefixes, step: int, reading: EvidenceReading
+) -> tuple[SiblingSet, Sibling | None, list[Sibling]]:
     """The siblings at a step of the trace, its own one if that has a value, and the others that
     can be right."""
     place = evidence.spine[step - 1] if step else schema.ROOT

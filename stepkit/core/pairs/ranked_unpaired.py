@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stepkit.core import stats
-from stepkit.core.pairs.rule_input import Case
-from stepkit.core.pairs.siblings import Rival, Siblings, everywhere
-from stepkit.core.training_rows import Ranked, Side, Unpaired
+from stepkit.core.pairs.rule_input import RuleInput
+from stepkit.core.pairs.siblings import Sibling, SiblingSet, everywhere
+from stepkit.core.training_rows import PairSide, RankedRow, UnpairedRow
 
 
-def ranked(case: Case) -> Iterator[Ranked]:
+def ranked(case: RuleInput) -> Iterator[RankedRow]:
     """The rivals at a prefix, the best first (TPO, Liao et al., arXiv:2410.12854).
 
     TPO ranks whole answers of one tree; with the scopes continuation and full these are such. Of
@@ -18,7 +18,7 @@ def ranked(case: Case) -> Iterator[Ranked]:
     is a right attempt where the value is above 1/2, else a wrong one.
     """
     for siblings in _sets(case):
-        sides: list[Side] = []
+        sides: list[PairSide] = []
         nodes: list[int] = []
         for rival in siblings.rivals:
             if sides and sides[-1].value == rival.value:
@@ -32,10 +32,10 @@ def ranked(case: Case) -> Iterator[Ranked]:
             case.dropped["fewer than two rivals"] += 1
             continue
         origin = case.origin._replace(step=siblings.step, draws=tuple(map(str, nodes)))
-        yield Ranked(siblings.prefix, tuple(sides), origin)
+        yield RankedRow(siblings.prefix, tuple(sides), origin)
 
 
-def step_kto(case: Case) -> Iterator[Unpaired]:
+def step_kto(case: RuleInput) -> Iterator[UnpairedRow]:
     """Each rival by itself: desirable above a value of 1/2, undesirable below (the process rows of
     Step-KTO, Lin et al., arXiv:2501.10799; its outcome rows are ``kto``).
 
@@ -51,10 +51,10 @@ def step_kto(case: Case) -> Iterator[Unpaired]:
             elif side := _side(case, siblings, rival):
                 draws = tuple(map(str, rival.nodes))
                 origin = case.origin._replace(step=siblings.step, draws=draws)
-                yield Unpaired(siblings.prefix, side, good, origin)
+                yield UnpairedRow(siblings.prefix, side, good, origin)
 
 
-def _unjudged(rival: Rival, case: Case) -> str:
+def _unjudged(rival: Sibling, case: RuleInput) -> str:
     """Why the rival is neither desirable nor undesirable; "" when it is one of them."""
     choice, good = case.choice, rival.value > 0.5
     bound = rival.value >= choice.min_chosen if good else rival.value <= choice.max_rejected
@@ -64,7 +64,7 @@ def _unjudged(rival: Rival, case: Case) -> str:
     return "under --confidence" if (above if good else 1 - above) < choice.confidence else ""
 
 
-def _sets(case: Case) -> Iterator[Siblings]:
+def _sets(case: RuleInput) -> Iterator[SiblingSet]:
     """The sibling sets that the scope allows."""
     evidence, reading = case.evidence(), case.reading
     for siblings in everywhere(evidence, reading.backup, drawn=reading.drawn):
@@ -74,7 +74,7 @@ def _sets(case: Case) -> Iterator[Siblings]:
             yield siblings
 
 
-def _side(case: Case, siblings: Siblings, rival: Rival) -> Side | None:
+def _side(case: RuleInput, siblings: SiblingSet, rival: Sibling) -> PairSide | None:
     """The step, or an attempt through it that came out as its value says; None without one."""
     if case.choice.scope == "step":
         return siblings.side(rival, None)

@@ -17,7 +17,7 @@ from stepkit.errors import DataError
 Json = dict[str, Any]
 
 
-class Evidence:
+class RecordPrefixes:
     """A record's tree with its places.
 
     Attributes:

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.pair_filters import Choice
-from stepkit.core.pairs.pair_rules import Reading
-from stepkit.core.pairs.record_prefixes import Evidence, Json
-from stepkit.core.training_rows import Advantage, Origin, Ranked, Stepwise, Text, Unpaired, Weighted
+from stepkit.core.pairs.pair_filters import PairFilters
+from stepkit.core.pairs.pair_rules import EvidenceReading
+from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes
+from stepkit.core.training_rows import (
+    AdvantageRow,
+    RankedRow,
+    RowOrigin,
+    StepwiseRow,
+    TextRow,
+    UnpairedRow,
+    WeightedRow,
+)
 from stepkit.errors import DataError
 
 AFTER_ERROR = ("keep", "mask", "cut")
@@ -19,7 +27,7 @@ CORRECTION = "Wait, that is not right.\n"
 
 
 @dataclass(frozen=True)
-class Telling:
+class RowFormat:
     """How a trace is told.
 
     Attributes:
@@ -33,18 +41,18 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class Case:
+class RuleInput:
     """One trace and how to read, choose and tell it."""
 
     record: Json
-    reading: Reading
-    choice: Choice
-    telling: Telling
-    origin: Origin
+    reading: EvidenceReading
+    choice: PairFilters
+    telling: RowFormat
+    origin: RowOrigin
     dropped: Counter[str]
 
-    def evidence(self) -> Evidence:
-        return Evidence(self.record, self.reading.sampler)
+    def evidence(self) -> RecordPrefixes:
+        return RecordPrefixes(self.record, self.reading.sampler)
 
     def steps(self) -> tuple[list[str], list[bool]]:
         """The steps of the trace, and which are the model's. DataError without an attempt."""
@@ -54,5 +62,5 @@ class Case:
         return steps, trace.assistant_steps(self.record, len(steps))
 
 
-Row = Ranked | Unpaired | Stepwise | Weighted | Text | Advantage
-Rule = Callable[[Case], Iterator[Row]]
+Row = RankedRow | UnpairedRow | StepwiseRow | WeightedRow | TextRow | AdvantageRow
+Rule = Callable[[RuleInput], Iterator[Row]]

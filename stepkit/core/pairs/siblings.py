@@ -12,15 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stepkit import schema
-from stepkit.core.pairs.record_prefixes import Evidence, Json, is_right
+from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes, is_right
 from stepkit.core.pairs.step_values import Backup
-from stepkit.core.training_rows import Side
+from stepkit.core.training_rows import PairSide
 from stepkit.errors import DataError
 
 LINES = {"by": "lines"}
 
 
-class Rival:
+class Sibling:
     """A step, its value, and where the evidence stands.
 
     Attributes:
@@ -51,7 +51,7 @@ class Rival:
         return (-self.value, -self.n, not self.spine, self.number, self.text)
 
 
-class Siblings:
+class SiblingSet:
     """The rivals at one place that have a value, from the best to the worst.
 
     Attributes:
@@ -63,19 +63,21 @@ class Siblings:
 
     __slots__ = ("_evidence", "place", "rivals", "spine", "step")
 
-    def __init__(self, evidence: Evidence, place: int, step: int, rivals: list[Rival]) -> None:
+    def __init__(
+        self, evidence: RecordPrefixes, place: int, step: int, rivals: list[Sibling]
+    ) -> None:
         self._evidence = evidence
         self.place = place
         self.step = step
-        self.rivals = sorted((one for one in rivals if one.nodes), key=Rival.order)
+        self.rivals = sorted((one for one in rivals if one.nodes), key=Sibling.order)
         self.spine = next((one for one in rivals if one.spine), None)
 
     @property
-    def best(self) -> Rival:
+    def best(self) -> Sibling:
         return self.rivals[0]
 
     @property
-    def worst(self) -> Rival:
+    def worst(self) -> Sibling:
         """The lowest value; of equal ones that with more draws."""
         lowest = self.rivals[-1].value
         return next(one for one in self.rivals if one.value == lowest)
@@ -97,7 +99,7 @@ class Siblings:
         others = self._evidence.others
         return bool(others) and not others.isdisjoint(self._evidence.path(self.place))
 
-    def ends(self, rival: Rival, right: bool) -> Iterator[int]:
+    def ends(self, rival: Sibling, right: bool) -> Iterator[int]:
         """The nodes that ended the attempts through ``rival`` that came to this own end.
 
         The trace itself, the draws after the step, the draws that begin with it, then those made
@@ -108,7 +110,7 @@ class Siblings:
             if decided == (right, "stop"):
                 yield node
 
-    def _ends(self, rival: Rival) -> Iterator[int]:
+    def _ends(self, rival: Sibling) -> Iterator[int]:
         evidence = self._evidence
         if rival.spine and all(evidence.own[self.step :]):
             yield evidence.spine[-1]
@@ -122,18 +124,20 @@ class Siblings:
         """The attempt that ended at ``end``, from here on."""
         return self._evidence.between(self.place, end)
 
-    def side(self, rival: Rival, end: int | None) -> Side:
+    def side(self, rival: Sibling, end: int | None) -> PairSide:
         """A row's side: the step alone, or the attempt ``end`` through it."""
         if end is not None:
-            return Side(self.text(end), rival.k, rival.n, rival.value, True)
+            return PairSide(self.text(end), rival.k, rival.n, rival.value, True)
         tree, step = self._evidence.tree, rival.text.strip()
         whole = any(tree["finish"][place] == "stop" for place in rival.places) or any(
             tree["text"][node].strip() == step for node in rival.draws
         )
-        return Side(rival.text, rival.k, rival.n, rival.value, whole)
+        return PairSide(rival.text, rival.k, rival.n, rival.value, whole)
 
 
-def everywhere(evidence: Evidence, backup: Backup, *, drawn: bool = True) -> Iterator[Siblings]:
+def everywhere(
+    evidence: RecordPrefixes, backup: Backup, *, drawn: bool = True
+) -> Iterator[SiblingSet]:
     """The sibling sets of the whole tree: those of the trace in its order, then those beside it."""
     spine = evidence.spine
     for step, own in enumerate(evidence.own):
@@ -146,10 +150,10 @@ def everywhere(evidence: Evidence, backup: Backup, *, drawn: bool = True) -> Ite
 
 
 def at(
-    evidence: Evidence, place: int, step: int, backup: Backup, *, drawn: bool = True
-) -> Siblings:
+    evidence: RecordPrefixes, place: int, step: int, backup: Backup, *, drawn: bool = True
+) -> SiblingSet:
     """The sibling set at ``place``. ``drawn``: the first steps of draws compete, too."""
-    found: dict[str, Rival] = {}
+    found: dict[str, Sibling] = {}
     mine = evidence.spine[step] if step < len(evidence.spine) else -1
     text = evidence.tree["text"]
     for child in evidence.steps_at.get(place, ()):
@@ -163,10 +167,10 @@ def at(
     if drawn:
         _add_draws(evidence, place, step, found)
     found.pop("", None)
-    return Siblings(evidence, place, step, list(found.values()))
+    return SiblingSet(evidence, place, step, list(found.values()))
 
 
-def _stands(found: dict[str, Rival], text: str, number: int, spine: bool = False) -> Rival:
+def _stands(found: dict[str, Sibling], text: str, number: int, spine: bool = False) -> Sibling:
     """The rival with this text; of several spellings the trace's own stands, else the first drawn.
 
     Not the first seen: the order of a file's nodes must make no difference.
@@ -174,7 +178,7 @@ def _stands(found: dict[str, Rival], text: str, number: int, spine: bool = False
     key = text.strip()
     rival = found.get(key)
     if rival is None:
-        rival = found[key] = Rival(text, number, spine)
+        rival = found[key] = Sibling(text, number, spine)
     elif rival.text != text and (not spine, number, text) < (
         not rival.spine,
         rival.number,
@@ -186,7 +190,7 @@ def _stands(found: dict[str, Rival], text: str, number: int, spine: bool = False
     return rival
 
 
-def _add_draws(evidence: Evidence, place: int, step: int, found: dict[str, Rival]) -> None:
+def _add_draws(evidence: RecordPrefixes, place: int, step: int, found: dict[str, Sibling]) -> None:
     nodes = evidence.draws_at.get(place, ())
     if not nodes:
         return

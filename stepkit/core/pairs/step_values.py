@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.record_prefixes import Evidence, is_right
+from stepkit.core.pairs.record_prefixes import RecordPrefixes, is_right
 from stepkit.errors import DataError
 
 COUNTED = ("draws", "leaves", "visits")
 
 
-class Value(NamedTuple):
+class StepValue(NamedTuple):
     """Right and decided outcomes, their share (or a score), and the nodes that say so."""
 
     k: int
@@ -31,7 +31,7 @@ class Value(NamedTuple):
     nodes: tuple[int, ...]
 
 
-Backup = Callable[[Evidence, int], "Value | None"]
+Backup = Callable[[RecordPrefixes, int], "StepValue | None"]
 
 
 def backup(name: str) -> Backup:
@@ -40,20 +40,20 @@ def backup(name: str) -> Backup:
     return known.get(name) or (lambda evidence, place: scored(evidence, place, name))
 
 
-def draws(evidence: Evidence, place: int) -> Value | None:
+def draws(evidence: RecordPrefixes, place: int) -> StepValue | None:
     """Of the draws at ``place``."""
     own = evidence.outcome(place)
     if own:
-        return Value(int(own[0]), 1, float(own[0]), (place,))
+        return StepValue(int(own[0]), 1, float(own[0]), (place,))
     nodes, outcome = evidence.draws_at.get(place, ()), evidence.tree["outcome"]
     decided = tuple(node for node in nodes if outcome[node] is not None)
     if not decided:
         return None
     k = sum(is_right(outcome[node], node) for node in decided)
-    return Value(k, len(decided), k / len(decided), decided)
+    return StepValue(k, len(decided), k / len(decided), decided)
 
 
-def leaves(evidence: Evidence, place: int) -> Value | None:
+def leaves(evidence: RecordPrefixes, place: int) -> StepValue | None:
     """Of the ends at and below ``place``."""
     counts = evidence.kept.get("leaves")
     if counts is None:
@@ -61,7 +61,7 @@ def leaves(evidence: Evidence, place: int) -> Value | None:
     return _share(counts[place], place)
 
 
-def visits(evidence: Evidence, place: int) -> Value | None:
+def visits(evidence: RecordPrefixes, place: int) -> StepValue | None:
     """Of the simulations through ``place``."""
     counts = evidence.kept.get("visits")
     if counts is None:
@@ -74,28 +74,28 @@ def visits(evidence: Evidence, place: int) -> Value | None:
     return _share(counts[place], place)
 
 
-def scored(evidence: Evidence, place: int, name: str) -> Value | None:
+def scored(evidence: RecordPrefixes, place: int, name: str) -> StepValue | None:
     """Of the entry ``name`` of the tree's scores or labels."""
     column = evidence.kept.get(name)
     if column is None:
         column = evidence.kept[name] = _column(evidence, name)
     x = column[place]
-    return None if x is None else Value(0, 0, float(x), (place,))
+    return None if x is None else StepValue(0, 0, float(x), (place,))
 
 
-def _column(evidence: Evidence, name: str) -> list[float | None]:
+def _column(evidence: RecordPrefixes, name: str) -> list[float | None]:
     tree, size = evidence.tree, len(evidence.place)
     key = "labels" if name in (tree.get("labels") or {}) else "scores"
     found = trace.named(tree, key, name, "--value NAME")[1]
     return trace.step_numbers(found, size, f"tree.{key}.{name}", "nodes")
 
 
-def _ends(evidence: Evidence) -> list[int]:
+def _ends(evidence: RecordPrefixes) -> list[int]:
     ended = [node for nodes in evidence.draws_at.values() for node in nodes]
     return ended + [node for nodes in evidence.steps_at.values() for node in nodes]
 
 
-def _sums(evidence: Evidence, ends: list[int]) -> list[tuple[int, int]]:
+def _sums(evidence: RecordPrefixes, ends: list[int]) -> list[tuple[int, int]]:
     """(right, decided) of ``ends`` at and below every place."""
     place, parent = evidence.place, evidence.tree["parent"]
     k, n = [0] * len(place), [0] * len(place)
@@ -112,6 +112,6 @@ def _sums(evidence: Evidence, ends: list[int]) -> list[tuple[int, int]]:
     return list(zip(k, n, strict=True))
 
 
-def _share(count: tuple[int, int], place: int) -> Value | None:
+def _share(count: tuple[int, int], place: int) -> StepValue | None:
     k, n = count
-    return Value(k, n, k / n, (place,)) if n else None
+    return StepValue(k, n, k / n, (place,)) if n else None

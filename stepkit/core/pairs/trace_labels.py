@@ -7,13 +7,13 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.record_prefixes import Evidence
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
 
 
-def wrong(evidence: Evidence, dropped: Counter[str]) -> bool:
+def wrong(evidence: RecordPrefixes, dropped: Counter[str]) -> bool:
     """True when the trace itself came out wrong."""
     if not evidence.spine:
         dropped["a tree without a trace"] += 1
@@ -25,7 +25,7 @@ def wrong(evidence: Evidence, dropped: Counter[str]) -> bool:
     return True
 
 
-def first_error(evidence: Evidence, at: str | None, dropped: Counter[str]) -> int | None:
+def first_error(evidence: RecordPrefixes, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
     name, entry = label(evidence.record, at, ("first", "hard"))
     first = trace.first_of(entry, len(evidence.steps), f"labels.{name}")

@@ -11,22 +11,29 @@ from collections.abc import Iterator
 from stepkit.core import trace
 from stepkit.core.pairs import trace_labels
 from stepkit.core.pairs.record_prefixes import Json
-from stepkit.core.pairs.rule_input import Case
-from stepkit.core.training_rows import Advantage, Side, Stepwise, Text, Unpaired, Weighted
+from stepkit.core.pairs.rule_input import RuleInput
+from stepkit.core.training_rows import (
+    AdvantageRow,
+    PairSide,
+    StepwiseRow,
+    TextRow,
+    UnpairedRow,
+    WeightedRow,
+)
 
 MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
 
 
-def kto(case: Case) -> Iterator[Unpaired]:
+def kto(case: RuleInput) -> Iterator[UnpairedRow]:
     """The whole attempt: desirable when right, undesirable when wrong (KTO, Ethayarajh et al.,
     arXiv:2402.01306)."""
     side = _attempt(case)
     if side:
-        yield Unpaired("", side, side.k == 1, case.origin)
+        yield UnpairedRow("", side, side.k == 1, case.origin)
 
 
-def filtered(case: Case) -> Iterator[Text]:
+def filtered(case: RuleInput) -> Iterator[TextRow]:
     """The whole attempt if it is right and, with --at, no step's label is below --min-chosen.
 
     Without a label this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
@@ -43,10 +50,10 @@ def filtered(case: Case) -> Iterator[Text]:
             unknown = None in known
             case.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
             return
-    yield Text("", side, case.origin)
+    yield TextRow("", side, case.origin)
 
 
-def prm(case: Case) -> Iterator[Stepwise]:
+def prm(case: RuleInput) -> Iterator[StepwiseRow]:
     """Steps and labels for a process reward model: ``hard`` of Math-Shepherd (Wang et al.,
     arXiv:2312.08935), or whatever --at names.
 
@@ -74,10 +81,10 @@ def prm(case: Case) -> Iterator[Stepwise]:
         case.dropped["no label"] += 1
         return
     found = tuple(bool(label) if label in (0, 1) else label for label in labels)
-    yield Stepwise(tuple(steps), found, case.origin)
+    yield StepwiseRow(tuple(steps), found, case.origin)
 
 
-def weighted(case: Case) -> Iterator[Weighted]:
+def weighted(case: RuleInput) -> Iterator[WeightedRow]:
     """The attempt with a weight for each step: its advantage where positive, else 0.
 
     The advantage is the label ``progress`` or what --at names; a step without one weighs nothing.
@@ -93,10 +100,10 @@ def weighted(case: Case) -> Iterator[Weighted]:
     if not any(weights):
         case.dropped["no step of positive weight"] += 1
         return
-    yield Weighted(tuple(steps), weights, trace_labels.verdict(case.record)[1], case.origin)
+    yield WeightedRow(tuple(steps), weights, trace_labels.verdict(case.record)[1], case.origin)
 
 
-def advantages(case: Case) -> Iterator[Advantage]:
+def advantages(case: RuleInput) -> Iterator[AdvantageRow]:
     """The value after each step and its advantage, as labelled: for a program of your own.
 
     Values are those of the label ``value``, advantages those of ``progress`` or what --at names.
@@ -111,7 +118,7 @@ def advantages(case: Case) -> Iterator[Advantage]:
         return
     entry = case.record["labels"]["value"]
     k, n = (_counts(entry, key, len(steps)) for key in ("k", "n"))
-    yield Advantage(
+    yield AdvantageRow(
         tuple(steps),
         tuple(float(value or 0) for value, _, _ in both),
         tuple(float(a or 0) if mine else 0.0 for _, a, mine in both),
@@ -121,7 +128,7 @@ def advantages(case: Case) -> Iterator[Advantage]:
     )
 
 
-def fill_in(case: Case) -> Iterator[Text]:
+def fill_in(case: RuleInput) -> Iterator[TextRow]:
     """Each step between others of a right attempt, to be filled in (MathFimer, Yan et al.,
     arXiv:2502.11684).
 
@@ -138,10 +145,10 @@ def fill_in(case: Case) -> Iterator[Text]:
             before, after = "".join(steps[:step]), "".join(steps[step + 1 :])
             one = side._replace(text=steps[step], ended=True)
             origin = case.origin._replace(step=step)
-            yield Text(f"{before}{SUFFIX}{after}{MIDDLE}", one, origin)
+            yield TextRow(f"{before}{SUFFIX}{after}{MIDDLE}", one, origin)
 
 
-def _right_attempt(case: Case) -> Side | None:
+def _right_attempt(case: RuleInput) -> PairSide | None:
     side = _attempt(case)
     if side and side.k == 0:
         case.dropped["the attempt is wrong"] += 1
@@ -149,7 +156,7 @@ def _right_attempt(case: Case) -> Side | None:
     return side
 
 
-def _attempt(case: Case) -> Side | None:
+def _attempt(case: RuleInput) -> PairSide | None:
     """The whole trace as a side, if it is decided, whole and all the model's own."""
     steps, own = case.steps()
     right, ended = trace_labels.verdict(case.record)
@@ -157,7 +164,7 @@ def _attempt(case: Case) -> Side | None:
         why = "the attempt is undecided" if right is None else "the attempt was cut off"
         case.dropped["turns of others" if not all(own) else why] += 1
         return None
-    return Side("".join(steps), int(right), 1, float(right), True)
+    return PairSide("".join(steps), int(right), 1, float(right), True)
 
 
 def _first_zero(labels: list[float | None]) -> int | None:

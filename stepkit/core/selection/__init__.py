@@ -26,10 +26,10 @@ from stepkit.core.selection.aggregates import (
     summable,
     way,
 )
-from stepkit.core.selection.answer_classes import Class, answer_of, classes
+from stepkit.core.selection.answer_classes import AnswerClass, answer_of, classes
 from stepkit.core.selection.candidates import Candidate, candidate, reader
 from stepkit.core.selection.ranking import choose
-from stepkit.core.selection.selection_settings import METHODS, Early, Settings
+from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 
 __all__ = [
     "AGGREGATES",
@@ -37,10 +37,10 @@ __all__ = [
     "METHODS",
     "OF_PROBABILITIES",
     "Aggregate",
+    "AnswerClass",
     "Candidate",
-    "Class",
-    "Early",
-    "Settings",
+    "EarlyErrorFilter",
+    "SelectionSettings",
     "aggregate",
     "answer_of",
     "candidate",

@@ -11,22 +11,22 @@ Json = dict[str, Any]
 Same = Callable[[str, str], bool]
 
 
-class Class(NamedTuple):
+class AnswerClass(NamedTuple):
     """Attempts whose answers mean the same; the first one's answer stands for it."""
 
     answer: str
     members: list[int]
 
 
-def classes(finals: Sequence[str | None], same: Same) -> list[Class]:
+def classes(finals: Sequence[str | None], same: Same) -> list[AnswerClass]:
     """Group equal answers, in order of first appearance.
 
     Being the same is tested pairwise and need not be transitive; so each answer is compared with
     the first of every class, in order, both ways round, and joins the first where both hold.
     Recorded representatives make this reproducible. No answer (None) is in no class.
     """
-    found: list[Class] = []
-    known: dict[str, Class] = {}
+    found: list[AnswerClass] = []
+    known: dict[str, AnswerClass] = {}
     for index, final in enumerate(finals):
         if final is None:
             continue
@@ -37,7 +37,7 @@ def classes(finals: Sequence[str | None], same: Same) -> list[Class]:
                     home = one
                     break
             else:
-                home = Class(final, [])
+                home = AnswerClass(final, [])
                 found.append(home)
             known[final] = home
         home.members.append(index)

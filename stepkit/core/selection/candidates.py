@@ -23,7 +23,7 @@ from stepkit.core.selection.aggregates import (
     way,
 )
 from stepkit.core.selection.answer_classes import answer_of
-from stepkit.core.selection.selection_settings import METHODS, Early, Settings
+from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.errors import DataError
 
 Json = dict[str, Any]
@@ -74,12 +74,12 @@ class Candidate(NamedTuple):
         return max(self.order, -HUGE) if self.is_log else self.order
 
 
-def candidate(record: Json, settings: Settings) -> Candidate:
+def candidate(record: Json, settings: SelectionSettings) -> Candidate:
     """Read one attempt; ``reader`` for many."""
     return reader(settings)(record)
 
 
-def reader(settings: Settings) -> Callable[[Json], Candidate]:
+def reader(settings: SelectionSettings) -> Callable[[Json], Candidate]:
     """The function that reads an attempt.
 
     It raises DataError naming what the attempt lacks: a response, the score, a step's number, or a
@@ -120,7 +120,7 @@ class _Scores:
     """Reads the name of a score, and the order of the aggregate of an attempt of so many steps;
     None where nothing is said of them."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SelectionSettings) -> None:
         self._name = settings.score
         self._way = way(settings.aggregate)
         self._kind = name_of(settings.aggregate)
@@ -246,7 +246,7 @@ def _endings(record: Json) -> dict[str, int]:
     return found
 
 
-def _first_error(record: Json, count: int, early: Early) -> float:
+def _first_error(record: Json, count: int, early: EarlyErrorFilter) -> float:
     """Where the first error is: a step, or a share of the steps; inf where there is none or it is
     not known."""
     labels = record.get("labels")

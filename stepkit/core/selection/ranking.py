@@ -8,8 +8,8 @@ from math import inf
 from stepkit.core.selection.aggregates import LOGARITHM, Aggregate, name_of
 from stepkit.core.selection.answer_classes import Same
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, Standing
-from stepkit.core.selection.selection_settings import METHODS, Early, Settings
+from stepkit.core.selection.ranking_keys import Json, RankingKeys
+from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.core.selection.tournaments import elimination, knockout
 from stepkit.core.selection.voting import complexity, majority, subthought, weighted
 from stepkit.errors import DataError
@@ -18,7 +18,10 @@ ALL_DROPPED = "all"
 
 
 def choose(
-    candidates: Sequence[Candidate], settings: Settings, same: Same, keep: int | None = None
+    candidates: Sequence[Candidate],
+    settings: SelectionSettings,
+    same: Same,
+    keep: int | None = None,
 ) -> list[Json | None]:
     """Rank the attempts of one group: what to write into each as ``choice``.
 
@@ -37,7 +40,7 @@ def choose(
     if len(stay) < len(candidates):
         staying = set(stay)
         keys = [(float(i in staying), *key) for i, key in enumerate(standing.keys)]
-        standing = Standing(("error", *standing.criteria), keys, standing.note)
+        standing = RankingKeys(("error", *standing.criteria), keys, standing.note)
     ranking = sorted(range(len(candidates)), key=standing.keys.__getitem__, reverse=True)
     found: list[Json | None] = [None] * len(candidates)
     for rank, index in enumerate(ranking[:keep]):
@@ -69,7 +72,9 @@ def _score_of(candidates: Sequence[Candidate]) -> str:
     return name
 
 
-def _staying(candidates: Sequence[Candidate], early: Early | None) -> tuple[list[int], bool]:
+def _staying(
+    candidates: Sequence[Candidate], early: EarlyErrorFilter | None
+) -> tuple[list[int], bool]:
     """Who is not dropped; where all would be, those whose first error comes last, and True."""
     everyone = list(range(len(candidates)))
     if early is None:
@@ -82,11 +87,11 @@ def _staying(candidates: Sequence[Candidate], early: Early | None) -> tuple[list
 
 
 def _standing(
-    candidates: Sequence[Candidate], stay: Sequence[int], settings: Settings, same: Same
-) -> Standing:
+    candidates: Sequence[Candidate], stay: Sequence[int], settings: SelectionSettings, same: Same
+) -> RankingKeys:
     if settings.by == "best":
         keys = [(one.standing,) for one in candidates]
-        return Standing(("value",), keys, lambda i: {"answer": candidates[i].final})
+        return RankingKeys(("value",), keys, lambda i: {"answer": candidates[i].final})
     if settings.by == "majority":
         return majority(candidates, stay, same)
     if settings.by == "complexity":
@@ -98,7 +103,7 @@ def _standing(
     return (knockout if settings.by == "knockout" else elimination)(candidates, stay)
 
 
-def _valued(value: Aggregate, settings: Settings, name: str) -> Json:
+def _valued(value: Aggregate, settings: SelectionSettings, name: str) -> Json:
     note: Json = {"aggregate": settings.aggregate, "score": name}
     note["value"] = value.value if value.value > -inf else None
     if name_of(settings.aggregate) == LOGARITHM:
@@ -106,7 +111,7 @@ def _valued(value: Aggregate, settings: Settings, name: str) -> Json:
     return note
 
 
-def _reason(standing: Standing, ranking: Sequence[int], rank: int) -> str:
+def _reason(standing: RankingKeys, ranking: Sequence[int], rank: int) -> str:
     if len(ranking) == 1:
         return "only"
     other = ranking[rank - 1] if rank else ranking[1]

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 Key = tuple[float, ...]
 
 
-class Standing(NamedTuple):
+class RankingKeys(NamedTuple):
     """Attempts in comparison.
 
     Attributes:

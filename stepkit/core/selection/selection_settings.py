@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Method(NamedTuple):
+class SelectionMethod(NamedTuple):
     """What a method looks at: ``scores`` of steps, ``verdicts`` on pairs, ``endings`` of
     subthoughts, or no more than the ``answers``; and whether it is a vote."""
 
@@ -15,20 +15,20 @@ class Method(NamedTuple):
     votes: bool
 
 
-METHODS: Mapping[str, Method] = {
-    "best": Method("scores", False),
-    "majority": Method("answers", True),
-    "weighted": Method("scores", True),
-    "log-weighted": Method("scores", True),
-    "complexity": Method("answers", True),
-    "subthought": Method("endings", True),
-    "knockout": Method("verdicts", False),
-    "elimination": Method("verdicts", False),
+METHODS: Mapping[str, SelectionMethod] = {
+    "best": SelectionMethod("scores", False),
+    "majority": SelectionMethod("answers", True),
+    "weighted": SelectionMethod("scores", True),
+    "log-weighted": SelectionMethod("scores", True),
+    "complexity": SelectionMethod("answers", True),
+    "subthought": SelectionMethod("endings", True),
+    "knockout": SelectionMethod("verdicts", False),
+    "elimination": SelectionMethod("verdicts", False),
 }
 
 
 @dataclass(frozen=True)
-class Early:
+class EarlyErrorFilter:
     """Attempts to be dropped: those whose first error comes before a step.
 
     Attributes:
@@ -43,7 +43,7 @@ class Early:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SelectionSettings:
     """How to choose.
 
     Attributes:
@@ -58,4 +58,4 @@ class Settings:
     aggregate: str = "min"
     score: str | None = None
     longest: int = 0
-    early: Early | None = None
+    early: EarlyErrorFilter | None = None

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, Key, Standing
+from stepkit.core.selection.ranking_keys import Json, Key, RankingKeys
 from stepkit.errors import DataError
 
 Chances = list[list[float | None]]
@@ -24,7 +24,7 @@ SAME = 1e-6
 """How far the two verdicts on one pair may be from adding up to 1."""
 
 
-def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> Standing:
+def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> RankingKeys:
     """By the number of rounds that an attempt stayed."""
     chances = _chances(candidates, players)
     rounds = [0] * len(candidates)
@@ -37,7 +37,7 @@ def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> Standin
     return _standing(candidates, players, chances, rounds)
 
 
-def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> Standing:
+def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> RankingKeys:
     """By the number of rounds that an attempt stayed."""
     chances = _chances(candidates, players)
     rounds = [0] * len(candidates)
@@ -54,14 +54,14 @@ def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> Stan
 
 def _standing(
     candidates: Sequence[Candidate], players: Sequence[int], chances: Chances, rounds: list[int]
-) -> Standing:
+) -> RankingKeys:
     keys: list[Key] = [(stayed,) for stayed in rounds]
 
     def note(i: int) -> Json:
         chance = _mean(chances, i, players)
         return {"answer": candidates[i].final, "rounds": rounds[i], "chance": chance}
 
-    return Standing(("rounds",), keys, note)
+    return RankingKeys(("rounds",), keys, note)
 
 
 def _winner(chances: Chances, a: int, b: int) -> int:

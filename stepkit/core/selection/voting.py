@@ -6,30 +6,30 @@ from collections.abc import Mapping, Sequence
 from math import exp, fsum, inf, log
 
 from stepkit.core.selection.aggregates import LOGARITHM, name_of, odds_of
-from stepkit.core.selection.answer_classes import Class, Same, classes
+from stepkit.core.selection.answer_classes import AnswerClass, Same, classes
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, Key, Standing
-from stepkit.core.selection.selection_settings import Settings
+from stepkit.core.selection.ranking_keys import Json, Key, RankingKeys
+from stepkit.core.selection.selection_settings import SelectionSettings
 
 
-def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> Standing:
+def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> RankingKeys:
     """By the number of ``voters`` with the same answer, and then by the answer's first place."""
     found = _classes(candidates, voters, same)
     place = _places(found)
     keys: list[Key] = [(0, -len(found))] * len(candidates)
     for i, p in place.items():
         keys[i] = (len(found[p].members), -p)
-    return Standing(("votes", "order"), keys, lambda i: _voted(candidates, found, place, i))
+    return RankingKeys(("votes", "order"), keys, lambda i: _voted(candidates, found, place, i))
 
 
 def complexity(
     candidates: Sequence[Candidate], voters: Sequence[int], same: Same, longest: int
-) -> Standing:
+) -> RankingKeys:
     """The same among the ``longest`` of the voters; the others come after all of them."""
     chosen = sorted(voters, key=lambda i: -candidates[i].length)[:longest]
     standing = majority(candidates, sorted(chosen), same)
     keys = [(float(i in chosen), *key) for i, key in enumerate(standing.keys)]
-    return Standing(
+    return RankingKeys(
         ("length", *standing.criteria),
         keys,
         lambda i: {**standing.note(i), "length": candidates[i].length},
@@ -37,8 +37,8 @@ def complexity(
 
 
 def weighted(
-    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: Settings
-) -> Standing:
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
     """By the sum of the weights of an answer; within one, by aggregate."""
     found = _classes(candidates, voters, same)
     place = _places(found)
@@ -60,10 +60,10 @@ def weighted(
         voted = _voted(candidates, found, place, i)
         return {**voted, "share": shares[place[i]]} if i in place else voted
 
-    return Standing(("share", "order", "value"), keys, note)
+    return RankingKeys(("share", "order", "value"), keys, note)
 
 
-def subthought(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> Standing:
+def subthought(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> RankingKeys:
     """The answer that most endings of all voters reach; attempts that give it themselves come
     first, and then those with the most such endings."""
     ballots = [(i, answer) for i in voters for answer in candidates[i].endings]
@@ -78,16 +78,16 @@ def subthought(candidates: Sequence[Candidate], voters: Sequence[int], same: Sam
         reached = sum(counts[m] for m in members if m < len(counts) and ballots[m][0] == i)
         keys[i] = (float(place in members), reached)
     about = {"answer": answer, "votes": votes, "share": votes / sum(counts) if votes else None}
-    return Standing(("answer", "endings"), keys, lambda i: {**about, "endings": int(keys[i][1])})
+    return RankingKeys(("answer", "endings"), keys, lambda i: {**about, "endings": int(keys[i][1])})
 
 
-def _places(found: Sequence[Class]) -> dict[int, int]:
+def _places(found: Sequence[AnswerClass]) -> dict[int, int]:
     """By attempt, the place of its answer."""
     return {i: place for place, (_, members) in enumerate(found) for i in members}
 
 
 def _voted(
-    candidates: Sequence[Candidate], found: Sequence[Class], place: Mapping[int, int], i: int
+    candidates: Sequence[Candidate], found: Sequence[AnswerClass], place: Mapping[int, int], i: int
 ) -> Json:
     if i not in place:
         return {"answer": candidates[i].final, "votes": 0}
@@ -95,16 +95,18 @@ def _voted(
     return {"answer": answer, "votes": len(members)}
 
 
-def _classes(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> list[Class]:
+def _classes(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same
+) -> list[AnswerClass]:
     """The answers of the voters; members are indices into ``candidates``."""
     found = classes([candidates[i].final for i in voters], same)
     if len(voters) == len(candidates):
         return found
-    return [Class(answer, [voters[m] for m in members]) for answer, members in found]
+    return [AnswerClass(answer, [voters[m] for m in members]) for answer, members in found]
 
 
 def _sums(
-    candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
+    candidates: Sequence[Candidate], found: Sequence[AnswerClass], settings: SelectionSettings
 ) -> tuple[list[float], bool]:
     """The sum of aggregates of each answer; of products its logarithm, and then True."""
     as_logs = name_of(settings.aggregate) == LOGARITHM
@@ -115,7 +117,7 @@ def _sums(
 
 
 def _weights(
-    candidates: Sequence[Candidate], found: Sequence[Class], settings: Settings
+    candidates: Sequence[Candidate], found: Sequence[AnswerClass], settings: SelectionSettings
 ) -> tuple[list[float], bool]:
     """The logarithm of the sum of odds of each answer."""
     how = settings.aggregate

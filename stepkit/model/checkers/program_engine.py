@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request
+from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request
 
 TURN = 0.1
 """Seconds that a step waits, so that records that arrive meanwhile are taken up."""
@@ -34,7 +34,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Command:
+class CheckerCommand:
     """A checker and how it is run.
 
     Attributes:
@@ -48,13 +48,13 @@ class Command:
     verdict: str = STATUS
 
 
-class Programs:
+class ProgramEngine:
     """An Engine (see model/engine.py) whose draws are verdicts; see ``verdict`` for their text."""
 
-    def __init__(self, command: Command, jobs: int) -> None:
+    def __init__(self, command: CheckerCommand, jobs: int) -> None:
         self._command, self._jobs = command, jobs
         self._waiting: deque[Draw] = deque()
-        self._keepers: dict[int, _Keeper] = {}
+        self._keepers: dict[int, _SupervisorClient] = {}
         self.counters = Counters()
 
     @property
@@ -65,7 +65,7 @@ class Programs:
         assert isinstance(request, Draw)
         self._waiting.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Hand out work and wait for some to be done, at most TURN seconds."""
         self._hand_out()
         poll = select.poll()
@@ -84,7 +84,7 @@ class Programs:
             request, keeper.busy = keeper.busy, None
             assert request is not None
             text = json.dumps(verdict(self._command.verdict, answer))
-            done.append(Finished(request, Drawn(text, "stop", 0, None, None)))
+            done.append(FinishedRequest(request, FinishedDraw(text, "stop", 0, None, None)))
         return done
 
     def close(self) -> None:
@@ -99,13 +99,13 @@ class Programs:
         idle = [one for one in self._keepers.values() if one.busy is None]
         while self._waiting and (idle or len(self._keepers) < self._jobs):
             if not idle:
-                keeper = _Keeper()
+                keeper = _SupervisorClient()
                 self._keepers[keeper.descriptor] = keeper
                 idle = [keeper]
             idle.pop().take(self._waiting.popleft(), self._command)
 
 
-class _Keeper:
+class _SupervisorClient:
     """A keeper process, from its caller's side.
 
     Attributes:
@@ -124,7 +124,7 @@ class _Keeper:
         self.lost = False
         self._heard = b""
 
-    def take(self, request: Draw, command: Command) -> None:
+    def take(self, request: Draw, command: CheckerCommand) -> None:
         self.busy = request
         job = {
             "argv": command.argv,

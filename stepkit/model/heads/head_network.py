@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from stepkit.errors import UsageError
-from stepkit.model.heads.safetensors import Tensor, encode_tensors, open_tensors
+from stepkit.model.heads.safetensors import TensorPlace, encode_tensors, open_tensors
 from stepkit.seeds import digest
 
 KINDS = ("linear", "mlp", "gain", "ensemble")
@@ -166,7 +166,9 @@ def _applied(part: Mapping[str, Any], state: Any) -> Any:
     return (part["weight"] @ state) * part.get("gain", 1) + part.get("bias", 0)
 
 
-def from_checkpoint(tensors: Mapping[str, Tensor], prefix: str | None, profile: str = "") -> Head:
+def from_checkpoint(
+    tensors: Mapping[str, TensorPlace], prefix: str | None, profile: str = ""
+) -> Head:
     """The head among a checkpoint's tensors: those under ``prefix``, else under a known one.
 
     Raises UsageError when there is none, or it is of no kind that is known.

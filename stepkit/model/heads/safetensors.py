@@ -22,7 +22,7 @@ _MOST_HEADER = 100 << 20  # as in the reference implementation
 
 
 @dataclass(frozen=True)
-class Tensor:
+class TensorPlace:
     """Where a tensor lies.
 
     Attributes:
@@ -53,14 +53,14 @@ class Tensor:
 
 
 @dataclass(frozen=True)
-class Tensors:
+class TensorFile:
     """A file's tensors by name, and its metadata (texts by name)."""
 
-    by_name: Mapping[str, Tensor]
+    by_name: Mapping[str, TensorPlace]
     metadata: Mapping[str, str]
 
 
-def open_tensors(path: str | Path) -> Tensors:
+def open_tensors(path: str | Path) -> TensorFile:
     """What a safetensors file holds; nothing but its header is read. Raises UsageError."""
     file = Path(path)
     try:
@@ -77,7 +77,7 @@ def open_tensors(path: str | Path) -> Tensors:
     return _checked(file, header, 8 + length, size)
 
 
-def _checked(file: Path, header: Any, base: int, size: int) -> Tensors:
+def _checked(file: Path, header: Any, base: int, size: int) -> TensorFile:
     wrong = UsageError(f"{file}: not a safetensors file: its header is damaged")
     if not isinstance(header, dict):
         raise wrong
@@ -92,12 +92,12 @@ def _checked(file: Path, header: Any, base: int, size: int) -> Tensors:
             raise wrong from None
         if not base <= start <= end <= size or (kind in SIZES and end - start != expected):
             raise UsageError(f'{file}: the tensor "{name}" is not all there; fetch the file again')
-        found[name] = Tensor(file, kind, shape, start, end)
+        found[name] = TensorPlace(file, kind, shape, start, end)
     texts = metadata if isinstance(metadata, dict) else {}
-    return Tensors(found, {str(key): str(value) for key, value in texts.items()})
+    return TensorFile(found, {str(key): str(value) for key, value in texts.items()})
 
 
-def open_checkpoint(path: str) -> dict[str, Tensor]:
+def open_checkpoint(path: str) -> dict[str, TensorPlace]:
     """Tensors by name of a safetensors file, a file of an index, or a folder with either.
 
     Raises UsageError.
@@ -121,8 +121,8 @@ def open_checkpoint(path: str) -> dict[str, Tensor]:
     return dict(_in_parts(given.parent, sorted(placed)))
 
 
-def _in_parts(folder: Path, placed: list[tuple[str, str]]) -> Iterator[tuple[str, Tensor]]:
-    parts: dict[str, Tensors | None] = {}
+def _in_parts(folder: Path, placed: list[tuple[str, str]]) -> Iterator[tuple[str, TensorPlace]]:
+    parts: dict[str, TensorFile | None] = {}
     for name, part in placed:
         if part not in parts:
             # parts without a head need not be there

@@ -31,7 +31,7 @@ BRANCHES = OUTPUTS - 1
 """Branches read beside each other, and the trunk; llama.cpp holds a row of logits for each."""
 
 
-class Facts(Protocol):
+class ModelFacts(Protocol):
     """What is needed to know of a model."""
 
     @property
@@ -42,8 +42,8 @@ class Facts(Protocol):
     def on_gpu(self) -> bool: ...
 
 
-class Options(Protocol):
-    """The shared model options (see options.ModelOptions); None is to be chosen."""
+class ContextOptions(Protocol):
+    """The shared model options (see runner.settings.ModelOptions); None is to be chosen."""
 
     @property
     def threads(self) -> int: ...
@@ -58,7 +58,7 @@ class Options(Protocol):
 
 
 @dataclass(frozen=True)
-class Layout:
+class ContextSizes:
     """Sizes of a context; all decided before the first decode.
 
     Attributes:
@@ -108,7 +108,7 @@ class Layout:
         return f"layout: {'exact' if self.exact else 'fast'}, {', '.join(sizes)}"
 
 
-def choose(model: Facts, options: Options, max_tokens: int) -> Layout:
+def choose(model: ModelFacts, options: ContextOptions, max_tokens: int) -> ContextSizes:
     """The layout for draws of at most ``max_tokens`` (0: nothing is drawn).
 
     The context is the model's own, at most 4,096 and at least twice the tokens to draw. The slots
@@ -125,10 +125,10 @@ def choose(model: Facts, options: Options, max_tokens: int) -> Layout:
     shelves = min(max(1, min(slots // 2, room - slots)), MAX_SEQUENCES - slots)
     outputs = max(OUTPUTS, slots + shelves)
     batch = max(outputs, UBATCH if options.batch is None else options.batch)
-    return Layout(slots, shelves, context, batch, outputs, options.threads, not options.fast)
+    return ContextSizes(slots, shelves, context, batch, outputs, options.threads, not options.fast)
 
 
-def for_reading(model: Facts, options: Options) -> Layout:
+def for_reading(model: ModelFacts, options: ContextOptions) -> ContextSizes:
     """The layout where nothing is drawn: one cache for a trace and its branches.
 
     ``--slots`` is how many branches are read beside each other. Raises UsageError when an option
@@ -141,12 +141,12 @@ def for_reading(model: Facts, options: Options) -> Layout:
     if options.batch is not None and options.batch > ONE_PASS:
         raise UsageError(f"--batch {options.batch}: expected at most {ONE_PASS}")
     batch = max(OUTPUTS, min(context, options.batch or ONE_PASS))
-    return Layout(
+    return ContextSizes(
         slots, 1, context, batch, READ_OUTPUTS, options.threads, not options.fast, unified=True
     )
 
 
-def beside(layout: Layout) -> Layout:
+def beside(layout: ContextSizes) -> ContextSizes:
     """The layout for reading in the same lengths as ``layout`` draws in."""
     batch = max(OUTPUTS, min(layout.context, ONE_PASS))
     return replace(
@@ -154,7 +154,7 @@ def beside(layout: Layout) -> Layout:
     )
 
 
-def _context(model: Facts, options: Options, max_tokens: int) -> int:
+def _context(model: ModelFacts, options: ContextOptions, max_tokens: int) -> int:
     """Tokens per sequence. Raises UsageError."""
     context = options.context
     if context is None:
@@ -164,7 +164,7 @@ def _context(model: Facts, options: Options, max_tokens: int) -> int:
     return -(-context // CONTEXT_UNIT) * CONTEXT_UNIT
 
 
-def check_room(model: Facts, layout: Layout) -> None:
+def check_room(model: ModelFacts, layout: ContextSizes) -> None:
     """Raise FailedError for a cache that cannot be had: llama.cpp would abort the process."""
     needed = layout.cells * model.cache_bytes_per_token
     if layout.cells >= 1 << 31 or (not model.on_gpu and needed > memory_bytes()):

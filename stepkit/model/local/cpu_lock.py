@@ -25,7 +25,7 @@ PAUSE = 0.0005
 """Seconds between two looks at a lock that is taken."""
 
 
-class Turns:
+class CpuLock:
     """A lock shared by all CPU engines of this user; does nothing when it cannot be made."""
 
     def __init__(self, folder: str | None = None, patience: float = PATIENCE) -> None:
@@ -82,7 +82,7 @@ def _lock(file: int, end: float) -> bool:
             return True
 
 
-class NoTurns:
+class NoCpuLock:
     """For engines that do not share a processor (a model wholly on a GPU)."""
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import Any
 from stepkit.errors import FailedError
 
 
-class Batch:
+class DecodeBatch:
     """llama.cpp's batch over NumPy's memory: every field is filled by one assignment.
 
     Attributes:
@@ -51,7 +51,7 @@ class Batch:
         return int(self._count_nonzero(self._wanted[:count]))
 
 
-class States:
+class HiddenStates:
     """Hidden states of the rows that are wanted, behind the final norm: what the output matrix is
     multiplied with, Hugging Face's ``last_hidden_state``.
 

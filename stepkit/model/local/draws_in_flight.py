@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from stepkit.errors import DataError
-from stepkit.model.engine import LOGPROB_DIGITS, Draw, Drawn, Finished, Sampling
-from stepkit.model.local.logit_processors import Rules, Steering
-from stepkit.model.local.token_sampling import Chooser, uniforms
+from stepkit.model.engine import LOGPROB_DIGITS, Draw, FinishedDraw, FinishedRequest, Sampling
+from stepkit.model.local.logit_processors import GrammarState, LogitProcessors
+from stepkit.model.local.token_sampling import TokenSampler, uniforms
 from stepkit.model.prefixes import Ids
 
 NOTHING = -1
@@ -24,7 +24,7 @@ SECOND = 1 << 40
 """Where a draw's second uniforms begin: no draw has as many tokens."""
 
 
-class Vocabulary(Protocol):
+class DrawVocabulary(Protocol):
     """What is needed of a model."""
 
     @property
@@ -35,7 +35,7 @@ class Vocabulary(Protocol):
     def ends_generation(self) -> frozenset[int]: ...
 
 
-class Drawing:
+class ActiveDraws:
     """Slots and the draws in them.
 
     Attributes:
@@ -46,16 +46,16 @@ class Drawing:
 
     def __init__(
         self,
-        vocabulary: Vocabulary,
+        vocabulary: DrawVocabulary,
         slots: int,
         threads: int,
-        parse: Callable[[str], Rules],
+        parse: Callable[[str], GrammarState],
     ) -> None:
         self._pieces = vocabulary.pieces
         self._ends = np.zeros(vocabulary.n_vocab, bool)
         self._ends[list(vocabulary.ends_generation())] = True
-        self._choose = Chooser(vocabulary.n_vocab, threads)
-        self._steering = Steering(vocabulary.n_vocab, slots, parse)
+        self._choose = TokenSampler(vocabulary.n_vocab, threads)
+        self._steering = LogitProcessors(vocabulary.n_vocab, slots, parse)
         self.active = np.zeros(slots, bool)
         self.last = np.zeros(slots, np.int32)
         self.position = np.zeros(slots, np.int32)
@@ -100,7 +100,7 @@ class Drawing:
         """The tokens drawn in a slot (also just after its draw has ended)."""
         return tuple(self._ids[place, : self._counts[place]].tolist())
 
-    def extend(self, places: Sequence[int], logits: Any) -> list[tuple[int, Finished]]:
+    def extend(self, places: Sequence[int], logits: Any) -> list[tuple[int, FinishedRequest]]:
         """Give each of these draws its next token; return those that ended, with their slots.
 
         Args:
@@ -121,10 +121,12 @@ class Drawing:
     def close(self) -> None:
         self._choose.close()
 
-    def _fail(self, at: Any, why: str) -> list[tuple[int, Finished]]:
-        return [(place, Finished(self._leave(place), DataError(why))) for place in at.tolist()]
+    def _fail(self, at: Any, why: str) -> list[tuple[int, FinishedRequest]]:
+        return [
+            (place, FinishedRequest(self._leave(place), DataError(why))) for place in at.tolist()
+        ]
 
-    def _take(self, at: Any, tokens: Any, logprobs: Any) -> list[tuple[int, Finished]]:
+    def _take(self, at: Any, tokens: Any, logprobs: Any) -> list[tuple[int, FinishedRequest]]:
         """Append one token to each of these draws."""
         if not len(at):
             return []
@@ -143,7 +145,7 @@ class Drawing:
                 continue
             result = self._look(place, bool(end_of_text[index]))
             if result is not None:
-                ended.append((place, Finished(self._leave(place), result)))
+                ended.append((place, FinishedRequest(self._leave(place), result)))
         return ended
 
     def _next(self, at: Any, logits: Any) -> tuple[Any, Any]:
@@ -195,7 +197,7 @@ class Drawing:
             token, logprob = self._choose(masked, chance, sampling, logits[row : row + 1])
             tokens[row], logprobs[row] = token[0], logprob[0]
 
-    def _look(self, place: int, end_of_text: bool) -> Drawn | None:
+    def _look(self, place: int, end_of_text: bool) -> FinishedDraw | None:
         """The draw's result if it has ended."""
         request, count = self._request(place), int(self._counts[place])
         text = self._texts[place]
@@ -213,7 +215,7 @@ class Drawing:
             return self._drawn(place, "stop" if end_of_text else "length", text)
         return None
 
-    def _drawn(self, place: int, finish: str, text: bytearray) -> Drawn:
+    def _drawn(self, place: int, finish: str, text: bytearray) -> FinishedDraw:
         logprobs = self._logprobs[place, : self._counts[place]].tolist()
         return drawn(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
 
@@ -249,7 +251,7 @@ def stopped(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int |
 
 def drawn(
     finish: str, raw: bytes, ids: Ids, logprobs: Sequence[float], pieces: Sequence[bytes]
-) -> Drawn:
+) -> FinishedDraw:
     """The result of a draw of the tokens ``ids`` whose text is ``raw``, or begins with it."""
     count, size = 0, 0
     while count < len(ids) and size < len(raw):
@@ -264,4 +266,4 @@ def drawn(
         text, kept = whole.decode("utf-8", "replace"), None
     own = logprobs[:count]
     rounded = tuple(round(one, LOGPROB_DIGITS) for one in own)
-    return Drawn(text, finish, count, kept, sum(own), rounded)
+    return FinishedDraw(text, finish, count, kept, sum(own), rounded)

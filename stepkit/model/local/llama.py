@@ -15,8 +15,8 @@ from typing import Any
 
 from stepkit import interrupts
 from stepkit.errors import FailedError, UsageError
-from stepkit.model.local.context_sizes import Layout, check_room
-from stepkit.model.local.decode_batch import Batch, States
+from stepkit.model.local.context_sizes import ContextSizes, check_room
+from stepkit.model.local.decode_batch import DecodeBatch, HiddenStates
 from stepkit.modelfile import check_file, fingerprint
 from stepkit.seeds import digest
 
@@ -331,7 +331,7 @@ class Context:
     a row's result does not depend on what else is in the batch (see slot_engine.py).
     """
 
-    def __init__(self, model: Model, layout: Layout) -> None:
+    def __init__(self, model: Model, layout: ContextSizes) -> None:
         self._lib = lib = model._lib
         self.model = model
         self.layout = layout
@@ -347,7 +347,7 @@ class Context:
         if model.wide:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
         parameters.no_perf = True
-        self._states = States(lib) if layout.unified else None
+        self._states = HiddenStates(lib) if layout.unified else None
         if self._states is not None:
             parameters.cb_eval = self._states.callback
         _log.clear()
@@ -361,7 +361,7 @@ class Context:
         self.context = min(layout.context, int(lib.llama_n_ctx_seq(self._context)))
         self._abort = lib.llama_cpp.ggml_abort_callback(lambda _data: interrupts.requested() != 0)
         lib.llama_set_abort_callback(self._context, self._abort, ctypes.c_void_p(0))
-        self._batch = Batch(lib, layout.batch)
+        self._batch = DecodeBatch(lib, layout.batch)
 
     def close(self) -> None:
         if self._context:
@@ -433,7 +433,7 @@ class Context:
         return numpy.ctypeslib.as_array(logits, shape=(rows, self.model.n_vocab))
 
 
-def _flash_attention(lib: Any, model: Model, layout: Layout) -> int:
+def _flash_attention(lib: Any, model: Model, layout: ContextSizes) -> int:
     """Off, where results must be exact and where it is slower (measured): on processors."""
     if layout.exact or not model.on_gpu:
         return int(lib.LLAMA_FLASH_ATTN_TYPE_DISABLED)

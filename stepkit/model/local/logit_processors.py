@@ -13,26 +13,26 @@ import numpy as np
 from stepkit.model.engine import Draw, Sampling
 
 
-class Rules(Protocol):
+class GrammarState(Protocol):
     """The state of a grammar (see grammar.Grammar)."""
 
-    def copy(self) -> Rules: ...
+    def copy(self) -> GrammarState: ...
     def allowed(self, tokens: Any) -> Any: ...
     def accept(self, token: int) -> None: ...
 
 
-class Steering:
+class LogitProcessors:
     """Slots and what steers the draws in them.
 
     Args:
         parse: makes the state of a grammar from its text.
     """
 
-    def __init__(self, n_vocab: int, slots: int, parse: Callable[[str], Rules]) -> None:
+    def __init__(self, n_vocab: int, slots: int, parse: Callable[[str], GrammarState]) -> None:
         self._shape = (slots, n_vocab)
         self._parse = parse
-        self._parsed: dict[str, Rules] = {}
-        self._grammars: dict[int, Rules] = {}
+        self._parsed: dict[str, GrammarState] = {}
+        self._grammars: dict[int, GrammarState] = {}
         self._seen: Any = None  # [slots, n_vocab] bool: tokens of the prefix and the draw
 
     def start(self, place: int, request: Draw) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from stepkit.core.common_prefix import common
 from stepkit.model.engine import Counters
-from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.llama import Context
 from stepkit.model.prefixes import Ids
 
@@ -39,7 +39,7 @@ class Prefill:
         least, together: LEAST_ROWS and ROWS_TOGETHER, or 1 in a layout that is not exact.
     """
 
-    def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
+    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
         self._context = context
         self._layout = context.layout
         self._turns = turns

@@ -15,7 +15,7 @@ The fast layout evaluates all branches in one call, as sequences that share the 
 attention adds up in another order, which differs by 1e-7, but the next rounding to 16 or 8 bits
 makes 1e-3 of it now and then (measured on random weights: F16 1e-3, Q6_K 1e-2).
 
-Hidden states are caught on the way (decoding.States).
+Hidden states are caught on the way (decode_batch.HiddenStates).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import numpy as np
 
 from stepkit.core.common_prefix import common
 from stepkit.errors import DataError, StepkitError
-from stepkit.model.engine import Branch, Counters, Finished, Read, Readout, Request
-from stepkit.model.local.cpu_lock import NoTurns, Turns
+from stepkit.model.engine import Branch, Counters, FinishedRequest, Read, Readout, Request
+from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import Prefill
 from stepkit.model.local.readout import Values, values
@@ -40,13 +40,13 @@ TRUNK = 0
 class ReadEngine:
     """An Engine (see model/engine.py) for Reads only, on a Context with a unified layout."""
 
-    def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
+    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
         self._context = context
         self._turns = turns
         self._layout = context.layout
         self._prefill = Prefill(context, turns)
         self._waiting: list[Read] = []
-        self._refused: list[Finished] = []
+        self._refused: list[FinishedRequest] = []
         self._held: Ids = ()
 
     @property
@@ -64,12 +64,12 @@ class ReadEngine:
     def submit(self, request: Request) -> None:
         error = cannot(request, self._context.context)
         if error is not None:
-            self._refused.append(Finished(request, error))
+            self._refused.append(FinishedRequest(request, error))
         else:
             assert isinstance(request, Read)
             self._waiting.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         finished, self._refused = self._refused, []
         if not finished and self._waiting:
             nearest = max(self._waiting, key=lambda read: common(self._held, read.ids))
@@ -81,9 +81,9 @@ class ReadEngine:
         self._context.close()
         self._turns.close()
 
-    def _read(self, request: Read) -> Finished:
+    def _read(self, request: Read) -> FinishedRequest:
         if not request.positions and not request.branches:
-            return Finished(request, Readout(()))
+            return FinishedRequest(request, Readout(()))
         ends = [branch.start for branch in request.branches]
         ends += [position + 1 for position in request.positions[-1:]]
         rows = self._sequence(request, request.ids, list(request.positions), max(ends))
@@ -94,8 +94,8 @@ class ReadEngine:
             found.update(zip(group, read, strict=True))
         rows += [row for branch in request.branches for row in found[branch]]
         if any(not np.isfinite(number) for row in rows for number in row):
-            return Finished(request, DataError("the model's output is not finite numbers"))
-        return Finished(request, Readout(tuple(rows)))
+            return FinishedRequest(request, DataError("the model's output is not finite numbers"))
+        return FinishedRequest(request, Readout(tuple(rows)))
 
     def _sequence(self, request: Read, ids: Ids, wanted: list[int], length: int) -> list[Values]:
         """Evaluate the first ``length`` of ``ids`` and read them where ``wanted``."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from stepkit.core.jit import jit
-from stepkit.model.engine import TOP, Read, Summary
+from stepkit.model.engine import TOP, DistributionSummary, Read
 from stepkit.model.local import kernels
 from stepkit.model.local.kernels import BLOCK, LANES
 from stepkit.model.local.token_sampling import REPAID, log_softmax_at, summed, weigh
@@ -39,7 +39,7 @@ def values(request: Read, ids: Ids, positions: Sequence[int], rows: Any) -> list
     return [tuple(row) for row in read.tolist()]
 
 
-def summaries(logits: Any, following: Any) -> list[Summary]:
+def summaries(logits: Any, following: Any) -> list[DistributionSummary]:
     """A Summary of each row.
 
     With h the highest logit, w = exp(l - h) and S = sum w: log p = l - h - log S, so that the
@@ -66,7 +66,10 @@ def summaries(logits: Any, following: Any) -> list[Summary]:
         log_total - shifted / size - np.log(size),
         top.astype(np.float64).mean(axis=1) - shift - log_total,
     )
-    return [Summary(*row) for row in zip(*(column.tolist() for column in numbers), strict=True)]
+    return [
+        DistributionSummary(*row)
+        for row in zip(*(column.tolist() for column in numbers), strict=True)
+    ]
 
 
 def _moments_with_numpy(logits: Any, highest: Any, weights: Any, _lanes: Any, sums: Any) -> None:

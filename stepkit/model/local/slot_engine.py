@@ -29,10 +29,10 @@ import numpy as np
 
 from stepkit.core.common_prefix import common
 from stepkit.errors import DataError
-from stepkit.model.engine import Counters, Draw, Finished, Read, Readout, Request
+from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Readout, Request
 from stepkit.model.local.context_sizes import beside
-from stepkit.model.local.cpu_lock import NoTurns, Turns
-from stepkit.model.local.draws_in_flight import Drawing
+from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
+from stepkit.model.local.draws_in_flight import ActiveDraws
 from stepkit.model.local.grammar import Grammar
 from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import LEAST_ROWS, Prefill, Take
@@ -50,7 +50,7 @@ REMEMBERED_ROWS = 16
 class SlotEngine:
     """An Engine (see model/engine.py) on one Context."""
 
-    def __init__(self, context: Context, turns: Turns | NoTurns) -> None:
+    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
         self._context = context
         self._layout = context.layout
         self._turns = turns
@@ -59,7 +59,7 @@ class SlotEngine:
         self._copying = self._layout.context // COPIED
         self._trie = PrefixTrie(self._layout.sequences)
         self._shelves = OrderedDict.fromkeys(range(self._layout.slots, self._layout.sequences))
-        self._drawing = Drawing(
+        self._drawing = ActiveDraws(
             context.model,
             self._layout.slots,
             self._layout.threads,
@@ -67,7 +67,7 @@ class SlotEngine:
         )
         self._draws: dict[Ids, deque[Draw]] = {}
         self._reads: deque[Read] = deque()
-        self._refused: list[Finished] = []
+        self._refused: list[FinishedRequest] = []
         self._last_rows: OrderedDict[Ids, Any] = OrderedDict()
         self._reader: ReadEngine | None = None
         self._pending = 0
@@ -90,13 +90,13 @@ class SlotEngine:
         self._pending += 1
         error = cannot(request, self._context.context)
         if error is not None:
-            self._refused.append(Finished(request, error))
+            self._refused.append(FinishedRequest(request, error))
         elif isinstance(request, Draw):
             self._draws.setdefault(request.prefix, deque()).append(request)
         else:
             self._reads.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Work for about one decode and return what finished."""
         finished, self._refused = self._refused, []
         if self._reads:
@@ -116,9 +116,9 @@ class SlotEngine:
 
     # -- draws ------------------------------------------------------------------------------
 
-    def _admit(self) -> list[Finished]:
+    def _admit(self) -> list[FinishedRequest]:
         """Start waiting draws in the free slots, prefix by prefix in order of arrival."""
-        finished: list[Finished] = []
+        finished: list[FinishedRequest] = []
         free = self._drawing.free()
         while free and self._draws:
             prefix, waiting = next(iter(self._draws.items()))
@@ -196,7 +196,7 @@ class SlotEngine:
 
     # -- decoding ---------------------------------------------------------------------------
 
-    def _decode(self) -> list[Finished]:
+    def _decode(self) -> list[FinishedRequest]:
         """One more token for every draw in flight."""
         self._close_gaps()
         drawing = self._drawing
@@ -253,7 +253,7 @@ class SlotEngine:
             self._trie.put(gap, self._trie.held(source))
             self._drawing.move(source, gap)
 
-    def _extend(self, places: list[int], logits: Any) -> list[Finished]:
+    def _extend(self, places: list[int], logits: Any) -> list[FinishedRequest]:
         """Give each draw its next token; return those that ended. ``logits`` [places, n_vocab]."""
         ended = self._drawing.extend(places, logits)
         for place, done in ended:
@@ -270,7 +270,7 @@ class SlotEngine:
 
     # -- reads ------------------------------------------------------------------------------
 
-    def _read(self, request: Read) -> Finished:
+    def _read(self, request: Read) -> FinishedRequest:
         """Evaluate one sequence and read it at the asked positions."""
         if request.branches or request.head is not None:
             return self._elsewhere(request)
@@ -281,10 +281,10 @@ class SlotEngine:
             take = partial(values, request, request.ids)
             rows = self._prefill(self._shelve(ids), ids, wanted, take)
         if any(not np.isfinite(number) for row in rows for number in row):
-            return Finished(request, DataError("the model's logits are not finite numbers"))
-        return Finished(request, Readout(tuple(rows)))
+            return FinishedRequest(request, DataError("the model's logits are not finite numbers"))
+        return FinishedRequest(request, Readout(tuple(rows)))
 
-    def _elsewhere(self, request: Read) -> Finished:
+    def _elsewhere(self, request: Read) -> FinishedRequest:
         """Read where sequences share cells and hidden states are caught; opened when needed."""
         if self._reader is None:
             context = Context(self._context.model, beside(self._layout))

@@ -73,7 +73,7 @@ def log_softmax_at(logits: Any, tokens: Any) -> Any:
     return shifted[np.arange(len(tokens)), tokens] - total
 
 
-class Chooser:
+class TokenSampler:
     """Chooses tokens; holds the memory and the threads for it.
 
     Args:
@@ -170,7 +170,7 @@ def warm() -> None:
     every = Sampling(temperature=0.5, top_k=1, top_p=0.5)
     for kernel in (_weighed, _added, _kept_k, _kept_p, _picked):
         kernel.visited += REPAID
-    Chooser(2)(logits, chances, every)
+    TokenSampler(2)(logits, chances, every)
 
 
 # -- the kernels, with their scratch memory ------------------------------------------------------

@@ -17,22 +17,22 @@ from stepkit.model.profiles.profile import (
     KINDS,
     MAPS,
     READ_AT,
-    Mark,
-    Match,
     Profile,
-    Readout,
-    Text,
-    Token,
-    Use,
+    ProfileMatch,
+    ProfileReadout,
+    ProfileText,
+    ProfileToken,
+    ProfileUse,
+    ReadMark,
 )
 from stepkit.schema import LABEL_KINDS, name_of
 
 SECTIONS: dict[str, type] = {
-    "text": Text,
-    "mark": Mark,
-    "readout": Readout,
-    "use": Use,
-    "match": Match,
+    "text": ProfileText,
+    "mark": ReadMark,
+    "readout": ProfileReadout,
+    "use": ProfileUse,
+    "match": ProfileMatch,
 }
 SECTION_OF: dict[str, str] = {
     each.name: section
@@ -105,7 +105,9 @@ def _complaints(profile: Profile) -> Iterator[tuple[str, str]]:
     yield from _complaints_of_readout(profile.kind, mark, readout)
 
 
-def _complaints_of_readout(kind: str, mark: Mark, readout: Readout) -> Iterator[tuple[str, str]]:
+def _complaints_of_readout(
+    kind: str, mark: ReadMark, readout: ProfileReadout
+) -> Iterator[tuple[str, str]]:
     if kind == "implicit":
         if mark.at != "last":
             yield "at", 'an implicit model is read at "last"'
@@ -133,7 +135,7 @@ def _complaints_of_readout(kind: str, mark: Mark, readout: Readout) -> Iterator[
 
 def _typed(value: Any, wanted: Any, place: str) -> Any:
     """``value`` as the field's type has it. Raises UsageError."""
-    if wanted is Token:
+    if wanted is ProfileToken:
         return _token(value, place)
     if str(wanted).startswith("tuple["):
         if not isinstance(value, list):
@@ -149,11 +151,11 @@ def _typed(value: Any, wanted: Any, place: str) -> Any:
     raise UsageError(f"{place}: expected {expected}, got {name_of(value)}")
 
 
-def _token(value: Any, place: str) -> Token:
+def _token(value: Any, place: str) -> ProfileToken:
     if isinstance(value, str):
-        return Token(value)
+        return ProfileToken(value)
     if isinstance(value, dict) and value.keys() == {"id", "text"}:
-        token = Token(value["text"], value["id"])
+        token = ProfileToken(value["text"], value["id"])
         if type(token.id) is int and isinstance(token.text, str):
             return token
     raise UsageError(f'{place}: expected a token, its text or {{"id": 7, "text": "..."}}')

@@ -21,7 +21,7 @@ OWN_BOS = "{bos}"
 
 
 @dataclass(frozen=True)
-class Token:
+class ProfileToken:
     """A token of a vocabulary.
 
     Attributes:
@@ -37,7 +37,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class Text:
+class ProfileText:
     """What the model is given: prompt, then for each step its format and the marker.
 
     Special tokens are recognised in these formats only, never in what is put into them. What would
@@ -77,7 +77,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Mark:
+class ReadMark:
     """Where the model is read.
 
     Attributes:
@@ -89,7 +89,7 @@ class Mark:
         attempt: only the whole attempt is read, as one number.
     """
 
-    marker: Token = Token("")
+    marker: ProfileToken = ProfileToken("")
     at: str = "marker"
     offset: int = 0
     alone: bool = False
@@ -97,7 +97,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Readout:
+class ProfileReadout:
     """What is read there, and how it becomes a number.
 
     Attributes:
@@ -115,8 +115,8 @@ class Readout:
         cumulative: of an implicit model: a step's number is that of the beginning up to it.
     """
 
-    positive: Token = Token("")
-    negative: Token = Token("")
+    positive: ProfileToken = ProfileToken("")
+    negative: ProfileToken = ProfileToken("")
     head: str = ""
     outputs: int = 0
     rows: tuple[int, ...] = ()
@@ -146,7 +146,7 @@ class Readout:
 
 
 @dataclass(frozen=True)
-class Use:
+class ProfileUse:
     """What the numbers were used for; nothing here changes a score.
 
     Attributes:
@@ -161,7 +161,7 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Match:
+class ProfileMatch:
     """How a GGUF of this family is recognised.
 
     Attributes:
@@ -170,7 +170,7 @@ class Match:
     """
 
     names: tuple[str, ...] = ()
-    tokens: tuple[Token, ...] = ()
+    tokens: tuple[ProfileToken, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -188,11 +188,11 @@ class Profile:
     of: str = "validity"
     source: str = ""
     note: str = ""
-    text: Text = field(default_factory=Text)
-    mark: Mark = field(default_factory=Mark)
-    readout: Readout = field(default_factory=Readout)
-    use: Use = field(default_factory=Use)
-    match: Match = field(default_factory=Match)
+    text: ProfileText = field(default_factory=ProfileText)
+    mark: ReadMark = field(default_factory=ReadMark)
+    readout: ProfileReadout = field(default_factory=ProfileReadout)
+    use: ProfileUse = field(default_factory=ProfileUse)
+    match: ProfileMatch = field(default_factory=ProfileMatch)
 
     def data(self) -> dict[str, Any]:
         """What decides the scores and what they mean: the fields that differ from their defaults,
@@ -208,7 +208,7 @@ class Profile:
 
 def _plain(value: Any) -> Any:
     """What JSON has for a field's value."""
-    if isinstance(value, Token):
+    if isinstance(value, ProfileToken):
         return value.text if value.id is None else {"id": value.id, "text": value.text}
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
 

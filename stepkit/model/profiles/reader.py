@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from stepkit.errors import UsageError
 from stepkit.model.profiles.profile import Profile
-from stepkit.model.profiles.token_layout import Vocabulary, Writer, token_id
+from stepkit.model.profiles.token_layout import LayoutVocabulary, TokenLayouter, token_id
 
 
-class Reader(Writer):
+class ProfileReader(TokenLayouter):
     """Lays traces out for a token-logit model and turns what it says into scores.
 
     Attributes:
         candidates: ids of the positive and the negative token.
     """
 
-    def __init__(self, vocabulary: Vocabulary, profile: Profile) -> None:
+    def __init__(self, vocabulary: LayoutVocabulary, profile: Profile) -> None:
         super().__init__(vocabulary, profile)
         readout = profile.readout
         self.candidates = (

@@ -24,7 +24,7 @@ NAME_KEYS = ("general.name", "general.basename", "general.finetune")
 
 
 @dataclass(frozen=True)
-class Recognised:
+class RecognisedProfile:
     """A profile, and what it was told by."""
 
     profile: Profile
@@ -33,7 +33,7 @@ class Recognised:
 
 def profile_of(
     model: Model, given: Mapping[str, str | None], asked: str | None = None, beside: str = ""
-) -> Recognised:
+) -> RecognisedProfile:
     """The profile to read a model by, fields that the user gave put over it.
 
     Args:
@@ -46,11 +46,11 @@ def profile_of(
     """
     told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if asked not in (None, AUTO):
-        found = Recognised(named(asked), f"--profile {asked}")
+        found = RecognisedProfile(named(asked), f"--profile {asked}")
     else:
         found = _recognised(model, beside) or _untold(model, told)
     check_vocabulary(model, found.profile, told)
-    return Recognised(from_data(told, "the options", found.profile), found.by)
+    return RecognisedProfile(from_data(told, "the options", found.profile), found.by)
 
 
 def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | None = None) -> None:
@@ -70,13 +70,13 @@ def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | No
             token_id(model, token, name)
 
 
-def _recognised(model: Model, beside: str) -> Recognised | None:
+def _recognised(model: Model, beside: str) -> RecognisedProfile | None:
     carried = model.metadata(PROFILE_KEY)
     if carried is not None:
         by = f"the model's metadata {PROFILE_KEY}"
-        return Recognised(from_json(carried, by), by)
+        return RecognisedProfile(from_json(carried, by), by)
     if beside:
-        return Recognised(from_json(beside, "the head's profile"), "the head's profile")
+        return RecognisedProfile(from_json(beside, "the head's profile"), "the head's profile")
     said = {key: model.metadata(key) or "" for key in NAME_KEYS}
     said["its file's name"] = Path(model.path).stem
     for where, name in said.items():
@@ -85,7 +85,7 @@ def _recognised(model: Model, beside: str) -> Recognised | None:
             fits = [one for one in told if _fits(model, one)]
             if not fits:
                 check_vocabulary(model, told[0])
-            return Recognised(_only(fits, f'{where} "{name}"'), f'{where} "{name}"')
+            return RecognisedProfile(_only(fits, f'{where} "{name}"'), f'{where} "{name}"')
     special = model.special_tokens()
     marked = [
         one
@@ -97,7 +97,7 @@ def _recognised(model: Model, beside: str) -> Recognised | None:
     if not fits:
         return None
     by = f'its token "{fits[0].mark.marker.text}"'
-    return Recognised(_only(fits, by), by)
+    return RecognisedProfile(_only(fits, by), by)
 
 
 def _is_named(profile: Profile, name: str) -> bool:
@@ -120,10 +120,10 @@ def _only(fits: Sequence[Profile], by: str) -> Profile:
     raise UsageError(f"{by} fits several profiles: say which by --profile, one of {names}")
 
 
-def _untold(model: Model, told: Mapping[str, Any]) -> Recognised:
+def _untold(model: Model, told: Mapping[str, Any]) -> RecognisedProfile:
     """What the options alone describe."""
     if all(told.get(name) for name in ("marker", "positive", "negative")):
-        return Recognised(from_data(told, "the options"), "the options")
+        return RecognisedProfile(from_data(told, "the options"), "the options")
     name = model.metadata("general.name") or Path(model.path).stem
     raise UsageError(
         f'"{name}" carries no profile, and its name and tokens are of no known family: give '

@@ -14,12 +14,12 @@ from typing import Any, Protocol
 from stepkit import schema
 from stepkit.core.common_prefix import common
 from stepkit.errors import DataError, UsageError
-from stepkit.model.chat import ChatTemplate, Encoder, Part, fill
+from stepkit.model.chat import ChatTemplate, Part, PromptEncoder, fill
 from stepkit.model.prefixes import Ids
-from stepkit.model.profiles.profile import OWN_BOS, Profile, Text, Token
+from stepkit.model.profiles.profile import OWN_BOS, Profile, ProfileText, ProfileToken
 
 
-class Vocabulary(Protocol):
+class LayoutVocabulary(Protocol):
     """What this module needs of a model."""
 
     n_vocab: int
@@ -49,7 +49,7 @@ class Vocabulary(Protocol):
 
 
 @dataclass(frozen=True)
-class Layout:
+class TokenLayout:
     """What a model is given of one trace, and where it is read.
 
     Attributes:
@@ -67,22 +67,22 @@ class Layout:
     start: int = 0
 
 
-class Writer:
+class TokenLayouter:
     """Lays traces out for one model by one profile.
 
     Raises UsageError when the vocabulary is not the one that the profile is of.
     """
 
-    def __init__(self, vocabulary: Vocabulary, profile: Profile) -> None:
+    def __init__(self, vocabulary: LayoutVocabulary, profile: Profile) -> None:
         self.profile = profile
         self._vocabulary = vocabulary
-        self._encoder = Encoder(vocabulary)
+        self._encoder = PromptEncoder(vocabulary)
         self._bos = _first(vocabulary, profile.text.bos)
         self._prompt = _chat(vocabulary, profile.text) if profile.text.chat else profile.text.prompt
         marker = profile.mark.marker
         self.marker = token_id(vocabulary, marker, "marker") if marker else None
 
-    def layout(self, data: dict[str, Any], steps: Sequence[str]) -> Layout:
+    def layout(self, data: dict[str, Any], steps: Sequence[str]) -> TokenLayout:
         """Lay out an attempt, or the beginning of one, at the problem of the record ``data``.
 
         Raises DataError when there are no steps, when the text holds a marker that must stand
@@ -136,7 +136,7 @@ class Writer:
             step = step[len(before) :].lstrip()
         return fill(form, step=step)
 
-    def _marked(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
+    def _marked(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
         """Markers put in by id; what looks like one in the text stays text."""
         assert self.marker is not None
         apart, before = self.profile.text.apart, self.profile.mark.at == "before"
@@ -152,9 +152,9 @@ class Writer:
                 f'the text holds the marker "{self._vocabulary.token_text(self.marker)}", which '
                 "the model takes for the end of a step"
             )
-        return Layout(tuple(ids[: positions[-1] + 1]), tuple(positions))
+        return TokenLayout(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
-    def _beginnings(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
+    def _beginnings(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
         """Every beginning of the trace as if it stood alone, as branches of the whole.
 
         Text may be tokenised otherwise at its end than in the middle of a longer one.
@@ -175,9 +175,9 @@ class Writer:
             positions.append(shared - 1)
             suffixes.append(ids[shared:])
             reached = shared - 1 if not ids[shared:] else reached
-        return Layout(whole, tuple(positions), tuple(suffixes) if any(suffixes) else ())
+        return TokenLayout(whole, tuple(positions), tuple(suffixes) if any(suffixes) else ())
 
-    def _whole(self, prompt: list[Part], steps: list[list[Part]]) -> Layout:
+    def _whole(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
         """The whole trace, and where each step ends in it.
 
         An end is counted in a beginning that is tokenised alone, as in the code of the method
@@ -190,7 +190,7 @@ class Writer:
         last, offset = len(ids) - 1, self.profile.mark.offset
         start = max(1, len(self._beginning(prompt)) - self.profile.readout.lead)
         positions = accumulate((min(end - 1 + offset, last) for end in ends), max)
-        return Layout(ids, tuple(positions), (), start)
+        return TokenLayout(ids, tuple(positions), (), start)
 
     def _joined(self, prompt: list[Part], pieces: list[list[Part]]) -> Ids:
         apart = self.profile.text.apart
@@ -204,14 +204,14 @@ class Writer:
         return ids if self._bos and ids[:1] == self._bos else self._bos + ids
 
 
-def _first(vocabulary: Vocabulary, bos: str | None) -> Ids:
+def _first(vocabulary: LayoutVocabulary, bos: str | None) -> Ids:
     if bos is None:
         return vocabulary.bos
     text = vocabulary.bos_text if bos == OWN_BOS else bos
-    return (token_id(vocabulary, Token(text), "bos"),) if text else ()
+    return (token_id(vocabulary, ProfileToken(text), "bos"),) if text else ()
 
 
-def _chat(vocabulary: Vocabulary, text: Text) -> str:
+def _chat(vocabulary: LayoutVocabulary, text: ProfileText) -> str:
     """The prompt as a format: what the model's own chat template makes of it."""
     source = vocabulary.metadata("tokenizer.chat_template")
     if source is None:
@@ -227,7 +227,7 @@ def _chat(vocabulary: Vocabulary, text: Text) -> str:
     return "".join(part for part, _ in parts)
 
 
-def token_id(vocabulary: Vocabulary, token: Token, name: str) -> int:
+def token_id(vocabulary: LayoutVocabulary, token: ProfileToken, name: str) -> int:
     """The id of ``token``, checked. Raises UsageError when the vocabulary has another there."""
     if token.id is None:
         place = 'profile: field "bos"' if name == "bos" else f"--{name}"

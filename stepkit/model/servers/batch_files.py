@@ -16,13 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from stepkit.errors import DataError, FailedError, UsageError, reason
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request
-from stepkit.model.servers.completions import OTHER, BadAnswer, draw_request, drawn
+from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request
+from stepkit.model.servers.completions import OTHER, MalformedResponse, draw_request, drawn
 
 ENDPOINT = "/v1/completions"
 
 
-class MissingError(DataError):
+class MissingAnswerError(DataError):
     """A record that waits for a draw without an answer."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class _AnswersAtOnce(ABC):
     """An Engine (see model/engine.py) that never waits."""
 
     def __init__(self) -> None:
-        self._finished: list[Finished] = []
+        self._finished: list[FinishedRequest] = []
         self.counters = Counters()
 
     @property
@@ -43,14 +43,14 @@ class _AnswersAtOnce(ABC):
     def submit(self, request: Request) -> None:
         if not isinstance(request, Draw):
             refused = UsageError("batch files hold draws only: what reads a text needs the model")
-            self._finished.append(Finished(request, refused))
+            self._finished.append(FinishedRequest(request, refused))
             return
         result = self._result(request)
-        if isinstance(result, Drawn):
+        if isinstance(result, FinishedDraw):
             self.counters.drawn_tokens += result.tokens
-        self._finished.append(Finished(request, result))
+        self._finished.append(FinishedRequest(request, result))
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         finished, self._finished = self._finished, []
         return finished
 
@@ -59,7 +59,7 @@ class _AnswersAtOnce(ABC):
         self._finished.clear()
 
     @abstractmethod
-    def _result(self, draw: Draw) -> Drawn | MissingError: ...
+    def _result(self, draw: Draw) -> FinishedDraw | MissingAnswerError: ...
 
 
 class BatchRequests(_AnswersAtOnce):
@@ -83,7 +83,7 @@ class BatchRequests(_AnswersAtOnce):
     def count(self) -> int:
         return len(self._written)
 
-    def _result(self, draw: Draw) -> MissingError:
+    def _result(self, draw: Draw) -> MissingAnswerError:
         if draw.key not in self._written:
             self._written.add(draw.key)
             prompt = bytes(draw.prefix).decode("utf-8", "surrogatepass")
@@ -94,7 +94,7 @@ class BatchRequests(_AnswersAtOnce):
                 "body": draw_request(draw, prompt, self._model, OTHER, True),
             }
             self._write(json.dumps(line).encode() + b"\n")
-        return MissingError()
+        return MissingAnswerError()
 
 
 class BatchResults(_AnswersAtOnce):
@@ -146,7 +146,7 @@ class BatchResults(_AnswersAtOnce):
             raise FailedError(f"{self._path}:{number}: expected an object")
         return row
 
-    def _result(self, draw: Draw) -> Drawn | MissingError:
+    def _result(self, draw: Draw) -> FinishedDraw | MissingAnswerError:
         self._asked.add(draw.key)
         place = self._places.get(draw.key)
         if place is not None:
@@ -154,22 +154,22 @@ class BatchResults(_AnswersAtOnce):
             line = os.pread(self._descriptor, size, start)
             try:
                 return drawn(_body(self._parse(line, number)))
-            except BadAnswer as error:
+            except MalformedResponse as error:
                 self.failed[draw.key] = str(error)
         self.missing.add(draw.key)
-        return MissingError()
+        return MissingAnswerError()
 
 
 def _body(row: dict[str, Any]) -> dict[str, Any]:
     """The completion in a result's line. Raises BadAnswer with the error that is there instead."""
     error, response = row.get("error"), row.get("response")
     if isinstance(error, dict):
-        raise BadAnswer(str(error.get("message") or error))
+        raise MalformedResponse(str(error.get("message") or error))
     body = response.get("body") if isinstance(response, dict) else None
     if error or not isinstance(response, dict) or not isinstance(body, dict):
-        raise BadAnswer(str(error) if error else "there is no response")
+        raise MalformedResponse(str(error) if error else "there is no response")
     if response.get("status_code", 200) != 200:
         said = body.get("error", body)
         what = said.get("message", said) if isinstance(said, dict) else said
-        raise BadAnswer(f"HTTP {response['status_code']}: {what}")
+        raise MalformedResponse(f"HTTP {response['status_code']}: {what}")
     return body

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 
-class Utf8:
+class ByteVocabulary:
     """The vocabulary of plain text: a token is a byte of UTF-8, and none of them is special."""
 
     bos: tuple[int, ...] = ()

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.errors import UsageError
-from stepkit.model.engine import LOGPROB_DIGITS, Draw, Drawn, Read, Readout, Sampling
+from stepkit.model.engine import LOGPROB_DIGITS, Draw, FinishedDraw, Read, Readout, Sampling
 
 Json = dict[str, Any]
 Piece = tuple[bytes, "float | None"]
@@ -33,7 +33,7 @@ ECHO_TOLERANCE = 0.25
 """Nats. Reading and drawing round differently; a shift by one token is far more."""
 
 
-class BadAnswer(Exception):
+class MalformedResponse(Exception):
     """An answer that is not what the protocol says. ``str()`` is one line."""
 
 
@@ -111,7 +111,7 @@ def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:
     }
 
 
-def drawn(answer: Mapping[str, Any]) -> Drawn:
+def drawn(answer: Mapping[str, Any]) -> FinishedDraw:
     """The draw that an answer holds. Raises BadAnswer.
 
     Without log-probabilities, or where they cannot be matched with the text (its characters are
@@ -121,15 +121,15 @@ def drawn(answer: Mapping[str, Any]) -> Drawn:
     choice = _choice(answer)
     text, finish = choice.get("text"), choice.get("finish_reason")
     if not isinstance(text, str):
-        raise BadAnswer("the answer has no text")
+        raise MalformedResponse("the answer has no text")
     if finish not in ("stop", "length"):
-        raise BadAnswer(f"the draw ended by {finish!r}")
+        raise MalformedResponse(f"the draw ended by {finish!r}")
     held = _holding(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
     values = [value for _, value in held or () if value is not None and math.isfinite(value)]
     if held is None or len(values) < len(held):
-        return Drawn(text, finish, _counted(answer), None, None)
+        return FinishedDraw(text, finish, _counted(answer), None, None)
     rounded = tuple(round(value, LOGPROB_DIGITS) for value in values)
-    return Drawn(text, finish, len(held), None, sum(values), rounded)
+    return FinishedDraw(text, finish, len(held), None, sum(values), rounded)
 
 
 def listed(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
@@ -145,13 +145,13 @@ def listed(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
             first = list(given["top_logprobs"][0].items()) if given["top_logprobs"] != [] else []
         return tuple((str(text), float(value)) for text, value in first if math.isfinite(value))
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise BadAnswer("the answer does not list the most probable tokens") from None
+        raise MalformedResponse("the answer does not list the most probable tokens") from None
 
 
 def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise BadAnswer("the answer has no choices")
+        raise MalformedResponse("the answer has no choices")
     return choices[0]
 
 
@@ -159,7 +159,7 @@ def _counted(answer: Mapping[str, Any]) -> int:
     usage = answer.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, dict) else None
     if type(count) is not int:
-        raise BadAnswer("the answer does not say how many tokens were drawn")
+        raise MalformedResponse("the answer does not say how many tokens were drawn")
     return count
 
 
@@ -174,7 +174,7 @@ def pieces(choice: Mapping[str, Any]) -> list[Piece] | None:
         texts = [text.encode("utf-8", "surrogatepass") for text in given["tokens"]]
         return list(zip(texts, given["token_logprobs"], strict=True))
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise BadAnswer("the answer's log-probabilities have an unknown form") from None
+        raise MalformedResponse("the answer's log-probabilities have an unknown form") from None
 
 
 def _bytes(row: Mapping[str, Any]) -> bytes:
@@ -205,10 +205,10 @@ def spans(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
     """
     tokens = pieces(_choice(answer))
     if tokens is None:
-        raise BadAnswer("the answer has no log-probabilities")
+        raise MalformedResponse("the answer has no log-probabilities")
     at = b"".join(piece for piece, _ in tokens).find(text)
     if not 0 <= at <= sum(len(piece) for piece, _ in tokens[:2]):
-        raise BadAnswer("the server's tokens do not join to the text")
+        raise MalformedResponse("the server's tokens do not join to the text")
     found: dict[int, Piece] = {}
     start = -at
     for piece, value in tokens:
@@ -251,7 +251,7 @@ def echoes(drawn_answer: Mapping[str, Any], echoed: Mapping[str, Any], prompt: s
     choice = _choice(drawn_answer)
     try:
         found = spans(echoed, (prompt + choice["text"]).encode())
-    except BadAnswer:
+    except MalformedResponse:
         return False
     compared = 0
     for piece, value in pieces(choice) or ():

@@ -27,11 +27,11 @@ CONNECT = 10.0
 Json = dict[str, Any]
 
 
-class Trouble(Exception):
+class HttpError(Exception):
     """A request without an answer. ``str()`` says why in one line."""
 
 
-class TryAgain(Trouble):
+class RetryableError(HttpError):
     """It may go well another time, or on another server.
 
     Attributes:
@@ -45,15 +45,15 @@ class TryAgain(Trouble):
         self.wait = wait
 
 
-class Refused(Trouble):
+class RequestRefused(HttpError):
     """The server works, but will not do this: it would not another time either."""
 
 
-class Unusable(Trouble):
+class ServerUnusable(HttpError):
     """The server will do nothing for us: a wrong key, no such endpoint or model."""
 
 
-class Client:
+class HttpClient:
     """Sends requests and keeps connections open. All calls belong to one event loop.
 
     Args:
@@ -109,9 +109,9 @@ class Client:
                 asking = client.request(method, url, json=body, headers=headers)
                 response = await asyncio.wait_for(asking, self._timeout)
         except asyncio.TimeoutError:
-            raise TryAgain(f"no answer within {self._timeout:g} s") from None
+            raise RetryableError(f"no answer within {self._timeout:g} s") from None
         except self._httpx.HTTPError as error:
-            raise TryAgain(_cause(error)) from None
+            raise RetryableError(_cause(error)) from None
         content = response.content
         if key:  # whatever the server says, or is said of it, does not hold the key
             content = content.replace(key.encode(), b"***")
@@ -126,25 +126,25 @@ def _object(content: bytes) -> Json:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise TryAgain(
+        raise RetryableError(
             f"the answer is not a JSON object: {_line(content.decode('utf-8', 'replace'))}"
         )
     return value
 
 
-def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool) -> Trouble:
+def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool) -> HttpError:
     """What an HTTP status other than 200 means; ``key``: one was sent."""
     said = said_in(content)
     what = f"HTTP {status}{': ' if said else ''}{said}"
     if status in (400, 413, 422):
-        return Refused(what)
+        return RequestRefused(what)
     if status in (408, 425, 429) or status >= 500:
-        return TryAgain(what, status, retry_after(headers.get("Retry-After"), time.time()))
+        return RetryableError(what, status, retry_after(headers.get("Retry-After"), time.time()))
     if status in (401, 403) and not key:
         what += " (the key is taken from STEPKIT_API_KEY)"
     if 300 <= status < 400:
         what = f"HTTP {status}: it redirects elsewhere: give the URL that answers"
-    return Unusable(what)
+    return ServerUnusable(what)
 
 
 def said_in(content: bytes) -> str:

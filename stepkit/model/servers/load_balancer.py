@@ -40,7 +40,7 @@ class Server:
     why: str = ""
 
 
-class Balance:
+class LoadBalancer:
     """Balances by requests in flight.
 
     Args:

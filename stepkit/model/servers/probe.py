@@ -22,13 +22,19 @@ from stepkit.model.servers.completions import (
     KINDS,
     OTHER,
     PROBE,
-    BadAnswer,
+    MalformedResponse,
     check_request,
     drawn,
     echo_request,
     echoes,
 )
-from stepkit.model.servers.http import Client, Refused, Trouble, TryAgain, Unusable
+from stepkit.model.servers.http import (
+    HttpClient,
+    HttpError,
+    RequestRefused,
+    RetryableError,
+    ServerUnusable,
+)
 from stepkit.model.servers.load_balancer import FIRST_REST
 
 CANNOT = (500, 501)
@@ -37,8 +43,8 @@ CANNOT = (500, 501)
 T = TypeVar("T")
 
 
-class Options(Protocol):
-    """The shared server options (see options.ServerOptions)."""
+class ProbeOptions(Protocol):
+    """The shared server options (see runner.settings.ServerOptions)."""
 
     @property
     def urls(self) -> tuple[str, ...]: ...
@@ -53,7 +59,7 @@ class Options(Protocol):
 
 
 @dataclass(frozen=True)
-class Found:
+class ServerFacts:
     """What a server turned out to be.
 
     Attributes:
@@ -74,7 +80,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Probe:
+class ServerProbe:
     """What to try.
 
     Attributes:
@@ -87,27 +93,27 @@ class Probe:
 
 
 def connected(
-    urls: list[str], options: Options, probe: Probe, warn: Callable[[str], None]
-) -> dict[str, Found]:
+    urls: list[str], options: ProbeOptions, probe: ServerProbe, warn: Callable[[str], None]
+) -> dict[str, ServerFacts]:
     """What each server that can be used turned out to be, by its URL.
 
     Raises FailedError when none can be, UsageError when one has not the model that is wanted.
     """
 
-    async def ask() -> list[Found | BaseException]:
-        client = Client(options.timeout)
+    async def ask() -> list[ServerFacts | BaseException]:
+        client = HttpClient(options.timeout)
         try:
             asked = [_inquire(client, url, options, probe) for url in urls]
             return await asyncio.gather(*asked, return_exceptions=True)
         finally:
             await client.close()
 
-    found: dict[str, Found] = {}
+    found: dict[str, ServerFacts] = {}
     reasons = []
     for url, result in zip(urls, _run(ask()), strict=True):
-        if isinstance(result, Found):
+        if isinstance(result, ServerFacts):
             found[url] = result
-        elif isinstance(result, (Trouble, BadAnswer)):
+        elif isinstance(result, (HttpError, MalformedResponse)):
             reasons.append(f"{url}: {result}")
         else:
             raise result
@@ -135,7 +141,9 @@ def _run(asking: Coroutine[Any, Any, T]) -> T:
         loop.close()
 
 
-async def _inquire(client: Client, url: str, options: Options, probe: Probe) -> Found:
+async def _inquire(
+    client: HttpClient, url: str, options: ProbeOptions, probe: ServerProbe
+) -> ServerFacts:
     """Find out what a server is. Raises Trouble or BadAnswer when it cannot be used, UsageError
     when it has no such model."""
     model, kind = await _model(client, url, options)
@@ -143,13 +151,13 @@ async def _inquire(client: Client, url: str, options: Options, probe: Probe) -> 
     body = check_request(model, 4)
     try:
         answer = await _patiently(partial(ask, {**body, "logprobs": 1}), options.retries)
-    except (Refused, TryAgain) as error:
-        if isinstance(error, TryAgain) and error.status not in CANNOT:
+    except (RequestRefused, RetryableError) as error:
+        if isinstance(error, RetryableError) and error.status not in CANNOT:
             raise
         answer = await _patiently(partial(ask, body), options.retries)
     one = drawn(answer)
     tokens = echo = False
-    with suppress(Refused, TryAgain, BadAnswer):
+    with suppress(RequestRefused, RetryableError, MalformedResponse):
         if probe.ids is not None:
             drawn(await ask(check_request(model, 4, probe.ids)))
             tokens = True
@@ -158,14 +166,14 @@ async def _inquire(client: Client, url: str, options: Options, probe: Probe) -> 
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     told = count if type(count) is int else None
-    return Found(model, kind, tokens, one.logprob is not None, echo, told)
+    return ServerFacts(model, kind, tokens, one.logprob is not None, echo, told)
 
 
-async def _model(client: Client, url: str, options: Options) -> tuple[str, str]:
+async def _model(client: HttpClient, url: str, options: ProbeOptions) -> tuple[str, str]:
     """The model to ask for, by the server's own name of it, and the kind of server."""
     try:
         listed = await _patiently(lambda: client.get(f"{url}/models"), options.retries)
-    except Unusable:
+    except ServerUnusable:
         if options.served is None:
             raise
         return options.served, OTHER
@@ -194,7 +202,7 @@ async def _patiently(ask: Callable[[], Awaitable[T]], retries: int) -> T:
     for attempt in range(retries):
         try:
             return await ask()
-        except TryAgain as error:
+        except RetryableError as error:
             if error.status in CANNOT or error.status is None or attempt == retries - 1:
                 raise
             rest = FIRST_REST * 2.0**attempt * (0.5 + 0.5 * random.random())

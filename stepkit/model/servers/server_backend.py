@@ -6,26 +6,26 @@ from collections.abc import Callable
 from functools import partial
 
 from stepkit.errors import UsageError
-from stepkit.model.backend import Backend, Form, prompter_for, template_for
-from stepkit.model.chat import Encoder, Prompter
+from stepkit.model.backend import Backend, PromptForm, prompter_for, template_for
+from stepkit.model.chat import PromptEncoder, Prompter
 from stepkit.model.engine import Engine
 from stepkit.model.local.llama import Model
 from stepkit.model.prefixes import Prefixes
-from stepkit.model.sampler import Identity
-from stepkit.model.servers.byte_vocabulary import Utf8, name_of
+from stepkit.model.sampler import ModelIdentity
+from stepkit.model.servers.byte_vocabulary import ByteVocabulary, name_of
 from stepkit.model.servers.completions import OTHER, PROBE
 from stepkit.model.servers.http import base_url
 from stepkit.model.servers.load_balancer import Server
-from stepkit.model.servers.probe import Found, Options, Probe, connected
-from stepkit.model.servers.server_engine import ServerEngine, Service
+from stepkit.model.servers.probe import ProbeOptions, ServerFacts, ServerProbe, connected
+from stepkit.model.servers.server_engine import ServedModel, ServerEngine
 
 BATCH = "batch"
 
 
 def server_backend(
-    options: Options,
+    options: ProbeOptions,
     gguf: str | None,
-    form: Form,
+    form: PromptForm,
     warn: Callable[[str], None],
     *,
     reads: bool = False,
@@ -47,7 +47,7 @@ def server_backend(
     model = None if gguf is None else Model(gguf, vocabulary_only=True)
     prompter = text_prompter(model, form)
     known = None if model is None else [*model.bos, *model.tokenize(PROBE)]
-    probe = Probe(echo=True) if reads else Probe(ids=known)
+    probe = ServerProbe(echo=True) if reads else ServerProbe(ids=known)
     found = connected(urls, options, probe, warn)
     for url, one in found.items():
         _check(url, one, reads, known)
@@ -57,7 +57,7 @@ def server_backend(
                 "read by them; run the model here with -m alone"
             )
     identity = _agreed({url: (name_of(one.model), one.kind) for url, one in found.items()})
-    service = Service(
+    service = ServedModel(
         kind=identity.server or OTHER,
         tokens=model is not None and all(one.tokens for one in found.values()),
         logprobs=all(one.logprobs for one in found.values()),
@@ -66,7 +66,7 @@ def server_backend(
         retries=options.retries,
     )
     servers = [Server(url, one.model) for url, one in found.items()]
-    prefixes = Prefixes(Utf8(), prompter)
+    prefixes = Prefixes(ByteVocabulary(), prompter)
     if model is not None and service.tokens:
         prefixes = Prefixes(model, prompter_for(model, form))
     unit = "tokens" if service.tokens else "bytes"
@@ -78,16 +78,16 @@ def server_backend(
     return Backend(identity, prefixes, None, {}, about, engine, unit)
 
 
-def batch_backend(served: str, gguf: str | None, form: Form, engine: Engine) -> Backend:
+def batch_backend(served: str, gguf: str | None, form: PromptForm, engine: Engine) -> Backend:
     """Batch files, which ``engine`` writes or reads; their prompts are always text."""
     model = None if gguf is None else Model(gguf, vocabulary_only=True)
-    identity = Identity(name_of(served), name_of(served), BATCH)
-    prefixes = Prefixes(Utf8(), text_prompter(model, form))
+    identity = ModelIdentity(name_of(served), name_of(served), BATCH)
+    prefixes = Prefixes(ByteVocabulary(), text_prompter(model, form))
     about = f"batch files for {identity.name}; prompts of bytes"
     return Backend(identity, prefixes, None, {}, about, lambda: engine, "bytes")
 
 
-def text_prompter(model: Model | None, form: Form) -> Prompter:
+def text_prompter(model: Model | None, form: PromptForm) -> Prompter:
     """How problems are laid out as text. Raises UsageError when nothing says it."""
     template = None if form.prompt is not None else template_for(model, form)
     if form.prompt is None and template is None and model is None:
@@ -97,7 +97,7 @@ def text_prompter(model: Model | None, form: Form) -> Prompter:
         )
     special = {"bos_token": template.bos_token, "eos_token": template.eos_token} if template else {}
     return Prompter(
-        Encoder(Utf8()),
+        PromptEncoder(ByteVocabulary()),
         template=template.source if template else None,
         form=form.prompt,
         system=form.system,
@@ -105,7 +105,7 @@ def text_prompter(model: Model | None, form: Form) -> Prompter:
     )
 
 
-def _check(url: str, found: Found, reads: bool, known: list[int] | None) -> None:
+def _check(url: str, found: ServerFacts, reads: bool, known: list[int] | None) -> None:
     """Raise UsageError for a server that cannot do what it is wanted for."""
     if reads and not found.echo:
         raise UsageError(
@@ -119,7 +119,7 @@ def _check(url: str, found: Found, reads: bool, known: list[int] | None) -> None
         )
 
 
-def _agreed(served: dict[str, tuple[str, str]]) -> Identity:
+def _agreed(served: dict[str, tuple[str, str]]) -> ModelIdentity:
     """The one model that all servers serve. Raises UsageError where they differ."""
     (first, (name, kind)), *others = served.items()
     for url, other in others:
@@ -128,4 +128,4 @@ def _agreed(served: dict[str, tuple[str, str]]) -> Identity:
                 f"--server: {first} serves {name} ({kind}), but {url} {other[0]} ({other[1]}); "
                 "draws of one run are from one model"
             )
-    return Identity(name, name, kind)
+    return ModelIdentity(name, name, kind)

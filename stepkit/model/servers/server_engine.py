@@ -18,9 +18,9 @@ from typing import Any, TypeVar
 
 from stepkit import interrupts
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
-from stepkit.model.engine import Counters, Draw, Drawn, Finished, Request, Result
+from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request, Result
 from stepkit.model.servers.completions import (
-    BadAnswer,
+    MalformedResponse,
     check_readable,
     check_request,
     draw_request,
@@ -29,8 +29,8 @@ from stepkit.model.servers.completions import (
     listed,
     readout,
 )
-from stepkit.model.servers.http import Client, Refused, TryAgain, Unusable
-from stepkit.model.servers.load_balancer import Balance, Server
+from stepkit.model.servers.http import HttpClient, RequestRefused, RetryableError, ServerUnusable
+from stepkit.model.servers.load_balancer import LoadBalancer, Server
 
 TURN = 0.1
 LONG_WAIT = 30.0
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Service:
+class ServedModel:
     """What the servers have in common, and how they are asked.
 
     Attributes:
@@ -68,17 +68,17 @@ class ServerEngine:
     """
 
     def __init__(
-        self, service: Service, servers: Sequence[Server], warn: Callable[[str], None]
+        self, service: ServedModel, servers: Sequence[Server], warn: Callable[[str], None]
     ) -> None:
         self._service = service
         self._servers = servers
-        self._balance = Balance(servers, service.retries, random.random)
+        self._balance = LoadBalancer(servers, service.retries, random.random)
         self._warn = warn
         self._loop = asyncio.new_event_loop()
-        self._client = Client(service.timeout)
+        self._client = HttpClient(service.timeout)
         self._waiting: deque[Request] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._finished: list[Finished] = []
+        self._finished: list[FinishedRequest] = []
         self._bug: Exception | None = None
         self._arrived = asyncio.Event()
         self._changed = asyncio.Event()
@@ -91,7 +91,7 @@ class ServerEngine:
     def submit(self, request: Request) -> None:
         self._waiting.append(request)
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[FinishedRequest]:
         """Raises Interrupted, at most TURN seconds after the signal."""
         if not self.pending:
             return []
@@ -134,11 +134,11 @@ class ServerEngine:
             self._bug = error  # it must end the run, not a task that nobody waits for
             self._arrived.set()
             return
-        if isinstance(result, Drawn):
+        if isinstance(result, FinishedDraw):
             self.counters.drawn_tokens += result.tokens
         elif not isinstance(result, StepkitError):
             self.counters.read_tokens += sum(map(len, result.values))
-        self._finished.append(Finished(request, result))
+        self._finished.append(FinishedRequest(request, result))
         self._arrived.set()
 
     async def _result(self, request: Request) -> Result:
@@ -158,13 +158,13 @@ class ServerEngine:
                     self._balance.recovered(server)
                     self._change()
                 result = read(await self._post(server, body))
-            except Refused as error:
+            except RequestRefused as error:
                 self._balance.answered(server)
                 if checked:
                     raise DataError(f"the server refuses it: {error}") from None
-            except Unusable as error:
+            except ServerUnusable as error:
                 self._balance.drop(server, str(error))
-            except (TryAgain, BadAnswer) as error:
+            except (RetryableError, MalformedResponse) as error:
                 self._failed(server, error, started)
                 failures += checked and not _busy(error)
             else:
@@ -179,8 +179,10 @@ class ServerEngine:
     async def _post(self, server: Server, body: dict[str, Any]) -> dict[str, Any]:
         return await self._client.post(f"{server.url}/completions", {**body, "model": server.model})
 
-    def _failed(self, server: Server, error: TryAgain | BadAnswer, started: float) -> None:
-        wait = error.wait if isinstance(error, TryAgain) else 0.0
+    def _failed(
+        self, server: Server, error: RetryableError | MalformedResponse, started: float
+    ) -> None:
+        wait = error.wait if isinstance(error, RetryableError) else 0.0
         now = time.monotonic()
         if wait >= LONG_WAIT and server.rests_until < now + wait - 1.0:
             self._warn(f"{server.url}: asks to wait {wait:.0f} s: {error}")
@@ -227,13 +229,13 @@ class ServerEngine:
                     self._warn(f"{server.url}: given up: {server.why}; {len(alive)} left")
 
 
-def _with_listed(answer: dict[str, Any]) -> Drawn:
+def _with_listed(answer: dict[str, Any]) -> FinishedDraw:
     return replace(drawn(answer), listed=listed(answer))
 
 
 def _busy(error: Exception) -> bool:
     """Whether the server only has no time: that is nobody's fault."""
-    return isinstance(error, TryAgain) and error.status in (429, 503)
+    return isinstance(error, RetryableError) and error.status in (429, 503)
 
 
 def _text(prefix: tuple[int, ...]) -> str:

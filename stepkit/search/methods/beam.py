@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.prm_guidance import Guide, alive, finished, guided, ranked
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, alive, close_guided_tree, open_guided_tree, ranked
 from stepkit.search.record_budget import Within
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 Valuing = Callable[[Sequence[int]], Asking]
@@ -35,7 +35,7 @@ Valuing = Callable[[Sequence[int]], Asking]
 
 
 @dataclass(frozen=True)
-class Plan:
+class BeamPlan:
     """How a search goes on from step to step.
 
     Attributes:
@@ -55,13 +55,15 @@ class Plan:
         return self.width[min(depth, len(self.width) - 1)]
 
 
-def plan_of(growth: Growth, options: Any) -> Plan:
+def plan_of(growth: RolloutTree, options: Any) -> BeamPlan:
     """The plan that a method's options say."""
     within = growth.spent.within(options)
-    return Plan(options["beams"], options["width"], options["searches"], within)
+    return BeamPlan(options["beams"], options["width"], options["searches"], within)
 
 
-def beam(growth: Growth, guide: Guide, plan: Plan, valuing: Valuing | None = None) -> Asking:
+def beam(
+    growth: RolloutTree, guide: PrmGuide, plan: BeamPlan, valuing: Valuing | None = None
+) -> Asking:
     """Search by ``plan``; returns what to note of it.
 
     Args:
@@ -98,8 +100,8 @@ def dealt(count: int, hands: int) -> list[int]:
     return [each + (hand < over) for hand in range(hands)]
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth, guide = guided(setup, data)
+    growth, guide = open_guided_tree(setup, data)
     about = yield from beam(growth, guide, plan_of(growth, setup.options))
-    return finished(growth, guide, data, {"by": "beam", **about})
+    return close_guided_tree(growth, guide, data, {"by": "beam", **about})

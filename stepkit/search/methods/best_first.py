@@ -16,16 +16,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.mcts import candidates
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import begun, grown
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.record_tree import close_tree_with_rule, open_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 
 def best_first(
-    growth: Growth,
+    growth: RolloutTree,
     k: int,
     width: Sequence[int],
     expansions: int,
@@ -55,16 +55,16 @@ def best_first(
             frontier[step] = _share(growth, draws[index * k : (index + 1) * k])
 
 
-def _share(growth: Growth, draws: list[int]) -> float:
+def _share(growth: RolloutTree, draws: list[int]) -> float:
     """Right ones among the decided, or -1 where nothing is decided."""
     outcomes = [growth.tree["outcome"][draw] for draw in draws]
     decided = [outcome for outcome in outcomes if outcome is not None]
     return sum(decided) / len(decided) if decided else -1.0
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data, ids=True)
+    growth = open_tree(setup, data, ids=True)
     options = setup.options
     yield from best_first(
         growth,
@@ -73,4 +73,4 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
         options["searches"],
         growth.spent.within(options),
     )
-    return grown(growth, data)
+    return close_tree_with_rule(growth, data)

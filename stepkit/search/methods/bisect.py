@@ -29,11 +29,11 @@ from typing import Any
 from stepkit.core import stopping
 from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT
-from stepkit.search.information_gain import suspect
-from stepkit.search.method_registry import Setup
+from stepkit.search.information_gain import draw_by_information_gain
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.chain import Until, against_root, prefixes_of, rule_of
-from stepkit.search.record_tree import begun, ended, judged
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import follow
 
@@ -41,25 +41,27 @@ AGAIN = 2
 """A prefix that looked lost though the next one is not gets this many times as many draws."""
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data)
+    growth = open_tree(setup, data)
     yield from judged(growth, data)
     until, most = setup.options["until"], setup.options["draws"]
     spine = growth.tree["spine"]
     if spine and growth.tree["outcome"][spine[-1]] == 0:
         if until["name"] == "posterior":
             own = assistant_steps(data, len(spine))
-            yield from suspect(growth, prefixes_of(growth), own, until["chance"], most)
+            yield from draw_by_information_gain(
+                growth, prefixes_of(growth), own, until["chance"], most
+            )
         else:
-            yield from Search(growth, until, most).run()
-    return ended(growth, data)
+            yield from BisectionStates(growth, until, most).run()
+    return close_tree(growth, data)
 
 
-class Search:
+class BisectionStates:
     """States 0 .. steps: the prefixes before each step, and the end, which is lost."""
 
-    def __init__(self, growth: Growth, until: Until, most: int) -> None:
+    def __init__(self, growth: RolloutTree, until: Until, most: int) -> None:
         self._growth = growth
         self._until, self._most = until, most
         self._nodes = [ROOT, *growth.tree["spine"]]
@@ -80,7 +82,7 @@ class Search:
             self._rule = rule_of(self._until, self._most)
             return (yield from self._is_lost(0))
         count = int(self._until["root"])
-        yield from self._growth.drawn([Place(ROOT, number) for number in range(count)])
+        yield from self._growth.drawn([DrawPlace(ROOT, number) for number in range(count)])
         self._rule = against_root(self._growth, self._until, self._most)
         self._lost[0] = not self._growth.counted(ROOT)[0]
         return self._lost[0]

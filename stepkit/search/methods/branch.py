@@ -27,16 +27,16 @@ from typing import Any, NamedTuple
 from stepkit.core.tree import keep, kept
 from stepkit.errors import DataError
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.record_tree import begun, grown
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.record_tree import close_tree_with_rule, open_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.text.token_cuts import token_starts
 
 CONCLUDING = re.compile("answer|conclusion", re.IGNORECASE)
 
 
-def shaped(growth: Growth, shape: Sequence[int]) -> Asking:
+def shaped(growth: RolloutTree, shape: Sequence[int]) -> Asking:
     """Grow a tree with ``shape[d]`` children at every node of depth d that goes on."""
     level = [ROOT]
     for depth, width in enumerate(shape):
@@ -46,7 +46,7 @@ def shaped(growth: Growth, shape: Sequence[int]) -> Asking:
         level = [node for node in nodes if not growth.ended(node)]
 
 
-class Point(NamedTuple):
+class ForkPoint(NamedTuple):
     """Where a draw can be forked, the least probable token first."""
 
     logprob: float
@@ -54,7 +54,9 @@ class Point(NamedTuple):
     cut: int  # characters of the draw before the token
 
 
-def fork(growth: Growth, chains: int, points: int, width: int, rounds: int, steps: bool) -> Asking:
+def fork(
+    growth: RolloutTree, chains: int, points: int, width: int, rounds: int, steps: bool
+) -> Asking:
     """Grow ``chains`` trees, each from one attempt, by forks at its least probable tokens.
 
     Args:
@@ -79,8 +81,8 @@ def fork(growth: Growth, chains: int, points: int, width: int, rounds: int, step
 
 
 def _points(
-    growth: Growth, draws: Sequence[int], cuts: dict[int, list[int]], steps: bool
-) -> list[Point]:
+    growth: RolloutTree, draws: Sequence[int], cuts: dict[int, list[int]], steps: bool
+) -> list[ForkPoint]:
     """The tokens of ``draws`` at which a fork may be."""
     logprobs = kept(growth.tree, "token_logprob")
     if logprobs is None:
@@ -96,7 +98,7 @@ def _points(
             if cut is None or certain_or_unknown or not behind < cut < end:
                 continue
             if begins is None or cut in begins:
-                found.append(Point(logprob, draw, cut))
+                found.append(ForkPoint(logprob, draw, cut))
     return found
 
 
@@ -109,7 +111,7 @@ def _cuts(text: str, ends: Sequence[int]) -> list[int | None]:
     return [None if split else start for start, split in zip(starts, inside, strict=False)]
 
 
-def _step_starts(growth: Growth, draw: int) -> set[int]:
+def _step_starts(growth: RolloutTree, draw: int) -> set[int]:
     starts, begin = set(), 0
     for step in growth.steps_of(draw):
         starts.add(begin)
@@ -117,16 +119,16 @@ def _step_starts(growth: Growth, draw: int) -> set[int]:
     return starts
 
 
-def _node(growth: Growth, point: Point, cuts: Sequence[int]) -> int:
+def _node(growth: RolloutTree, point: ForkPoint, cuts: Sequence[int]) -> int:
     """The node that ends at a fork, below those of the earlier cuts of the same draw."""
     ends = sorted(cut for cut in cuts if cut <= point.cut)
     text = growth.tree["text"][point.draw]
     return growth.cut(point.draw, [text[a:b] for a, b in zip([0, *ends], ends, strict=False)])[-1]
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data, ids=True)
+    growth = open_tree(setup, data, ids=True)
     options = setup.options
     width = options["width"]
     if len(width) > 1:
@@ -141,4 +143,4 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
             options["rounds"],
             options["by"] is not None,
         )
-    return grown(growth, data)
+    return close_tree_with_rule(growth, data)

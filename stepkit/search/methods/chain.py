@@ -33,10 +33,10 @@ from typing import Any
 
 from stepkit.core import stopping
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.neighbour_comparison import compare
-from stepkit.search.record_tree import begun, ended, judged
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.run_budget import share
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import follow
@@ -48,9 +48,9 @@ SURELY = 0.98
 """The largest rate that a drop is tested against, but where the lower one is as large."""
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data)
+    growth = open_tree(setup, data)
     yield from judged(growth, data)
     until, most = setup.options["until"], setup.options["draws"]
     if setup.options["budget"] is not None:
@@ -59,28 +59,28 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
         yield from chain_until(growth, until, most)
     else:
         yield from chain(growth, most)
-    return ended(growth, data)
+    return close_tree(growth, data)
 
 
-def prefixes_of(growth: Growth) -> list[int]:
+def prefixes_of(growth: RolloutTree) -> list[int]:
     """The nodes that a trace is drawn from: its root and its steps but the last."""
     return [ROOT, *growth.tree["spine"][:-1]]
 
 
-def chain(growth: Growth, k: int) -> Asking:
+def chain(growth: RolloutTree, k: int) -> Asking:
     """Complete the tree to ``k`` draws from every prefix of its trace.
 
     Draws that the tree already holds are kept and not drawn again (top-up), those that ended in an
     error are. A trace without steps is drawn from at the root only.
     """
     nodes = prefixes_of(growth)
-    lacking = [node for node in nodes if growth.at(Place(node, k - 1)) is None]
-    yield from growth.drawn([Place(node, number) for node in nodes for number in range(k)])
+    lacking = [node for node in nodes if growth.at(DrawPlace(node, k - 1)) is None]
+    yield from growth.drawn([DrawPlace(node, number) for node in nodes for number in range(k)])
     for node in lacking:
         growth.note(node, "")  # draws 0 .. k - 1 and no others: no rule decides any more
 
 
-def chain_until(growth: Growth, until: Until, most: int) -> Asking:
+def chain_until(growth: RolloutTree, until: Until, most: int) -> Asking:
     """Draw from every prefix until the question is answered, or ``most`` times."""
     nodes = prefixes_of(growth)
     name = until["name"]
@@ -89,7 +89,7 @@ def chain_until(growth: Growth, until: Until, most: int) -> Asking:
         return
     if name == "drop":
         root = int(until["root"])
-        yield from growth.drawn([Place(ROOT, number) for number in range(root)])
+        yield from growth.drawn([DrawPlace(ROOT, number) for number in range(root)])
         rule = against_root(growth, until, most)
         yield from follow(growth, {node: rule for node in nodes[1:]})
         return
@@ -107,7 +107,7 @@ def rule_of(until: Until, most: int) -> str:
     return stopping.text_of("wilson", **given, most=most)
 
 
-def against_root(growth: Growth, until: Until, most: int) -> str:
+def against_root(growth: RolloutTree, until: Until, most: int) -> str:
     """The test of a drop to less than RHO of the root's share of right draws."""
     k, n = growth.counted(ROOT)
     if not k:

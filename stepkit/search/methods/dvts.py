@@ -15,14 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.methods.beam import Plan, plan_of
-from stepkit.search.prm_guidance import Guide, alive, finished, guided
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.methods.beam import BeamPlan, plan_of
+from stepkit.search.prm_guidance import PrmGuide, alive, close_guided_tree, open_guided_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 
-def dvts(growth: Growth, guide: Guide, plan: Plan) -> Asking:
+def dvts(growth: RolloutTree, guide: PrmGuide, plan: BeamPlan) -> Asking:
     """Grow ``plan.beams`` subtrees side by side; returns what to note of it."""
     tips: dict[int, int] = dict.fromkeys(range(plan.beams), ROOT)
     kept: list[list[int | None]] = []
@@ -48,8 +48,8 @@ def dvts(growth: Growth, guide: Guide, plan: Plan) -> Asking:
     return {"kept": kept, "stopped": stopped if tips else "ended"}
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth, guide = guided(setup, data)
+    growth, guide = open_guided_tree(setup, data)
     about = yield from dvts(growth, guide, plan_of(growth, setup.options))
-    return finished(growth, guide, data, {"by": "dvts", **about})
+    return close_guided_tree(growth, guide, data, {"by": "dvts", **about})

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.beam import beam, plan_of
-from stepkit.search.prm_guidance import Guide, finished, guided
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 
-class Ahead:
+class LookaheadValues:
     """Values of candidates, by greedy steps behind them.
 
     Args:
@@ -30,7 +30,7 @@ class Ahead:
         steps: how many at most.
     """
 
-    def __init__(self, growth: Growth, guide: Guide, steps: int) -> None:
+    def __init__(self, growth: RolloutTree, guide: PrmGuide, steps: int) -> None:
         self._growth, self._guide, self._steps = growth, guide, steps
 
     def values(self, candidates: Sequence[int]) -> Asking:
@@ -38,18 +38,18 @@ class Ahead:
         leads = list(candidates)
         for _ in range(self._steps):
             open_ = [node for node in leads if not self._growth.ended(node)]
-            drawn = yield from self._growth.drawn([Place(node, 0, False) for node in open_])
+            drawn = yield from self._growth.drawn([DrawPlace(node, 0, False) for node in open_])
             further = dict(zip(open_, drawn, strict=True))
             leads = [further.get(node, node) for node in leads]
         return (yield from self._guide.scored(leads))
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth, guide = guided(setup, data)
+    growth, guide = open_guided_tree(setup, data)
     steps = setup.options["ahead"]
     plan = plan_of(growth, setup.options)
     room = replace(plan, within=lambda count: plan.within(count * (1 + steps)))
-    ahead = Ahead(growth.beside(setup.sampler.greedy()), guide, steps)
+    ahead = LookaheadValues(growth.beside(setup.sampler.greedy()), guide, steps)
     about = yield from beam(growth, guide, room, ahead.values)
-    return finished(growth, guide, data, {"by": "lookahead", **about})
+    return close_guided_tree(growth, guide, data, {"by": "lookahead", **about})

@@ -39,18 +39,18 @@ from typing import Any
 from stepkit.core.tree import Tree
 from stepkit.errors import DataError
 from stepkit.schema import NO_PARENT, ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.prm_guidance import Guidance, Guide, finished
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, PrmSource, close_guided_tree
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import begun, grown
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.record_tree import close_tree_with_rule, open_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
-from stepkit.search.self_evaluation import SelfEvaluation
+from stepkit.search.self_evaluation import SelfEvaluationScorer
 
 Score = Callable[[int], float]
 
 
-class Statistics:
+class VisitStatistics:
     """N and Q of the nodes so far: sums over the simulations that went through them."""
 
     def __init__(self, tree: Tree, weight: float = 0.0) -> None:
@@ -89,7 +89,7 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class Plan:
+class MctsPlan:
     """How a search goes.
 
     Attributes:
@@ -111,7 +111,7 @@ class Plan:
     within: Within = lambda count=1: True
 
 
-def mcts(growth: Growth, plan: Plan, judge: Guide | None = None) -> Asking:
+def mcts(growth: RolloutTree, plan: MctsPlan, judge: PrmGuide | None = None) -> Asking:
     """Search by ``plan``; the leaves of the simulations become the tree's ``visits``.
 
     Args:
@@ -119,7 +119,7 @@ def mcts(growth: Growth, plan: Plan, judge: Guide | None = None) -> Asking:
     """
     tree = growth.tree
     tree["visits"] = []
-    seen = Statistics(tree, plan.weight)
+    seen = VisitStatistics(tree, plan.weight)
     children: dict[int, list[int]] = {}
     opinions: dict[int, float] = {}
     prior = partial(_likely, tree) if not plan.prior else opinions.__getitem__
@@ -145,7 +145,7 @@ def mcts(growth: Growth, plan: Plan, judge: Guide | None = None) -> Asking:
             seen.back_up(leaf, opinions.get(step, 0.0))
 
 
-def _simulated(growth: Growth, steps: Sequence[int], by_draws: bool) -> Asking:
+def _simulated(growth: RolloutTree, steps: Sequence[int], by_draws: bool) -> Asking:
     """The leaf of each step's simulation: a remainder drawn there, or the step itself where the
     attempt ended or nothing is drawn."""
     going_on = [step for step in steps if by_draws and not growth.ended(step)]
@@ -154,7 +154,7 @@ def _simulated(growth: Growth, steps: Sequence[int], by_draws: bool) -> Asking:
     return [leaves.get(step, step) for step in steps]
 
 
-def candidates(growth: Growth, steps: Sequence[int]) -> list[int]:
+def candidates(growth: RolloutTree, steps: Sequence[int]) -> list[int]:
     """The steps without those that repeat an earlier one, word for word and in how it ended."""
     text, finish = growth.tree["text"], growth.tree["finish"]
     first = {(text[step], finish[step]): step for step in reversed(steps)}
@@ -173,12 +173,12 @@ def _likely(tree: Tree, step: int) -> float:
     return exp(logprob / max(1, tree["tokens"][step]))
 
 
-def _uct(seen: Statistics, siblings: Sequence[int], c: float) -> Score:
+def _uct(seen: VisitStatistics, siblings: Sequence[int], c: float) -> Score:
     above = log(sum(seen.visits.get(child, 0) for child in siblings))
     return lambda child: seen.q(child) + c * sqrt(above / seen.visits[child])
 
 
-def _puct(likely: Score, seen: Statistics, siblings: Sequence[int], c: float) -> Score:
+def _puct(likely: Score, seen: VisitStatistics, siblings: Sequence[int], c: float) -> Score:
     above = sqrt(sum(seen.visits.get(child, 0) for child in siblings))
     total = sum(map(likely, siblings)) or 1.0
     return lambda child: (
@@ -186,14 +186,14 @@ def _puct(likely: Score, seen: Statistics, siblings: Sequence[int], c: float) ->
     )
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     options, guidance = setup.options, setup.guidance
     weight = options["score_weight"]
     if guidance is None and (weight := options["self_weight"]):
-        guidance = Guidance(SelfEvaluation(setup.sampler), "self")
-    growth = begun(setup, data, ids=True, graded=weight < 1)
-    plan = Plan(
+        guidance = PrmSource(SelfEvaluationScorer(setup.sampler), "self")
+    growth = open_tree(setup, data, ids=True, graded=weight < 1)
+    plan = MctsPlan(
         options["searches"],
         options["width"],
         options["exploration"],
@@ -204,7 +204,7 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     )
     if guidance is None:
         yield from mcts(growth, plan)
-        return grown(growth, data)
-    guide = Guide(guidance, growth, data, options["aggregate"])
+        return close_tree_with_rule(growth, data)
+    guide = PrmGuide(guidance, growth, data, options["aggregate"])
     yield from mcts(growth, plan, guide)
-    return finished(growth, guide, data, {"by": "mcts"})
+    return close_guided_tree(growth, guide, data, {"by": "mcts"})

@@ -26,17 +26,17 @@ from math import sqrt
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import begun, ended, judged
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 ALPHA, BETA, LENGTH = 0.5, 0.9, 500
 
 
 @dataclass(frozen=True)
-class Wrong:
+class WrongContinuation:
     """A wrong remainder of a state: the draw it is, or -1 for the record's own attempt."""
 
     state: int
@@ -45,25 +45,25 @@ class Wrong:
     tokens: int
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data, ids=True)
+    growth = open_tree(setup, data, ids=True)
     yield from judged(growth, data)
     options = setup.options
-    search = Search(growth, options["draws"], options["exploration"])
+    search = OmegaSearch(growth, options["draws"], options["exploration"])
     yield from search.run(options["searches"], growth.spent.within(options))
-    return ended(growth, data)
+    return close_tree(growth, data)
 
 
-class Search:
+class OmegaSearch:
     """The states of one problem and the wrong remainders that were not searched yet."""
 
-    def __init__(self, growth: Growth, k: int, exploration: float) -> None:
+    def __init__(self, growth: RolloutTree, k: int, exploration: float) -> None:
         self._growth = growth
         self._k, self._exploration = k, exploration
         self._values: dict[int, float | None] = {}
         self._searched: dict[int, int] = {}  # N(s)
-        self._pool: list[Wrong] = []
+        self._pool: list[WrongContinuation] = []
 
     def run(self, searches: int, within: Within) -> Asking:
         """Search at most ``searches`` pairs, while the budget lasts."""
@@ -80,14 +80,14 @@ class Search:
             self._searched[best.state] = self._searched.get(best.state, 0) + 1
             yield from self._halve(best, within)
 
-    def _score(self, wrong: Wrong) -> float:
+    def _score(self, wrong: WrongContinuation) -> float:
         value = self._values[wrong.state] or 0.0
         q = ALPHA ** (1 - value) * BETA ** (wrong.tokens / LENGTH)
         total = sum(self._searched.values())
         u = self._exploration * sqrt(total) / (1 + self._searched.get(wrong.state, 0))
         return float(q + u)
 
-    def _halve(self, wrong: Wrong, within: Within) -> Asking:
+    def _halve(self, wrong: WrongContinuation, within: Within) -> Asking:
         """Look for the first prefix of ``wrong`` from which no draw is right."""
         good, bad = 0, len(wrong.steps)
         while bad - good > 1:
@@ -99,7 +99,7 @@ class Search:
                 return
             good, bad = (middle, bad) if value > 0 else (good, middle)
 
-    def _node(self, wrong: Wrong, steps: int) -> int:
+    def _node(self, wrong: WrongContinuation, steps: int) -> int:
         if wrong.draw < 0:
             return int(self._growth.tree["spine"][steps - 1])
         return self._growth.cut(wrong.draw, wrong.steps[:steps])[-1]
@@ -119,7 +119,9 @@ class Search:
     def _add(self, state: int, draw: int) -> None:
         if self._growth.tree["outcome"][draw] == 0:
             steps = tuple(self._growth.steps_of(draw))
-            self._pool.append(Wrong(state, draw, steps, self._growth.tree["tokens"][draw]))
+            self._pool.append(
+                WrongContinuation(state, draw, steps, self._growth.tree["tokens"][draw])
+            )
 
     def _add_own(self) -> None:
         growth = self._growth
@@ -127,4 +129,4 @@ class Search:
         if spine and growth.tree["outcome"][spine[-1]] == 0:
             steps = tuple(growth.tree["text"][node] for node in spine)
             length = len(growth.prefix(spine[-1])) - len(growth.prefix(ROOT))
-            self._pool.append(Wrong(ROOT, -1, steps, length))
+            self._pool.append(WrongContinuation(ROOT, -1, steps, length))

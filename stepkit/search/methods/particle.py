@@ -38,16 +38,16 @@ from random import Random
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.prm_guidance import Guide, finished, guided
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.record_budget import Within
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.seeds import digest, seed
 
 
 @dataclass(frozen=True)
-class Plan:
+class ParticlePlan:
     """How particles move.
 
     Attributes:
@@ -69,7 +69,7 @@ class Plan:
     chance: Callable[[int], Random]
 
 
-def particle(growth: Growth, guide: Guide, plan: Plan) -> Asking:
+def particle(growth: RolloutTree, guide: PrmGuide, plan: ParticlePlan) -> Asking:
     """Move the particles until all have ended; returns what to note of it."""
     count = plan.particles
     nodes, logs = [ROOT] * count, [0.0] * count
@@ -141,12 +141,12 @@ def _finite(value: float) -> float | None:
     return value if value > -inf else None
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth, guide = guided(setup, data)
+    growth, guide = open_guided_tree(setup, data)
     options = setup.options
     place = digest("prefix", growth.prefix(ROOT))
-    plan = Plan(
+    plan = ParticlePlan(
         options["draws"],
         options["searches"],
         growth.spent.within(options),
@@ -156,4 +156,4 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
         lambda depth: Random(seed("resample", setup.sampler.id, place, depth)),
     )
     about = yield from particle(growth, guide, plan)
-    return finished(growth, guide, data, {"by": "particle", **about})
+    return close_guided_tree(growth, guide, data, {"by": "particle", **about})

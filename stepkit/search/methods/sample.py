@@ -20,9 +20,9 @@ from stepkit.core.trace import first_of
 from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.refinement_prompts import asked, refinement_of
-from stepkit.search.scheduler import Attempt, Attempted, Strategy, Turn
+from stepkit.search.scheduler import AttemptRequest, BudgetRequest, FinishedAttempt, Strategy
 from stepkit.seeds import digest
 
 DERIVED = (
@@ -36,30 +36,30 @@ Json = dict[str, Any]
 
 def sample(
     requests: Sequence[Draw], given: str, answer: str | None
-) -> Generator[list[Attempt], Sequence[Attempted], Sequence[Attempted]]:
+) -> Generator[list[AttemptRequest], Sequence[FinishedAttempt], Sequence[FinishedAttempt]]:
     """Draw attempts that begin with ``given``; returns them in the order of ``requests``."""
-    return (yield [Attempt(request, given, answer) for request in requests])
+    return (yield [AttemptRequest(request, given, answer) for request in requests])
 
 
 def sample_shared(
     requests: Sequence[Draw], given: str, answer: str | None, who: int
-) -> Generator[list[Attempt | Turn], Sequence[Any], list[Attempted]]:
+) -> Generator[list[AttemptRequest | BudgetRequest], Sequence[Any], list[FinishedAttempt]]:
     """As many of ``requests`` as the run's budget gives this problem (budget_allocation.py)."""
-    found: list[Attempted] = []
+    found: list[FinishedAttempt] = []
     while True:
         outcomes = [attempt.outcome for attempt in found if attempt.outcome is not None]
         counts = (sum(outcome == 1 for outcome in outcomes), len(outcomes))
         spent = (len(found), sum(attempt.drawn.tokens for attempt in found))
         left = len(requests) - len(found)
-        (more,) = yield [Turn(who, [counts], [len(found)], [left], spent)]
+        (more,) = yield [BudgetRequest(who, [counts], [len(found)], [left], spent)]
         if more is None:
             return found
         asked = requests[len(found) : len(found) + more[0]]
         if asked:
-            found += yield [Attempt(request, given, answer) for request in asked]
+            found += yield [AttemptRequest(request, given, answer) for request in asked]
 
 
-def start(setup: Setup, data: Json) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """``sample`` on a record: from its problem, or to refine its attempt (refinement_prompts.py).
 
     A problem that comes again gets further draws, never the same ones under the same names.
@@ -78,7 +78,7 @@ def start(setup: Setup, data: Json) -> Strategy:
     drawn[beginning] += k
     requests = [sampler.draw(begun.prefix, "attempt", number, begun.origin) for number in numbers]
     answer = schema.answer_of(data)
-    attempts: Sequence[Attempted]
+    attempts: Sequence[FinishedAttempt]
     if setup.options["budget"] is None:
         attempts = yield from sample(requests, begun.given, answer)
     else:
@@ -97,7 +97,7 @@ def start(setup: Setup, data: Json) -> Strategy:
     ]
 
 
-class Beginning(NamedTuple):
+class AttemptPrefix(NamedTuple):
     """What attempts begin with.
 
     Attributes:
@@ -116,11 +116,11 @@ class Beginning(NamedTuple):
     fields: Mapping[str, Any] = {}
 
 
-def _begun(setup: Setup, data: Json, step: int | None) -> Beginning:
+def _begun(setup: MethodSetup, data: Json, step: int | None) -> AttemptPrefix:
     """The beginning of attempts at the record's problem, or of refinements of its attempt."""
     prefixes, how = setup.sampler.prefixes, refinement_of(setup.options)
     if how is None:
-        return Beginning(_group(data), prefixes.prompt(data))
+        return AttemptPrefix(_group(data), prefixes.prompt(data))
     response, name = schema.text(data, "response"), schema.id_of(data)
     told, critique = asked(data, how, step)
     about: Json = {"id": name, "step": 0 if how.whole or step is None else step}
@@ -129,9 +129,9 @@ def _begun(setup: Setup, data: Json, step: int | None) -> Beginning:
     if how.whole or step is None:
         origin = digest("origin", response, "global")
         prompt = prefixes.prompt(told)
-        return Beginning(f"{name}@global", prompt, origin=origin, fields={"origin": about})
+        return AttemptPrefix(f"{name}@global", prompt, origin=origin, fields={"origin": about})
     steps = schema.steps(data)
-    return Beginning(
+    return AttemptPrefix(
         f"{name}@{step}",
         prefix := prefixes.at_cuts(told, steps)[step],
         prefix[len(prefixes.prompt(told)) :],
@@ -155,7 +155,9 @@ def _group(data: Json) -> str:
     return schema.group_of(data) if "group" in data or "id" not in data else schema.id_of(data)
 
 
-def _about(setup: Setup, number: int, request: Draw, attempt: Attempted, kept: Ids) -> Json:
+def _about(
+    setup: MethodSetup, number: int, request: Draw, attempt: FinishedAttempt, kept: Ids
+) -> Json:
     drawn = attempt.drawn
     about: Json = {
         "sampler": setup.sampler.identity,

@@ -21,15 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
-from stepkit.search.prm_guidance import Guide, finished, guided
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.record_budget import Within
-from stepkit.search.rollout_tree import Asking, Growth
+from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 
 @dataclass(frozen=True)
-class Plan:
+class SpeculationPlan:
     """How attempts are made.
 
     Attributes:
@@ -55,10 +55,10 @@ class Speculation:
         draft, policy: the tree, drawn from by each.
     """
 
-    draft: Growth
-    policy: Growth
-    guide: Guide
-    plan: Plan
+    draft: RolloutTree
+    policy: RolloutTree
+    guide: PrmGuide
+    plan: SpeculationPlan
     proposed: int = field(default=0, init=False)
     accepted: int = field(default=0, init=False)
 
@@ -108,23 +108,23 @@ class Speculation:
         return rival - value > self.plan.advantage
 
 
-def _one_each(growth: Growth, tips: Sequence[int]) -> Asking:
+def _one_each(growth: RolloutTree, tips: Sequence[int]) -> Asking:
     return (yield from growth.drawn([growth.fresh(tip, 1, whole=False)[0] for tip in tips]))
 
 
-def _tokens(growth: Growth) -> int:
+def _tokens(growth: RolloutTree) -> int:
     tree = growth.tree
     return sum(n for n, by in zip(tree["tokens"], tree["by"], strict=True) if by == growth.by)
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth, guide = guided(setup, data)
+    growth, guide = open_guided_tree(setup, data)
     assert setup.draft is not None
     spine = [growth.tree["text"][node] for node in growth.tree["spine"]]
     prefixes = setup.draft.prefixes.at_cuts(data, spine)
     options = setup.options
-    plan = Plan(
+    plan = SpeculationPlan(
         options["draws"],
         options["searches"],
         growth.spent.within(options),
@@ -133,4 +133,4 @@ def start(setup: Setup, data: dict[str, Any]) -> Strategy:
     )
     attempts = Speculation(growth.beside(setup.draft, prefixes), growth, guide, plan)
     about = yield from attempts.run()
-    return finished(growth, guide, data, {"by": "speculate", **about})
+    return close_guided_tree(growth, guide, data, {"by": "speculate", **about})

@@ -18,9 +18,9 @@ from typing import Any
 from stepkit.core.selection import classes
 from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
-from stepkit.search.method_registry import Setup
-from stepkit.search.record_tree import begun, ended, judged
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.method_registry import MethodSetup
+from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.text.answer_equality import canonical, quick
 
@@ -29,10 +29,10 @@ Json = dict[str, Any]
 NAME = "subthought"
 
 
-def subthought(growth: Growth, k: int) -> Asking:
+def subthought(growth: RolloutTree, k: int) -> Asking:
     """Draw ``k`` endings from the end of every subthought but the last."""
     nodes = growth.tree["spine"][:-1]
-    yield from growth.drawn([Place(node, number) for node in nodes for number in range(k)])
+    yield from growth.drawn([DrawPlace(node, number) for node in nodes for number in range(k)])
 
 
 def answers(tree: Tree, by: int) -> Json:
@@ -74,16 +74,16 @@ def _same(a: str, b: str) -> bool:
     return canonical(a) == canonical(b) if sure is None else sure
 
 
-def start(setup: Setup, data: Json) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     split = data.get("split")
     if not isinstance(split, dict) or split.get("by") != "cue":
         raise DataError("subthoughts are wanted: cut with step-split --by cue", "split")
-    growth = begun(setup, data)
+    growth = open_tree(setup, data)
     if not growth.tree["spine"]:
         raise DataError("there is no trace to go on from", "steps")
     yield from judged(growth, data)
     yield from subthought(growth, setup.options["draws"])
-    fields = ended(growth, data)
+    fields = close_tree(growth, data)
     labels: Json = fields.get("labels") or data.get("labels") or {}
     return {**fields, "labels": {**labels, NAME: answers(growth.tree, growth.by)}}

@@ -14,25 +14,25 @@ from __future__ import annotations
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.method_registry import Setup
+from stepkit.search.method_registry import MethodSetup
 from stepkit.search.methods.sample import flagged_step
-from stepkit.search.record_tree import begun, grown
-from stepkit.search.rollout_tree import Asking, Growth, Place
+from stepkit.search.record_tree import close_tree_with_rule, open_tree
+from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 
-def truncate(growth: Growth, nodes: list[int], k: int) -> Asking:
+def truncate(growth: RolloutTree, nodes: list[int], k: int) -> Asking:
     """Draw the steps number 0 .. k - 1 at each of ``nodes``."""
-    yield from growth.drawn([Place(node, n, whole=False) for node in nodes for n in range(k)])
+    yield from growth.drawn([DrawPlace(node, n, whole=False) for node in nodes for n in range(k)])
 
 
-def start(setup: Setup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = begun(setup, data)
+    growth = open_tree(setup, data)
     prefixes = [ROOT, *growth.tree["spine"][:-1]]
     at = setup.options["at"]
     if at is not None:
         step = flagged_step(data, at)
         prefixes = [] if step is None else [prefixes[step]]
     yield from truncate(growth, prefixes, setup.options["draws"])
-    return grown(growth, data)
+    return close_tree_with_rule(growth, data)

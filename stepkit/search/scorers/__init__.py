@@ -20,7 +20,7 @@ Asking = Generator[Sequence[Ask], Sequence[Any], T]
 
 
 @dataclass(frozen=True)
-class Scored:
+class TraceScores:
     """What a scorer says of a trace.
 
     Attributes:
@@ -45,7 +45,7 @@ class Scorer(Protocol):
     of: str
     meta: Mapping[str, Any]
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         """Score ``steps``, an attempt at the problem of ``data`` or the beginning of one.
 
         Args:

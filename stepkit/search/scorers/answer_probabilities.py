@@ -13,7 +13,7 @@ from typing import Protocol
 
 from stepkit.core.common_prefix import common
 from stepkit.errors import UsageError
-from stepkit.model.engine import Branch, Draw, Drawn, Read, Readout, Sampling
+from stepkit.model.engine import Branch, Draw, FinishedDraw, Read, Readout, Sampling
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.search.scorers import Asking
 from stepkit.seeds import digest
@@ -27,7 +27,7 @@ FEW = 5
 """The same for servers of an unknown kind: the most that OpenAI's protocol allows."""
 
 
-class Answers(Protocol):
+class AnswerProbabilities(Protocol):
     """Makes a model choose."""
 
     def choose(self, prompts: Sequence[Ids]) -> Asking[list[Shares | None]]:
@@ -44,7 +44,7 @@ def spellings(answer: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(before + form for form in forms for before in ("", " ")))
 
 
-class LocalAnswers:
+class LocalAnswerProbabilities:
     """Reads a model that runs here: all prompts in one Read, what they have in common once.
 
     Args:
@@ -85,7 +85,7 @@ class LocalAnswers:
         return _normalised(weights)
 
 
-class ServedAnswers:
+class ServedAnswerProbabilities:
     """Asks a server for its most probable first tokens.
 
     An answer none of whose tokens is listed counts as impossible: it is less probable than the
@@ -108,7 +108,7 @@ class ServedAnswers:
         drawn = (yield asks) if asks else []
         return [self._shares(one) for one in drawn]
 
-    def _shares(self, drawn: Drawn) -> Shares | None:
+    def _shares(self, drawn: FinishedDraw) -> Shares | None:
         weights = [0.0] * len(self._answers)
         for text, logprob in drawn.listed:
             if len(whose := _whose(text, self._answers)) == 1:

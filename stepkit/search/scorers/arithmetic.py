@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.core.trace import assistant_steps
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.text.arithmetic import of_steps
 
 
-class Arithmetic:
+class ArithmeticScorer:
     """A Scorer (see __init__.py): 0 for a step with a wrong sum, 1 where all that could be checked
     are right, None where nothing could. It asks nothing.
 
@@ -23,7 +23,7 @@ class Arithmetic:
     def __init__(self) -> None:
         self.meta: Mapping[str, Any] = {"check": "arithmetic"}
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         yield from ()
         own = assistant_steps(data, len(steps))
         x: list[float | None] = []
@@ -34,4 +34,4 @@ class Arithmetic:
             x.append(float(all(decided)) if decided else None)
             why.append("; ".join(alarms) or None)
         wrong = x.index(0.0) if 0.0 in x else None if x.count(None) == len(x) else -1
-        return Scored(x, more={"first": wrong, "why": why})
+        return TraceScores(x, more={"first": wrong, "why": why})

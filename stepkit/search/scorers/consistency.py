@@ -16,10 +16,10 @@ from stepkit.core import trace
 from stepkit.core.selection import classes
 from stepkit.core.tree import draws_at
 from stepkit.schema import ROOT
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 
 
-class Agreement(NamedTuple):
+class AnswerAgreement(NamedTuple):
     """The answers of the draws from one prefix.
 
     Attributes:
@@ -39,7 +39,7 @@ class Agreement(NamedTuple):
     answer: str | None
 
 
-class Consistency:
+class ConsistencyScorer:
     """A Scorer (see __init__.py) that asks nothing.
 
     Args:
@@ -58,7 +58,7 @@ class Consistency:
         self.meta = meta
         self._same, self._sampler = same, sampler
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         yield from ()
         tree = trace.spine_tree(data, steps)
         by, _ = trace.choose_sampler(tree, self._sampler)
@@ -72,12 +72,12 @@ class Consistency:
         ]
         columns = {
             name: [None if one is None else getattr(one, name) for one in found]
-            for name in Agreement._fields[1:]
+            for name in AnswerAgreement._fields[1:]
         }
         x = [None if one is None else one.x for one in found]
-        return Scored(x, more={**columns, "root": root._asdict()})
+        return TraceScores(x, more={**columns, "root": root._asdict()})
 
-    def _at(self, tree: Json, node: int, by: int, finals: Sequence[str | None]) -> Agreement:
+    def _at(self, tree: Json, node: int, by: int, finals: Sequence[str | None]) -> AnswerAgreement:
         if tree["finish"][node]:  # it ended here: its own answer is the only one
             return agreement([finals[node]], self._same)
         drawn = [one for one in draws_at(tree, node, by) if tree["whole"][one]]
@@ -86,15 +86,15 @@ class Consistency:
         return agreement(answers, self._same)
 
 
-def agreement(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> Agreement:
+def agreement(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> AnswerAgreement:
     """What some answers, None for a draw without one, have in common."""
     groups = classes(answers, same)
     n = sum(len(group.members) for group in groups)
     undecided = len(answers) - n
     if not n:
-        return Agreement(None, 0, 0, undecided, None, None)
+        return AnswerAgreement(None, 0, 0, undecided, None, None)
     best = max(groups, key=lambda group: len(group.members))
     shares = [len(group.members) / n for group in groups]
     entropy = max(0.0, -sum(share * log(share) for share in shares))
     k = len(best.members)
-    return Agreement(k / n, k, n, undecided, entropy, best.answer)
+    return AnswerAgreement(k / n, k, n, undecided, entropy, best.answer)

@@ -17,21 +17,21 @@ from dataclasses import replace
 from typing import Any
 
 from stepkit import schema
-from stepkit.model.engine import Draw, Drawn
+from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.search.scorers.critique_votes import Tally, spread, tally
-from stepkit.search.scorers.judge_prompt import Question, judged
-from stepkit.text.critiques import Shape, Verdict, numbered, read, reference_steps
+from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.search.scorers.critique_votes import StepVotes, spread, tally
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
+from stepkit.text.critiques import CritiqueForm, CritiqueVerdict, numbered, read, reference_steps
 
 PURPOSE = "critique"
 
-Said = Verdict | str
+Said = CritiqueVerdict | str
 """What a critique says of a step, or why it says nothing."""
 
 
-class Critiques:
+class CritiqueScorer:
     """A Scorer (see __init__.py).
 
     ``k`` of ``n`` critiques call a step right, ``undecided`` give it no verdict; ``why`` is the
@@ -47,9 +47,9 @@ class Critiques:
 
     def __init__(
         self,
-        question: Question,
+        question: JudgePrompt,
         sampler: Sampler,
-        shape: Shape,
+        shape: CritiqueForm,
         meta: Mapping[str, Any],
         *,
         draws: int,
@@ -64,7 +64,7 @@ class Critiques:
         self._vote = vote
         self._held = held
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         asked = judged(data, steps, first)
         references = self._references(data)
         numbers = [at + 1 for at in asked]
@@ -75,7 +75,7 @@ class Critiques:
             good=self._shape.good,
             bad=self._shape.bad,
         )
-        critiques: Sequence[Drawn] = []
+        critiques: Sequence[FinishedDraw] = []
         if asked:
             critiques = yield [
                 self._draw(prompt, number, numbers, len(references))
@@ -99,7 +99,7 @@ class Critiques:
         most = min(sampling.max_tokens, self._shape.most_bytes(steps, references))
         return replace(draw, sampling=replace(sampling, grammar=grammar, max_tokens=most))
 
-    def _scored(self, rows: list[list[Said]], asked: Sequence[int], steps: int) -> Scored:
+    def _scored(self, rows: list[list[Said]], asked: Sequence[int], steps: int) -> TraceScores:
         """
         Args:
             rows: [critiques][asked].
@@ -115,27 +115,29 @@ class Critiques:
         }
         if self._shape.matches:
             more["reference"] = spread(map(_matched, columns), asked, steps, None)
-        return Scored(spread(counted.x(self._vote), asked, steps, None), more=more)
+        return TraceScores(spread(counted.x(self._vote), asked, steps, None), more=more)
 
 
 def _right(one: Said) -> bool | None:
-    return one.right if isinstance(one, Verdict) else None
+    return one.right if isinstance(one, CritiqueVerdict) else None
 
 
-def _cut(one: Said, drawn: Drawn) -> Said:
+def _cut(one: Said, drawn: FinishedDraw) -> Said:
     if drawn.finish == "length" and isinstance(one, str):
         return f"the critique was cut off at {drawn.tokens} tokens"
     return one
 
 
-def _reason(column: Sequence[Said], counted: Tally, place: int) -> str | None:
+def _reason(column: Sequence[Said], counted: StepVotes, place: int) -> str | None:
     right = 2 * counted.k[place] >= counted.n[place]
-    agreeing = [one.why for one in column if isinstance(one, Verdict) and one.right == right]
+    agreeing = [
+        one.why for one in column if isinstance(one, CritiqueVerdict) and one.right == right
+    ]
     failures = [one for one in column if isinstance(one, str)]
     return next(iter([*agreeing, *failures]), None)
 
 
 def _matched(column: Sequence[Said]) -> int | None:
     """The reference step that most critiques name, the first such one; None without any."""
-    named = Counter(one.reference for one in column if isinstance(one, Verdict))
+    named = Counter(one.reference for one in column if isinstance(one, CritiqueVerdict))
     return named.most_common(1)[0][0] if named else None

@@ -13,7 +13,7 @@ VOTES = ("mean", "majority", "intersection")
 
 
 @dataclass(frozen=True)
-class Tally:
+class StepVotes:
     """Per step: ``k`` of ``n`` decided verdicts say it is right, ``undecided`` say nothing."""
 
     k: list[int]
@@ -31,10 +31,10 @@ class Tally:
         return [float(k > 0) if n else None for k, n in counts]
 
 
-def tally(verdicts: Sequence[Sequence[bool | None]], steps: int) -> Tally:
+def tally(verdicts: Sequence[Sequence[bool | None]], steps: int) -> StepVotes:
     """Count verdicts [critiques][steps]."""
     columns = [[one[step] for one in verdicts] for step in range(steps)]
-    return Tally(
+    return StepVotes(
         [column.count(True) for column in columns],
         [len(column) - column.count(None) for column in columns],
         [column.count(None) for column in columns],

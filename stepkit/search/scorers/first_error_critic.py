@@ -15,19 +15,19 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from stepkit import schema
-from stepkit.model.engine import Drawn
+from stepkit.model.engine import FinishedDraw
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.critique_votes import spread, tally
-from stepkit.search.scorers.judge_prompt import Question, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
 from stepkit.text.answers import last_box
 from stepkit.text.critiques import paragraphs
 
 NONE = -1
 
 
-class FirstError:
+class FirstErrorCritic:
     """A Scorer (see __init__.py).
 
     A critique that finds the first error in step t says that the steps before t are right and t is
@@ -41,14 +41,14 @@ class FirstError:
     of = "validity"
 
     def __init__(
-        self, question: Question, sampler: Sampler, meta: Mapping[str, Any], draws: int
+        self, question: JudgePrompt, sampler: Sampler, meta: Mapping[str, Any], draws: int
     ) -> None:
         self.meta = meta
         self._question = question
         self._sampler = sampler
         self._draws = draws
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         prompt = self._question.ids(problem=schema.problem_text(data), steps=paragraphs(steps))
         critiques = yield [self._sampler.draw(prompt, PURPOSE, n) for n in range(self._draws)]
         asked = judged(data, steps)
@@ -67,10 +67,10 @@ class FirstError:
             "votes": 0 if vote is None else votes[vote],
             "why": why,
         }
-        return Scored(spread(counted.x("mean"), asked, len(steps), None), more=more)
+        return TraceScores(spread(counted.x("mean"), asked, len(steps), None), more=more)
 
 
-def named(drawn: Drawn, known: Collection[int]) -> int | None:
+def named(drawn: FinishedDraw, known: Collection[int]) -> int | None:
     """The step that a critique names as the first wrong one, NONE for none; None: undecided."""
     box, closed = last_box(drawn.text)
     if drawn.finish != "stop" or not closed or box is None:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit import schema
-from stepkit.search.scorers import Asking, Json, Scored
-from stepkit.search.scorers.answer_probabilities import Answers
-from stepkit.search.scorers.judge_prompt import Question, judged
+from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
 
 
-class ForcedChoice:
+class ForcedChoiceScorer:
     """A Scorer (see __init__.py): the judge sees a trace as far as a step and is asked about it.
 
     With two answers a score is the share of the good one. With three (good, neutral, bad) it is
@@ -26,8 +26,8 @@ class ForcedChoice:
 
     def __init__(
         self,
-        question: Question,
-        answers: Answers,
+        question: JudgePrompt,
+        answers: AnswerProbabilities,
         words: Mapping[str, str],
         meta: Mapping[str, Any],
     ) -> None:
@@ -36,7 +36,7 @@ class ForcedChoice:
         self._answers = answers
         self._words = words
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         asked = judged(data, steps, first)
         problem = schema.problem_text(data)
         prompts = [
@@ -52,4 +52,4 @@ class ForcedChoice:
             if share is not None:
                 x[at] = share[0] + (share[1] / 2 if len(share) == 3 else 0.0)
                 labels[at] = 1 - max(range(len(share)), key=lambda answer: share[answer])
-        return Scored(x, more={"verdict": labels} if len(self._words) == 3 else {})
+        return TraceScores(x, more={"verdict": labels} if len(self._words) == 3 else {})

@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit import schema
-from stepkit.model.engine import Drawn
+from stepkit.model.engine import FinishedDraw
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, Scored, together
-from stepkit.search.scorers.answer_probabilities import Answers
+from stepkit.search.scorers import Asking, Json, TraceScores, together
+from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.judge_prompt import followed, judged
 
@@ -30,7 +30,7 @@ END = "}$\n</output>\n"
 ANSWERS = ("Yes", "No")
 
 
-class GenPrm:
+class GenPrmScorer:
     """A Scorer (see __init__.py).
 
     ``n`` is how many conversations came to a verdict, ``cut`` how many analyses were cut off (and
@@ -47,7 +47,7 @@ class GenPrm:
         self,
         system: str,
         sampler: Sampler,
-        answers: Answers,
+        answers: AnswerProbabilities,
         meta: Mapping[str, Any],
         draws: int,
     ) -> None:
@@ -58,7 +58,7 @@ class GenPrm:
         self._answers = answers
         self._draws = draws
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         problem = schema.problem_text(data)
         asked = judged(data, steps)
         chats = [self._conversation(problem, steps, asked, n) for n in range(self._draws)]
@@ -73,15 +73,15 @@ class GenPrm:
             n[at] = len(known)
             cut[at] = sum(drawn.finish == "length" for _, drawn in turns)
             why[at] = turns[0][1].text.strip() if turns else None
-        return Scored(x, more={"n": n, "cut": cut, "why": why})
+        return TraceScores(x, more={"n": n, "cut": cut, "why": why})
 
     def _conversation(
         self, problem: str, steps: Sequence[str], asked: Sequence[int], number: int
-    ) -> Asking[list[tuple[float | None, Drawn]]]:
+    ) -> Asking[list[tuple[float | None, FinishedDraw]]]:
         """(Share of "Yes", analysis) of the steps, one after the other, as far as they have one."""
         messages = [{"role": "system", "content": self._system}]
         said = f"{problem}\n"
-        turns: list[tuple[float | None, Drawn]] = []
+        turns: list[tuple[float | None, FinishedDraw]] = []
         for at, step in enumerate(steps):
             said += step.strip()
             if at not in asked:

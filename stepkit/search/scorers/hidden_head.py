@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.model.heads.head_network import Head
-from stepkit.model.profiles.token_layout import Writer
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.model.profiles.token_layout import TokenLayouter
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.search.scorers.profile_reads import asked, scored, told
 
 
-class HiddenHead:
+class HiddenHeadScorer:
     """A Scorer (see __init__.py): what a side-car head makes of the state behind every step.
 
     Args:
@@ -23,7 +23,7 @@ class HiddenHead:
     """
 
     def __init__(
-        self, writer: Writer, head: Head, meta: Mapping[str, Any], model: str = ""
+        self, writer: TokenLayouter, head: Head, meta: Mapping[str, Any], model: str = ""
     ) -> None:
         self.of = writer.profile.of
         self.meta = meta
@@ -32,23 +32,23 @@ class HiddenHead:
         self._name = head.fingerprint
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         laid = self._writer.layout(data, steps)
         (readout,) = yield [asked(laid, first, (), self._model, self._head, self._name)]
         profile = self._writer.profile
         return scored(profile, steps, map(profile.readout.number, told(laid, first, readout)))
 
 
-class Grafted:
+class GraftedHeadScorer:
     """A Scorer: the logits of the rows that hold a linear head, with its bias."""
 
-    def __init__(self, writer: Writer, meta: Mapping[str, Any], model: str = "") -> None:
+    def __init__(self, writer: TokenLayouter, meta: Mapping[str, Any], model: str = "") -> None:
         self.of = writer.profile.of
         self.meta = meta
         self._writer = writer
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         readout = self._writer.profile.readout
         laid = self._writer.layout(data, steps)
         (found,) = yield [asked(laid, first, readout.rows, self._model)]

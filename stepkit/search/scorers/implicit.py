@@ -16,14 +16,14 @@ from itertools import accumulate
 from typing import Any
 
 from stepkit.model.engine import Read, Readout
-from stepkit.model.profiles.token_layout import Layout, Writer
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.seeds import digest
 
 REFERENCE = "reference"
 
 
-class Implicit:
+class ImplicitScorer:
     """A Scorer (see __init__.py) that reads both models at every token of the response.
 
     ``total`` is the value of the whole attempt.
@@ -33,26 +33,28 @@ class Implicit:
             behind it.
     """
 
-    def __init__(self, writer: Writer, meta: Mapping[str, Any], model: str = "") -> None:
+    def __init__(self, writer: TokenLayouter, meta: Mapping[str, Any], model: str = "") -> None:
         self.of = writer.profile.of
         self.meta = meta
         self._writer = writer
         self._models = (model, model + REFERENCE)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         laid = self._writer.layout(data, steps)
         trained, reference = yield [_asked(laid, model) for model in self._models]
         likely, before = _sums(laid, trained), _sums(laid, reference)
         readout = self._writer.profile.readout
         values = [readout.beta * (a - b) for a, b in zip(likely, before, strict=True)]
         if self._writer.profile.mark.attempt:
-            return Scored([None] * len(steps), values[-1])
+            return TraceScores([None] * len(steps), values[-1])
         if readout.cumulative:
-            return Scored(list(values), values[-1])
-        return Scored([q - p for p, q in zip([0.0, *values], values, strict=False)], values[-1])
+            return TraceScores(list(values), values[-1])
+        return TraceScores(
+            [q - p for p, q in zip([0.0, *values], values, strict=False)], values[-1]
+        )
 
 
-def _asked(laid: Layout, model: str) -> Read:
+def _asked(laid: TokenLayout, model: str) -> Read:
     """The log-probability of every token that counts."""
     positions = tuple(range(laid.start - 1, max(laid.positions)))
     return Read(
@@ -60,7 +62,7 @@ def _asked(laid: Layout, model: str) -> Read:
     )
 
 
-def _sums(laid: Layout, readout: Readout) -> list[float]:
+def _sums(laid: TokenLayout, readout: Readout) -> list[float]:
     """Log-probability of what counts up to each place, in nats."""
     reached = [0.0, *accumulate(row[0] for row in readout.values)]
     return [reached[max(0, at + 1 - laid.start)] for at in laid.positions]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core.trace import assistant_steps
-from stepkit.model.engine import Drawn
+from stepkit.model.engine import FinishedDraw
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.search.scorers import Json
 from stepkit.text.prompt_template import filled
 
 
-class Question:
+class JudgePrompt:
     """A prompt with places in it, laid out as a user's message.
 
     No special token is recognised in it, nor in what is put into it (model/chat.py).
@@ -26,10 +26,10 @@ class Question:
         return self._prefixes.prompter.prompt(filled(self._form, **values))
 
 
-def followed(prefixes: Prefixes, prompt: Ids, *said: str | Drawn) -> Ids:
+def followed(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
     """A prompt and the beginning of its reply; what was drawn goes in by its own tokens."""
     for part in said:
-        if isinstance(part, Drawn):
+        if isinstance(part, FinishedDraw):
             prompt += prefixes.exact(part.text) if part.ids is None else part.ids
         else:
             prompt += prefixes.exact(part)

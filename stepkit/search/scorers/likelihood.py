@@ -8,14 +8,14 @@ from typing import Any
 
 from stepkit.core.confidence import GROUP, MEASURES, measured, spans
 from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
-from stepkit.model.engine import LOGPROB_DIGITS, Read, Summary
+from stepkit.model.engine import LOGPROB_DIGITS, DistributionSummary, Read
 from stepkit.model.prefixes import Prefixes
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.seeds import digest
-from stepkit.text.token_cuts import Tokens
+from stepkit.text.token_cuts import TextTokens
 
 
-class Likelihood:
+class LikelihoodScorer:
     """A Scorer (see __init__.py) by one of the measures of core/confidence.py.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
@@ -46,9 +46,9 @@ class Likelihood:
         self._model = model
         self._measure, self._group = MEASURES[by], group
         self._summary = self._measure.reads != "logprob"
-        self._column = Summary._fields.index(self._measure.reads)
+        self._column = DistributionSummary._fields.index(self._measure.reads)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         prompt = self._prefixes.prompt(data)
         response = self._prefixes.response({**data, "response": "".join(steps)})
         if not response:
@@ -65,7 +65,7 @@ class Likelihood:
 
     def _scored(
         self, steps: Sequence[str], begun: Sequence[tuple[int, Sequence[float]]], end: int
-    ) -> Scored:
+    ) -> TraceScores:
         """Args: begun: byte at which each token begins, and what was read there."""
         starts = [start for start, _ in begun]
         values = [row[self._column] for _, row in begun]
@@ -74,10 +74,10 @@ class Likelihood:
         if self._keep_tokens:
             kept[SIZES] = [after - start for start, after in pairwise([*starts, end])]
             kept[LOGPROBS] = [round(row[0], LOGPROB_DIGITS) for _, row in begun]
-        return Scored(x, total, kept)
+        return TraceScores(x, total, kept)
 
 
-class Kept:
+class StoredLikelihoodScorer:
     """A Scorer (see __init__.py) by the log-probabilities that were kept when the trace was drawn;
     it asks nothing. Tokens that were given and not drawn have none and do not count.
 
@@ -91,13 +91,13 @@ class Kept:
         self.meta = meta
         self._measure = MEASURES[by]
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         yield from ()
         x, total = measured(self._measure, *_drawn(tokens_of(data, None), steps))
-        return Scored(x, total)
+        return TraceScores(x, total)
 
 
-def _drawn(tokens: Tokens, steps: Sequence[str]) -> tuple[list[float], list[tuple[int, int]]]:
+def _drawn(tokens: TextTokens, steps: Sequence[str]) -> tuple[list[float], list[tuple[int, int]]]:
     """The known log-probabilities, and which are of each step."""
     begun, start = [], 0
     for size, logprob in zip(tokens.size, tokens.logprob, strict=True):

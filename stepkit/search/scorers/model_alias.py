@@ -12,18 +12,18 @@ from typing import Any
 
 from stepkit.model.engine import Draw, Read
 from stepkit.model.multi_engine import named
-from stepkit.search.scheduler import Ask, Attempt
-from stepkit.search.scorers import Asking, Json, Scored, Scorer
+from stepkit.search.scheduler import Ask, AttemptRequest
+from stepkit.search.scorers import Asking, Json, Scorer, TraceScores
 
 
-class Named:
+class AliasedScorer:
     """A Scorer (see __init__.py) that asks as ``scorer`` does, of the models under ``name``."""
 
     def __init__(self, scorer: Scorer, name: str) -> None:
         self.of, self.meta = scorer.of, scorer.meta
         self._scorer, self._name = scorer, name
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         scoring = self._scorer.score(data, steps, first)
         answers: Sequence[Any] | None = None
         while True:
@@ -34,7 +34,7 @@ class Named:
             answers = yield [self._renamed(ask) for ask in asks]
 
     def _renamed(self, ask: Ask) -> Ask:
-        if isinstance(ask, Attempt):
+        if isinstance(ask, AttemptRequest):
             request = replace(ask.request, model=named(self._name, ask.request.model))
             return replace(ask, request=request)
         if isinstance(ask, (Draw, Read)):

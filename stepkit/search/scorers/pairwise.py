@@ -22,15 +22,15 @@ from typing import Any
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.search.scorers import Asking, Json
-from stepkit.search.scorers.answer_probabilities import Answers, Shares, log_odds
-from stepkit.search.scorers.judge_prompt import Question
+from stepkit.search.scorers.answer_probabilities import AnswerProbabilities, Shares, log_odds
+from stepkit.search.scorers.judge_prompt import JudgePrompt
 
 Pair = tuple[int, int]
 
 ANSWERS = ("A", "B")
 
 
-class Pairwise:
+class PairwiseJudge:
     """Compares the attempts of one group.
 
     Attributes:
@@ -41,7 +41,11 @@ class Pairwise:
     """
 
     def __init__(
-        self, question: Question, answers: Answers, rounds: str, meta: Mapping[str, Any]
+        self,
+        question: JudgePrompt,
+        answers: AnswerProbabilities,
+        rounds: str,
+        meta: Mapping[str, Any],
     ) -> None:
         self.meta = meta
         self._question = question

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stepkit.model.engine import Branch, Head, Read, Readout
+from stepkit.model.engine import Branch, HeadFunction, Read, Readout
 from stepkit.model.profiles.profile import Profile
-from stepkit.model.profiles.token_layout import Layout
-from stepkit.search.scorers import Scored
+from stepkit.model.profiles.token_layout import TokenLayout
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 
 Values = tuple[float, ...]
 
 
 def asked(
-    laid: Layout,
+    laid: TokenLayout,
     first: int,
     candidates: tuple[int, ...],
     model: str,
-    head: Head | None = None,
+    head: HeadFunction | None = None,
     head_name: str = "",
 ) -> Read:
     """Read ``laid`` at its places from number ``first`` on."""
@@ -31,7 +31,7 @@ def asked(
     return Read(key, laid.ids, direct, candidates, model, head, branches=behind)
 
 
-def told(laid: Layout, first: int, readout: Readout) -> list[Values]:
+def told(laid: TokenLayout, first: int, readout: Readout) -> list[Values]:
     """What was read at each of the places, in their order."""
     suffixes = [suffix for _, suffix in _places(laid, first)]
     own = iter(readout.values)
@@ -40,15 +40,15 @@ def told(laid: Layout, first: int, readout: Readout) -> list[Values]:
     return [(behind if suffix else direct).pop(0) for suffix in suffixes]
 
 
-def scored(profile: Profile, steps: Sequence[str], numbers: Iterable[float]) -> Scored:
+def scored(profile: Profile, steps: Sequence[str], numbers: Iterable[float]) -> TraceScores:
     """The numbers as a scorer gives them: one for each of the last steps, or the attempt's one."""
     given = list(numbers)
     if profile.mark.attempt:
-        return Scored([None] * len(steps), given[-1])
-    return Scored([*([None] * (len(steps) - len(given))), *given])
+        return TraceScores([None] * len(steps), given[-1])
+    return TraceScores([*([None] * (len(steps) - len(given))), *given])
 
 
-def _places(laid: Layout, first: int) -> list[tuple[int, tuple[int, ...]]]:
+def _places(laid: TokenLayout, first: int) -> list[tuple[int, tuple[int, ...]]]:
     """Each position with what follows it instead; of an attempt's one, always that."""
     first = min(first, len(laid.positions) - 1)
     suffixes: Sequence[tuple[int, ...]] = laid.suffixes or ((),) * len(laid.positions)

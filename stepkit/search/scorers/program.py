@@ -9,7 +9,7 @@ from typing import Any, cast
 from stepkit import schema
 from stepkit.core.trace import assistant_steps
 from stepkit.model.engine import Draw, Sampling
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.seeds import digest
 
 OURS = {
@@ -21,7 +21,7 @@ AT_ONCE = 64
 """Steps of a trace that are in work together."""
 
 
-class Program:
+class ProgramScorer:
     """A Scorer (see __init__.py) that asks a program about each step, given what stands before it.
 
     A step's number is what the program says of it: 1 right, 0 wrong, or between; None where it
@@ -39,7 +39,7 @@ class Program:
         self.meta = meta
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         own = assistant_steps(data, len(steps))
         wanted = [step for step in range(first, len(steps)) if own[step]]
         x: list[float | None] = [None] * len(steps)
@@ -51,7 +51,7 @@ class Program:
             for step, drawn in zip(chosen, answers, strict=True):
                 said = json.loads(drawn.text)
                 x[step], why[step] = said["x"], said["why"]
-        return Scored(x, more={"first": _first(x, wanted), "why": why})
+        return TraceScores(x, more={"first": _first(x, wanted), "why": why})
 
     def _ask(self, about: Json, steps: Sequence[str], step: int) -> Draw:
         given = {**about, "index": step, "prefix": "".join(steps[:step]), "step": steps[step]}

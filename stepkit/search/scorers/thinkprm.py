@@ -18,12 +18,12 @@ from dataclasses import replace
 from typing import Any
 
 from stepkit import schema
-from stepkit.model.engine import Draw, Drawn
+from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, Scored, together
-from stepkit.search.scorers.answer_probabilities import Answers
+from stepkit.search.scorers import Asking, Json, TraceScores, together
+from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
-from stepkit.search.scorers.judge_prompt import Question, followed, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, followed, judged
 
 OPENER = "\nLet's verify step by step:"
 QUESTION = "\nIs the solution correct?"
@@ -32,7 +32,7 @@ ANSWERS = ("yes", "no")
 OWN_NUMBER = re.compile(r"^\s*(?:## )?Step \d+:\s*")
 
 
-class ThinkPrm:
+class ThinkPrmScorer:
     """A Scorer (see __init__.py).
 
     ``n`` is how many rationales came to a verdict; ``why`` is the first one.
@@ -45,9 +45,9 @@ class ThinkPrm:
 
     def __init__(
         self,
-        question: Question,
+        question: JudgePrompt,
         sampler: Sampler,
-        answers: Answers,
+        answers: AnswerProbabilities,
         meta: Mapping[str, Any],
         draws: int,
     ) -> None:
@@ -58,7 +58,7 @@ class ThinkPrm:
         self._answers = answers
         self._draws = draws
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         problem = schema.problem_text(data)
         asked = judged(data, steps, first)
         found = yield from together([self._prefix(problem, steps[: at + 1]) for at in asked])
@@ -71,11 +71,11 @@ class ThinkPrm:
             n[at] = len(known)
             cut[at] = sum(one.finish == "length" for one in rationales)
             why[at] = rationales[0].text.strip()
-        return Scored(x, more={"n": n, "cut": cut, "why": why})
+        return TraceScores(x, more={"n": n, "cut": cut, "why": why})
 
     def _prefix(
         self, problem: str, steps: Sequence[str]
-    ) -> Asking[tuple[list[float | None], list[Drawn]]]:
+    ) -> Asking[tuple[list[float | None], list[FinishedDraw]]]:
         """The share of "yes" after each rationale about these steps, and the rationales."""
         asked = self._question.ids(problem=problem, steps=_laid_out(steps))
         prompt = followed(self._prefixes, asked, OPENER)

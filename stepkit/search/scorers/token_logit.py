@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepkit.model.profiles.reader import Reader
-from stepkit.search.scorers import Asking, Json, Scored
+from stepkit.model.profiles.reader import ProfileReader
+from stepkit.search.scorers import Asking, Json, TraceScores
 from stepkit.search.scorers.profile_reads import asked, scored, told
 
 
-class TokenLogit:
+class TokenLogitScorer:
     """A Scorer (see __init__.py) that reads a trace in one pass.
 
     Args:
         model: name of the model among several (model/multi_engine.py).
     """
 
-    def __init__(self, reader: Reader, meta: Mapping[str, Any], model: str = "") -> None:
+    def __init__(self, reader: ProfileReader, meta: Mapping[str, Any], model: str = "") -> None:
         self.of = reader.profile.of
         self.meta = meta
         self._reader = reader
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[Scored]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         laid = self._reader.layout(data, steps)
         (readout,) = yield [asked(laid, first, self._reader.candidates, self._model)]
         numbers = map(self._reader.score, told(laid, first, readout))

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.schema import ROOT
-from stepkit.search.scorers import Asking, Json, Scored, Scorer, together
+from stepkit.search.scorers import Asking, Json, Scorer, TraceScores, together
 
 Number = float | None
 
 
 def score_tree(
     scorer: Scorer, data: Json, tree: Mapping[str, Any]
-) -> Asking[tuple[Scored, list[Number]]]:
+) -> Asking[tuple[TraceScores, list[Number]]]:
     """Score the spine of a checked tree as a trace, then each way from the root to a leaf.
 
     A node's number is that of its own text as a step behind the nodes above it; a whole remainder
@@ -25,7 +25,7 @@ def score_tree(
     """
     numbers: list[Number] = [None] * len(tree["parent"])
     spine = list(tree.get("spine", []))
-    scored = Scored([])
+    scored = TraceScores([])
     if spine:
         scored = yield from scorer.score(data, [tree["text"][node] for node in spine])
     _put(numbers, spine, scored.x, 0)
