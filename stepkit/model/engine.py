@@ -193,9 +193,9 @@ class Readout:
     """``values[i]``: what was read at position i; behind the Read's own positions come those of
     its branches, branch by branch.
 
-    The candidates' logits, the head's outputs, the numbers of a DistributionSummary, or one log-probability in
-    nats. Over the bytes of a text (see model/servers/byte_vocabulary.py) it is empty where no token
-    begins behind position i.
+    The candidates' logits, the head's outputs, the numbers of a DistributionSummary, or one
+    log-probability in nats. Over the bytes of a text (see model/servers/byte_vocabulary.py) it is
+    empty where no token begins behind position i.
     """
 
     values: tuple[tuple[float, ...], ...]

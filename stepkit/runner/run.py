@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.io.records import Item
     from stepkit.runner.open_files import OpenRun
+    from stepkit.runner.record_queue import RecordQueue
 
 __all__ = [
     "STANDARD",
