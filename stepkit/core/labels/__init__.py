@@ -25,7 +25,7 @@ from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, listing, parse_all
 from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
-from stepkit.schema import steps
+from stepkit.schema import Json, steps
 
 __all__ = [
     "UNDECIDED",
@@ -37,8 +37,6 @@ __all__ = [
     "listing",
     "parse_all",
 ]
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
