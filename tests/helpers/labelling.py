@@ -8,8 +8,8 @@ from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import LabelSettings
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Draws = dict[int, list[float | None]]
 
 

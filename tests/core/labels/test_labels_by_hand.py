@@ -15,6 +15,7 @@ from stepkit.core import tree as trees
 from stepkit.core.labels import FirstRule, LabelSettings, first_error
 from stepkit.core.labels.counting import CountedTraces
 from stepkit.errors import DataError, UsageError
+from stepkit.schema import Json
 
 
 def test_value_counts_the_draws_at_each_prefix() -> None:
