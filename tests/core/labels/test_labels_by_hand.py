@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from labelling import Json, error, one, trace
+from labelling import error, one, trace
 from work import Workdir
 
 from stepkit.core import labels
