@@ -11,8 +11,8 @@ from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_registry import RowPlan
 from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Draw = tuple[str, float | None]
 
 STEPS = ["a1\n", "b1\n", "c1"]

@@ -20,8 +20,9 @@ from typing import Any
 
 from work import ROOT
 
+from stepkit.schema import Json
+
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
-Json = dict[str, Any]
 
 
 def free_port() -> int:

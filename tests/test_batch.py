@@ -7,13 +7,14 @@ import random
 from collections.abc import Callable
 
 import pytest
-from servers import Json, completion
+from servers import completion
 from work import Done, Workdir
 
 from stepkit.grade import Grader
 from stepkit.model.engine import Draw, Sampling
 from stepkit.model.recorded_engine import RecordedEngine
 from stepkit.model.servers.batch_files import BatchRequests, BatchResults, MissingAnswerError
+from stepkit.schema import Json
 from stepkit.search.scheduler import AttemptRequest, Scheduler, Strategy
 
 FORM = ("--prompt", "{problem}\\n", "--served", "toy-1")

@@ -16,8 +16,7 @@ from stepkit.formats.column_types import ColumnTypes, type_of
 from stepkit.formats.row_checker import RowChecker, balance
 from stepkit.formats.targets import TARGETS
 from stepkit.runner.settings import StreamOptions
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 USER = {"role": "user", "content": "2 + 2?"}
 RIGHT = {"role": "assistant", "content": "It is 4."}

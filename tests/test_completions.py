@@ -19,8 +19,7 @@ from stepkit.model.servers.completions import MalformedResponse, drawn, readout
 from stepkit.model.servers.http import base_url, key_for, retry_after, said_in
 from stepkit.model.servers.load_balancer import LONGEST_REST, LoadBalancer, Server
 from stepkit.model.servers.server_engine import ServedModel, ServerEngine
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def answer(text: str, logprobs: Any = None, finish: str = "stop", counted: Any = 9) -> Json:

@@ -14,8 +14,8 @@ import pytest
 from work import Done, Workdir
 
 from stepkit.core import selection
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 QUICK = ("--resamples", "200")
 
 

@@ -28,8 +28,7 @@ from stepkit.formats.row_checker import RowChecker
 from stepkit.formats.row_layout import RowLayout, boundary, common
 from stepkit.formats.row_views import TrainerView
 from stepkit.formats.targets import KINDS, TARGETS, Row
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 RECORD: Json = {"id": "t/0", "group": "t", "problem": "2 + 2?"}
 ORIGIN = RowOrigin("best-worst", 1, 1, ("t/0",), ("a", "b"))

@@ -18,6 +18,8 @@ NUMBERS = st.one_of(
     st.integers(-(10**30), 10**30).map(str),
     st.sampled_from(["1.10", "1E5", "-0", "0.1e-3", "18446744073709551617"]),
 )
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
+"""What is read back as it was written; larger ones are written exactly and read as floats."""
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 VALUES = st.recursive(
     st.one_of(NUMBERS, st.sampled_from(["true", "false", "null"]), TEXTS.map(json.dumps)),
@@ -57,7 +59,7 @@ def test_an_untouched_record_is_its_bytes(entries: list[tuple[str, str]]) -> Non
     assert record(raw).line() == raw + b"\n"
 
 
-@given(raw_lines(), KEYS, st.lists(st.one_of(st.none(), st.integers(), TEXTS), max_size=3))
+@given(raw_lines(), KEYS, st.lists(st.one_of(st.none(), INTEGERS, TEXTS), max_size=3))
 def test_set_changes_one_value_and_no_other_byte(
     entries: list[tuple[str, str]], key: str, value: Any
 ) -> None:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import POLICY, Fake, Json, completion, llama_server
+from servers import POLICY, Fake, completion, llama_server
 from work import Done, Workdir
+
+from stepkit.schema import Json
 
 LOOPBACK = {"NO_PROXY": "*"}
 TRACE: Json = {

@@ -14,8 +14,8 @@ from stepkit.core import tree as trees
 from stepkit.core.labels import FirstRule, LabelSettings, first_error
 from stepkit.core.labels.counting import CountedTraces
 from stepkit.errors import DataError, UsageError
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Draws = dict[int, list[float | None]]
 
 

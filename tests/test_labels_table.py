@@ -19,8 +19,7 @@ from stepkit.core.labels.first_error_rules import FirstRule, first_tested
 from stepkit.core.labels.label_registry import ROWS
 from stepkit.core.stats import RateEstimate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def made(text: str, record: Json, **settings: Any) -> Json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,7 @@ from test_labels import one, trace
 from work import Workdir
 
 from stepkit.core import step_merging
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def labelled(verdict: float = 0.0) -> tuple[Json, Json]:

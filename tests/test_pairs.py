@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import pytest
-from pairing import Draw, Json, add, make, only, trace
+from pairing import Draw, add, make, only, trace
 from work import Workdir
 
 from stepkit.core.training_rows import PairRow
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 
 def counts(pair: PairRow) -> tuple[Any, ...]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pairing import Json, plan
+from pairing import plan
+
+from stepkit.schema import Json
 
 
 def attempt(text: str, correct: bool | None, **more: Any) -> Json:

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pairing import Json, add, grown, make, plan, step, texts, trace
+from pairing import add, grown, make, plan, step, texts, trace
 
 from stepkit.core.pairs.pair_filters import near, smoothed
 from stepkit.core.pairs.pair_registry import dealt
 from stepkit.core.pairs.siblings import _first_line
+from stepkit.schema import Json
 from stepkit.text.segment import first_step
 
 

@@ -9,12 +9,13 @@ from itertools import pairwise
 from zlib import crc32
 
 import pytest
-from pairing import Draw, Json, trace
+from pairing import Draw, trace
 from test_contract import broken
 from work import ROOT, Workdir
 
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.formats.row_layout import BoundaryError, between_tokens
+from stepkit.schema import Json
 
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
 

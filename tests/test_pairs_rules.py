@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pairing import Json, add, grown, make, only, step, texts, trace
+from pairing import add, grown, make, only, step, texts, trace
 
 from stepkit.core.pairs.pair_registry import RULES, default_rule
 from stepkit.errors import DataError
 from stepkit.formats.targets import KINDS
+from stepkit.schema import Json
 
 
 def ladder() -> Json:

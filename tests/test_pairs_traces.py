@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from pairing import STEPS, Draw, Json, add, grown, make, only, step, trace
+from pairing import STEPS, Draw, add, grown, make, only, step, trace
 
 from stepkit.core.training_rows import PairSide
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 DRAWS: dict[int, list[Draw]] = {
     0: [("a2\nx", 1.0), ("a3\ny", 0.0)],

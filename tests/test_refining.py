@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from typing import Any
 
 import pytest
 from work import ROOT, Done, Workdir, clean_environment
 
 from stepkit.errors import DataError, UsageError
+from stepkit.schema import Json
 from stepkit.search.refinement_prompts import (
     GLOBAL,
     LOCAL,
@@ -19,8 +19,6 @@ from stepkit.search.refinement_prompts import (
     critique_of,
     refinement_of,
 )
-
-Json = dict[str, Any]
 
 POLICY = str(ROOT / "samples" / "models" / "policy.gguf")
 PRM = str(ROOT / "samples" / "models" / "prm.gguf")

@@ -17,8 +17,8 @@ from work import Workdir
 from stepkit.core import selection
 from stepkit.core.selection import EarlyErrorFilter, SelectionSettings, aggregate
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 PROBABILITIES = st.lists(st.floats(0.01, 0.99), min_size=1, max_size=12)
 
 

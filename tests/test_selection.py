@@ -13,8 +13,7 @@ from work import Workdir
 from stepkit.core import selection
 from stepkit.core.selection import Aggregate, SelectionSettings, aggregate, classes
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def attempt(final: str | None, *x: float | None, of: str = "validity", **more: Any) -> Json:

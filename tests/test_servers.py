@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import POLICY, Fake, Json, Reply, completion, llama_server, logprob_of, pieces_of
+from servers import POLICY, Fake, Reply, completion, llama_server, logprob_of, pieces_of
 from work import ROOT, Done, Workdir
+
+from stepkit.schema import Json
 
 FORM = ("--prompt", "{problem}\\n")
 LOOPBACK = {"NO_PROXY": "*"}

@@ -11,8 +11,8 @@ from stepkit.model.local.cpu_lock import CpuLock
 
 WORKER = """
 import os, sys, time
-from stepkit.model.turns import Turns
-turns = Turns(sys.argv[1])
+from stepkit.model.local.cpu_lock import CpuLock
+turns = CpuLock(sys.argv[1])
 open(os.path.join(sys.argv[1], sys.argv[3]), "w").close()
 while not all(os.path.exists(os.path.join(sys.argv[1], name)) for name in sys.argv[4:]):
     time.sleep(0.01)

@@ -19,9 +19,8 @@ from work import Done, Workdir
 
 from stepkit.core import tree as trees
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.view import measures, page, terminal, trace_view
-
-Json = dict[str, Any]
 
 
 class Scripts(HTMLParser):

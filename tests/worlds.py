@@ -31,6 +31,7 @@ from stepkit.model.engine import (
     Sampling,
 )
 from stepkit.model.recorded_engine import RecordedEngine
+from stepkit.schema import Json
 from stepkit.search.method_registry import METHODS, MethodSetup, loaded
 from stepkit.search.prm_guidance import PrmSource
 from stepkit.search.scheduler import Scheduler, Strategy
@@ -40,8 +41,6 @@ from stepkit.text.answers import extract
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "samples"))
 from world import problems
-
-Json = dict[str, Any]
 
 
 class Move(NamedTuple):
