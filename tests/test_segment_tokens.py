@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from stepkit.errors import DataError
 from stepkit.text.cues import CUES, cue_starts
-from stepkit.text.protected_parts import fenced, parts, silent, thinking, with_thinking
+from stepkit.text.protected_parts import (
+    after_thinking,
+    fenced,
+    parts,
+    silent,
+    thinking,
+    with_thinking,
+)
 from stepkit.text.segment import first_step, split
 from stepkit.text.token_cuts import TextTokens, least_probable, quantile, token_starts
 
@@ -138,11 +145,68 @@ def test_tokens_that_do_not_fit_are_an_error() -> None:
         ("<think>\n\n</think>\n\nAnswer.", ["<think>\n\n</think>\n\nAnswer."]),  # switched off
         ("<think>", ["<think>"]),
         ("a\n</think>\n", ["a\n</think>\n"]),
-        ("<think>a</think>b</think>c", ["<think>a</think>", "b</think>c"]),
+        ("<think>a</think>b</think>c", ["<think>a</think>", "b</think>", "c"]),
+        ("<think>a</think>b<think>c</think>d", ["<think>a</think>", "b", "<think>c</think>", "d"]),
+        (
+            "So <think>a</think>\n<think></think>b",
+            ["So ", "<think>a</think>\n", "<think></think>b"],
+        ),
+        (
+            "<|begin_of_thought|>\na\n<|end_of_thought|>\n\n<|begin_of_solution|>\nb",
+            ["<|begin_of_thought|>\na\n<|end_of_thought|>\n\n<|begin_of_solution|>\n", "b"],
+        ),
+        ("<Thinking>a</Thinking>\nb", ["<Thinking>a</Thinking>\n", "b"]),
+        ("[THINK]a[/THINK]b", ["[THINK]a[/THINK]", "b"]),
     ],
 )
 def test_no_step_holds_thinking_and_answer(text: str, steps: list[str]) -> None:
     assert split(text, {"by": "blank"}) == steps
+
+
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        ("No tags at all: 5", "No tags at all: 5"),
+        ("<think>Perhaps 4.</think>It is 5.", "It is 5."),
+        ("Perhaps 4.\n</think>\n\nIt is 5.", "\n\nIt is 5."),  # the template opened it
+        ("<think>Perhaps 4. But wait", None),
+        ("It is 4. <think>Or not", None),
+        ("<think>It is 5.</think>", ""),
+        ("<think></think>It is 5.", "It is 5."),
+        ("<think>4</think>Or 5? <think>6</think>It is 7.", "It is 7."),
+        ("<|begin_of_thought|>4, no<|end_of_thought|>\n<|begin_of_solution|>5", "5"),
+        ("<|begin_of_thought|>4<|begin_of_solution|>5<|end_of_solution|>", "5"),
+        ("<|begin_of_thought|>4, no", None),
+        ("<Thought>4</Thought>5", "5"),
+        ("[THINK]4[/THINK]5", "5"),
+        ("\u25c1think\u25b74\u25c1/think\u25b75", "5"),
+        ("<|START_THINKING|>4<|END_THINKING|><|START_RESPONSE|>5<|END_RESPONSE|>", "5"),
+        (
+            "<|channel|>analysis<|message|>4<|end|><|start|>assistant<|channel|>final<|message|>5",
+            "5",
+        ),
+        ("As a<think, b>thinking and [think]: 5", "As a<think, b>thinking and [think]: 5"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_looked_for_after_the_thinking(response: str, said: str | None) -> None:
+    assert after_thinking(response) == said
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_what_comes_after_the_thinking_ends_the_response(text: str) -> None:
+    said, spans = after_thinking(text), thinking(text)
+    if said is None:
+        assert spans[-1][1] == len(text)
+    else:
+        assert text.endswith(said)
+        assert said == (text[spans[-1][1] :] if spans else text)
+
+
+def test_tags_take_linear_time() -> None:
+    text = "<|end_of_thought|>" + " " * 40_000 + "<|end_of_thought|> <|begin_of_solution|> " * 1000
+    begin = time.process_time()
+    assert silent(text) and len(parts(text)) == 1 and after_thinking(text + "<think") is not None
+    assert time.process_time() - begin < 0.5
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
