@@ -6,9 +6,10 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pairing import add, grown, make, plan, step, texts, trace
+from properties import examples
 
 from stepkit.core.pairs.pair_filters import near, smoothed
 from stepkit.core.pairs.pair_registry import dealt
@@ -165,7 +166,7 @@ def shuffled(record: Json, random: random.Random) -> Json:
 
 @pytest.mark.parametrize("rule", ["best-worst", "all", "top-bottom", "path-rest", "mcts-dpo"])
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_order_of_nodes_and_records_makes_no_difference(rule: str, seed: int) -> None:
     chance = random.Random(seed)
     scope = chance.choice(["step", "continuation"])
@@ -184,7 +185,7 @@ def test_the_order_of_nodes_and_records_makes_no_difference(rule: str, seed: int
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_no_pair_is_a_tie_and_every_pair_is_its_draws(seed: int) -> None:
     record = random_tree(random.Random(seed))
     tree = record["tree"]
