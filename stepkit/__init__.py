@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from stepkit.api import *  # noqa: F403
+    from stepkit.api import *
 else:
 
     def __getattr__(name):

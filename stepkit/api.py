@@ -288,11 +288,11 @@ def add_node(tree: Tree, parent: int, text: str, **columns: Any) -> int:
 
     Args:
         parent: a node that is there.
-        columns: ``whole`` (True, the default: all that was left of the attempt; False: one step),
+        columns: ``whole`` (True, the default: the text to the end of the attempt; False: one step),
             ``finish`` ("stop", "length" or "error" where the attempt ended, "" where it goes on;
-            the default is "stop" for a whole one), ``outcome`` (1 right, 0 wrong, None undecided),
-            ``final``, ``by`` and ``draw`` (index of the sampler and number of the draw; both -1, the
-            default, for text that was given), ``cut``, ``tokens``, ``logprob`` (nats).
+            default: "stop" for a whole one), ``outcome`` (1 right, 0 wrong, None undecided),
+            ``final``, ``by`` and ``draw`` (index of the sampler and number of the draw; both -1,
+            the default, for text that was given), ``cut``, ``tokens``, ``logprob`` (nats).
 
     Raises ValueError for a node that cannot be.
     """
