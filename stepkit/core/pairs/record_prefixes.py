@@ -36,8 +36,8 @@ class RecordPrefixes:
     """
 
     __slots__ = (
-        "_verdict", "draws_at", "end_at", "kept", "number", "others", "own", "place", "record", "sampler",
-        "spine", "steps", "steps_at", "tree",
+        "_verdict", "draws_at", "end_at", "kept", "number", "others", "own", "place", "record",
+        "sampler", "spine", "steps", "steps_at", "tree",
     )  # fmt: skip
 
     def __init__(self, record: Json, sampler: str | None = None) -> None:
