@@ -7,7 +7,6 @@ from typing import Any
 
 import click
 
-from stepkit.cli.actions.score_without_model import STREAMS
 from stepkit.cli.actions.write_training_rows import RowWriter
 from stepkit.cli.options.escapes import TEXT
 from stepkit.core.pairs import pair_filters, rule_input, step_values
@@ -18,7 +17,15 @@ from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
 from stepkit.formats import targets
 from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
-from stepkit.runner.options import command, grouped, model_file, on_command_line, reads, writes
+from stepkit.runner.options import (
+    command,
+    grouped,
+    model_file,
+    on_command_line,
+    reads,
+    refuse_idle_options,
+    writes,
+)
 from stepkit.runner.run import StreamOptions
 
 SHARE = click.FloatRange(0, 1)
@@ -147,10 +154,8 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **tol
       step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
       step-pairs --check trl-dpo dpo.jsonl
     """
-    given = on_command_line().keys() - {*STREAMS}
     if check is not None:
-        if useless := given - CHECKS:
-            raise UsageError(f"{_option(useless)} has no effect with --check")
+        refuse_idle_options(CHECKS, "with --check")
         from stepkit.cli.actions.check_rows import check as check_rows
 
         check_rows(streams, check, told["max_length"], _tokens(tokenizer))
@@ -158,7 +163,7 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **tol
     if told["max_length"]:
         raise UsageError("--max-length has no effect without --check")
     told["scope"] = told["scope"] or ("full" if _chat(told) else "continuation")
-    plan = _plan(told, given)
+    plan = _plan(told, {*on_command_line()})
     layout = _layout(plan, told, _tokens(tokenizer))
     if streams.regroup and not plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
