@@ -20,12 +20,11 @@ from stepkit.core import leaves
 from stepkit.core.selection import aggregate
 from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.search.method_registry import MethodSetup
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scorers import Scorer, together
-
-Json = dict[str, Any]
 
 NEVER = 1e-7
 """A score this far from 0 and from 1 at most, where its odds are asked for (its_hub does so)."""

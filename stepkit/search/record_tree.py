@@ -8,13 +8,11 @@ from stepkit import schema
 from stepkit.core import tree as trees
 from stepkit.core.tree import copied, from_steps
 from stepkit.errors import DataError
-from stepkit.schema import ROOT
+from stepkit.schema import ROOT, Json
 from stepkit.search.method_registry import MethodSetup
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import JudgeRequest
 from stepkit.text.segment import check
-
-Json = dict[str, Any]
 
 
 def open_tree(

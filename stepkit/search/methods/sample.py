@@ -20,6 +20,7 @@ from stepkit.core.trace import first_of
 from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
+from stepkit.schema import Json
 from stepkit.search.method_registry import MethodSetup
 from stepkit.search.refinement_prompts import asked, refinement_of
 from stepkit.search.scheduler import AttemptRequest, BudgetRequest, FinishedAttempt, Strategy
@@ -30,8 +31,6 @@ DERIVED = (
     *("tree", "labels", "scores", "verdicts", "choice", "origin"),
 )
 """What belongs to a response and does not outlive it."""
-
-Json = dict[str, Any]
 
 
 def sample(
