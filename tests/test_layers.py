@@ -27,6 +27,7 @@ ROWS = {
     "search": {"search"},
     "runner": {"runner"},
     "cli": {"cli"},
+    "api": {"api"},
 }
 
 MAY_IMPORT = {
@@ -40,7 +41,8 @@ MAY_IMPORT = {
     "model": {"ground", "text", "core", "model"},
     "search": {"ground", "text", "core", "grade", "model", "search"},
     "runner": {"ground", "io", "runner"},
-    "cli": set(ROWS),
+    "cli": set(ROWS) - {"api"},
+    "api": set(ROWS),
 }
 
 KNOWS_NOT = {
@@ -79,8 +81,8 @@ def part(module: str) -> str:
 
 
 def row(module: str) -> str:
-    """The row that a file belongs to."""
-    return next(name for name, parts in ROWS.items() if part(module) in parts)
+    """The row that a file belongs to; "" for the package's own."""
+    return next((name for name, parts in ROWS.items() if part(module) in parts), "")
 
 
 @cache
@@ -154,9 +156,15 @@ def test_a_command_imports_actions_these_backends_and_these_options(module: str)
         assert not others, f"stepkit/{module} imports another command: {', '.join(others)}"
 
 
-def test_cli_holds_the_commands_and_nothing_else_beside_its_folders() -> None:
+def test_cli_holds_the_commands_and_nothing_else_but_its_folders() -> None:
     files = {Path(m).stem for m in MODULES if m.startswith("cli/") and m.count("/") == 1}
     assert files - {"__init__"} == {name.removeprefix("step-") for name in commands()}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if row(m) == "api"])
+def test_the_interface_calls_what_lies_below_the_commands(module: str) -> None:
+    used = own(imported(ast.walk(tree(module)), module))
+    assert not used & {f"cli/{command.removeprefix('step-')}.py" for command in commands()}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if part(m) in KNOWS_NOT])
