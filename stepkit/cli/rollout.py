@@ -16,7 +16,8 @@ from stepkit.cli.options.methods import deciding, method_options, parse_method_o
 from stepkit.cli.options.sampling import check, refuse_steering, sampling_options
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.refinement_prompts import refinement_of
 
 if TYPE_CHECKING:
@@ -209,6 +210,6 @@ def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
 
 def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
     """A trace for each attempt: the input's line, with what belonged to another response gone."""
-    from stepkit.search.methods.sample import DERIVED
+    from stepkit.search.record_tree import DERIVED
 
     return [record] if attempts is None else [another(record, DERIVED, one) for one in attempts]

@@ -38,7 +38,7 @@ def backend_of(
     if judging.name == "genprm" and form["system"] is not None:
         raise UsageError("--system: GenPRM has a system message of its own; see --judge-prompt")
     if server.urls:
-        from stepkit.model.servers.server_backend import server_backend
+        from stepkit.model.server_backend import server_backend
 
         lists = judging.how.chooses
         backend = server_backend(server, policy, PromptForm(**form), streams.warn, lists=lists)
