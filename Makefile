@@ -143,7 +143,7 @@ VOCABULARIES := build/vocabularies/ggml-vocab-qwen2.gguf
 
 vocabularies: $(VOCABULARIES)  ## real vocabularies for the tests of profiles (a download of 75 MB)
 
-$(VOCABULARIES): tests/vocabularies.py | $(READY)
+$(VOCABULARIES): tests/helpers/vocabularies.py | $(READY)
 	$(VENV)/bin/python $<
 
 BENCHES ?= $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))

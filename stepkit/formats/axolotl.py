@@ -10,7 +10,8 @@ from __future__ import annotations
 from stepkit.core.training_rows import PairRow, TextRow
 from stepkit.formats import row_layout, row_metadata, trl
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, context, messages
+from stepkit.formats.row_views import TrainerView, context, messages
+from stepkit.schema import Json
 
 
 def preference(row: PairRow, record: Json, how: RowLayout) -> Json:

@@ -12,7 +12,8 @@ from stepkit.core.training_rows import PairRow, TextRow, UnpairedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, flag, joined, messages
+from stepkit.formats.row_views import TrainerView, flag, joined, messages
+from stepkit.schema import Json
 
 HUMAN = ("human", "observation")
 TAGS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}

@@ -11,7 +11,8 @@ from stepkit.core.training_rows import StepwiseRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata, trl
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView
+from stepkit.formats.row_views import TrainerView
+from stepkit.schema import Json
 
 MARK = "ки"
 

@@ -13,7 +13,6 @@ from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import (
-    Json,
     TrainerView,
     answered,
     conversation,
@@ -23,6 +22,7 @@ from stepkit.formats.row_views import (
     messages,
     plain,
 )
+from stepkit.schema import Json
 
 
 def preference(row: PairRow, record: Json, how: RowLayout) -> Json:

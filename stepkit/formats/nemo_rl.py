@@ -6,7 +6,8 @@ from stepkit.core.training_rows import PairRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, context, items, messages
+from stepkit.formats.row_views import TrainerView, context, items, messages
+from stepkit.schema import Json
 
 
 def preference(row: PairRow, record: Json, how: RowLayout) -> Json:

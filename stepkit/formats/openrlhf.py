@@ -12,7 +12,8 @@ from stepkit import schema
 from stepkit.core.training_rows import TextRow
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, answer, context
+from stepkit.formats.row_views import TrainerView, answer, context
+from stepkit.schema import Json
 
 
 def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:

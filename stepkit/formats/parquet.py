@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from stepkit.errors import UsageError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 GROUP = 10_000
 """Rows of one row group, which is what is held in memory."""

@@ -12,8 +12,9 @@ from stepkit.core.training_rows import AdvantageRow, RankedRow, StepwiseRow, Tex
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, context, items
+from stepkit.formats.row_views import TrainerView, context, items
 from stepkit.formats.row_views import answer as reply
+from stepkit.schema import Json
 
 
 def ranked(row: RankedRow, record: Json, how: RowLayout) -> Json:

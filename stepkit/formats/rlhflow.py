@@ -8,7 +8,8 @@ from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.math_shepherd import judged
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, messages
+from stepkit.formats.row_views import TrainerView, messages
+from stepkit.schema import Json
 
 
 def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:

@@ -19,9 +19,9 @@ from stepkit.errors import DataError
 from stepkit.formats.column_types import ColumnTypes
 from stepkit.formats.row_views import TrainerView
 from stepkit.formats.targets import TARGETS
+from stepkit.schema import Json
 from stepkit.seeds import seed
 
-Json = dict[str, Any]
 Tokenizer = Callable[[str], Sequence[int]]
 
 TEMPLATE_MARKS = (

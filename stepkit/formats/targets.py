@@ -33,7 +33,8 @@ from stepkit.formats import (
     verl,
 )
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, RowShape
+from stepkit.formats.row_views import RowShape
+from stepkit.schema import Json
 
 Row = PairRow | RankedRow | UnpairedRow | StepwiseRow | WeightedRow | TextRow | AdvantageRow
 Writer = Callable[[Any, Json, RowLayout], Json]

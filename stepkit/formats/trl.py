@@ -14,7 +14,8 @@ from stepkit.core.training_rows import PairRow, StepwiseRow, UnpairedRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView, context, messages
+from stepkit.formats.row_views import TrainerView, context, messages
+from stepkit.schema import Json
 
 MASKED = -100
 """A label that PyTorch's losses leave out."""

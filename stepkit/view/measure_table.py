@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 NAMES = {
     "pass": "one of {k} right",

@@ -14,8 +14,7 @@ from typing import Any
 from stepkit import schema
 from stepkit.core import stats, trace
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 KEYS = ("labels", "scores")
 DRAWS = "draws"

@@ -9,15 +9,13 @@ the tree. That share is no estimate of the step's value: a search goes where it 
 from __future__ import annotations
 
 from math import inf
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
+from stepkit.schema import Json
 from stepkit.view import measures
 from stepkit.view.counts import OutcomeCounts
-
-Json = dict[str, Any]
 
 COLUMNS = ("x", *measures.COLUMNS)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from unicodedata import combining, east_asian_width
 
+from stepkit.schema import Json
 from stepkit.view import measures
 
-Json = dict[str, Any]
 Part: TypeAlias = "Callable[[Json, float | None], tuple[str, str]]"
 """A state's numbers and its share of the bar -> text and colour of one column."""
 

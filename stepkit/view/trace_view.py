@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import labels, trace
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.view import measures, step_evidence
 from stepkit.view.counts import OutcomeCounts
 from stepkit.view.search_tree import SearchSummary
-
-Json = dict[str, Any]
 
 SNIPPET = 160
 """Characters of the problem in a list."""

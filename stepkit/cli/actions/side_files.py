@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from stepkit.errors import UsageError, reason
 from stepkit.io.sink import STDOUT, Sink, is_special, target_of
 from stepkit.runner.settings import StreamOptions
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 INFO = "dataset_info.json"
 WRITERS = {"llamafactory", "verl"}

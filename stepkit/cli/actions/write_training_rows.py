@@ -14,11 +14,11 @@ from stepkit.formats import row_layout as layouts
 from stepkit.formats import targets
 from stepkit.formats.row_layout import BoundaryError, RowLayout
 from stepkit.runner.run import StreamOptions, blocks, each, groups
+from stepkit.schema import Json
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
 
-Json = dict[str, Any]
 
 FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
 """Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""

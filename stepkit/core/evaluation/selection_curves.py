@@ -23,10 +23,10 @@ from stepkit.core.evaluation.measure_types import (
 )
 from stepkit.core.evaluation.step_metrics import CountedSteps
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.seeds import seed as seeded
 
 Array = np.ndarray[Any, Any]
-Json = dict[str, Any]
 
 CURVES = ("pass", "majority", "best", *VOTES)
 DEFAULT = ("pass", "majority", "best", "weighted")

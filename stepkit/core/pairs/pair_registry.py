@@ -18,10 +18,11 @@ from stepkit.core.pairs import (
 )
 from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_rules import EvidenceReading, everywhere_by
-from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.rule_input import RowFormat, RuleInput
 from stepkit.core.training_rows import PairRow, RowOrigin
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 TREE = {"value", "sampler", "scope"}
 DUEL = {

@@ -8,13 +8,11 @@ compete, and what they are worth, is said in siblings.py and step_values.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 class RecordPrefixes:

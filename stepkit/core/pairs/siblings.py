@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stepkit import schema
-from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes, is_right
+from stepkit.core.pairs.record_prefixes import RecordPrefixes, is_right
 from stepkit.core.pairs.step_values import Backup
 from stepkit.core.training_rows import PairSide
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 LINES = {"by": "lines"}
 
