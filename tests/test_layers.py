@@ -73,6 +73,10 @@ PACKAGE = ROOT / "stepkit"
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 
 
+CLI_ROWS = ("options", "backends", "actions", "commands")
+"""Within cli/, from below: a folder each, and the command files above them."""
+
+
 def part(module: str) -> str:
     """The package or top-level module that a file belongs to."""
     return module.split("/")[0].removesuffix(".py")
@@ -212,6 +216,29 @@ def test_a_search_method_imports_no_other() -> None:
 def test_every_file_of_search_methods_is_a_method() -> None:
     files = {Path(m).stem for m in MODULES if m.startswith("search/methods/")} - {"__init__"}
     assert files == {name.replace("-", "_") for name in METHODS}
+
+
+def cli_row(module: str) -> int:
+    """The row of a file of cli/, counted from below."""
+    folders = module.split("/")[1:-1]
+    return CLI_ROWS.index(folders[0] if folders else "commands")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part(m) == "cli" and m.count("/") > 0])
+def test_a_command_imports_actions_these_backends_and_these_options(module: str) -> None:
+    used = [
+        other for other in own(imported(ast.walk(tree(module)), module)) if part(other) == "cli"
+    ]
+    wrong = sorted(other for other in used if cli_row(other) > cli_row(module))
+    assert not wrong, f"stepkit/{module} imports {', '.join(wrong)}"
+    if module.count("/") == 1:
+        others = sorted(other for other in used if other.count("/") == 1 and other != module)
+        assert not others, f"stepkit/{module} imports another command: {', '.join(others)}"
+
+
+def test_cli_holds_the_commands_and_nothing_else_but_its_folders() -> None:
+    files = {Path(m).stem for m in MODULES if m.startswith("cli/") and m.count("/") == 1}
+    assert files - {"__init__"} == {name.removeprefix("step-") for name in commands()}
 
 
 @pytest.mark.parametrize("module", [m for m in MODULES if row(m) == "api"])
