@@ -200,7 +200,12 @@ def without_node_numbers(row: Any) -> str:
 
 @pytest.mark.parametrize("rule", RULES)
 @given(seed=st.integers(0, 2**32))
-from hypothesis import example, given
+@example(seed=8)  # these made other rows in another order: ends, lengths and weights that tie
+@example(seed=71)
+@example(seed=128)
+@example(seed=2147)
+@example(seed=18449520)
+@examples(60)
 def test_the_order_of_nodes_and_records_makes_no_difference(rule: str, seed: int) -> None:
     chance = random.Random(seed)
     records = [{**labelled(random_tree(chance), chance), "id": f"t/{index}"} for index in range(3)]
