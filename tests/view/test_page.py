@@ -13,8 +13,9 @@ from typing import Any
 import evidence
 import pytest
 import viewing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from work import Done, Workdir
 
 from stepkit.core import tree as trees
@@ -202,7 +203,7 @@ LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\n"]), min_size=1, max_size=4)
 VERDICTS = st.sampled_from([0.0, 1.0, 0.5, None])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(LINES, st.lists(st.tuples(st.integers(0, 4), LINES, VERDICTS), max_size=25))
 def test_rivals_are_every_first_line_with_every_draw(
     steps: list[str], draws: list[tuple[int, list[str], float | None]]
