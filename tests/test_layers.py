@@ -27,7 +27,7 @@ ROWS = {
     "search": {"search"},
     "runner": {"runner"},
     "cli": {"cli"},
-    "api": {"api"},
+    "api": {"api", "model_session", "record_lines"},
 }
 
 MAY_IMPORT = {
