@@ -1,8 +1,9 @@
-"""Examples in documents: where they stand, how they are run, and whether their output is as told.
+"""Examples in documents: where they stand, how they are run, and whether their output is as shown.
 
 In a block marked ``console`` each line that begins with ``$ `` is a command, and what follows is
 its output, in which ``...`` stands for anything: within a line, or as a line of its own for any
-number of lines.
+number of lines. In a block marked ``console approximate`` digits and bars may be others, too: a
+draw may differ on another machine.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Block(NamedTuple):
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a Markdown file."""
     text = path.read_text()
-    found = re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.M | re.S)
+    found = re.finditer(r"^```([\w ]*)\n(.*?)^```$", text, re.M | re.S)
     return [Block(m[1], text.count("\n", 0, m.start()) + 2, m[2]) for m in found]
 
 
@@ -77,3 +78,8 @@ def agrees(expected: str, got: str) -> bool:
     pattern = re.escape(expected)
     pattern = re.sub(r"(?m)^\\\.\\\.\\\.\\?\n", r"(?s:.*)", pattern)
     return re.fullmatch(pattern.replace(r"\.\.\.", ".*"), got) is not None
+
+
+def without_numbers(text: str) -> str:
+    """The text with every digit, and every piece of a bar, as the same character."""
+    return re.sub("[░▏▎▍▌▋▊▉█]", "░", re.sub("[0-9]", "0", text))

@@ -18,7 +18,8 @@ from stepkit.model.backend import steering
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -164,6 +165,6 @@ def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
 
 def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
     """A trace for each attempt, without the fields of another response."""
-    from stepkit.search.methods.sample import DERIVED
+    from stepkit.search.record_tree import DERIVED
 
     return [record] if attempts is None else [another(record, DERIVED, one) for one in attempts]

@@ -51,7 +51,7 @@ def backend_of(
 
         assert model.model is not None
         return local_backend(model.model, model, form, max_tokens)
-    from stepkit.model.servers.server_backend import batch_backend, server_backend
+    from stepkit.model.server_backend import batch_backend, server_backend
 
     if batch is None:
         return server_backend(server, model.model, form, streams.warn)

@@ -40,7 +40,7 @@ def backend_of(
     if judge.name == "genprm" and prompt.system is not None:
         raise UsageError("--system: GenPRM has a system message of its own; see --judge-prompt")
     if server.urls:
-        from stepkit.model.servers.server_backend import server_backend
+        from stepkit.model.server_backend import server_backend
 
         lists = judge.protocol.chooses
         backend = server_backend(server, policy, prompt.form(), streams.warn, lists=lists)

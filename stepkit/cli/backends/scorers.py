@@ -114,7 +114,7 @@ def likelihood(
             raise UsageError(
                 f"--by {measure.by} goes with -m: a server does not give whole distributions"
             )
-        from stepkit.model.servers.server_backend import server_backend
+        from stepkit.model.server_backend import server_backend
 
         backend = server_backend(server, policy, prompt.form(), streams.warn, reads=True)
     else:

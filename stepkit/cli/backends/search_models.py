@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stepkit.model.backend import Backend, PromptForm
     from stepkit.model.engine import Engine
     from stepkit.model.sampler import Sampler
-    from stepkit.search.prm_guidance import PrmSource
+    from stepkit.search.method_setup import PrmSource
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _verifier(
     from stepkit.cli.backends.scorers import verifier
     from stepkit.model.multi_engine import named
     from stepkit.modelfile import check_file, fingerprint
-    from stepkit.search.prm_guidance import PrmSource
+    from stepkit.search.method_setup import PrmSource
     from stepkit.search.scorers.model_alias import AliasedScorer
 
     check_file(path, "--prm")
