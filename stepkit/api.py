@@ -491,7 +491,7 @@ def list_rules() -> dict[str, str]:
 
 def list_trainers() -> dict[str, str]:
     """The trainers that ``pairs`` writes for, each with what reads the rows."""
-    from stepkit.formats.targets import TARGETS
+    from stepkit.formats.trainer_registry import TARGETS
 
     return {name: target.about for name, target in TARGETS.items()}
 
