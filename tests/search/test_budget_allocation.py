@@ -23,7 +23,8 @@ from stepkit.search.budget_allocation import (
     informative,
     uncertain,
 )
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import BudgetRequest, Scheduler
 
 
