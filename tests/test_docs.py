@@ -346,6 +346,13 @@ def test_readme_examples(tmp_path: Path) -> None:
     assert ran > len(commands())
 
 
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "samples/models/README.md"])
+def test_links_lead_to_files(document: str) -> None:
+    text = (ROOT / document).read_text()
+    linked = re.findall(r"\]\(([^)#:\s]+)\)", text)
+    assert [path for path in linked if not (ROOT / document).parent.joinpath(path).exists()] == []
+
+
 def test_readme_names_real_targets() -> None:
     """What the README tells to make is there to be made."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
