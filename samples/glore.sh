@@ -2,8 +2,8 @@
 # GLoRe (Havrilla et al., arXiv:2402.10963): of a draft, a new attempt from its first doubtful step
 # and a whole redraft, keep the one with the best score.
 #
-# Drafts are one attempt at each problem, from `step-rollout --method sample -k 1`. An attempt is done
-# when no step scores below THRESHOLD.
+# Drafts are one attempt at each problem, from `step-rollout --method sample -k 1`. An attempt is
+# done when no step scores below THRESHOLD.
 #
 # The sample policy can solve problems but not read attempts, so its prompt is the problem only. For
 # a model that can, leave out --refine, and add --critique if a judge wrote what is wrong.

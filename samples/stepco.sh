@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # StepCo (Wu et al., arXiv:2410.12934): verify the steps, draw again from the first doubtful one.
 #
-# Drafts are one attempt at each problem, from `step-rollout --method sample -k 1`. An attempt is done
-# when no step scores below THRESHOLD, or when two rounds reach the same answer.
+# Drafts are one attempt at each problem, from `step-rollout --method sample -k 1`. An attempt is
+# done when no step scores below THRESHOLD, or when two rounds reach the same answer.
 set -euo pipefail
 usage='usage: samples/stepco.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl'
 policy=${1:?$usage} prm=${2:?$usage} rounds=${3:-5} threshold=${4:-0.5}

@@ -13,7 +13,7 @@ from stepkit.cli.options.escapes import TEXT
 from stepkit.core.pairs import pair_filters, rule_input
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
-from stepkit.formats import targets
+from stepkit.formats import trainer_registry
 from stepkit.runner.options import (
     command,
     grouped,
@@ -33,8 +33,8 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @command("step-pairs")
 @click.option(
     "--to",
-    type=click.Choice(list(targets.TARGETS)),
-    default=next(iter(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
+    default=next(iter(trainer_registry.TARGETS)),
     show_default=True,
     help="The trainer that reads the rows.",
 )
@@ -130,7 +130,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--check",
     metavar="TARGET",
-    type=click.Choice(list(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
     help="Make nothing: say what this trainer would spoil in the rows of FILE.",
 )
 @click.option(

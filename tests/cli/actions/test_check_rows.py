@@ -15,7 +15,7 @@ from stepkit.cli.actions.check_rows import check
 from stepkit.errors import UsageError
 from stepkit.formats.column_types import ColumnTypes, type_of
 from stepkit.formats.row_checker import RowChecker, balance
-from stepkit.formats.targets import TARGETS
+from stepkit.formats.trainer_registry import TARGETS
 from stepkit.runner.settings import StreamOptions
 from stepkit.schema import Json
 
