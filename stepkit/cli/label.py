@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
-
 import click
 
-from stepkit import schema
-from stepkit.cli.actions.record_fields import another, stamped
+from stepkit.cli.actions.label_records import label_block, label_group, settings_of
 from stepkit.core import labels
-from stepkit.errors import DataError, UsageError
+from stepkit.errors import UsageError
 from stepkit.runner.options import command, grouped, reads, writes
-from stepkit.runner.run import Result, StreamOptions, blocks, groups
-
-if TYPE_CHECKING:
-    from stepkit.io.jsonl import Record
-
-Made: TypeAlias = schema.Json | DataError
+from stepkit.runner.run import StreamOptions, blocks, groups
 
 
 def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
@@ -104,66 +95,10 @@ def main(
       step-score --prm prm.gguf t.jsonl | step-label --first below:0.5
       step-label --list
     """
-    rule = None if first is None else labels.FirstRule.parse(first)
-    if score is not None and (rule is None or rule.kind != "below"):
-        raise UsageError("--from has no effect without --first below:T")
-    wanted = labels.parse_all(names) if names else None
-    if rule is not None and any(one.name == "first" for one in wanted or ()):
-        raise UsageError("labels.first is what --first writes; choose another as=NAME")
-    if pool and not any(one.pools for one in wanted or ()):
-        raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
-    if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
-        raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
-    settings = labels.LabelSettings(wanted, rule, score, sampler, undecided, pool)
-
-    def block(records: list[Record]) -> list[Result]:
-        data = [record.data for record in records]
-        results: Sequence[Made] = labels.label(data, settings)
-        of_nodes: Sequence[Made] = labels.label_nodes(data, settings) if nodes else [{}] * len(data)
-        made = zip(records, results, of_nodes, strict=True)
-        return [_labelled(*one, merge or 0) for one in made]
-
-    def group(records: list[Record]) -> list[Record]:
-        made: list[Record] = []
-        for record, result in zip(records, block(records), strict=True):
-            if isinstance(result, DataError):
-                raise result.at(record.place)
-            made += result
-        return made
-
+    settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if pool:
-        groups(streams, group)
+        groups(streams, lambda records: label_group(records, settings, nodes, merge or 0))
     else:
-        blocks(streams, block)
-
-
-def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Result:
-    if isinstance(result, DataError):
-        return result
-    if isinstance(of_nodes, DataError):
-        return of_nodes
-    try:
-        twins = [_merged(record, result, step) for step in _to_merge(record, merge)]
-        record.merge("labels", result)
-        if of_nodes:
-            old = record.data["tree"].get("labels") or {}
-            if not isinstance(old, dict):
-                raise DataError("expected an object", "tree.labels")
-            record.merge("tree", {"labels": old | of_nodes})
-    except DataError as error:
-        return error
-    return [stamped(record), *twins]
-
-
-def _to_merge(record: Record, most: int) -> list[int]:
-    from stepkit.core import step_merging
-
-    return step_merging.chosen(record.data, most) if most else []
-
-
-def _merged(record: Record, made: schema.Json, step: int) -> Record:
-    from stepkit.core import step_merging
-
-    return another(record, step_merging.DERIVED, step_merging.merged(record.data, made, step))
+        blocks(streams, lambda records: label_block(records, settings, nodes, merge or 0))

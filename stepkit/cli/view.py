@@ -15,7 +15,8 @@ from stepkit.runner.run import STANDARD, StreamOptions, blocks
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
-    from stepkit.view.trace_view import Json, ViewOptions
+    from stepkit.schema import Json
+    from stepkit.view.trace_view import ViewOptions
 
 COLOURS = ("auto", "always", "never")
 

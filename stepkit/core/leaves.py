@@ -14,9 +14,7 @@ from typing import Any
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.errors import DataError
-from stepkit.schema import ROOT, UNDRAWN
-
-Json = dict[str, Any]
+from stepkit.schema import ROOT, UNDRAWN, Json
 
 
 def leaves(tree: Mapping[str, Any]) -> list[int]:

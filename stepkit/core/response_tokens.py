@@ -13,9 +13,8 @@ from typing import Any
 from stepkit import schema
 from stepkit.core.trace import named
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.text.token_cuts import TextTokens
-
-Json = dict[str, Any]
 
 SIZES, LOGPROBS = "token_bytes", "token_logprob"
 

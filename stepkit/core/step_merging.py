@@ -15,9 +15,8 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.schema import Json
 from stepkit.seeds import digest
-
-Json = dict[str, Any]
 
 DERIVED = ("tree", "scores", "split", "choice")
 """Fields of a trace that say nothing about its merged twin."""

@@ -11,8 +11,7 @@ from typing import Any
 from stepkit import schema
 from stepkit.core import tree as trees
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 MOST_DRAWS = 2**62
 """Draw numbers fit the kernels' integers."""

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 EMPTY = "an empty list"
 UNKNOWN = ""

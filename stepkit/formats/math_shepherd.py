@@ -11,14 +11,15 @@ from stepkit.core.training_rows import StepwiseRow
 from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata, trl
 from stepkit.formats.row_layout import RowLayout
-from stepkit.formats.row_views import Json, TrainerView
+from stepkit.formats.row_views import TrainerView
+from stepkit.schema import Json
 
 MARK = "ки"
 
 
-def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
+    prompt, labels = row_layout.opening(record, layout).rstrip(), judged(row)
     steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
     if any(MARK in text for text in (prompt, *steps)):
         raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
@@ -28,7 +29,7 @@ def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
         "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
         "task": schema.optional_text(record, "task") or "",
     }
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
 
 
 def judged(row: StepwiseRow) -> list[bool]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.errors import DataError
 from stepkit.formats.row_views import messages
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 PROBLEM = "{problem}"
 DEFAULT_PROMPT = PROBLEM + "\n"

@@ -7,14 +7,11 @@ wherever they were made; ``source`` and ``draws`` lead back to the traces and dr
 
 from __future__ import annotations
 
-from typing import Any
-
 from stepkit import schema
 from stepkit.core.training_rows import PairRow, PairSide, RowOrigin, UnpairedRow
 from stepkit.formats.row_layout import RowLayout, common
+from stepkit.schema import Json
 from stepkit.seeds import digest
-
-Json = dict[str, Any]
 
 
 def of_pair(row: PairRow, record: Json, layout: RowLayout, *texts: str) -> Json:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 class TrainerView(NamedTuple):

@@ -17,6 +17,7 @@ from stepkit.interrupts import deferred
 from stepkit.io.jsonl import decode, encode
 from stepkit.io.lines import READ
 from stepkit.io.sink import STDOUT, is_special, open_locked, target_of
+from stepkit.schema import Json
 
 SUFFIX = ".journal"
 MARK = "stepkit-journal"
@@ -25,8 +26,6 @@ SYNC_EVERY = 1.0
 """Seconds between two fsync."""
 
 _HEAD = b'{"%b":' % MARK.encode()  # a crash may leave any beginning of a header
-
-Json = dict[str, Any]
 
 
 class NullJournal:

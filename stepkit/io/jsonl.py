@@ -13,8 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 _BRACE = ord("}")
 _SPACE = ord(" ")

@@ -16,11 +16,10 @@ from typing import Any
 
 from stepkit.errors import DataError, FailedError, reason
 from stepkit.io.jsonl import decode, encode
+from stepkit.schema import Json
 from stepkit.seeds import digest
 
 VERSION = 1
-
-Json = dict[str, Any]
 
 
 class ScoreCache:

@@ -8,7 +8,7 @@ from functools import partial
 from math import inf, nan
 from typing import IO, Any, Protocol
 
-from stepkit.errors import UsageError
+from stepkit.errors import FailedError, UsageError
 from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
@@ -87,6 +87,18 @@ def open_model(path: str, options: BackendOptions, option: str = "--model") -> M
         tensor_split=options.tensor_split,
         option=option,
     )
+
+
+def check_loads(path: str, backbone: str) -> None:
+    """Raise UsageError unless llama.cpp loads ``path``, a head grafted into ``backbone``: it does
+    not where an architecture always takes the embedding for the output matrix."""
+    try:
+        Model(path).close()
+    except FailedError as error:
+        raise UsageError(
+            f"--graft {backbone}: llama.cpp does not load it with an output matrix of its own: "
+            f"{error}; use the head beside the model"
+        ) from None
 
 
 def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:

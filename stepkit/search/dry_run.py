@@ -14,11 +14,11 @@ import random
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from stepkit import schema
 from stepkit.model.engine import FinishedDraw, Read, Readout
 from stepkit.model.prefixes import Ids
+from stepkit.schema import Json
 from stepkit.search.scheduler import (
     Answer,
     Ask,
@@ -31,7 +31,6 @@ from stepkit.search.scheduler import (
 from stepkit.text.answer_equality import quick
 from stepkit.text.answers import extract
 
-Json = dict[str, Any]
 RUNS = 4
 DIGITS = "0123456789"
 

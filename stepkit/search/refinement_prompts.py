@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.errors import DataError, UsageError
+from stepkit.schema import Json
 from stepkit.text.prompt_template import filled
-
-Json = dict[str, Any]
 
 PLACES = ("problem", "attempt", "kept", "step", "number", "critique")
 

@@ -6,16 +6,15 @@ For another grader, a corrected reference answer, or answers that are looked for
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from stepkit import schema
 from stepkit.core.leaves import path
 from stepkit.core.tree import copied
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.search.record_tree import finish_of, without_sampled
 from stepkit.text.answers import extract
 
-Json = dict[str, Any]
 Grade = Callable[[list[tuple[str, str | None]]], list[float | None]]
 """(reference, answer found) pairs -> their outcomes."""
 

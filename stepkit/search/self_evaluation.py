@@ -18,7 +18,8 @@ from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.model.engine import Read, Readout
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest
 
 QUESTION = """{problem}

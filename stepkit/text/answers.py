@@ -2,7 +2,7 @@ r"""The final answer in a text, as written; whether it is right is for stepkit.g
 
 In this order:
 
-1. What is thought is set apart (thinking.py): an unfinished thinking has no answer. The text ends
+1. What is thought is set apart (protected_parts.py): an unfinished thinking has no answer. The text ends
    at the first token that ends a turn, and where another question begins after an answer.
 2. What the last ``<answer>...</answer>`` holds, read in the same way.
 3. The last of these, wherever they stand: a box (several that "and", "or" or a comma joins are one
@@ -25,7 +25,7 @@ from stepkit.text.announcements import Announcement, announced, first_announceme
 from stepkit.text.answer_marks import before_end, tidy, without_emphasis
 from stepkit.text.boxes import boxes, last_boxes
 from stepkit.text.closing_sentence import closing_number
-from stepkit.text.thinking import after_thinking
+from stepkit.text.protected_parts import after_thinking
 
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 NEXT_QUESTION = re.compile(

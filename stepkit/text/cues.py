@@ -27,5 +27,6 @@ CUE = re.compile(
 
 def cue_starts(text: str) -> list[int]:
     """Characters at which a cue begins a sentence, ascending."""
-    begin, end = thinking(text) or (0, len(text))
-    return [match.start("cue") for match in CUE.finditer(text) if begin <= match.start("cue") < end]
+    spans = thinking(text) or [(0, len(text))]
+    starts = (match.start("cue") for match in CUE.finditer(text))
+    return [start for start in starts if any(begin <= start < end for begin, end in spans)]

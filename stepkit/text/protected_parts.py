@@ -2,7 +2,8 @@
 
 A reasoning model's response is thinking, then an answer: ``<think>...</think>...``. No step holds
 text of both. The opening tag may be missing, since some chat templates put it into the prompt, and
-so may the closing one, in a response that was cut off.
+so may the closing one, in a response that was cut off. Each family of models has tags of its own
+(TAG); they may stand anywhere in a line.
 
 A block of code is fenced as in CommonMark: by a line that begins with at least three backticks or
 tildes, up to a line of at least as many of the same alone, or to the end of its part.
@@ -14,45 +15,100 @@ import re
 from bisect import bisect_right
 
 OPENING, CLOSING = "<think>", "</think>"
-TAG = re.compile(r"</?think>")
+TAG = re.compile(
+    r"""[<\[\u25c1] (?:           # each begins with one of these: so the search is quick
+        (?P<opening> (?<=<) (?:think|thinking|thought|reasoning|seed:think)>  # R1, Qwen3, ...
+          | (?<=<) \|begin_of_thought\|>                            # Sky-T1, OpenThinker
+          | (?<=<) \|START_THINKING\|>                              # Command A Reasoning
+          | (?<=\[) (?-i:THINK)\]                                   # Magistral
+          | (?<=\u25c1) think\u25b7                                  # Kimi
+          | (?<=<) (?:\|start\|>assistant<)? \|channel\|>analysis<\|message\|>    # gpt-oss
+        )
+      | (?P<closing> (?<=<) /(?:think|thinking|thought|reasoning|seed:think)>
+          | (?<=<) \|end_of_thought\|> (?:\s*<\|begin_of_solution\|>)?
+          | (?<=<) \|begin_of_solution\|>
+          | (?<=<) \|END_THINKING\|> (?:\s*<\|START_RESPONSE\|>)?
+          | (?<=\[) /(?-i:THINK)\]
+          | (?<=\u25c1) /think\u25b7
+          | (?<=<) (?:\|end\|>(?:<\|start\|>assistant)?<)? \|channel\|>final<\|message\|>
+        )
+      | (?P<end> (?<=<) (?:\|end_of_solution\|>|\|END_RESPONSE\|>) )
+    )""",
+    re.VERBOSE | re.IGNORECASE,
+)
+FIRST_OF_TAG = ("<", "[", "\u25c1")
+WHITE = re.compile(r"\s*")
 FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)$", re.MULTILINE)
 
 Span = tuple[int, int]
 
 
+def after_thinking(text: str) -> str | None:
+    """What a response says after its thinking: where its answer is to be looked for.
+
+    Returns:
+        ``text`` itself where there are no tags; else what comes after the last closing tag,
+        without the tags around it, which may be "" or white space. None where the thinking is
+        never closed: the response was cut off in it and has no answer yet, whatever it drafted.
+    """
+    last = None
+    for tag in TAG.finditer(text):
+        if tag["end"] is None:
+            last = tag
+    if last is None:
+        return _without_end(text, 0)
+    return None if last["opening"] else _without_end(text, last.end())
+
+
+def _without_end(text: str, begin: int) -> str:
+    end = next((tag.start() for tag in TAG.finditer(text, begin) if tag["end"]), len(text))
+    return text[begin:end]
+
+
 def silent(text: str) -> bool:
     """Whether there is nothing in ``text`` but white space and tags."""
-    return not text.strip() or ("think>" in text and not TAG.sub("", text).strip())
+    said = text.lstrip()
+    return not said or (said.startswith(FIRST_OF_TAG) and not TAG.sub("", said).strip())
 
 
-def thinking(text: str) -> Span | None:
-    """Where the thinking is, tags and all; None without tags.
+def thinking(text: str) -> list[Span]:
+    """Where the thinking is, tags and all; ascending and apart, [] without tags.
 
-    Of repeated ones the first counts.
+    A closing tag without an opening one closes what began at the text's beginning, or after the
+    closing tag before it.
     """
-    tag = TAG.search(text) if "think>" in text else None
-    if tag is None:
-        return None
-    if tag[0] == CLOSING:
-        return 0, tag.end()
-    end = text.find(CLOSING, tag.end())
-    return tag.start(), len(text) if end < 0 else end + len(CLOSING)
+    found: list[Span] = []
+    begin: int | None = None
+    for tag in TAG.finditer(text):
+        if tag["opening"]:
+            begin = tag.start() if begin is None else begin
+        elif tag["closing"]:
+            found.append((found[-1][1] if begin is None and found else begin or 0, tag.end()))
+            begin = None
+    if begin is not None:
+        found.append((begin, len(text)))
+    return found
 
 
 def parts(text: str) -> list[Span]:
     """The stretches before, in and after the thinking, none of them silent unless all is.
 
-    White space after a part belongs to it; what is silent before the first one, too.
+    White space after a part belongs to it; what is silent before the first one, too. Thinking that
+    was switched off, tags with nothing between them, belongs to what comes after it.
     """
-    span = thinking(text)
-    if span is None:
-        return [(0, len(text))] if text else []
-    begin, end = span
-    if silent(text[begin:end]):  # thinking that was switched off
-        return [(0, len(text))]
-    end += len(text[end:]) - len(text[end:].lstrip())
-    cuts = [cut for cut in (begin, end) if not silent(text[:cut]) and not silent(text[cut:])]
-    return list(zip([0, *cuts], [*cuts, len(text)], strict=True))
+    found: list[Span] = []
+    begin = seen = 0
+    for edge in (place for span in thinking(text) for place in span):
+        edge = WHITE.match(text, edge).end()  # type: ignore[union-attr]  # matches always
+        if not silent(text[seen:edge]):
+            found.append((begin, edge))
+            begin = edge
+        seen = edge
+    if begin < len(text):
+        if found and silent(text[begin:]):
+            begin = found.pop()[0]
+        found.append((begin, len(text)))
+    return found
 
 
 def with_thinking(thought: str, text: str) -> str:
@@ -76,7 +132,7 @@ def outside(cuts: list[int], spans: list[Span]) -> list[int]:
 
 def tags(text: str) -> list[Span]:
     """Where the tags are, ascending."""
-    return [tag.span() for tag in TAG.finditer(text)] if "think>" in text else []
+    return [tag.span() for tag in TAG.finditer(text)]
 
 
 def fenced(text: str) -> list[Span]:

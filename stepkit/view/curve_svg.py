@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import floor, log2, log10
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 LEFT, RIGHT, TOP, FLOOR = 60, 490, 24, 384
 """The edges of the plot; the legend is to its right."""

@@ -12,16 +12,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core import tree as trees
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.siblings import cutter
-from stepkit.view.counts import OutcomeCounts
-
-Json = dict[str, Any]
+from stepkit.schema import Json
+from stepkit.view.outcome_counts import OutcomeCounts
 
 
 def states(evidence: RecordPrefixes) -> list[Json]:

@@ -90,7 +90,7 @@ SIZES: dict[str, Any] = {
 
 def model(kind: str, size: str = "0.3b") -> Path:
     """The model file, made when it is not there."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     import ggufs
 
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -317,7 +317,7 @@ def memory(path: Path, size: str) -> None:
         f"sys.argv = ['x', {str(path)!r}]\n"
         f"sys.path.insert(0, {str(ROOT / 'tests' / 'bench')!r})\n"
         "import engine\n"
-        "from stepkit.model import llama\n"
+        "from stepkit.model.local import llama\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "said = []\n"
         "llama._log = type('Log', (), {'append': said.append, 'clear': lambda self: None,\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
@@ -17,11 +17,11 @@ from stepkit.core.evaluation.report import report
 from stepkit.errors import DataError, UsageError
 from stepkit.io.jsonl import Record, encode
 from stepkit.runner.run import STANDARD, StreamOptions, blocks, each
+from stepkit.schema import Json
 
 if TYPE_CHECKING:
     from stepkit.core.evaluation.calibration_map import CalibrationMap
 
-Json = dict[str, Any]
 
 OTHER_PICTURES = (".png", ".pdf", ".jpg", ".jpeg", ".eps", ".html")
 
@@ -106,7 +106,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])
         if _is_table(streams, given["as_table"]):
-            from stepkit.view.measure_table import table
+            from stepkit.view.report_table import table
 
             return table(rows, options.resamples).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)

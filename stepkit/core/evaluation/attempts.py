@@ -17,9 +17,8 @@ from stepkit import schema
 from stepkit.core import selection, trace
 from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.seeds import digest
-
-Json = dict[str, Any]
 
 VOTES = ("weighted", "log-weighted")
 """Those of selection.METHODS that sum what an aggregate says."""

@@ -19,9 +19,8 @@ from stepkit.core.evaluation import bootstrap, step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.seeds import digest
-
-Json = dict[str, Any]
 
 KEY = "map"
 FORMAT = 1

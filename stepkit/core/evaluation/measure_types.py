@@ -10,8 +10,8 @@ import numpy as np
 from stepkit.core.evaluation.attempts import MeasuredAttempt
 from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
 from stepkit.core.evaluation.protocols import REDUNDANCY
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
 SINGLE, MAJORITY = "single", "majority"

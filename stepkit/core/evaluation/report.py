@@ -23,12 +23,12 @@ from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     SINGLE,
     AttemptSlice,
-    Json,
     Measure,
     MeasureKey,
     ReportOptions,
 )
 from stepkit.errors import DataError, UsageError
+from stepkit.schema import Json
 
 
 def report(

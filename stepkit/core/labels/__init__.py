@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from stepkit.core import trace
 from stepkit.core.labels import first_error_label
@@ -25,7 +24,7 @@ from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, listing, parse_all
 from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
-from stepkit.schema import steps
+from stepkit.schema import Json, steps
 
 __all__ = [
     "UNDECIDED",
@@ -37,8 +36,6 @@ __all__ = [
     "listing",
     "parse_all",
 ]
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

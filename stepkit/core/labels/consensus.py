@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import first_error_consensus, trace
 from stepkit.core.labels.first_error_rules import FirstRule, first_error
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def agreement(record: Json, new: Mapping[str, Json], of: str, below: float) -> Json:

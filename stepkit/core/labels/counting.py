@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from math import fsum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import backups, pooling, trace
@@ -16,8 +16,7 @@ from stepkit.core import tree as trees
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 class _End(NamedTuple):

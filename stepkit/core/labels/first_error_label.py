@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from stepkit import schema
 from stepkit.core import changepoint, trace
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.first_error_rules import FirstRule, first_error, first_tested
 from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def of_draws(rule: FirstRule, evidence: StateValues) -> Json:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from stepkit.core.labels.counting import CountedTraces
 from stepkit.core.labels.state_values import DRAWS, StateValues
 from stepkit.errors import DataError
+from stepkit.schema import Json
 from stepkit.text.segment_rules import continued
-
-Json = dict[str, Any]
 
 
 @dataclass

@@ -19,8 +19,8 @@ from stepkit.core.labels.rest_mcts_quality import weighted
 from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, StateValues
 from stepkit.core.stats import Z_95
 from stepkit.errors import UsageError
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Value = float | int | str
 
 

@@ -7,13 +7,11 @@ it was made from, whoever made the step before.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from stepkit.core import advantages, stats
 from stepkit.core.labels.state_values import StateValues
 from stepkit.core.labels.value import best_of_values
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def differences(evidence: StateValues, values: Sequence[float | None]) -> list[float | None]:

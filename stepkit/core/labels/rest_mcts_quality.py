@@ -12,11 +12,9 @@ Their released code does not use them (issue 28 there).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from stepkit.core.labels.state_values import StateValues
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def weighted(evidence: StateValues, lengths: Callable[[int], Sequence[int]], reward: str) -> Json:

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 from stepkit.core import backups, pooling, stats
 from stepkit.core.labels import stopping_bias
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 T = TypeVar("T")
 
 DRAWS = "draws"

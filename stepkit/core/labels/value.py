@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from math import exp, fsum, log
-from typing import Any
 
 from stepkit.core import stats
 from stepkit.core.labels.first_error_rules import first_zero
 from stepkit.core.labels.state_values import StateValues
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def value(evidence: StateValues, z: float) -> Json:

@@ -13,9 +13,9 @@ from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs import trace_labels
 from stepkit.core.pairs.pair_filters import PairFilters, chance, own_weight, refusal
-from stepkit.core.pairs.record_prefixes import Json
 from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 Found = tuple[PairSide, tuple[str, ...]]
 """An attempt, and the ids of the traces that it stands in."""

@@ -10,7 +10,7 @@ from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_rules import EvidenceReading
-from stepkit.core.pairs.record_prefixes import Json, RecordPrefixes
+from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.training_rows import (
     AdvantageRow,
     RankedRow,
@@ -21,6 +21,7 @@ from stepkit.core.training_rows import (
     WeightedRow,
 )
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 AFTER_ERROR = ("keep", "mask", "cut")
 CORRECTION = "Wait, that is not right.\n"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 
 def wrong(evidence: RecordPrefixes, dropped: Counter[str]) -> bool:

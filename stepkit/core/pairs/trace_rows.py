@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 from stepkit.core import trace
 from stepkit.core.pairs import trace_labels
-from stepkit.core.pairs.record_prefixes import Json
 from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.training_rows import (
     AdvantageRow,
@@ -20,6 +19,7 @@ from stepkit.core.training_rows import (
     UnpairedRow,
     WeightedRow,
 )
+from stepkit.schema import Json
 
 MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""

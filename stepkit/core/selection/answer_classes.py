@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepkit import schema
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Same = Callable[[str, str], bool]
 
 

@@ -25,8 +25,7 @@ from stepkit.core.selection.aggregates import (
 from stepkit.core.selection.answer_classes import answer_of
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.errors import DataError
-
-Json = dict[str, Any]
+from stepkit.schema import Json
 
 HUGE = 1e300
 """Above this a sum of scores could overflow."""

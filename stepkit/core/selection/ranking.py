@@ -8,11 +8,12 @@ from math import inf
 from stepkit.core.selection.aggregates import LOGARITHM, Aggregate, name_of
 from stepkit.core.selection.answer_classes import Same
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, RankingKeys
+from stepkit.core.selection.ranking_keys import RankingKeys
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.core.selection.tournaments import elimination, knockout
 from stepkit.core.selection.voting import complexity, majority, subthought, weighted
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 ALL_DROPPED = "all"
 

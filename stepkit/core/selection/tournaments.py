@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, Key, RankingKeys
+from stepkit.core.selection.ranking_keys import Key, RankingKeys
 from stepkit.errors import DataError
+from stepkit.schema import Json
 
 Chances = list[list[float | None]]
 """By two attempts, that the first is better than the second; None without a verdict."""

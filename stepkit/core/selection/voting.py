@@ -8,8 +8,9 @@ from math import exp, fsum, inf, log
 from stepkit.core.selection.aggregates import LOGARITHM, name_of, odds_of
 from stepkit.core.selection.answer_classes import AnswerClass, Same, classes
 from stepkit.core.selection.candidates import Candidate
-from stepkit.core.selection.ranking_keys import Json, Key, RankingKeys
+from stepkit.core.selection.ranking_keys import Key, RankingKeys
 from stepkit.core.selection.selection_settings import SelectionSettings
+from stepkit.schema import Json
 
 
 def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> RankingKeys:

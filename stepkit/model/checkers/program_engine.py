@@ -16,9 +16,9 @@ import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request
+from stepkit.schema import Json
 
 TURN = 0.1
 """Seconds that a step waits, so that records that arrive meanwhile are taken up."""
@@ -29,8 +29,6 @@ STATUS, JSON = "status", "json"
 VERDICTS = (STATUS, JSON)
 LEAVING = 5.0
 """Seconds that a keeper may take to kill what it runs."""
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from stepkit.schema import Json
+
 PDEATHSIG, SUBREAPER = 1, 36  # prctl
 SECRETS = ("STEPKIT_API_KEY", "OPENAI_API_KEY")
 PLACES = re.compile(r"\{(step|prefix|json)\}(\.\w+)?")
@@ -33,7 +35,6 @@ CHUNK = 1 << 16
 DRAINED = 1.0
 """Seconds in which what a killed program wrote has to arrive."""
 
-Json = dict[str, Any]
 
 _woken, _wake = os.pipe()
 

@@ -6,7 +6,7 @@ sequence still holds of a prefix is found in a trie and not evaluated again. The
 longest ago is the one that is given up.
 
 What a request gets never depends on what else is in flight. Three rules make it so (on a CPU;
-measured on F32, F16, Q8_0 and Q4_K models, tests/test_engine.py):
+measured on F32, F16, Q8_0 and Q4_K models, tests/model/local/test_slot_engine.py):
 
 * each sequence has a stream of its own and flash attention is off (llama.py);
 * prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of

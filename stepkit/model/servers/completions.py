@@ -13,8 +13,8 @@ from typing import Any
 
 from stepkit.errors import UsageError
 from stepkit.model.engine import LOGPROB_DIGITS, Draw, FinishedDraw, Read, Readout, Sampling
+from stepkit.schema import Json
 
-Json = dict[str, Any]
 Piece = tuple[bytes, "float | None"]
 """The bytes of a token and its log-probability."""
 

@@ -18,13 +18,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stepkit.errors import UsageError
+from stepkit.schema import Json
 
 OPENAI = "api.openai.com"
 LONGEST_MESSAGE = 300
 CONNECT = 10.0
 """Seconds to wait for a connection."""
-
-Json = dict[str, Any]
 
 
 class HttpError(Exception):

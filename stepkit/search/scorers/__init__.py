@@ -12,9 +12,9 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from stepkit.schema import Json
 from stepkit.search.scheduler import Ask
 
-Json = dict[str, Any]
 T = TypeVar("T")
 Asking = Generator[Sequence[Ask], Sequence[Any], T]
 

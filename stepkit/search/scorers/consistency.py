@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from stepkit.core import trace
 from stepkit.core.selection import classes
 from stepkit.core.tree import draws_at
-from stepkit.schema import ROOT
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import ROOT, Json
+from stepkit.search.scorers import Asking, TraceScores
 
 
 class AnswerAgreement(NamedTuple):

@@ -20,7 +20,8 @@ from stepkit import schema
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.critique_votes import StepVotes, spread, tally
 from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
 from stepkit.text.critiques import CritiqueForm, CritiqueVerdict, numbered, read, reference_steps

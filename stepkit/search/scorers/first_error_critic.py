@@ -17,7 +17,8 @@ from typing import Any
 from stepkit import schema
 from stepkit.model.engine import FinishedDraw
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.critique_votes import spread, tally
 from stepkit.search.scorers.judge_prompt import JudgePrompt, judged

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit import schema
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
 

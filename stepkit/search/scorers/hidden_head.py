@@ -11,7 +11,8 @@ from typing import Any
 
 from stepkit.model.heads.head_network import Head
 from stepkit.model.profiles.token_layout import TokenLayouter
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.profile_reads import asked, scored, told
 
 

@@ -17,7 +17,8 @@ from typing import Any
 
 from stepkit.model.engine import Read, Readout
 from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest
 
 REFERENCE = "reference"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from stepkit.core.trace import assistant_steps
 from stepkit.model.engine import FinishedDraw
 from stepkit.model.prefixes import Ids, Prefixes
-from stepkit.search.scorers import Json
+from stepkit.schema import Json
 from stepkit.text.prompt_template import filled
 
 

@@ -10,7 +10,8 @@ from stepkit.core.confidence import GROUP, MEASURES, measured, spans
 from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
 from stepkit.model.engine import LOGPROB_DIGITS, DistributionSummary, Read
 from stepkit.model.prefixes import Prefixes
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest
 from stepkit.text.token_cuts import TextTokens
 

@@ -12,8 +12,9 @@ from typing import Any
 
 from stepkit.model.engine import Draw, Read
 from stepkit.model.multi_engine import named
+from stepkit.schema import Json
 from stepkit.search.scheduler import Ask, AttemptRequest
-from stepkit.search.scorers import Asking, Json, Scorer, TraceScores
+from stepkit.search.scorers import Asking, Scorer, TraceScores
 
 
 class AliasedScorer:

@@ -21,7 +21,8 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.errors import DataError
-from stepkit.search.scorers import Asking, Json
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities, Shares, log_odds
 from stepkit.search.scorers.judge_prompt import JudgePrompt
 

@@ -9,7 +9,8 @@ from typing import Any, cast
 from stepkit import schema
 from stepkit.core.trace import assistant_steps
 from stepkit.model.engine import Draw, Sampling
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest
 
 OURS = {

@@ -20,7 +20,8 @@ from typing import Any
 from stepkit import schema
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.sampler import Sampler
-from stepkit.search.scorers import Asking, Json, TraceScores, together
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores, together
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.judge_prompt import JudgePrompt, followed, judged

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.model.profiles.reader import ProfileReader
-from stepkit.search.scorers import Asking, Json, TraceScores
+from stepkit.schema import Json
+from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.profile_reads import asked, scored, told
 
 

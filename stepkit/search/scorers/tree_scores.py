@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.scorers import Asking, Json, Scorer, TraceScores, together
+from stepkit.schema import ROOT, Json
+from stepkit.search.scorers import Asking, Scorer, TraceScores, together
 
 Number = float | None
 

@@ -1,0 +1,136 @@
+"""The numbers of a trace by name: its labels, its scores and, without labels, its counted draws.
+
+A measure is named by where it stands, ``labels.NAME`` or ``scores.NAME``; DRAWS is the value
+counted from the tree, for evidence that nobody has labelled yet. Nothing is imputed: a number, a
+count or an interval that the record does not have stays null. Only Wilson's interval is worked out
+here, for counts whose label wrote none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from stepkit import schema
+from stepkit.core import stats, trace
+from stepkit.errors import DataError
+from stepkit.schema import Json
+
+KEYS = ("labels", "scores")
+DRAWS = "draws"
+LEAVES = "leaves"
+"""Of a search tree without a trace: the share of right attempts that ended at a step or below."""
+COLUMNS = ("k", "n", "undecided", "low", "high")
+PREFERRED = ("labels.value", LEAVES, DRAWS, "labels.hard", "labels.soft", "labels.progress")
+GOLD = "labels.gold"
+
+
+def measures(record: Json, count: int) -> dict[str, Json]:
+    """Every entry of ``labels`` and ``scores`` of a trace of ``count`` steps, checked, in order.
+
+    Each has ``of``, ``by``, and as far as the record has them ``x``, COLUMNS, ``why`` (one per
+    step), ``root``, ``first``, ``total``, ``meta``; ``settled`` is true where the last value is the
+    attempt's own verdict (one, decided or not: nothing is drawn after it).
+    """
+    found = {}
+    for key in KEYS:
+        entries = record.get(key) or {}
+        for name in _object(entries, key):
+            entry = trace.named(record, key, name, "")[1]
+            found[f"{key}.{name}"] = measure(entry, count, f"{key}.{name}")
+    return found
+
+
+def measure(entry: Json, count: int, field: str) -> Json:
+    """One entry, checked. Raises DataError naming what is below ``field``."""
+    made: Json = {key: entry[key] for key in ("of", "by") if isinstance(entry.get(key), str)}
+    for name in ("x", *COLUMNS):
+        if entry.get(name) is not None:
+            made[name] = trace.numbers(entry[name], count, f"{field}.{name}")
+    if isinstance(entry.get("root"), dict):
+        root = entry["root"]
+        made["root"] = {
+            name: root[name] for name in ("x", *COLUMNS) if schema.is_number(root.get(name))
+        }
+    if "first" in entry:
+        made["first"] = trace.first_of(entry, count, field)
+    if schema.is_number(entry.get("total")):
+        made["total"] = entry["total"]
+    if isinstance(entry.get("why"), list):
+        made["why"] = [str(why) if why is not None else None for why in entry["why"][:count]]
+    meta = entry.get("meta")
+    if "k" in made and "n" in made:
+        made["settled"] = count > 0 and _at_end(made) == 1
+        drawn = not (isinstance(meta, dict) and "backup" in meta)
+        if drawn and not {"low", "high"} & set(made):
+            _add_intervals(made)
+    return made
+
+
+def _object(value: Any, field: str) -> Json:
+    if not isinstance(value, dict):
+        raise DataError(f"expected an object, got {schema.name_of(value)}", field)
+    return value
+
+
+def _at_end(made: Json) -> float:
+    """Draws and verdicts at the last step."""
+    undecided = made["undecided"][-1] if "undecided" in made else 0
+    return (made["n"][-1] or 0) + (undecided or 0)
+
+
+def _add_intervals(made: Json) -> None:
+    """Wilson's, where k of n has one; a verdict has no width and gets none."""
+    pairs = list(zip(made["k"], made["n"], strict=True))
+    ends = [_interval(k, n) for k, n in pairs]
+    if made["settled"]:
+        ends[-1] = (None, None)
+    made["low"], made["high"] = [low for low, _ in ends], [high for _, high in ends]
+    root = made.get("root")
+    if root and "k" in root and "n" in root:
+        low, high = _interval(root["k"], root["n"])
+        if low is not None:
+            root["low"], root["high"] = low, high
+
+
+def _interval(k: float | None, n: int | None) -> tuple[float | None, float | None]:
+    if k is None or not n or not 0 <= k <= n:
+        return None, None
+    return stats.wilson(k, n)
+
+
+def with_draws(found: dict[str, Json]) -> bool:
+    """True when a measure already tells k of n, so that the tree need not be counted again."""
+    return any("k" in one for one in found.values())
+
+
+def chosen(found: dict[str, Json], asked: str | None) -> str | None:
+    """The measure to colour by: the one asked for, else the most telling one that has numbers.
+
+    Raises DataError when the one asked for is not there or has no numbers.
+    """
+    numbered = [name for name, one in found.items() if "x" in one]
+    if asked is None:
+        return preferred(numbered)
+    if asked not in numbered:
+        key = asked.partition(".")[0]
+        have = ", ".join(_names(numbered, key)) or "none"
+        raise DataError(f"no numbers of that name; {key} here: {have}", asked)
+    return asked
+
+
+def preferred(names: Sequence[str]) -> str | None:
+    """The most telling of ``names``: values before other labels, labels before scores."""
+    for name in (*PREFERRED, *(name for name in names if name != GOLD), *names):
+        if name in names:
+            return name
+    return None
+
+
+def _names(names: Iterable[str], key: str) -> list[str]:
+    return [name.partition(".")[2] for name in names if name.startswith(f"{key}.")]
+
+
+def first_errors(found: dict[str, Json]) -> dict[str, int | None]:
+    """What each measure says is the first wrong step: -1 for none, None for unknown."""
+    return {name: one["first"] for name, one in found.items() if "first" in one}
