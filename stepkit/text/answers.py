@@ -2,8 +2,8 @@ r"""The final answer in a text, as written; whether it is right is for stepkit.g
 
 In this order:
 
-1. What is thought is set apart (protected_parts.py): an unfinished thinking has no answer. The text ends
-   at the first token that ends a turn, and where another question begins after an answer.
+1. What is thought is set apart (protected_parts.py): an unfinished thinking has no answer. The
+   text ends at the first token that ends a turn, and where another question begins after an answer.
 2. What the last ``<answer>...</answer>`` holds, read in the same way.
 3. The last of these, wherever they stand: a box (several that "and", "or" or a comma joins are one
    answer), ``#### x``, a heading "Answer" with what follows it, and a phrase that announces: "the
