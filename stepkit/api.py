@@ -477,9 +477,9 @@ def check_rows(
 
 def list_labels() -> dict[str, str]:
     """The labels, each with what it says and its source."""
-    from stepkit.core.labels.label_registry import ROWS
+    from stepkit.core.labels.label_registry import LABELS
 
-    return {row.name: f"{row.about} ({row.source})" for row in ROWS}
+    return {row.name: f"{row.about} ({row.source})" for row in LABELS}
 
 
 def list_rules() -> dict[str, str]:
