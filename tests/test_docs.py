@@ -219,6 +219,17 @@ def test_man_says_values_choices_and_defaults(command: str) -> None:
 
 
 @each_command
+def test_man_and_help_name_a_value_alike(command: str) -> None:
+    described = {item.names: item.line for item in items(command)}
+    for option in options(command):
+        line = described[frozenset([*option.opts, *option.secondary_opts])]
+        if option.metavar and not option.is_flag and " Cm " not in line:
+            value = line.rsplit("Fl ", 1)[1].split(" ", 1)[1]
+            in_man = re.sub(r"\b(Ar|Ns|Op)\b| ", "", value)
+            assert in_man == re.sub(r"[][ ]", "", option.metavar.lower()), option.opts
+
+
+@each_command
 def test_man_page_has_its_sections_in_order(command: str) -> None:
     text = page(command)
     found = [name.strip('"') for name in re.findall(r"^\.Sh (.*)$", text, re.M)]
