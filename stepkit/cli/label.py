@@ -23,19 +23,19 @@ from stepkit.runner.run import StreamOptions, blocks, groups
 @listing(
     "--list",
     labels.listing,
-    help="List the labels with their sources and parameters, and exit.",
+    help="List the labels and the rules of --first with their sources and parameters, and exit.",
 )
 @click.option(
     "--first",
     metavar="RULE",
-    help="Also write labels.first, the first wrong step, by zero, drop:RHO, below:T, tested or "
-    "posterior[:P].",
+    help=f"Also write labels.first, the first wrong step, by {labels.first_error_usage()}.",
 )
 @click.option(
     "--from",
     "score",
     metavar="NAME",
-    help="The score that --first below:T reads (default: the values, else the only score).",
+    help=f"The score that --first {labels.first_error_usage(of_scores=True)} reads "
+    "(default: the values, else the only score).",
 )
 @SAMPLER()
 @UNDECIDED()
