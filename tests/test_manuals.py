@@ -90,8 +90,12 @@ def described() -> dict[str, list[str]]:
 
 def arguments(function: Any) -> list[str]:
     found = []
+    stars: dict[Any, str] = {
+        inspect.Parameter.VAR_POSITIONAL: "*",
+        inspect.Parameter.VAR_KEYWORD: "**",
+    }
     for name, parameter in inspect.signature(function).parameters.items():
-        star = {parameter.VAR_POSITIONAL: "*", parameter.VAR_KEYWORD: "**"}.get(parameter.kind, "")
+        star = stars.get(parameter.kind, "")
         given = parameter.default is not parameter.empty
         found.append(f"{star}{name}={parameter.default!r}" if given else f"{star}{name}")
     return [one for one in found if one != "self"]
