@@ -36,13 +36,13 @@ Gain = Callable[[int, int], float]
 """(right, decided) -> what one more draw is worth; 0 is nothing."""
 
 
-def uncertain(k: int, n: int) -> float:
+def variance_reduction(k: int, n: int) -> float:
     """The fall of the variance of k / n by one more draw."""
     rate = (k + 1) / (n + 2)
     return rate * (1 - rate) / (max(1, n) * (n + 1))
 
 
-def informative(k: int, n: int) -> float:
+def gvm_weight(k: int, n: int) -> float:
     """GVM's weight of a problem over the attempts that it has."""
     if not n or not k:
         return 0.0 if n else inf
@@ -119,7 +119,7 @@ class DrawAllocator:
         return inf if total < self._least else self._gain(k, n)
 
 
-GAINS: Mapping[str, Gain] = {"tree": uncertain, "attempts": informative}
+GAINS: Mapping[str, Gain] = {"tree": variance_reduction, "attempts": gvm_weight}
 
 
 def allocator(

@@ -20,13 +20,13 @@ from stepkit.model.engine import FinishedDraw, Read, Readout
 from stepkit.model.prefixes import Ids
 from stepkit.schema import Json
 from stepkit.search.scheduler import (
-    Answer,
-    Ask,
     AttemptRequest,
     FinishedAttempt,
     JudgedAnswer,
     JudgeRequest,
     Strategy,
+    StrategyRequest,
+    StrategyResult,
 )
 from stepkit.text.answer_equality import quick
 from stepkit.text.answers import extract
@@ -67,7 +67,7 @@ class SimulatedRecord:
 
     def run(self, strategy: Strategy) -> ExpectedCost:
         """What ``strategy`` asks for. Raises DataError as it does."""
-        answers: list[Answer] | None = None
+        answers: list[StrategyResult] | None = None
         while True:
             try:
                 asks = strategy.send(answers)  # type: ignore[arg-type]
@@ -75,7 +75,7 @@ class SimulatedRecord:
                 return self.cost
             answers = [self._answer_to(ask) for ask in asks]
 
-    def _answer_to(self, ask: Ask) -> Answer:
+    def _answer_to(self, ask: StrategyRequest) -> StrategyResult:
         if isinstance(ask, AttemptRequest):
             return self._attempted(ask)
         if isinstance(ask, JudgeRequest):
@@ -99,7 +99,7 @@ class SimulatedRecord:
         else:
             tokens = max(1, min(self._whole - len(request.prefix), request.sampling.max_tokens))
         if request.until is not None and request.until(rest):
-            size = _begun(rest, request.until)
+            size = _shortest_prefix(rest, request.until)
             tokens, rest = -(-tokens * size // len(rest)), self._said(rest[:size])
         if cost.tokens is not None:
             cost.tokens += tokens
@@ -115,12 +115,12 @@ class SimulatedRecord:
         return step[:at] + other + step[at + 1 :]
 
 
-def _begun(text: str, until: Callable[[str], bool]) -> int:
+def _shortest_prefix(text: str, until: Callable[[str], bool]) -> int:
     """How much of ``text`` there must be for ``until`` to be true."""
     return bisect_left(range(len(text)), True, key=lambda size: until(text[:size]))
 
 
-def expected(
+def expected_cost(
     strategy: Callable[[], Strategy], data: Json, whole: int | None
 ) -> tuple[float, set[Ids], float | None]:
     """Mean draws and tokens, and the prefixes of any of the runs. Raises DataError."""

@@ -32,7 +32,7 @@ def draw_by_information_gain(
         possible: can the step be wrong?
     """
     totals = [0] * len(nodes)
-    costs = costs_of(growth, nodes)
+    costs = draw_costs(growth, nodes)
     new = growth.spent.new
     while True:
         for state, node in enumerate(nodes):
@@ -40,39 +40,43 @@ def draw_by_information_gain(
                 totals[state] += 1
         counts = [growth.counted(node) for node in nodes]
         room = [state for state, total in enumerate(totals) if total < most]
-        if not room or max(chances(counts, possible)) >= chance:
+        if not room or max(first_error_probabilities(counts, possible)) >= chance:
             break
-        gains = {state: gain(counts, possible, state) / costs[state] for state in room}
+        gains = {state: expected_gain(counts, possible, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
         yield from growth.drawn([DrawPlace(nodes[best], totals[best])])
     if growth.spent.new > new:
         rule = stopping.text_of("posterior", chance=chance, most=most)
-        first = max(range(len(possible)), key=chances(counts, possible).__getitem__)
+        first = max(
+            range(len(possible)), key=first_error_probabilities(counts, possible).__getitem__
+        )
         for state, node in enumerate(nodes):
             told = f" -> first error at step {first}" if state == first else ""
             if totals[state]:
                 growth.note(node, rule + told)
 
 
-def costs_of(growth: RolloutTree, nodes: Sequence[int]) -> list[int]:
+def draw_costs(growth: RolloutTree, nodes: Sequence[int]) -> list[int]:
     """Tokens of the rest of the attempt after each node, about what a draw there takes."""
     end = len(growth.prefix(growth.tree["spine"][-1]))
     return [1 + end - len(growth.prefix(node)) for node in nodes]
 
 
-def chances(counts: Counts, possible: Sequence[bool]) -> list[float]:
+def first_error_probabilities(counts: Counts, possible: Sequence[bool]) -> list[float]:
     """The probability that the first error of a wrong attempt is each of its steps."""
     return changepoint.posterior(counts, possible, False).steps
 
 
-def gain(counts: Counts, possible: Sequence[bool], state: int) -> float:
+def expected_gain(counts: Counts, possible: Sequence[bool], state: int) -> float:
     """The expected fall of the entropy (nats) of ``chances`` by one more draw at ``state``.
 
     Today's chances are those after a right and after a wrong draw, mixed by the probability of a
     right one; so that probability is had from the three.
     """
-    now = chances(counts, possible)
-    right, wrong = (chances(_with(counts, state, found), possible) for found in (1, 0))
+    now = first_error_probabilities(counts, possible)
+    right, wrong = (
+        first_error_probabilities(_with(counts, state, found), possible) for found in (1, 0)
+    )
     change = [a - b for a, b in zip(right, wrong, strict=True)]
     size = sum(x * x for x in change)
     if not size:

@@ -42,14 +42,14 @@ class SearchMethod:
 AGGREGATES = ("last", "min", "mean", "product")
 """How a guided search makes one number of the scores of an attempt's steps."""
 
-NEEDED = object()
+REQUIRED = object()
 """In place of a default: the method does not work without the option."""
 
 LIMITS: Mapping[str, Any] = {
     **{"by": None, "max_steps": None},
     **{"most_draws": None, "most_tokens": None, "most_seconds": None},
 }
-GUIDED: Mapping[str, Any] = {"prm": NEEDED, "aggregate": "last", "searches": 40, **LIMITS}
+GUIDED: Mapping[str, Any] = {"prm": REQUIRED, "aggregate": "last", "searches": 40, **LIMITS}
 BEAMS: Mapping[str, Any] = {**GUIDED, "beams": 4, "width": (4,)}
 
 METHODS: Mapping[str, SearchMethod] = {
@@ -120,17 +120,17 @@ METHODS: Mapping[str, SearchMethod] = {
     ),
     "speculate": SearchMethod(
         "K attempts by a draft model; the policy writes the steps that the PRM rejects",
-        {**GUIDED, "draft": NEEDED, "draws": 1, "accept": 0.7, "advantage": None},
+        {**GUIDED, "draft": REQUIRED, "draws": 1, "accept": 0.7, "advantage": None},
     ),
 }
 
 
-def loaded(name: str) -> Callable[[MethodSetup, dict[str, Any]], Strategy]:
+def load_method(name: str) -> Callable[[MethodSetup, dict[str, Any]], Strategy]:
     """The ``start`` of the method's module."""
     module = import_module(f"stepkit.search.methods.{name.replace('-', '_')}")
     return cast("Callable[[MethodSetup, dict[str, Any]], Strategy]", module.start)
 
 
-def users_of(option: str) -> list[str]:
+def methods_with(option: str) -> list[str]:
     """The methods that use an option."""
     return [name for name, method in METHODS.items() if option in method.options]

@@ -45,7 +45,7 @@ class PairedOutcomes:
         return min(self._most, self.pairs + self._goal - abs(self.lead))
 
 
-def compare(
+def compare_neighbours(
     growth: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
 ) -> Asking:
     """Decide for each node whether it is better ("up") or worse ("down") than the one before it."""

@@ -23,7 +23,7 @@ from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
-from stepkit.search.scorers import together
+from stepkit.search.scorers import run_together
 
 NEVER = 1e-7
 """A score this far from 0 and from 1 at most, where its odds are asked for (its_hub does so)."""
@@ -51,7 +51,7 @@ class PrmGuide:
     def scored(self, nodes: Sequence[int]) -> Asking:
         """The values of ``nodes``, once every step on the way to each has its score."""
         missing = [node for node in dict.fromkeys(nodes) if self._unscored(node)]
-        yield from together([self._score(node) for node in missing])
+        yield from run_together([self._score(node) for node in missing])
         return [self.value(node) for node in nodes]
 
     def chances(self, nodes: Sequence[int]) -> Asking:

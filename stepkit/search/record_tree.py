@@ -14,7 +14,7 @@ from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import JudgeRequest
 from stepkit.text.segment import check
 
-DERIVED = (
+RESPONSE_FIELDS = (
     *("steps", "split", "role", "sample", "final", "correct"),
     *("tree", "labels", "scores", "verdicts", "choice", "origin"),
 )
@@ -60,7 +60,7 @@ def open_tree(
     return RolloutTree(setup.sampler, tree, prefixes, answer, rule)
 
 
-def judged(growth: RolloutTree, data: Json) -> Asking:
+def judge_trace(growth: RolloutTree, data: Json) -> Asking:
     """Judge the trace itself, if that was not done."""
     tree = growth.tree
     last = tree["spine"][-1] if tree["spine"] else ROOT

@@ -88,7 +88,9 @@ def _check(form: str, flagged: bool, criticised: bool) -> None:
         raise UsageError(f"--refine: {{{of_step[0]}}} needs --at, which says at which step")
 
 
-def asked(data: Json, how: Refinement, step: int | None) -> tuple[Json, str | None]:
+def with_refinement_prompt(
+    data: Json, how: Refinement, step: int | None
+) -> tuple[Json, str | None]:
     """The record with its problem laid out anew, and the critique.
 
     Args:

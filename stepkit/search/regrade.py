@@ -32,7 +32,7 @@ def regraded(data: Json, grade: Grade) -> tuple[Json, int]:
     fields, changed = _tree(data, answer, grade)
     if data.get("response") is not None:
         text = schema.text(data, "response")
-        (outcome,), (final,) = _judged([(text, finish_of(data))], answer, grade)
+        (outcome,), (final,) = _graded([(text, finish_of(data))], answer, grade)
         correct = None if outcome is None else outcome == 1
         fields |= {"final": final, "correct": correct}
         changed += correct is not data.get("correct")
@@ -55,7 +55,7 @@ def _tree(data: Json, answer: str, grade: Grade) -> tuple[Json, int]:
     ]
     ends = [("".join(tree["text"][n] for n in path(tree, node)), tree["finish"][node])
             for node in nodes]  # fmt: skip
-    outcomes, finals = _judged(ends, answer, grade)
+    outcomes, finals = _graded(ends, answer, grade)
     changed = 0
     for node, outcome, final in zip(nodes, outcomes, finals, strict=True):
         changed += outcome != tree["outcome"][node]
@@ -65,7 +65,7 @@ def _tree(data: Json, answer: str, grade: Grade) -> tuple[Json, int]:
     return {"tree": tree}, changed
 
 
-def _judged(
+def _graded(
     ends: list[tuple[str, str]], answer: str, grade: Grade
 ) -> tuple[list[float | None], list[str | None]]:
     """Outcomes and answers of whole attempts, given their text and how they ended."""

@@ -24,12 +24,12 @@ from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
 from stepkit.schema import ROOT, UNDRAWN
 from stepkit.search.record_budget import RecordSpending
-from stepkit.search.scheduler import Ask, AttemptRequest, FinishedAttempt
+from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, StrategyRequest
 from stepkit.seeds import digest
 from stepkit.text.segment import SegmentRule, TextTokens, first_step, split
 from stepkit.text.segment_rules import continued
 
-Asking = Generator[Sequence[Ask], Sequence[Any], Any]
+Asking = Generator[Sequence[StrategyRequest], Sequence[Any], Any]
 
 NO_LIMIT = 2**62
 """More tokens than there are."""
@@ -165,7 +165,7 @@ class RolloutTree:
 
     def drawn(
         self, places: Sequence[DrawPlace]
-    ) -> Generator[Sequence[Ask], Sequence[Any], list[int]]:
+    ) -> Generator[Sequence[StrategyRequest], Sequence[Any], list[int]]:
         """The nodes drawn at ``places``, in their order; asks for those that are missing."""
         missing = [place for place in dict.fromkeys(places) if place not in self._held]
         if missing:

@@ -11,7 +11,7 @@ RULE = "allocated:"
 """What is noted where draws went by what was seen: no rule of that place alone stopped them."""
 
 
-def share(growth: RolloutTree, nodes: Sequence[int], most: int, who: int) -> Asking:
+def draw_by_run_budget(growth: RolloutTree, nodes: Sequence[int], most: int, who: int) -> Asking:
     """Draw at ``nodes``, at most ``most`` times each, as the run's budget is given out."""
     totals = [0] * len(nodes)
     new = growth.spent.new

@@ -76,10 +76,10 @@ class BudgetRequest:
     spent: tuple[int, int]
 
 
-Ask = AttemptRequest | Draw | JudgeRequest | Read | BudgetRequest
-Answer = FinishedAttempt | FinishedDraw | JudgedAnswer | Readout | list[int] | None
+StrategyRequest = AttemptRequest | Draw | JudgeRequest | Read | BudgetRequest
+StrategyResult = FinishedAttempt | FinishedDraw | JudgedAnswer | Readout | list[int] | None
 Allot = Callable[[Sequence[BudgetRequest]], list[list[int] | None]]
-Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
+Strategy = Generator[Sequence[StrategyRequest], Sequence[Any], Any]
 
 Ticket = TypeVar("Ticket")
 Ticket_co = TypeVar("Ticket_co", covariant=True)
@@ -113,7 +113,7 @@ class StrategySource(Protocol[Ticket_co]):
 class _Task(Generic[Ticket]):
     ticket: Ticket
     strategy: Strategy
-    answers: list[Answer | None]
+    answers: list[StrategyResult | None]
     missing: int = 0
     asking: bool = False  # an ask that is settled at once must not advance its task within it
 
@@ -142,7 +142,7 @@ class Scheduler(Generic[Ticket]):
         self._grader = grader
         self._allot = allot
         self._turns: list[tuple[BudgetRequest, _ResultSlot]] = []
-        self._places: dict[int, tuple[_ResultSlot, Ask]] = {}
+        self._places: dict[int, tuple[_ResultSlot, StrategyRequest]] = {}
         self._judging: dict[int, tuple[_ResultSlot, FinishedDraw | None, str]] = {}
         self._numbers = 0
         self._running = 0
@@ -213,7 +213,7 @@ class Scheduler(Generic[Ticket]):
                 self._ask(_ResultSlot(task, index), ask)
             task.asking = False
 
-    def _ask(self, place: _ResultSlot, ask: Ask) -> None:
+    def _ask(self, place: _ResultSlot, ask: StrategyRequest) -> None:
         if isinstance(ask, JudgeRequest):
             self._judge(place, None, ask.text, ask.answer)
             return
@@ -224,7 +224,9 @@ class Scheduler(Generic[Ticket]):
         self._places[id(request)] = (place, ask)
         self._engine.submit(request)
 
-    def _result(self, place: _ResultSlot, ask: Ask, result: FinishedDraw | Readout) -> None:
+    def _result(
+        self, place: _ResultSlot, ask: StrategyRequest, result: FinishedDraw | Readout
+    ) -> None:
         if isinstance(ask, AttemptRequest) and isinstance(result, FinishedDraw):
             self._judge(place, result, ask.given + result.text, ask.answer)
         else:
@@ -243,7 +245,7 @@ class Scheduler(Generic[Ticket]):
         self._judging[self._numbers] = (place, drawn, final)
         self._grader.submit(self._numbers, answer, final)
 
-    def _settle(self, place: _ResultSlot, answer: Answer) -> None:
+    def _settle(self, place: _ResultSlot, answer: StrategyResult) -> None:
         task = place.task
         task.answers[place.index] = answer
         task.missing -= 1

@@ -84,7 +84,7 @@ class SequentialDraws:
         return rule if self.n else ""
 
 
-def follow(growth: RolloutTree, rules: Mapping[int, str]) -> Asking:
+def draw_sequentially(growth: RolloutTree, rules: Mapping[int, str]) -> Asking:
     """Draw at each node until its rule stops; returns {node: Lane}."""
     lanes = {node: SequentialDraws(growth, node, rule) for node, rule in rules.items()}
     while places := [place for lane in lanes.values() for place in lane.wanted()]:

@@ -17,7 +17,7 @@ SURELY = 0.98
 """The largest rate that a drop is tested against, but where the lower one is as large."""
 
 
-def rule_of(until: Until, most: int) -> str:
+def stop_rule(until: Until, most: int) -> str:
     """The rule of a question that does not ask of another prefix."""
     if until["name"] == "hard":
         most = stopping.needed(until["value"], until["error"])
@@ -27,7 +27,7 @@ def rule_of(until: Until, most: int) -> str:
     return stopping.text_of("wilson", **given, most=most)
 
 
-def against_root(growth: RolloutTree, until: Until, most: int) -> str:
+def drop_rule(growth: RolloutTree, until: Until, most: int) -> str:
     """The test of a drop to less than RHO of the root's share of right draws."""
     k, n = growth.counted(ROOT)
     if not k:

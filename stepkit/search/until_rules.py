@@ -39,7 +39,7 @@ MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64, "posterior
 """Most draws from a prefix where -k does not say: what the tests mostly need, and some more."""
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parse_question(text: str) -> dict[str, Any]:
     """``NAME[:PARAMETER=VALUE,...]`` with its defaults. Raises UsageError."""
     name, _, rest = text.partition(":")
     if name not in QUESTIONS:

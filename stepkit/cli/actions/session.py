@@ -18,7 +18,7 @@ from stepkit.model.engine import Engine
 from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
 from stepkit.runner.record_queue import RecordQueue
-from stepkit.search.dry_run import expected
+from stepkit.search.dry_run import expected_cost
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
 
 
@@ -128,7 +128,7 @@ def predict(
 
     def count(record: Record) -> list[Record]:
         strategy = partial(work.strategy, record)
-        draws, prefixes, tokens = expected(strategy, record.data, whole(record.data))
+        draws, prefixes, tokens = expected_cost(strategy, record.data, whole(record.data))
         add("records", 1)
         add("draws", draws)
         add("prefixes", len(prefixes))

@@ -11,8 +11,8 @@ import click
 from stepkit.cli.options import guidance
 from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import DataError, UsageError
-from stepkit.search.method_registry import DEFAULT, METHODS, NEEDED, users_of
-from stepkit.search.until_rules import MOST, parsed
+from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, methods_with
+from stepkit.search.until_rules import MOST, parse_question
 
 F = TypeVar("F", bound=Callable[..., Any])
 COUNT = click.IntRange(min=1)
@@ -163,7 +163,7 @@ LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "bud
 def method_options(function: F) -> F:
     """--method and the options of all methods; see ``chosen``."""
     for option in reversed([*OPTIONS]):
-        if users_of(option):
+        if methods_with(option):
             names, settings = OPTIONS[option]
             function = click.option(*names, **settings)(function)
     lines = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
@@ -186,7 +186,7 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
     own = METHODS[name].options
     for option in values:
         if option not in own:
-            users = " or ".join(users_of(option)) or "no method"
+            users = " or ".join(methods_with(option)) or "no method"
             raise UsageError(
                 f"{OPTIONS[option][0][-1]} has no effect with --method {name}: "
                 f"it goes with --method {users}"
@@ -199,7 +199,7 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
         read = _asking(name, read)
     options = {**own, **read}
     for option, value in options.items():
-        if value is NEEDED:
+        if value is REQUIRED:
             raise UsageError(f"--method {name} needs {OPTIONS[option][0][-1]}")
     return name, options
 
@@ -279,7 +279,7 @@ def widths_of(text: str) -> list[int]:
 
 
 READ: Mapping[str, Callable[[Any], Any]] = {
-    **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
+    **{"until": parse_question, "by": rule_of, "width": widths_of, "budget": limits_of}
 }
 """Options whose text is read further."""
 

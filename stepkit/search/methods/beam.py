@@ -52,7 +52,7 @@ def beam(
             break
         places = [
             place
-            for node, share in zip(beams, dealt(count, len(beams)), strict=True)
+            for node, share in zip(beams, split_evenly(count, len(beams)), strict=True)
             for place in growth.fresh(node, share, whole=False)
         ]
         steps = yield from growth.drawn(places)
@@ -66,7 +66,7 @@ def beam(
     return {"kept": kept, "stopped": stopped if beams else "ended"}
 
 
-def dealt(count: int, hands: int) -> list[int]:
+def split_evenly(count: int, hands: int) -> list[int]:
     """``count`` dealt out to ``hands``, the first ones getting one more where it leaves a rest."""
     each, over = divmod(count, hands)
     return [each + (hand < over) for hand in range(hands)]

@@ -29,11 +29,11 @@ from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT, Json
 from stepkit.search.information_gain import draw_by_information_gain
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
-from stepkit.search.sequential_draws import follow
-from stepkit.search.stop_rules import Until, against_root, rule_of
+from stepkit.search.sequential_draws import draw_sequentially
+from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 AGAIN = 2
 """A prefix that looked lost though the next one is not gets this many times as many draws."""
@@ -42,7 +42,7 @@ AGAIN = 2
 def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data)
-    yield from judged(growth, data)
+    yield from judge_trace(growth, data)
     until, most = setup.options["until"], setup.options["draws"]
     spine = growth.tree["spine"]
     if spine and growth.tree["outcome"][spine[-1]] == 0:
@@ -77,11 +77,11 @@ class BisectionStates:
 
     def _root_is_lost(self) -> Asking:
         if self._until["name"] != "drop":
-            self._rule = rule_of(self._until, self._most)
+            self._rule = stop_rule(self._until, self._most)
             return (yield from self._is_lost(0))
         count = int(self._until["root"])
         yield from self._growth.drawn([DrawPlace(ROOT, number) for number in range(count)])
-        self._rule = against_root(self._growth, self._until, self._most)
+        self._rule = drop_rule(self._growth, self._until, self._most)
         self._lost[0] = not self._growth.counted(ROOT)[0]
         return self._lost[0]
 
@@ -115,6 +115,6 @@ class BisectionStates:
         if state not in self._lost or again:
             rule = stopping.times(AGAIN, self._rule) if again else self._rule
             node = self._nodes[state]
-            lanes = yield from follow(self._growth, {node: rule})
+            lanes = yield from draw_sequentially(self._growth, {node: rule})
             self._lost[state] = lanes[node].leans
         return self._lost[state]

@@ -36,7 +36,7 @@ from stepkit.text.token_cuts import token_starts
 CONCLUDING = re.compile("answer|conclusion", re.IGNORECASE)
 
 
-def shaped(growth: RolloutTree, shape: Sequence[int]) -> Asking:
+def grow_by_shape(growth: RolloutTree, shape: Sequence[int]) -> Asking:
     """Grow a tree with ``shape[d]`` children at every node of depth d that goes on."""
     level = [ROOT]
     for depth, width in enumerate(shape):
@@ -54,7 +54,7 @@ class ForkPoint(NamedTuple):
     cut: int  # characters of the draw before the token
 
 
-def fork(
+def grow_by_forks(
     growth: RolloutTree, chains: int, points: int, width: int, rounds: int, steps: bool
 ) -> Asking:
     """Grow ``chains`` trees, each from one attempt, by forks at its least probable tokens.
@@ -66,7 +66,7 @@ def fork(
     trees = [[draw] for draw in first]
     cuts: dict[int, list[int]] = {}
     for _ in range(rounds):
-        chosen = [sorted(_points(growth, draws, cuts, steps))[:points] for draws in trees]
+        chosen = [sorted(_fork_points(growth, draws, cuts, steps))[:points] for draws in trees]
         for point in [one for of_tree in chosen for one in of_tree]:
             cuts.setdefault(point.draw, []).append(point.cut)
         forks = [[_node(growth, point, cuts[point.draw]) for point in some] for some in chosen]
@@ -80,7 +80,7 @@ def fork(
             draws += [next(following) for _ in some]
 
 
-def _points(
+def _fork_points(
     growth: RolloutTree, draws: Sequence[int], cuts: dict[int, list[int]], steps: bool
 ) -> list[ForkPoint]:
     """The tokens of ``draws`` at which a fork may be."""
@@ -132,10 +132,10 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     options = setup.options
     width = options["width"]
     if len(width) > 1:
-        yield from shaped(growth, width)
+        yield from grow_by_shape(growth, width)
     else:
         keep(growth.tree, "token_logprob")
-        yield from fork(
+        yield from grow_by_forks(
             growth,
             options["draws"],
             options["points"],

@@ -29,22 +29,22 @@ from __future__ import annotations
 
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.neighbour_comparison import compare
-from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.neighbour_comparison import compare_neighbours
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
-from stepkit.search.run_budget import share
+from stepkit.search.run_budget import draw_by_run_budget
 from stepkit.search.scheduler import Strategy
-from stepkit.search.sequential_draws import follow
-from stepkit.search.stop_rules import Until, against_root, rule_of
+from stepkit.search.sequential_draws import draw_sequentially
+from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 
 def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data)
-    yield from judged(growth, data)
+    yield from judge_trace(growth, data)
     until, most = setup.options["until"], setup.options["draws"]
     if setup.options["budget"] is not None:
-        yield from share(growth, growth.spine_prefixes(), most, next(setup.order))
+        yield from draw_by_run_budget(growth, growth.spine_prefixes(), most, next(setup.order))
     elif until is not None:
         yield from chain_until(growth, until, most)
     else:
@@ -70,13 +70,13 @@ def chain_until(growth: RolloutTree, until: Until, most: int) -> Asking:
     nodes = growth.spine_prefixes()
     name = until["name"]
     if name == "progress":
-        yield from compare(growth, nodes, until["odds"], until["error"], most)
+        yield from compare_neighbours(growth, nodes, until["odds"], until["error"], most)
         return
     if name == "drop":
         root = int(until["root"])
         yield from growth.drawn([DrawPlace(ROOT, number) for number in range(root)])
-        rule = against_root(growth, until, most)
-        yield from follow(growth, {node: rule for node in nodes[1:]})
+        rule = drop_rule(growth, until, most)
+        yield from draw_sequentially(growth, {node: rule for node in nodes[1:]})
         return
-    rule = rule_of(until, most)
-    yield from follow(growth, {node: rule for node in nodes})
+    rule = stop_rule(until, most)
+    yield from draw_sequentially(growth, {node: rule for node in nodes})

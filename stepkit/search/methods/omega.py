@@ -27,7 +27,7 @@ from math import sqrt
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
@@ -47,7 +47,7 @@ class WrongContinuation:
 def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data, ids=True)
-    yield from judged(growth, data)
+    yield from judge_trace(growth, data)
     options = setup.options
     search = OmegaSearch(growth, options["draws"], options["exploration"])
     yield from search.run(options["searches"], growth.spent.within(options))

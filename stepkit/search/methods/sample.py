@@ -21,7 +21,7 @@ from stepkit.model.prefixes import Ids
 from stepkit.schema import Json
 from stepkit.search.flagged_step import flagged_step
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.refinement_prompts import asked, refinement_of
+from stepkit.search.refinement_prompts import refinement_of, with_refinement_prompt
 from stepkit.search.scheduler import AttemptRequest, BudgetRequest, FinishedAttempt, Strategy
 from stepkit.seeds import digest
 
@@ -33,7 +33,7 @@ def sample(
     return (yield [AttemptRequest(request, given, answer) for request in requests])
 
 
-def sample_shared(
+def sample_within_budget(
     requests: Sequence[Draw], given: str, answer: str | None, who: int
 ) -> Generator[list[AttemptRequest | BudgetRequest], Sequence[Any], list[FinishedAttempt]]:
     """As many of ``requests`` as the run's budget gives this problem (budget_allocation.py)."""
@@ -64,7 +64,7 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     step = None if at is None else flagged_step(data, at)
     if at is not None and step is None:
         return None
-    begun = _begun(setup, data, step)
+    begun = _attempt_prefix(setup, data, step)
     beginning = digest("beginning", begun.prefix, begun.origin)
     numbers = range(drawn[beginning], drawn[beginning] + k)
     drawn[beginning] += k
@@ -74,13 +74,13 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     if setup.options["budget"] is None:
         attempts = yield from sample(requests, begun.given, answer)
     else:
-        attempts = yield from sample_shared(requests, begun.given, answer, next(setup.order))
+        attempts = yield from sample_within_budget(requests, begun.given, answer, next(setup.order))
     return [
         {
             "id": f"{begun.name}/{number}",
             "group": _group(data),
             "response": begun.given + attempt.drawn.text,
-            "sample": _about(setup, number, request, attempt, begun.kept),
+            "sample": _sample_field(setup, number, request, attempt, begun.kept),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **begun.fields,
@@ -108,13 +108,13 @@ class AttemptPrefix(NamedTuple):
     fields: Mapping[str, Any] = {}
 
 
-def _begun(setup: MethodSetup, data: Json, step: int | None) -> AttemptPrefix:
+def _attempt_prefix(setup: MethodSetup, data: Json, step: int | None) -> AttemptPrefix:
     """The beginning of attempts at the record's problem, or of refinements of its attempt."""
     prefixes, how = setup.sampler.prefixes, refinement_of(setup.options)
     if how is None:
         return AttemptPrefix(_group(data), prefixes.prompt(data))
     response, name = schema.text(data, "response"), schema.id_of(data)
-    told, critique = asked(data, how, step)
+    told, critique = with_refinement_prompt(data, how, step)
     about: Json = {"id": name, "step": 0 if how.whole or step is None else step}
     about |= {"global": True} if how.whole else {}
     about |= {} if critique is None else {"critique": critique}
@@ -137,7 +137,7 @@ def _group(data: Json) -> str:
     return schema.group_of(data) if "group" in data or "id" not in data else schema.id_of(data)
 
 
-def _about(
+def _sample_field(
     setup: MethodSetup, number: int, request: Draw, attempt: FinishedAttempt, kept: Ids
 ) -> Json:
     drawn = attempt.drawn

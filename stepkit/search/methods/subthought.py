@@ -19,7 +19,7 @@ from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.record_tree import close_tree, judged, open_tree
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.text.answer_equality import canonical, quick
@@ -33,7 +33,7 @@ def subthought(growth: RolloutTree, k: int) -> Asking:
     yield from growth.drawn([DrawPlace(node, number) for node in nodes for number in range(k)])
 
 
-def answers(tree: Tree, by: int) -> Json:
+def answer_label(tree: Tree, by: int) -> Json:
     """What the endings that sampler ``by`` drew say together, and the trace's own answer with them.
 
     Returns a label: ``x`` is, for each step, the share of the endings drawn behind it that reach
@@ -80,8 +80,8 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     growth = open_tree(setup, data)
     if not growth.tree["spine"]:
         raise DataError("there is no trace to go on from", "steps")
-    yield from judged(growth, data)
+    yield from judge_trace(growth, data)
     yield from subthought(growth, setup.options["draws"])
     fields = close_tree(growth, data)
     labels: Json = fields.get("labels") or data.get("labels") or {}
-    return {**fields, "labels": {**labels, NAME: answers(growth.tree, growth.by)}}
+    return {**fields, "labels": {**labels, NAME: answer_label(growth.tree, growth.by)}}

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from stepkit.schema import Json
-from stepkit.search.scheduler import Ask
+from stepkit.search.scheduler import StrategyRequest
 
 T = TypeVar("T")
-Asking = Generator[Sequence[Ask], Sequence[Any], T]
+Asking = Generator[Sequence[StrategyRequest], Sequence[Any], T]
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Scorer(Protocol):
         ...
 
 
-def together(scorings: Sequence[Asking[T]]) -> Asking[list[T]]:
+def run_together(scorings: Sequence[Asking[T]]) -> Asking[list[T]]:
     """Run several generators side by side: what they ask at a time is asked at once."""
     results: list[Any] = [None] * len(scorings)
-    running: dict[int, Sequence[Ask]] = {}
+    running: dict[int, Sequence[StrategyRequest]] = {}
 
     def advance(index: int, answers: Sequence[Any] | None) -> None:
         try:

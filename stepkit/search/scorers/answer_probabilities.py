@@ -111,7 +111,7 @@ class ServedAnswerProbabilities:
     def _shares(self, drawn: FinishedDraw) -> Shares | None:
         weights = [0.0] * len(self._answers)
         for text, logprob in drawn.listed:
-            if len(whose := _whose(text, self._answers)) == 1:
+            if len(whose := _answers_starting_with(text, self._answers)) == 1:
                 weights[whose[0]] += exp(logprob)
         return _normalised(weights) if sum(weights) > 0.0 else None
 
@@ -151,7 +151,7 @@ def _tokens(
     return found
 
 
-def _whose(text: str, answers: Sequence[Sequence[str]]) -> list[int]:
+def _answers_starting_with(text: str, answers: Sequence[Sequence[str]]) -> list[int]:
     """The answers that a token with this text begins."""
     if not text.strip():
         return []

@@ -23,12 +23,12 @@ from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
 from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.critique_votes import StepVotes, spread, tally
-from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps
 from stepkit.text.critiques import CritiqueForm, CritiqueVerdict, numbered, read, reference_steps
 
 PURPOSE = "critique"
 
-Said = CritiqueVerdict | str
+StepCritique = CritiqueVerdict | str
 """What a critique says of a step, or why it says nothing."""
 
 
@@ -66,7 +66,7 @@ class CritiqueScorer:
         self._held = held
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        asked = judged(data, steps, first)
+        asked = judged_steps(data, steps, first)
         references = self._references(data)
         numbers = [at + 1 for at in asked]
         prompt = self._question.ids(
@@ -100,7 +100,9 @@ class CritiqueScorer:
         most = min(sampling.max_tokens, self._shape.most_bytes(steps, references))
         return replace(draw, sampling=replace(sampling, grammar=grammar, max_tokens=most))
 
-    def _scored(self, rows: list[list[Said]], asked: Sequence[int], steps: int) -> TraceScores:
+    def _scored(
+        self, rows: list[list[StepCritique]], asked: Sequence[int], steps: int
+    ) -> TraceScores:
         """
         Args:
             rows: [critiques][asked].
@@ -119,17 +121,17 @@ class CritiqueScorer:
         return TraceScores(spread(counted.x(self._vote), asked, steps, None), more=more)
 
 
-def _right(one: Said) -> bool | None:
+def _right(one: StepCritique) -> bool | None:
     return one.right if isinstance(one, CritiqueVerdict) else None
 
 
-def _cut(one: Said, drawn: FinishedDraw) -> Said:
+def _cut(one: StepCritique, drawn: FinishedDraw) -> StepCritique:
     if drawn.finish == "length" and isinstance(one, str):
         return f"the critique was cut off at {drawn.tokens} tokens"
     return one
 
 
-def _reason(column: Sequence[Said], counted: StepVotes, place: int) -> str | None:
+def _reason(column: Sequence[StepCritique], counted: StepVotes, place: int) -> str | None:
     right = 2 * counted.k[place] >= counted.n[place]
     agreeing = [
         one.why for one in column if isinstance(one, CritiqueVerdict) and one.right == right
@@ -138,7 +140,7 @@ def _reason(column: Sequence[Said], counted: StepVotes, place: int) -> str | Non
     return next(iter([*agreeing, *failures]), None)
 
 
-def _matched(column: Sequence[Said]) -> int | None:
+def _matched(column: Sequence[StepCritique]) -> int | None:
     """The reference step that most critiques name, the first such one; None without any."""
     named = Counter(one.reference for one in column if isinstance(one, CritiqueVerdict))
     return named.most_common(1)[0][0] if named else None

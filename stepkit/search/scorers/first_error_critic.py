@@ -21,7 +21,7 @@ from stepkit.schema import Json
 from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.critique_votes import spread, tally
-from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps
 from stepkit.text.answers import last_box
 from stepkit.text.critiques import paragraphs
 
@@ -52,8 +52,8 @@ class FirstErrorCritic:
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         prompt = self._question.ids(problem=schema.problem_text(data), steps=paragraphs(steps))
         critiques = yield [self._sampler.draw(prompt, PURPOSE, n) for n in range(self._draws)]
-        asked = judged(data, steps)
-        found = [named(drawn, {NONE, *asked}) for drawn in critiques]
+        asked = judged_steps(data, steps)
+        found = [named_step(drawn, {NONE, *asked}) for drawn in critiques]
         counted = tally([[_verdict(one, at) for at in asked] for one in found], len(asked))
         votes = Counter(one for one in found if one is not None)
         vote = votes.most_common(1)[0][0] if votes else None
@@ -71,7 +71,7 @@ class FirstErrorCritic:
         return TraceScores(spread(counted.x("mean"), asked, len(steps), None), more=more)
 
 
-def named(drawn: FinishedDraw, known: Collection[int]) -> int | None:
+def named_step(drawn: FinishedDraw, known: Collection[int]) -> int | None:
     """The step that a critique names as the first wrong one, NONE for none; None: undecided."""
     box, closed = last_box(drawn.text)
     if drawn.finish != "stop" or not closed or box is None:

@@ -9,7 +9,7 @@ from stepkit import schema
 from stepkit.schema import Json
 from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
-from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps
 
 
 class ForcedChoiceScorer:
@@ -38,7 +38,7 @@ class ForcedChoiceScorer:
         self._words = words
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        asked = judged(data, steps, first)
+        asked = judged_steps(data, steps, first)
         problem = schema.problem_text(data)
         prompts = [
             self._question.ids(

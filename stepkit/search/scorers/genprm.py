@@ -20,10 +20,10 @@ from stepkit import schema
 from stepkit.model.engine import FinishedDraw
 from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores, together
+from stepkit.search.scorers import Asking, TraceScores, run_together
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
-from stepkit.search.scorers.judge_prompt import followed, judged
+from stepkit.search.scorers.judge_prompt import judged_steps, with_reply
 
 STOP = "</analyze>"
 JUDGEMENT = "\n<output>\n**Judgement**: $\\boxed{"
@@ -61,9 +61,9 @@ class GenPrmScorer:
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         problem = schema.problem_text(data)
-        asked = judged(data, steps)
+        asked = judged_steps(data, steps)
         chats = [self._conversation(problem, steps, asked, n) for n in range(self._draws)]
-        found = yield from together(chats)
+        found = yield from run_together(chats)
         x: list[float | None] = [None] * len(steps)
         n, cut = [0] * len(steps), [0] * len(steps)
         why: list[str | None] = [None] * len(steps)
@@ -91,9 +91,9 @@ class GenPrmScorer:
             messages.append({"role": "user", "content": said})
             opener = f"<analyze>\nLet's analyze the Paragraph {at + 1} step by step: "
             prompt = self._prefixes.prompter.prompt(said, messages)
-            begun = followed(self._prefixes, prompt, opener)
+            begun = with_reply(self._prefixes, prompt, opener)
             (drawn,) = yield [self._sampler.draw(begun, PURPOSE, number)]
-            closed = followed(self._prefixes, begun, drawn, STOP + JUDGEMENT)
+            closed = with_reply(self._prefixes, begun, drawn, STOP + JUDGEMENT)
             (shares,) = yield from self._answers.choose([closed])
             turns.append((None if shares is None else shares[0], drawn))
             if shares is None:

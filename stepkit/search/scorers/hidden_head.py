@@ -13,7 +13,7 @@ from stepkit.model.heads.head_network import Head
 from stepkit.model.profiles.token_layout import TokenLayouter
 from stepkit.schema import Json
 from stepkit.search.scorers import Asking, TraceScores
-from stepkit.search.scorers.profile_reads import asked, scored, told
+from stepkit.search.scorers.profile_reads import read_request, trace_scores, values_read
 
 
 class HiddenHeadScorer:
@@ -35,9 +35,11 @@ class HiddenHeadScorer:
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         laid = self._writer.layout(data, steps)
-        (readout,) = yield [asked(laid, first, (), self._model, self._head, self._name)]
+        (readout,) = yield [read_request(laid, first, (), self._model, self._head, self._name)]
         profile = self._writer.profile
-        return scored(profile, steps, map(profile.readout.number, told(laid, first, readout)))
+        return trace_scores(
+            profile, steps, map(profile.readout.number, values_read(laid, first, readout))
+        )
 
 
 class GraftedHeadScorer:
@@ -52,10 +54,10 @@ class GraftedHeadScorer:
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         readout = self._writer.profile.readout
         laid = self._writer.layout(data, steps)
-        (found,) = yield [asked(laid, first, readout.rows, self._model)]
+        (found,) = yield [read_request(laid, first, readout.rows, self._model)]
         bias = readout.bias or (0.0,) * len(readout.rows)
         outputs = [
             [logit + shift for logit, shift in zip(logits, bias, strict=True)]
-            for logits in told(laid, first, found)
+            for logits in values_read(laid, first, found)
         ]
-        return scored(self._writer.profile, steps, map(readout.number, outputs))
+        return trace_scores(self._writer.profile, steps, map(readout.number, outputs))

@@ -42,8 +42,8 @@ class ImplicitScorer:
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         laid = self._writer.layout(data, steps)
-        trained, reference = yield [_asked(laid, model) for model in self._models]
-        likely, before = _sums(laid, trained), _sums(laid, reference)
+        trained, reference = yield [_logprob_request(laid, model) for model in self._models]
+        likely, before = _logprob_sums(laid, trained), _logprob_sums(laid, reference)
         readout = self._writer.profile.readout
         values = [readout.beta * (a - b) for a, b in zip(likely, before, strict=True)]
         if self._writer.profile.mark.attempt:
@@ -55,7 +55,7 @@ class ImplicitScorer:
         )
 
 
-def _asked(laid: TokenLayout, model: str) -> Read:
+def _logprob_request(laid: TokenLayout, model: str) -> Read:
     """The log-probability of every token that counts."""
     positions = tuple(range(laid.start - 1, max(laid.positions)))
     return Read(
@@ -63,7 +63,7 @@ def _asked(laid: TokenLayout, model: str) -> Read:
     )
 
 
-def _sums(laid: TokenLayout, readout: Readout) -> list[float]:
+def _logprob_sums(laid: TokenLayout, readout: Readout) -> list[float]:
     """Log-probability of what counts up to each place, in nats."""
     reached = [0.0, *accumulate(row[0] for row in readout.values)]
     return [reached[max(0, at + 1 - laid.start)] for at in laid.positions]

@@ -26,7 +26,7 @@ class JudgePrompt:
         return self._prefixes.prompter.prompt(filled(self._form, **values))
 
 
-def followed(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
+def with_reply(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
     """A prompt and the beginning of its reply; what was drawn goes in by its own tokens."""
     for part in said:
         if isinstance(part, FinishedDraw):
@@ -36,7 +36,7 @@ def followed(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
     return prompt
 
 
-def judged(data: Json, steps: Sequence[str], first: int = 0) -> list[int]:
+def judged_steps(data: Json, steps: Sequence[str], first: int = 0) -> list[int]:
     """The steps from ``first`` on that are the model's own; what came back to it is not judged."""
     own = [True] * len(steps)
     if steps == data.get("steps"):

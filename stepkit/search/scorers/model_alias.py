@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from stepkit.model.engine import Draw, Read
-from stepkit.model.multi_engine import named
+from stepkit.model.multi_engine import name_in_group
 from stepkit.schema import Json
-from stepkit.search.scheduler import Ask, AttemptRequest
+from stepkit.search.scheduler import AttemptRequest, StrategyRequest
 from stepkit.search.scorers import Asking, Scorer, TraceScores
 
 
@@ -34,10 +34,10 @@ class AliasedScorer:
                 return end.value
             answers = yield [self._renamed(ask) for ask in asks]
 
-    def _renamed(self, ask: Ask) -> Ask:
+    def _renamed(self, ask: StrategyRequest) -> StrategyRequest:
         if isinstance(ask, AttemptRequest):
-            request = replace(ask.request, model=named(self._name, ask.request.model))
+            request = replace(ask.request, model=name_in_group(self._name, ask.request.model))
             return replace(ask, request=request)
         if isinstance(ask, (Draw, Read)):
-            return replace(ask, model=named(self._name, ask.model))
+            return replace(ask, model=name_in_group(self._name, ask.model))
         return ask

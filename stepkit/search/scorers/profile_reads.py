@@ -13,7 +13,7 @@ from stepkit.seeds import digest
 Values = tuple[float, ...]
 
 
-def asked(
+def read_request(
     laid: TokenLayout,
     first: int,
     candidates: tuple[int, ...],
@@ -31,7 +31,7 @@ def asked(
     return Read(key, laid.ids, direct, candidates, model, head, branches=behind)
 
 
-def told(laid: TokenLayout, first: int, readout: Readout) -> list[Values]:
+def values_read(laid: TokenLayout, first: int, readout: Readout) -> list[Values]:
     """What was read at each of the places, in their order."""
     suffixes = [suffix for _, suffix in _places(laid, first)]
     own = iter(readout.values)
@@ -40,7 +40,7 @@ def told(laid: TokenLayout, first: int, readout: Readout) -> list[Values]:
     return [(behind if suffix else direct).pop(0) for suffix in suffixes]
 
 
-def scored(profile: Profile, steps: Sequence[str], numbers: Iterable[float]) -> TraceScores:
+def trace_scores(profile: Profile, steps: Sequence[str], numbers: Iterable[float]) -> TraceScores:
     """The numbers as a scorer gives them: one for each of the last steps, or the attempt's one."""
     given = list(numbers)
     if profile.mark.attempt:

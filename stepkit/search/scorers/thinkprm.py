@@ -21,10 +21,10 @@ from stepkit import schema
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores, together
+from stepkit.search.scorers import Asking, TraceScores, run_together
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
-from stepkit.search.scorers.judge_prompt import JudgePrompt, followed, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps, with_reply
 
 OPENER = "\nLet's verify step by step:"
 QUESTION = "\nIs the solution correct?"
@@ -61,8 +61,8 @@ class ThinkPrmScorer:
 
     def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
         problem = schema.problem_text(data)
-        asked = judged(data, steps, first)
-        found = yield from together([self._prefix(problem, steps[: at + 1]) for at in asked])
+        asked = judged_steps(data, steps, first)
+        found = yield from run_together([self._prefix(problem, steps[: at + 1]) for at in asked])
         x: list[float | None] = [None] * len(steps)
         n, cut = [0] * len(steps), [0] * len(steps)
         why: list[str | None] = [None] * len(steps)
@@ -79,10 +79,10 @@ class ThinkPrmScorer:
     ) -> Asking[tuple[list[float | None], list[FinishedDraw]]]:
         """The share of "yes" after each rationale about these steps, and the rationales."""
         asked = self._question.ids(problem=problem, steps=_laid_out(steps))
-        prompt = followed(self._prefixes, asked, OPENER)
+        prompt = with_reply(self._prefixes, asked, OPENER)
         beyond = f"Step {len(steps) + 1}:"
         rationales = yield [self._draw(prompt, number, beyond) for number in range(self._draws)]
-        closed = [followed(self._prefixes, prompt, one, QUESTION) for one in rationales]
+        closed = [with_reply(self._prefixes, prompt, one, QUESTION) for one in rationales]
         shares = yield from self._answers.choose(closed)
         return [None if share is None else share[0] for share in shares], list(rationales)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.schema import ROOT, Json
-from stepkit.search.scorers import Asking, Scorer, TraceScores, together
+from stepkit.search.scorers import Asking, Scorer, TraceScores, run_together
 
 Number = float | None
 
@@ -38,7 +38,7 @@ def score_tree(
             ways.append((way, new))
     texts = [[tree["text"][node] for node in way] for way, _ in ways]
     asking = [scorer.score(data, steps, new) for steps, (_, new) in zip(texts, ways, strict=True)]
-    results = yield from together(asking)
+    results = yield from run_together(asking)
     for (way, new), result in zip(ways, results, strict=True):
         _put(numbers, way, result.x, new)
     return scored, numbers
