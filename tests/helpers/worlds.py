@@ -35,7 +35,7 @@ from stepkit.schema import Json
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.scheduler import Scheduler, Strategy
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest, draw_seed
 from stepkit.text.answers import extract
 
@@ -424,7 +424,7 @@ class Known:
         self.scored: list[str] = []
         self._number = number
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
         texts = list(accumulate(steps))[first:]
         self.scored += texts

@@ -102,7 +102,7 @@ class _Supply:
         tokens = counters.drawn_tokens or counters.read_tokens
         rate = tokens / max(1e-9, time.monotonic() - self._start)
         self._source.progress(
-            self._scheduler.answered, self._scheduler.asked, f"{rate:.0f} tokens/s"
+            self._scheduler.finished, self._scheduler.requested, f"{rate:.0f} tokens/s"
         )
 
 
