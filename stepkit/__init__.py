@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DataError",
     "FailedError",
+    "ModelSession",
     "StepkitError",
     "UsageError",
     "add_node",
@@ -32,6 +33,7 @@ __all__ = [
     "list_rules",
     "list_trainers",
     "new_tree",
+    "open_model",
     "pairs",
     "pass_at_k",
     "probability_better",

@@ -21,6 +21,8 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
+from stepkit.model_session import ModelSession, open_model
+from stepkit.record_lines import lines_of
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record as Line
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DataError",
     "FailedError",
+    "ModelSession",
     "StepkitError",
     "UsageError",
     "add_node",
@@ -50,6 +53,7 @@ __all__ = [
     "list_rules",
     "list_trainers",
     "new_tree",
+    "open_model",
     "pairs",
     "pass_at_k",
     "probability_better",
@@ -388,7 +392,7 @@ def label(
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if not pool:
         return _settled(records, lambda block: label_block(block, settings, nodes, 0))
-    groups = _groups(_lines(records))
+    groups = _groups(lines_of(records))
     return [one.data for group in groups for one in label_group(group, settings, nodes, 0)]
 
 
@@ -442,7 +446,7 @@ def pairs(
     given = {name for name, value in options.items() if value != defaults[name].default}
     maker = maker_of(options, given, _tokens(tokenizer))
     if maker.plan.of_groups:
-        groups = _groups(_lines(records))
+        groups = _groups(lines_of(records))
         rows = [one.data for group in groups for one in maker.of_group(group)]
     else:
         rows = _settled(records, each(maker.of_trace))
@@ -473,9 +477,9 @@ def check_rows(
 
 def list_labels() -> dict[str, str]:
     """The labels, each with what it says and its source."""
-    from stepkit.core.labels.label_registry import ROWS
+    from stepkit.core.labels.label_registry import LABELS
 
-    return {row.name: f"{row.about} ({row.source})" for row in ROWS}
+    return {row.name: f"{row.about} ({row.source})" for row in LABELS}
 
 
 def list_rules() -> dict[str, str]:
@@ -487,7 +491,7 @@ def list_rules() -> dict[str, str]:
 
 def list_trainers() -> dict[str, str]:
     """The trainers that ``pairs`` writes for, each with what reads the rows."""
-    from stepkit.formats.targets import TARGETS
+    from stepkit.formats.trainer_registry import TARGETS
 
     return {name: target.about for name, target in TARGETS.items()}
 
@@ -569,7 +573,7 @@ def rerank(
     _known(by, METHODS, "way to choose")
     settings = settings_of(by, aggregate, score, longest, drop_before, label)
     ranking = GroupRanking(settings, keep)
-    return [one.data for group in _groups(_lines(records)) for one in ranking(group)]
+    return [one.data for group in _groups(lines_of(records)) for one in ranking(group)]
 
 
 def evaluate(
@@ -707,25 +711,9 @@ def probability_better(k_a: int, n_a: int, k_b: int, n_b: int) -> float:
 # ---- from dicts to the records of the commands and back --------------------------------------
 
 
-def _lines(records: Iterable[Record]) -> list[Line]:
-    """Copies as the commands have records, placed by their index."""
-    from stepkit.io.jsonl import Record as Line
-    from stepkit.io.jsonl import decode, encode
-
-    found = []
-    for index, record in enumerate(records):
-        place = f"records[{index}]"
-        try:
-            raw = encode(record)
-            found.append(Line(raw, decode(raw), place))
-        except DataError as error:
-            raise error.at(place) from None
-    return found
-
-
 def _settled(records: Iterable[Record], block: Any) -> list[Record]:
     """What a block function makes of the records. Raises the first error that it returns."""
-    lines = _lines(records)
+    lines = lines_of(records)
     results: Sequence[Result] = block(lines) if lines else ()
     found: list[Record] = []
     for line, result in zip(lines, results, strict=True):

@@ -29,7 +29,7 @@ ROWS = {
     "search": {"search"},
     "runner": {"runner"},
     "cli": {"cli"},
-    "api": {"api"},
+    "api": {"api", "model_session", "record_lines"},
 }
 
 MAY_IMPORT = {

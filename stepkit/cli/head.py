@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stepkit.cli.options.shared import PROFILE
 from stepkit.errors import FailedError, UsageError, reason
 from stepkit.runner.options import command, model_file
 
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="What the names of the head's tensors begin with, as in score.",
 )
-@click.option(
-    "--profile", metavar="NAME|FILE", help="How the model is read: a family or a JSON file."
-)
+@PROFILE()
 @model_file(
     "--backbone",
     help="The converted backbone, a GGUF file: the head is for this one and refused by any other.",

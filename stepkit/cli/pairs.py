@@ -10,10 +10,11 @@ import click
 from stepkit.cli.actions.row_options import maker_of
 from stepkit.cli.actions.write_training_rows import write_rows
 from stepkit.cli.options.escapes import TEXT
+from stepkit.cli.options.shared import SAMPLER
 from stepkit.core.pairs import pair_filters, rule_input
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
-from stepkit.formats import targets
+from stepkit.formats import trainer_registry
 from stepkit.runner.options import (
     command,
     grouped,
@@ -33,8 +34,8 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @command("step-pairs")
 @click.option(
     "--to",
-    type=click.Choice(list(targets.TARGETS)),
-    default=next(iter(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
+    default=next(iter(trainer_registry.TARGETS)),
     show_default=True,
     help="The trainer that reads the rows.",
 )
@@ -65,7 +66,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     show_default=True,
     help="What a step is worth: draws, leaves, visits, or a score or label of the tree.",
 )
-@click.option("--sampler", metavar="ID|INDEX", help="Whose draws count, where several drew.")
+@SAMPLER()
 @click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
 @click.option(
     "--top", metavar="N", type=COUNT, default=2, show_default=True, help="N best, N worst."
@@ -130,7 +131,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--check",
     metavar="TARGET",
-    type=click.Choice(list(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
     help="Make nothing: say what this trainer would spoil in the rows of FILE.",
 )
 @click.option(

@@ -117,6 +117,7 @@ def local_backend(
     option: str = "--model",
     *,
     draws: bool = True,
+    loaded: Model | None = None,
 ) -> Backend:
     """A GGUF file, to be run in this process.
 
@@ -124,8 +125,9 @@ def local_backend(
         option: what the user named it by.
         draws: else it is read only, one text with its branches at a time
             (model/local/read_engine.py).
+        loaded: the file, where it is loaded already.
     """
-    model = open_model(path, options, option)
+    model = loaded or open_model(path, options, option)
     sizes = (
         context_sizes.for_drawing(model, options, max_tokens)
         if draws

@@ -23,6 +23,7 @@ from stepkit.search.method_setup import MethodSetup
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
+    from stepkit.model.backend import Backend
     from stepkit.search.refinement_prompts import Refinement
     from stepkit.search.scheduler import Allot, Strategy
 
@@ -70,10 +71,32 @@ def draw(
     """
     form, action = plan.prompt.form(), batch_action(batch, server.served)
     engine = action.engine if action else None
-    sampling = {**plan.sampling, "stop": tuple(filter(None, plan.sampling["stop"]))}
-    most = sampling["max_tokens"]
+    most = plan.sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, engine, most)
     streams.note(backend.about)
+    work, decides = draw_work(streams, model, backend, plan)
+    if dry_run:
+        # how long a draw is shows in its tokens, and a server's prefixes are bytes
+        whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
+        predict(work, most, whole, backend.unit)
+    elif action is not None:
+        action.run(work, decides)
+    else:
+        run_strategies(work, decides)
+
+
+def draw_work(
+    streams: run.StreamOptions, model: options.ModelOptions, backend: Backend, plan: DrawPlan
+) -> tuple[SessionWork, dict[str, Any]]:
+    """The work on ``backend``, and what of it a resume must agree on.
+
+    Args:
+        model: how models are run that guide the search.
+
+    Raises UsageError for a model that cannot guide it.
+    """
+    sampling = {**plan.sampling, "stop": tuple(filter(None, plan.sampling["stop"]))}
+    form = plan.prompt.form()
     sampler = Sampler(
         backend.prefixes,
         Sampling(**{**sampling, **sampling_fields(backend.model, sampling)}),
@@ -103,14 +126,7 @@ def draw(
     work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot)
     decides = {"method": plan.method, **deciding(plan.settings), "keep-tokens": plan.keep_tokens}
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
-    if dry_run:
-        # how long a draw is shows in its tokens, and a server's prefixes are bytes
-        whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
-        predict(work, sampler.sampling.max_tokens, whole, backend.unit)
-    elif action is not None:
-        action.run(work, decides)
-    else:
-        run_strategies(work, decides)
+    return work, decides
 
 
 def _allot(method: str, limits: dict[str, float] | None) -> Allot | None:

@@ -10,6 +10,7 @@ from stepkit.cli.actions.step_scores import steps_of, with_scores
 from stepkit.runner import run
 
 if TYPE_CHECKING:
+    from stepkit.cli.actions.session import SessionWork
     from stepkit.cli.backends.scorers import ScoringSetup
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
@@ -29,7 +30,17 @@ def score_with_model(
     Args:
         cache: folder of scores that outlive the run, or None.
     """
-    from stepkit.cli.actions.session import SessionWork, run_strategies
+    from stepkit.cli.actions.session import run_strategies
+
+    work, deciding = scoring_work(streams, setup, key, cache)
+    run_strategies(work, {"scorer": key, **deciding})
+
+
+def scoring_work(
+    streams: run.StreamOptions, setup: ScoringSetup, key: str, cache: str | None
+) -> tuple[SessionWork, dict[str, Any]]:
+    """The work, and what of it a resume must agree on; arguments as above."""
+    from stepkit.cli.actions.session import SessionWork
 
     scorer = setup.scorer
 
@@ -41,7 +52,7 @@ def score_with_model(
 
     deciding = {**scorer.meta, **setup.build}
     work = SessionWork(streams, partial(open_engine, cache, setup, deciding), strategy, write)
-    run_strategies(work, {"scorer": key, **deciding})
+    return work, deciding
 
 
 def open_engine(

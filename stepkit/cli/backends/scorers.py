@@ -99,8 +99,13 @@ def likelihood(
     streams: StreamOptions,
     keep_tokens: bool,
     measure: ConfidenceOptions,
+    loaded: Model | None = None,
 ) -> ScoringSetup:
-    """A language model, here or on servers, whose probabilities of the steps are their scores."""
+    """A language model, here or on servers, whose probabilities of the steps are their scores.
+
+    Args:
+        loaded: the file ``policy``, where it is loaded already.
+    """
     from stepkit.model.backend import local_backend
     from stepkit.search.scorers.likelihood import LikelihoodScorer
 
@@ -114,7 +119,7 @@ def likelihood(
         backend = server_backend(server, policy, prompt.form(), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, prompt.form(), 0, draws=False)
+        backend = local_backend(policy, model, prompt.form(), 0, draws=False, loaded=loaded)
     streams.note(backend.about)
     meta = backend_meta(backend, measure.meta())
     scorer = LikelihoodScorer(

@@ -36,7 +36,7 @@ class RowRule(NamedTuple):
     """One way to make rows.
 
     Attributes:
-        kind: of its rows (formats.targets.KINDS).
+        kind: of its rows (formats.trainer_registry.KINDS).
         over: what it looks at: "duels" and "trace": one record; "group": the attempts of one.
         make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.

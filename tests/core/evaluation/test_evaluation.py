@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.core.evaluation import bootstrap, protocols, step_metrics
@@ -111,7 +111,6 @@ step_rows = st.lists(
 
 
 @pytest.mark.parametrize("within", step_metrics.WITHIN)
-@settings(deadline=None)
 @given(rows=step_rows, weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_auc_is_the_share_of_pairs(within: str, rows: list, weights: list[int]) -> None:
     steps, drawn = steps_of(rows, 4), np.array([weights], dtype=float)

@@ -7,9 +7,10 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pairing import add, grown, make, plan, step, texts, trace
+from properties import examples
 
 from stepkit.core.pairs.pair_filters import near, smoothed
 from stepkit.core.pairs.pair_registry import RULES, dealt
@@ -204,7 +205,7 @@ def without_node_numbers(row: Any) -> str:
 @example(seed=128)
 @example(seed=2147)
 @example(seed=18449520)
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_the_order_of_nodes_and_records_makes_no_difference(rule: str, seed: int) -> None:
     chance = random.Random(seed)
     records = [{**labelled(random_tree(chance), chance), "id": f"t/{index}"} for index in range(3)]
@@ -263,7 +264,7 @@ def test_a_draw_that_was_cut_off_after_one_step_did_not_end_there() -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_no_pair_is_a_tie_and_every_pair_is_its_draws(seed: int) -> None:
     record = random_tree(random.Random(seed))
     tree = record["tree"]
