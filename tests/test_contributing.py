@@ -181,7 +181,7 @@ def test_a_record_goes_the_way_that_the_page_says(work: Workdir) -> None:
     samples = ROOT / "samples"
     policy = samples / "models" / "policy.gguf"
     limits = ("-k", "4", "--max-tokens", "64")
-    lines = {
+    lines: dict[str, list[str | Path]] = {
         "split": ["--grade", "--limit", "1", samples / "traces.jsonl", "-o", "split.jsonl"],
         "rollout": [*limits, "-m", policy, "split.jsonl", "-o", "rollout.jsonl"],
         "label": ["rollout.jsonl", "-o", "label.jsonl"],
