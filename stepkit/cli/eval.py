@@ -24,7 +24,17 @@ PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
 SHARED = {"files", "limit", "shard", "on_error", "rejects", "output", "quiet", "verbose"}
-ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as_table"}
+ROWS = {
+    "scores",
+    "gold",
+    "part",
+    "by_file",
+    "against",
+    "no_intervals",
+    "resamples",
+    "seed",
+    "as_table",
+}
 EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
@@ -125,13 +135,12 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     show_default=True,
     help="Bins of the calibration error.",
 )
+@click.option("--no-intervals", is_flag=True, help="Numbers alone, without their 95 % intervals.")
 @click.option(
     "--resamples",
-    metavar="N",
     type=click.IntRange(min=0),
-    default=10000,
-    show_default=True,
-    help="Bootstrap resamples for the intervals; 0 is none.",
+    hidden=True,
+    help="Of earlier versions: 0 is --no-intervals, any other number changes nothing.",
 )
 @click.option(
     "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of all that is drawn."
