@@ -9,7 +9,7 @@ import click
 from stepkit.cli.options.aggregate import checked
 from stepkit.core import selection
 from stepkit.errors import UsageError
-from stepkit.runner.options import command, on_command_line, reads, writes
+from stepkit.runner.options import command, reads, refuse_idle_options, writes
 from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ REDUNDANCY = 0.15
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
-SHARED = {"files", "limit", "shard", "on_error", "rejects", "output", "quiet", "verbose"}
 ROWS = {
     "scores",
     "gold",
@@ -215,12 +214,9 @@ def _mode(fit: str | None, apply_file: str | None, protocol: str | None) -> str:
 
 
 def _refuse_idle(mode: str) -> None:
-    for name, option in on_command_line().items():
-        if name not in SHARED | EFFECT[mode]:
-            where = f"with {mode}" if mode else "without --protocol"
-            raise UsageError(f"{option} has no effect {where}")
-    chosen = click.get_current_context().params
-    if chosen.get("over") == "tokens" and not chosen.get("plot"):
+    refuse_idle_options(EFFECT[mode], f"with {mode}" if mode else "without --protocol")
+    values = click.get_current_context().params
+    if values.get("over") == "tokens" and not values.get("plot"):
         raise UsageError("--over has no effect without --plot")
 
 

@@ -70,6 +70,7 @@ def main(
         raise UsageError("--graft names the backbone: leave out --backbone")
     if graft is not None and profile is None:
         raise UsageError("--graft needs --profile: the written model carries it")
+    from stepkit.model.backend import check_loads
     from stepkit.model.heads import head_graft
     from stepkit.model.heads.head_network import from_checkpoint
     from stepkit.model.heads.safetensors import INDEX, open_checkpoint
@@ -97,7 +98,7 @@ def main(
                 file.write(head.encode())
         else:
             grafted = head_graft.graft(head, told, graft, part, _rows(rows), wide)
-            head_graft.loads(part, graft)
+            check_loads(part, graft)
             done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
     click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
 

@@ -31,19 +31,19 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_list,
-    help="List the labels with their sources and parameters, and exit.",
+    help="List the labels and the rules of --first with their sources and parameters, and exit.",
 )
 @click.option(
     "--first",
     metavar="RULE",
-    help="Also write labels.first, the first wrong step, by zero, drop:RHO, below:T, tested or "
-    "posterior[:P].",
+    help=f"Also write labels.first, the first wrong step, by {labels.first_error_usage()}.",
 )
 @click.option(
     "--from",
     "score",
     metavar="NAME",
-    help="The score that --first below:T reads (default: the values, else the only score).",
+    help=f"The score that --first {labels.first_error_usage(of_scores=True)} reads "
+    "(default: the values, else the only score).",
 )
 @click.option(
     "--sampler",

@@ -8,14 +8,21 @@ from typing import Any
 import click
 
 from stepkit.cli.actions.row_options import maker_of
-from stepkit.cli.actions.score_without_model import STREAMS
 from stepkit.cli.actions.write_training_rows import write_rows
 from stepkit.cli.options.escapes import TEXT
 from stepkit.core.pairs import pair_filters, rule_input
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
-from stepkit.formats import targets
-from stepkit.runner.options import command, grouped, model_file, on_command_line, reads, writes
+from stepkit.formats import trainer_registry
+from stepkit.runner.options import (
+    command,
+    grouped,
+    model_file,
+    on_command_line,
+    reads,
+    refuse_idle_options,
+    writes,
+)
 from stepkit.runner.run import StreamOptions
 
 SHARE = click.FloatRange(0, 1)
@@ -26,8 +33,8 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @command("step-pairs")
 @click.option(
     "--to",
-    type=click.Choice(list(targets.TARGETS)),
-    default=next(iter(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
+    default=next(iter(trainer_registry.TARGETS)),
     show_default=True,
     help="The trainer that reads the rows.",
 )
@@ -123,7 +130,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--check",
     metavar="TARGET",
-    type=click.Choice(list(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
     help="Make nothing: say what this trainer would spoil in the rows of FILE.",
 )
 @click.option(
@@ -144,17 +151,15 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **tol
       step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
       step-pairs --check trl-dpo dpo.jsonl
     """
-    given = on_command_line().keys() - {*STREAMS}
     if check is not None:
-        if useless := given - CHECKS:
-            raise UsageError(f"{_option(useless)} has no effect with --check")
+        refuse_idle_options(CHECKS, "with --check")
         from stepkit.cli.actions.check_rows import check as check_rows
 
         check_rows(streams, check, told["max_length"], _tokens(tokenizer))
         return
     if told["max_length"]:
         raise UsageError("--max-length has no effect without --check")
-    maker = maker_of(told, given, _tokens(tokenizer))
+    maker = maker_of(told, {*on_command_line()}, _tokens(tokenizer))
     if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
     from stepkit.cli.actions import side_files
@@ -171,7 +176,3 @@ def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
     from stepkit.model.local.llama import Model
 
     return Model(path, option="--tokenizer", vocabulary_only=True).tokenize
-
-
-def _option(names: set[str]) -> str:
-    return "--" + min(names).replace("_", "-")

@@ -8,7 +8,7 @@ from functools import partial
 from math import inf, nan
 from typing import IO, Any, Protocol
 
-from stepkit.errors import UsageError
+from stepkit.errors import FailedError, UsageError
 from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
@@ -89,6 +89,18 @@ def open_model(path: str, options: BackendOptions, option: str = "--model") -> M
     )
 
 
+def check_loads(path: str, backbone: str) -> None:
+    """Raise UsageError unless llama.cpp loads ``path``, a head grafted into ``backbone``: it does
+    not where an architecture always takes the embedding for the output matrix."""
+    try:
+        Model(path).close()
+    except FailedError as error:
+        raise UsageError(
+            f"--graft {backbone}: llama.cpp does not load it with an output matrix of its own: "
+            f"{error}; use the head beside the model"
+        ) from None
+
+
 def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:
     """An engine on ``model``, for reads only in a unified layout; engines that use the processor
     take turns with others of the user."""
@@ -105,6 +117,7 @@ def local_backend(
     option: str = "--model",
     *,
     draws: bool = True,
+    loaded: Model | None = None,
 ) -> Backend:
     """A GGUF file, to be run in this process.
 
@@ -112,8 +125,9 @@ def local_backend(
         option: what the user named it by.
         draws: else it is read only, one text with its branches at a time
             (model/local/read_engine.py).
+        loaded: the file, where it is loaded already.
     """
-    model = open_model(path, options, option)
+    model = loaded or open_model(path, options, option)
     sizes = (
         context_sizes.choose(model, options, max_tokens)
         if draws

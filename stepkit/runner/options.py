@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from stepkit.runner.command import command, on_command_line
+from stepkit.runner.command import command, on_command_line, refuse_idle_options
 from stepkit.runner.settings import ModelOptions, ServerOptions
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "model_file",
     "on_command_line",
     "reads",
+    "refuse_idle_options",
     "stack",
     "uses_model",
     "uses_servers",

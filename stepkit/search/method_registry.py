@@ -10,16 +10,13 @@ An option that is not in a method's row has no effect on it and is refused.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from stepkit.model.sampler import Sampler
-    from stepkit.search.prm_guidance import PrmSource
+    from stepkit.search.method_setup import MethodSetup
     from stepkit.search.scheduler import Strategy
 
 DEFAULT = "chain"
@@ -126,30 +123,6 @@ METHODS: Mapping[str, SearchMethod] = {
         {**GUIDED, "draft": NEEDED, "draws": 1, "accept": 0.7, "advantage": None},
     ),
 }
-
-
-@dataclass(frozen=True)
-class MethodSetup:
-    """What every method is given.
-
-    Attributes:
-        options: those of the method's row, with what the user gave instead of the defaults.
-            ``by`` is a rule of text/segment.py, or None for the record's own ``split``.
-        tokens: keep the log-probability of every token drawn, and where tokens end.
-        asked: how many attempts this run has asked for so far, by what they begin with (see
-            search/methods/sample.py).
-        order: numbers the records in the order in which they were begun.
-        guidance: the scorer that guides the search, if one does.
-        draft: a smaller model that proposes steps.
-    """
-
-    sampler: Sampler
-    options: Mapping[str, Any]
-    tokens: bool = False
-    asked: Counter[str] = field(default_factory=Counter)
-    order: Iterator[int] = field(default_factory=count)
-    guidance: PrmSource | None = None
-    draft: Sampler | None = None
 
 
 def loaded(name: str) -> Callable[[MethodSetup, dict[str, Any]], Strategy]:

@@ -12,7 +12,6 @@ Nothing here looks at outcomes: a guided search needs no answer.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf, log
 from typing import Any
 
@@ -21,25 +20,13 @@ from stepkit.core.selection import aggregate
 from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
-from stepkit.search.scorers import Scorer, together
+from stepkit.search.scorers import together
 
 NEVER = 1e-7
 """A score this far from 0 and from 1 at most, where its odds are asked for (its_hub does so)."""
-
-
-@dataclass(frozen=True)
-class PrmSource:
-    """Who guides.
-
-    Attributes:
-        name: of its scores in the record.
-    """
-
-    scorer: Scorer
-    name: str = "prm"
 
 
 class PrmGuide:
@@ -165,18 +152,3 @@ def close_guided_tree(
     chosen = guide.chosen()
     growth.tree["search"] = {**about, "aggregate": guide.how, "chosen": chosen}
     return close_tree_with_rule(growth, data)
-
-
-def alive(growth: RolloutTree, steps: Sequence[int]) -> list[int]:
-    """The steps, in draw order, of different attempts so far, without those that were cut off: of
-    several that say the same up to here the first."""
-    finish = growth.tree["finish"]
-    first: dict[tuple[str, str], int] = {}
-    for step in steps:
-        first.setdefault((growth.given(step), finish[step]), step)
-    return [step for step in first.values() if finish[step] != "length"]
-
-
-def ranked(steps: Sequence[int], values: Mapping[int, float]) -> list[int]:
-    """By falling value; of equal ones the one drawn first."""
-    return sorted(steps, key=lambda step: -values[step])

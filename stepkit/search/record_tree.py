@@ -9,10 +9,16 @@ from stepkit.core import tree as trees
 from stepkit.core.tree import copied, from_steps
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, Json
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import JudgeRequest
 from stepkit.text.segment import check
+
+DERIVED = (
+    *("steps", "split", "role", "sample", "final", "correct"),
+    *("tree", "labels", "scores", "verdicts", "choice", "origin"),
+)
+"""What belongs to a response and does not outlive it."""
 
 
 def open_tree(

@@ -146,6 +146,10 @@ class RolloutTree:
         """Whether the attempt ended at ``node``: nothing can be drawn there."""
         return bool(self.tree["finish"][node])
 
+    def spine_prefixes(self) -> list[int]:
+        """The nodes that a trace is drawn from: the root and its steps but the last."""
+        return [ROOT, *self.tree["spine"][:-1]]
+
     def fresh(self, node: int, count: int, *, whole: bool) -> list[DrawPlace]:
         """The next ``count`` places at ``node``.
 

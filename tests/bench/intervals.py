@@ -92,9 +92,7 @@ def of_steps(rng: np.random.Generator, size: int) -> dict[str, Estimate]:
         "AUC within problems": step_metrics.auc(steps, "problem"),
         "Brier score": step_metrics.brier(steps),
         "skill": step_metrics.skill(steps),
-        "F1 of ProcessBench": protocols.measures("processbench", judged, np.arange(size), size)[
-            "f1"
-        ],
+        "F1 of ProcessBench": judgements["f1"],
     }
 
 

@@ -11,8 +11,9 @@ from itertools import combinations, permutations
 from statistics import mean
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from stepkit.core import at_k_curves, selection
 from stepkit.core.at_k_curves import NO_ANSWER
@@ -67,7 +68,6 @@ def vote(
     return shared([of[answer] for answer in first])
 
 
-@settings(deadline=None)
 @given(attempts(), st.data())
 def test_pass_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     _, _, right = case
@@ -76,7 +76,6 @@ def test_pass_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
     assert abs(at_k_curves.pass_at(right, k).value - true) <= 1e-12
 
 
-@settings(deadline=None)
 @given(attempts(), st.data())
 def test_best_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     scores, _, right = case
@@ -95,7 +94,6 @@ def test_best_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> N
     )
 
 
-@settings(deadline=None)
 @given(attempts())
 def test_majority_is_the_mean_over_all_subsets(case: Case) -> None:
     _, answers, right = case
@@ -107,7 +105,6 @@ def test_majority_is_the_mean_over_all_subsets(case: Case) -> None:
         assert found.error == 0
 
 
-@settings(deadline=None)
 @given(attempts(), st.data())
 def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) -> None:
     scores, answers, right = case
@@ -121,7 +118,7 @@ def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) 
     assert abs(found.value - true) <= 1e-12
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(attempts(), st.sampled_from(["best", "majority", "weighted"]))
 def test_ties_are_what_reranking_does_over_all_orders(case: Case, by: str) -> None:
     """step-rerank takes the first of those tied; in a random order that is any of them."""

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
+from properties import examples
 from work import ROOT
 
 from stepkit.core import backups, jit
@@ -132,7 +133,7 @@ def test_backups_are_the_recursion(made: list[Tree]) -> None:
     check(made, [index % 3 - 1 for index in range(len(made))])
 
 
-@settings(deadline=None, max_examples=50)
+@examples(50)
 @given(some.lists(searched(), max_size=3))
 def test_compiled_backups_are_the_same_bit_for_bit(made: list[Tree]) -> None:
     def columns() -> list[bytes]:

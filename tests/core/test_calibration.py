@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.core import calibration
@@ -49,7 +49,6 @@ def test_platt_of_raw_scores() -> None:
     assert found["offset"] == pytest.approx(-4, rel=0.05)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 99), st.booleans()), min_size=4, max_size=40))
 def test_platt_is_where_the_loss_is_least(rows: list[tuple[int, bool]]) -> None:
     scores = np.array([row[0] / 100 for row in rows])
@@ -71,7 +70,6 @@ def test_platt_is_where_the_loss_is_least(rows: list[tuple[int, bool]]) -> None:
             assert least <= loss(found["slope"] + a, found["offset"] + b) + 1e-9
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1)), min_size=2, max_size=25))
 def test_isotonic_is_the_max_min_formula(rows: list[tuple[int, int]]) -> None:
     """The least-squares isotonic fit at point k is max over i <= k of min over j >= k of the mean
@@ -95,7 +93,6 @@ def test_isotonic_is_the_max_min_formula(rows: list[tuple[int, int]]) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_maps_never_change_the_order(method: str, new: list[float]) -> None:
     scores, right = world(0.5, 1.0, 300)
@@ -139,7 +136,6 @@ def f1(attempts: list[tuple[list[float], int]], threshold: float) -> float:
     return 2 * errors * correct / (errors + correct) if errors + correct else 0.0
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_no_threshold_is_better_than_the_best(data: st.DataObject) -> None:
     grid = st.integers(0, 8).map(lambda i: i / 8)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from work import ROOT
 
@@ -77,7 +77,6 @@ def test_plain_counts_are_the_obvious_ones(case: tuple[list[tree.Tree], list[int
     assert tuple(list(column) for column in given_arrays[-3:]) == obvious(*case)
 
 
-@settings(deadline=None)
 @given(forests())
 def test_compiled_equals_plain_bit_for_bit(case: tuple[list[tree.Tree], list[int]]) -> None:
     plain, fast = arguments(*case), arguments(*case)

@@ -8,8 +8,9 @@ from itertools import product
 from math import isclose, sqrt
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from stepkit.core import stats, stopping
 
@@ -137,7 +138,7 @@ def test_the_corrected_rate_is_unbiased_under_every_rule(rule: str) -> None:
         assert isclose(expected, stopping.expected(stops, rate), rel_tol=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sampled_from(RULES), st.lists(st.booleans(), max_size=12))
 def test_no_draw_that_is_asked_for_ahead_is_one_too_many(rule: str, outcomes: list[bool]) -> None:
     stops = stopping.stops(rule)

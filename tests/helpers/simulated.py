@@ -25,7 +25,8 @@ from stepkit.model.engine import (
     Request,
     Sampling,
 )
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import Scheduler, Strategy
 
 Rule = Callable[[Request], FinishedDraw | Readout | StepkitError]

@@ -32,8 +32,8 @@ from stepkit.model.engine import (
 )
 from stepkit.model.recorded_engine import RecordedEngine
 from stepkit.schema import Json
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
-from stepkit.search.prm_guidance import PrmSource
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.scheduler import Scheduler, Strategy
 from stepkit.search.scorers import Asking, TraceScores
 from stepkit.seeds import digest, draw_seed

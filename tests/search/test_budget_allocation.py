@@ -8,8 +8,9 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from simulated import Curve, ExactGrader, Listed, RuleEngine, Sampler, outcomes_at
 from work import ROOT, Workdir
 
@@ -23,7 +24,8 @@ from stepkit.search.budget_allocation import (
     informative,
     uncertain,
 )
-from stepkit.search.method_registry import METHODS, MethodSetup, loaded
+from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import BudgetRequest, Scheduler
 
 
@@ -178,7 +180,7 @@ def test_a_record_that_fails_does_not_hold_the_others() -> None:
     assert {0, 2} <= {n for n, result in results.items() if isinstance(result, dict)}
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(
     st.lists(
         st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 5)), max_size=4),

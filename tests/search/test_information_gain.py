@@ -7,8 +7,9 @@ from math import log, sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import changepoint
@@ -61,7 +62,7 @@ def test_the_probability_asked_for_is_the_share_of_right_answers() -> None:
     assert abs(right / sure - claimed / sure) <= 4 * deviation
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(COUNTS, st.data())
 def test_a_draw_is_expected_to_tell_something_and_never_to_confuse(
     counts: list[tuple[int, int]], data: st.DataObject

@@ -15,9 +15,10 @@ from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Sam
 from stepkit.model.multi_engine import MultiEngine
 from stepkit.model.profiles.token_layout import TokenLayout
 from stepkit.model.recorded_engine import RecordedEngine, from_json, to_json
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.flagged_step import flagged_step
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.methods.chain import start
-from stepkit.search.methods.sample import flagged_step, sample
+from stepkit.search.methods.sample import sample
 from stepkit.search.scheduler import AttemptRequest, JudgedAnswer, JudgeRequest, Strategy
 from stepkit.search.scorers import together
 from stepkit.search.scorers.likelihood import LikelihoodScorer

@@ -11,7 +11,8 @@ from simulated import Curve, Sampler, outcomes_at, run
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.method_registry import MethodSetup, loaded
+from stepkit.search.method_registry import loaded
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.until_rules import parsed
 
 CHANCES = [0.7, 0.5, 0.2, 0.05, 0.0]

@@ -12,8 +12,9 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from properties import examples
 from work import ROOT
 
 from stepkit.text.arithmetic import equations, of_steps
@@ -224,7 +225,7 @@ def known(tree: Tree) -> Fraction:
 
 
 @given(trees, spellings, st.integers(1, 9))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_any_expression_is_worth_what_its_tree_is(
     tree: Tree, spelled: dict[str, str], off: int
 ) -> None:
@@ -266,7 +267,7 @@ variables = st.sampled_from(
 
 
 @given(trees, variables, st.lists(st.booleans(), max_size=6), st.integers(-99, 999), st.booleans())
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_algebra_is_never_wrong(
     tree: Tree, name: str, path: list[bool], value: int, tight: bool
 ) -> None:
@@ -303,7 +304,7 @@ NO_SUMS = (
 
 
 @given(st.sampled_from(NO_SUMS), small, small, small, small, years)
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_no_sum_is_never_wrong(form: str, a: int, b: int, c: int, d: int, year: int) -> None:
     text = form.format(a=a, b=b, c=c, d=d, year=year)
     alarms = [one for one in equations(text) if one.holds is False]
@@ -318,7 +319,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces | st.text(max_size=3), max_size=60).map("".join))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_any_text_is_read_without_an_error(text: str) -> None:
     for one in equations(text):
         assert 0 <= one.start < one.end <= len(text)

@@ -13,14 +13,15 @@ from typing import Any
 import evidence
 import pytest
 import viewing
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from work import Done, Workdir
 
 from stepkit.core import tree as trees
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.view import measures, page, terminal, trace_view
+from stepkit.view import page, terminal, trace_measures, trace_view
 
 
 class Scripts(HTMLParser):
@@ -106,7 +107,7 @@ def test_a_label_with_counts_is_not_counted_again() -> None:
 def test_intervals_of_counts_alone(meta: Json) -> None:
     """A label that wrote none gets Wilson's; not where k of n are no independent draws."""
     entry = {"of": "value", "x": [1, 0, 0], "k": [3, 0, 0], "n": [4, 0, 1], "meta": meta}
-    made = measures.measure(entry | {"root": {"x": 1, "k": 2, "n": 2}}, 3, "labels.hard")
+    made = trace_measures.measure(entry | {"root": {"x": 1, "k": 2, "n": 2}}, 3, "labels.hard")
     if meta:
         assert "low" not in made and "low" not in made["root"]
         return
@@ -126,7 +127,7 @@ def test_an_undecided_verdict_is_no_undecided_draw() -> None:
 
 def test_intervals_that_a_label_refused_stay_refused() -> None:
     entry = {"of": "value", "x": [0.5], "k": [2], "n": [4], "low": [None], "high": [None]}
-    made = measures.measure(entry, 1, "labels.value")
+    made = trace_measures.measure(entry, 1, "labels.value")
     assert (made["low"], made["high"]) == ([None], [None])
 
 
@@ -143,7 +144,7 @@ def test_intervals_that_a_label_refused_stay_refused() -> None:
 )
 def test_what_is_wrong_is_named(record: Json, field: str) -> None:
     with pytest.raises(DataError) as caught:
-        measures.measures(record, 3)
+        trace_measures.measures(record, 3)
     assert caught.value.field == field
 
 
@@ -160,7 +161,7 @@ def test_what_is_wrong_is_named(record: Json, field: str) -> None:
 )
 def test_what_is_coloured_by_at_first(names: list[str], best: str | None) -> None:
     found = {name: {"x": [1]} for name in names} | {"labels.first": {"first": 0}}
-    assert measures.chosen(found, None) == best
+    assert trace_measures.chosen(found, None) == best
 
 
 # ---- evidence -------------------------------------------------------------------------------
@@ -202,7 +203,7 @@ LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\n"]), min_size=1, max_size=4)
 VERDICTS = st.sampled_from([0.0, 1.0, 0.5, None])
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(LINES, st.lists(st.tuples(st.integers(0, 4), LINES, VERDICTS), max_size=25))
 def test_rivals_are_every_first_line_with_every_draw(
     steps: list[str], draws: list[tuple[int, list[str], float | None]]

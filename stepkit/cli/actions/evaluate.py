@@ -104,13 +104,13 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if gold is not None and all(one.truth is None for one in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
         rows = report(collected.attempts, options, same_answer)
+        if given["plot"] is not None:
+            _draw(streams, rows, given["plot"], given["over"])
         problems = max(row["problems"] for row in rows if row["measure"] == "data")
         if options.intervals and problems < FEW:
             streams.warn(f"the intervals are rough: problems {problems}, fewer than {FEW}")
-        if given["plot"] is not None:
-            _draw(streams, rows, given["plot"], given["over"])
         if _is_table(streams, given["as_table"]):
-            from stepkit.view.measure_table import table
+            from stepkit.view.report_table import table
 
             return table(rows, options.intervals).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)

@@ -32,17 +32,18 @@ def settings_of(
         names: labels as ``NAME[:PARAMETER=VALUE,...]``; none: the default ones.
         nodes: the nodes of the trees are labelled, too.
     """
-    rule = None if first is None else labels.FirstRule.parse(first)
-    if score is not None and (rule is None or rule.kind != "below"):
-        raise UsageError("--from has no effect without --first below:T")
+    asked = None if first is None else labels.parse_first_error(first)
+    if score is not None and (asked is None or not asked.rule.of_scores):
+        rules = labels.first_error_usage(of_scores=True)
+        raise UsageError(f"--from has no effect without --first {rules}")
     wanted = labels.parse_all(names) if names else None
-    if rule is not None and any(one.name == "first" for one in wanted or ()):
+    if asked is not None and any(one.name == "first" for one in wanted or ()):
         raise UsageError("labels.first is what --first writes; choose another as=NAME")
     if pool and not any(one.pools for one in wanted or ()):
         raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
     if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
         raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
-    return labels.LabelSettings(wanted, rule, score, sampler, undecided, pool)
+    return labels.LabelSettings(wanted, asked, score, sampler, undecided, pool)
 
 
 def label_block(

@@ -21,7 +21,7 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     Raises DataError when the record has no tree or a bad one.
     """
     from stepkit.core.leaves import leaf_traces
-    from stepkit.search.methods.sample import DERIVED
+    from stepkit.search.record_tree import DERIVED
     from stepkit.text.segment import split
     from stepkit.text.segment_rules import continued
 

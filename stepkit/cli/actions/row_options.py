@@ -1,4 +1,4 @@
-"""What the options of step-pairs mean: a rule with its settings, and how its rows are laid out."""
+"""From the options of step-pairs to a rule with its settings and the layout of its rows."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
 from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
-from stepkit.formats import targets
+from stepkit.formats import trainer_registry
 from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
 
 Tokenizer = Callable[[str], Sequence[int]]
 
 
 def maker_of(options: dict[str, Any], given: set[str], tokens: Tokenizer | None) -> RowMaker:
-    """What makes the rows.
+    """The maker of the rows.
 
     Args:
-        options: all options of step-pairs that say what rows are made, by name.
-        given: the names of those that the user gave.
+        options: the options of step-pairs that decide the rows, by name.
+        given: the names of those on the command line.
         tokens: the token ids of texts in the vocabulary that will be trained.
 
-    Raises UsageError for options that exclude each other, have no effect, or make what the trainer
-    would spoil.
+    Raises UsageError for options that exclude each other, have no effect, or make rows that the
+    trainer would spoil.
     """
     scope = options["scope"] or ("full" if _chat(options) else "continuation")
     options = {**options, "scope": scope}
@@ -37,12 +37,11 @@ def maker_of(options: dict[str, Any], given: set[str], tokens: Tokenizer | None)
 
 
 def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
-    """The rule with its settings. Raises UsageError for an option that it does not heed."""
-    kinds = {made: name for name, made in targets.KINDS.items()}
-    name = options["rule"] or default_rule(kinds[next(iter(targets.TARGETS[options["to"]].rows))])
+    """The rule with its settings. Raises UsageError for an option that it does not use."""
+    name = options["rule"] or default_rule(trainer_registry.first_kind(options["to"]))
     rule = RULES[name]
-    heeded = set().union(*(one.uses for one in RULES.values()))
-    if useless := given & heeded - rule.uses:
+    used_by_any = set().union(*(other.uses for other in RULES.values()))
+    if useless := given & used_by_any - rule.uses:
         raise UsageError(f"{_option(useless)} has no effect with --rule {name}")
     if options["match_length"] and options["scope"] == "step":
         raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
@@ -65,15 +64,15 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
 
 
 def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) -> RowLayout:
-    """How the target wants the rows. Raises UsageError for what it would spoil."""
+    """The layout that the target needs. Raises UsageError for rows that it would spoil."""
     to, prompt = options["to"], options["prompt"]
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
     scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
-    layout = targets.settle(
+    layout = trainer_registry.settle(
         to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, options["conversational"])
     )
-    if plan.rule.kind == "weighted" and scope == "step" and targets.TARGETS[to].ends:
+    if plan.rule.kind == "weighted" and scope == "step" and trainer_registry.TARGETS[to].ends:
         raise UsageError(
             f"--to {to} puts an end-of-text token after every text and would teach the model to "
             "stop after a step; use --scope continuation, or --to plain"
@@ -86,8 +85,8 @@ def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) ->
 
 
 def _chat(options: dict[str, Any]) -> bool:
-    """Will the rows be messages?"""
-    return bool(options["conversational"]) or targets.TARGETS[options["to"]].chat is True
+    """Whether the rows will be messages."""
+    return bool(options["conversational"]) or trainer_registry.TARGETS[options["to"]].chat is True
 
 
 def _option(names: set[str]) -> str:

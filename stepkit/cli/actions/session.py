@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -37,6 +37,23 @@ class SessionWork:
     allot: Allot | None = None
 
 
+class RecordSource(Protocol):
+    """Where the records come from (runner/record_queue.py)."""
+
+    @property
+    def ended(self) -> bool:
+        """True once there is nothing more to take."""
+        ...
+
+    def take(self, wait: bool) -> Record | None:
+        """The next record, or None when there is none now."""
+        ...
+
+    def progress(self, done: int, expected: int, note: str) -> None:
+        """Show how far the work is."""
+        ...
+
+
 def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
     """Run them all, through the journal; ``deciding`` is what a resume must agree on."""
 
@@ -54,7 +71,7 @@ def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
 
 
 def results(
-    work: SessionWork, source: RecordQueue, journal: JournalProtocol
+    work: SessionWork, source: RecordSource, journal: JournalProtocol
 ) -> Generator[tuple[Record, Any], None, None]:
     """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
     or with the DataError that is its own."""
@@ -83,7 +100,7 @@ class _Supply:
     """Hands the scheduler a strategy per record, and shows how far it is."""
 
     def __init__(
-        self, source: RecordQueue, work: SessionWork, scheduler: Scheduler[Record]
+        self, source: RecordSource, work: SessionWork, scheduler: Scheduler[Record]
     ) -> None:
         self._source, self._work, self._scheduler = source, work, scheduler
         self._start = time.monotonic()

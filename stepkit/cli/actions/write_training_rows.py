@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stepkit.core.pairs.pair_registry import RowPlan, dealt
 from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
-from stepkit.formats import targets
+from stepkit.formats import trainer_registry
 from stepkit.formats.row_layout import BoundaryError, RowLayout
 from stepkit.runner.run import RunCounts, StreamOptions, blocks, each, groups
 from stepkit.schema import Json
@@ -93,11 +93,11 @@ class RowMaker:
         layout, dropped = self._layout, self.plan.dropped
         if self._drawn_with:
             layout = self._by_prompt(self._prompt(data))
-        if targets.TARGETS[self._target].ends and not targets.ended(row):
+        if trainer_registry.TARGETS[self._target].ends and not trainer_registry.ended(row):
             dropped["the attempt was cut off"] += 1
             return None
         try:
-            return targets.write(self._target, row, data, layout)
+            return trainer_registry.write(self._target, row, data, layout)
         except BoundaryError:
             dropped["no token boundary after the prompt"] += 1
             return None

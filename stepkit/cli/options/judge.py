@@ -1,6 +1,6 @@
-"""A chat model as judge of steps: which ways of asking there are, and what the options say of them.
+"""A chat model as judge of steps: the protocols, and the options of each.
 
-Who is asked, and by what, is in cli/backends/judge_scorer.py.
+The model itself is opened in cli/backends/judge_scorer.py.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ DRAWS = {"draws": 1, "temperature": 0.7, "top_k": 0, "top_p": 1.0, "max_tokens":
 
 @dataclass(frozen=True)
 class JudgeProtocol:
-    """A way of asking a judge.
+    """One protocol of a judge.
 
     Attributes:
-        places: what the prompt must have places for.
+        places: the placeholders that its prompt must have.
         settings: the options that it uses, with its defaults.
-        chooses: its probabilities of a few answers are read.
+        chooses: the probabilities of a few answers are read.
     """
 
     places: tuple[str, ...]
@@ -35,13 +35,13 @@ class JudgeProtocol:
 
     @property
     def draws(self) -> bool:
-        """Whether it writes something."""
+        """Whether the judge writes text."""
         return "draws" in self.settings
 
 
 VERDICTS = {"good": "correct", "bad": "wrong", "vote": "mean", "max_reason": 300}
 
-HOWS: Mapping[str, JudgeProtocol] = {
+PROTOCOLS: Mapping[str, JudgeProtocol] = {
     "choice": JudgeProtocol(("problem", "step"), {"good": "Yes", "bad": "No"}),
     "ternary": JudgeProtocol(
         ("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}
@@ -88,14 +88,14 @@ class ComparisonRounds(click.ParamType):
 
 def judge_options(function: options.F) -> options.F:
     """--judge and what goes with it."""
-    ways = ", ".join(HOWS)
+    protocols = ", ".join(PROTOCOLS)
     return options.stack(
         function,
         click.option(
             "--judge",
             metavar="HOW",
-            type=click.Choice(list(HOWS)),
-            help=f"With -m or --server, a chat model: ask it for verdicts ({ways}).",
+            type=click.Choice(list(PROTOCOLS)),
+            help=f"With -m or --server, a chat model: ask it for verdicts ({protocols}).",
         ),
         click.option(
             "--judge-prompt",
@@ -162,48 +162,46 @@ def judge_options(function: options.F) -> options.F:
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """What the options say: how a judge is asked, with which prompt and settings."""
+    """A judge: its protocol and the protocol's name, its prompt and its settings."""
 
     name: str
-    how: JudgeProtocol
-    form: str
+    protocol: JudgeProtocol
+    prompt: str
     settings: Settings
 
     @property
     def words(self) -> dict[str, str]:
         """The words of the answers, best first, as a prompt names them."""
-        given = {
-            key: self.settings[key] for key in ("good", "neutral", "bad") if key in self.settings
-        }
-        return {key: word.split(",")[0].strip() for key, word in given.items()}
+        used = [key for key in ("good", "neutral", "bad") if key in self.settings]
+        return {key: self.settings[key].split(",")[0].strip() for key in used}
 
 
 def parse_judge_options(given: dict[str, Any]) -> JudgeOptions | None:
     """Take the options of this module out of ``given``; None without --judge.
 
-    Raises UsageError for an option without effect, and a prompt that lacks a place.
+    Raises UsageError for an option without effect, and a prompt that lacks a placeholder.
     """
     name = given.pop("judge")
-    said = {key: given.pop(key) for key in OPTIONS}
-    said = {key: value for key, value in said.items() if value is not None}
+    values = {key: given.pop(key) for key in OPTIONS}
+    values = {key: value for key, value in values.items() if value is not None}
     if name is None:
-        for key in said:
+        for key in values:
             raise UsageError(f"{OPTIONS[key]} goes with --judge")
         return None
-    how = HOWS[name]
-    file = said.pop("judge_prompt", None)
-    for key in said:
-        if key not in how.settings:
-            users = ", ".join(one for one, other in HOWS.items() if key in other.settings)
+    protocol = PROTOCOLS[name]
+    file = values.pop("judge_prompt", None)
+    for key in values:
+        if key not in protocol.settings:
+            users = ", ".join(user for user, other in PROTOCOLS.items() if key in other.settings)
             raise UsageError(f"{OPTIONS[key]} has no effect with --judge {name}: it is for {users}")
     for key in ("good", "neutral", "bad"):
-        if not said.get(key, "word").strip(" ,"):
+        if not values.get(key, "word").strip(" ,"):
             raise UsageError(f"{OPTIONS[key]}: expected a word")
-    form = _shipped(name) if file is None else _read(file)
+    prompt = _shipped(name) if file is None else _read(file)
     from stepkit.text.prompt_template import check
 
-    check(form, how.places, "--judge-prompt")
-    return JudgeOptions(name, how, form, {**how.settings, **said})
+    check(prompt, protocol.places, "--judge-prompt")
+    return JudgeOptions(name, protocol, prompt, {**protocol.settings, **values})
 
 
 def _shipped(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from stepkit.cli.backends import guidance
+from stepkit.cli.options import guidance
 from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import DataError, UsageError
 from stepkit.search.method_registry import DEFAULT, METHODS, NEEDED, users_of

@@ -85,14 +85,14 @@ def sampling_options(function: F) -> F:
 
 
 def check(sampling: dict[str, Any]) -> None:
-    """Raise UsageError for numbers that are none."""
+    """Raise UsageError for a number that is not finite."""
     for name in ("temperature", "top_p", "min_p", "repetition_penalty"):
         if not isfinite(sampling[name]):
             raise UsageError(f"--{name.replace('_', '-')}: expected a finite number")
 
 
-def refuse_steering(sampling: dict[str, Any]) -> None:
-    """Raise UsageError for what servers do not agree on."""
+def refuse_local_sampling(sampling: dict[str, Any]) -> None:
+    """Raise UsageError for an option that servers do not have, or understand differently."""
     for name, off in (("repetition_penalty", 1.0), ("logit_bias", ()), ("grammar", None)):
         if sampling[name] != off:
             raise UsageError(f"--{name.replace('_', '-')} is for a model that runs here")

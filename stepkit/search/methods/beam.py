@@ -20,45 +20,17 @@ equal values the one drawn first goes first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.prm_guidance import PrmGuide, alive, close_guided_tree, open_guided_tree, ranked
-from stepkit.search.record_budget import Within
+from stepkit.schema import ROOT, Json
+from stepkit.search.beam_plan import BeamPlan, plan_of
+from stepkit.search.candidates import alive, ranked
+from stepkit.search.method_setup import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 Valuing = Callable[[Sequence[int]], Asking]
 """Asks for what steps are worth, in their order."""
-
-
-@dataclass(frozen=True)
-class BeamPlan:
-    """How a search goes on from step to step.
-
-    Attributes:
-        beams: how many are kept.
-        width: next steps for each beam in round 0, 1, ...; the last number is for all later ones.
-        rounds: at most so many steps.
-        within: asked before every round for the room that it needs.
-    """
-
-    beams: int
-    width: Sequence[int]
-    rounds: int
-    within: Within
-
-    def wide(self, depth: int) -> int:
-        """The width in round ``depth``."""
-        return self.width[min(depth, len(self.width) - 1)]
-
-
-def plan_of(growth: RolloutTree, options: Any) -> BeamPlan:
-    """The plan that a method's options say."""
-    within = growth.spent.within(options)
-    return BeamPlan(options["beams"], options["width"], options["searches"], within)
 
 
 def beam(
@@ -100,7 +72,7 @@ def dealt(count: int, hands: int) -> list[int]:
     return [each + (hand < over) for hand in range(hands)]
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth, guide = open_guided_tree(setup, data)
     about = yield from beam(growth, guide, plan_of(growth, setup.options))

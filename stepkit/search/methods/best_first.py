@@ -13,11 +13,10 @@ last; and the search ends after a number of expansions or when there is nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.methods.mcts import candidates
+from stepkit.schema import ROOT, Json
+from stepkit.search.candidates import distinct
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
@@ -48,7 +47,7 @@ def best_first(
         if not within(wide + wide * k):
             return
         steps = yield from growth.drawn(growth.fresh(node, wide, whole=False))
-        fresh = [step for step in candidates(growth, steps) if not growth.ended(step)]
+        fresh = [step for step in sorted(distinct(growth, steps)) if not growth.ended(step)]
         places = [place for step in fresh for place in growth.fresh(step, k, whole=True)]
         draws = yield from growth.drawn(places)
         for index, step in enumerate(fresh):
@@ -62,7 +61,7 @@ def _share(growth: RolloutTree, draws: list[int]) -> float:
     return sum(decided) / len(decided) if decided else -1.0
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data, ids=True)
     options = setup.options

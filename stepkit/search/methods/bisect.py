@@ -24,24 +24,22 @@ step-label reads the first error from that.
 
 from __future__ import annotations
 
-from typing import Any
-
 from stepkit.core import stopping
 from stepkit.core.trace import assistant_steps
-from stepkit.schema import ROOT
+from stepkit.schema import ROOT, Json
 from stepkit.search.information_gain import draw_by_information_gain
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.methods.chain import Until, against_root, prefixes_of, rule_of
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree, judged, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import follow
+from stepkit.search.stop_rules import Until, against_root, rule_of
 
 AGAIN = 2
 """A prefix that looked lost though the next one is not gets this many times as many draws."""
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data)
     yield from judged(growth, data)
@@ -51,7 +49,7 @@ def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
         if until["name"] == "posterior":
             own = assistant_steps(data, len(spine))
             yield from draw_by_information_gain(
-                growth, prefixes_of(growth), own, until["chance"], most
+                growth, growth.spine_prefixes(), own, until["chance"], most
             )
         else:
             yield from BisectionStates(growth, until, most).run()

@@ -22,12 +22,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stepkit.core.tree import keep, kept
 from stepkit.errors import DataError
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
+from stepkit.schema import ROOT, Json
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
@@ -126,7 +126,7 @@ def _node(growth: RolloutTree, point: ForkPoint, cuts: Sequence[int]) -> int:
     return growth.cut(point.draw, [text[a:b] for a, b in zip([0, *ends], ends, strict=False)])[-1]
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data, ids=True)
     options = setup.options

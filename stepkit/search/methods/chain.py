@@ -27,44 +27,29 @@ those whose value is the least certain get more (search/budget_allocation.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import sqrt
-from typing import Any
-
-from stepkit.core import stopping
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
+from stepkit.schema import ROOT, Json
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.neighbour_comparison import compare
 from stepkit.search.record_tree import close_tree, judged, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.run_budget import share
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import follow
-
-Until = Mapping[str, Any]
-"""``name`` of the rule and its parameters."""
-
-SURELY = 0.98
-"""The largest rate that a drop is tested against, but where the lower one is as large."""
+from stepkit.search.stop_rules import Until, against_root, rule_of
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data)
     yield from judged(growth, data)
     until, most = setup.options["until"], setup.options["draws"]
     if setup.options["budget"] is not None:
-        yield from share(growth, prefixes_of(growth), most, next(setup.order))
+        yield from share(growth, growth.spine_prefixes(), most, next(setup.order))
     elif until is not None:
         yield from chain_until(growth, until, most)
     else:
         yield from chain(growth, most)
     return close_tree(growth, data)
-
-
-def prefixes_of(growth: RolloutTree) -> list[int]:
-    """The nodes that a trace is drawn from: its root and its steps but the last."""
-    return [ROOT, *growth.tree["spine"][:-1]]
 
 
 def chain(growth: RolloutTree, k: int) -> Asking:
@@ -73,7 +58,7 @@ def chain(growth: RolloutTree, k: int) -> Asking:
     Draws that the tree already holds are kept and not drawn again (top-up), those that ended in an
     error are. A trace without steps is drawn from at the root only.
     """
-    nodes = prefixes_of(growth)
+    nodes = growth.spine_prefixes()
     lacking = [node for node in nodes if growth.at(DrawPlace(node, k - 1)) is None]
     yield from growth.drawn([DrawPlace(node, number) for node in nodes for number in range(k)])
     for node in lacking:
@@ -82,7 +67,7 @@ def chain(growth: RolloutTree, k: int) -> Asking:
 
 def chain_until(growth: RolloutTree, until: Until, most: int) -> Asking:
     """Draw from every prefix until the question is answered, or ``most`` times."""
-    nodes = prefixes_of(growth)
+    nodes = growth.spine_prefixes()
     name = until["name"]
     if name == "progress":
         yield from compare(growth, nodes, until["odds"], until["error"], most)
@@ -95,24 +80,3 @@ def chain_until(growth: RolloutTree, until: Until, most: int) -> Asking:
         return
     rule = rule_of(until, most)
     yield from follow(growth, {node: rule for node in nodes})
-
-
-def rule_of(until: Until, most: int) -> str:
-    """The rule of a question that does not ask of another prefix."""
-    if until["name"] == "hard":
-        most = stopping.needed(until["value"], until["error"])
-    if until["name"] in ("first-success", "hard"):
-        return stopping.text_of("first-success", most=most)
-    given = {name: value for name, value in until.items() if name != "name"}
-    return stopping.text_of("wilson", **given, most=most)
-
-
-def against_root(growth: RolloutTree, until: Until, most: int) -> str:
-    """The test of a drop to less than RHO of the root's share of right draws."""
-    k, n = growth.counted(ROOT)
-    if not k:
-        return stopping.text_of("first-success", most=most)
-    middle, half = until["rho"] * k / n, sqrt(until["ratio"])
-    low = middle / half
-    high = min(max(SURELY, sqrt(low)), middle * half)  # above ``low``, however high that is
-    return stopping.text_of("sprt", low=low, high=high, error=until["error"], most=most)

@@ -12,12 +12,11 @@ where it was over.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.methods.beam import BeamPlan, plan_of
-from stepkit.search.prm_guidance import PrmGuide, alive, close_guided_tree, open_guided_tree
+from stepkit.schema import ROOT, Json
+from stepkit.search.beam_plan import BeamPlan, plan_of
+from stepkit.search.candidates import alive
+from stepkit.search.method_setup import MethodSetup
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
 from stepkit.search.scheduler import Strategy
 
@@ -48,7 +47,7 @@ def dvts(growth: RolloutTree, guide: PrmGuide, plan: BeamPlan) -> Asking:
     return {"kept": kept, "stopped": stopped if tips else "ended"}
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth, guide = open_guided_tree(setup, data)
     about = yield from dvts(growth, guide, plan_of(growth, setup.options))

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.methods.beam import beam, plan_of
+from stepkit.schema import Json
+from stepkit.search.beam_plan import plan_of
+from stepkit.search.method_setup import MethodSetup
+from stepkit.search.methods.beam import beam
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
@@ -44,7 +45,7 @@ class LookaheadValues:
         return (yield from self._guide.scored(leads))
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth, guide = open_guided_tree(setup, data)
     steps = setup.options["ahead"]

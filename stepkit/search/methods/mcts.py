@@ -34,13 +34,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import exp, log, sqrt
-from typing import Any
 
 from stepkit.core.tree import Tree
 from stepkit.errors import DataError
-from stepkit.schema import NO_PARENT, ROOT
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.prm_guidance import PrmGuide, PrmSource, close_guided_tree
+from stepkit.schema import NO_PARENT, ROOT, Json
+from stepkit.search.candidates import distinct
+from stepkit.search.method_setup import MethodSetup, PrmSource
+from stepkit.search.prm_guidance import PrmGuide, close_guided_tree
 from stepkit.search.record_budget import Within
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
@@ -136,7 +136,7 @@ def mcts(growth: RolloutTree, plan: MctsPlan, judge: PrmGuide | None = None) -> 
         if not plan.within(width + (min(width, left) if plan.weight < 1 else 0)):
             break
         steps = yield from growth.drawn(growth.fresh(node, width, whole=False))
-        children[node] = candidates(growth, steps)
+        children[node] = sorted(distinct(growth, steps))
         fresh = children[node][:left]
         if judge is not None:
             opinions |= zip(steps, (yield from judge.chances(steps)), strict=True)
@@ -152,13 +152,6 @@ def _simulated(growth: RolloutTree, steps: Sequence[int], by_draws: bool) -> Ask
     places = [growth.fresh(step, 1, whole=True)[0] for step in going_on]
     leaves = dict(zip(going_on, (yield from growth.drawn(places)), strict=True))
     return [leaves.get(step, step) for step in steps]
-
-
-def candidates(growth: RolloutTree, steps: Sequence[int]) -> list[int]:
-    """The steps without those that repeat an earlier one, word for word and in how it ended."""
-    text, finish = growth.tree["text"], growth.tree["finish"]
-    first = {(text[step], finish[step]): step for step in reversed(steps)}
-    return sorted(first.values())
 
 
 def _likely(tree: Tree, step: int) -> float:
@@ -186,7 +179,7 @@ def _puct(likely: Score, seen: VisitStatistics, siblings: Sequence[int], c: floa
     )
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     options, guidance = setup.options, setup.guidance
     weight = options["score_weight"]

@@ -23,10 +23,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
+from stepkit.schema import ROOT, Json
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
 from stepkit.search.record_tree import close_tree, judged, open_tree
 from stepkit.search.rollout_tree import Asking, RolloutTree
@@ -45,7 +44,7 @@ class WrongContinuation:
     tokens: int
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data, ids=True)
     yield from judged(growth, data)

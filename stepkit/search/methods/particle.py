@@ -35,10 +35,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import exp, fsum, inf, log
 from random import Random
-from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
+from stepkit.schema import ROOT, Json
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.record_budget import Within
 from stepkit.search.rollout_tree import Asking, RolloutTree
@@ -141,7 +140,7 @@ def _finite(value: float) -> float | None:
     return value if value > -inf else None
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth, guide = open_guided_tree(setup, data)
     options = setup.options

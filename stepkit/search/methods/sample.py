@@ -16,21 +16,14 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from stepkit import schema
-from stepkit.core.trace import first_of
-from stepkit.errors import DataError
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
 from stepkit.schema import Json
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.flagged_step import flagged_step
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.refinement_prompts import asked, refinement_of
 from stepkit.search.scheduler import AttemptRequest, BudgetRequest, FinishedAttempt, Strategy
 from stepkit.seeds import digest
-
-DERIVED = (
-    *("steps", "split", "role", "sample", "final", "correct"),
-    *("tree", "labels", "scores", "verdicts", "choice", "origin"),
-)
-"""What belongs to a response and does not outlive it."""
 
 
 def sample(
@@ -66,7 +59,7 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     Returns the fields of each attempt as a trace, or None where ``at`` flags no step. Raises
     DataError when the record lacks what is needed.
     """
-    sampler, drawn = setup.sampler, setup.asked
+    sampler, drawn = setup.sampler, setup.draws_of
     k, at = setup.options["draws"], setup.options["at"]
     step = None if at is None else flagged_step(data, at)
     if at is not None and step is None:
@@ -138,16 +131,6 @@ def _begun(setup: MethodSetup, data: Json, step: int | None) -> AttemptPrefix:
         digest("origin", response, step),
         {"origin": about},
     )
-
-
-def flagged_step(data: Json, at: str) -> int | None:
-    """The first error of ``labels[at]``, or None where it has none or it is unknown."""
-    labels = data.get("labels")
-    label = labels.get(at) if isinstance(labels, dict) else None
-    if not isinstance(label, dict) or "first" not in label:
-        raise DataError("no such label with a first error: run step-label first", f"labels.{at}")
-    first = first_of(label, len(schema.steps(data)), f"labels.{at}")
-    return None if first == -1 else first
 
 
 def _group(data: Json) -> str:

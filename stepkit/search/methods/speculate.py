@@ -18,10 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
+from stepkit.schema import ROOT, Json
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.record_budget import Within
 from stepkit.search.rollout_tree import Asking, RolloutTree
@@ -117,7 +116,7 @@ def _tokens(growth: RolloutTree) -> int:
     return sum(n for n, by in zip(tree["tokens"], tree["by"], strict=True) if by == growth.by)
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth, guide = open_guided_tree(setup, data)
     assert setup.draft is not None

@@ -18,7 +18,7 @@ from stepkit.core.selection import classes
 from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree, judged, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy

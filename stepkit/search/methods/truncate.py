@@ -11,11 +11,9 @@ step that ended the attempt has its outcome.
 
 from __future__ import annotations
 
-from typing import Any
-
-from stepkit.schema import ROOT
-from stepkit.search.method_registry import MethodSetup
-from stepkit.search.methods.sample import flagged_step
+from stepkit.schema import Json
+from stepkit.search.flagged_step import flagged_step
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
 from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
@@ -26,10 +24,10 @@ def truncate(growth: RolloutTree, nodes: list[int], k: int) -> Asking:
     yield from growth.drawn([DrawPlace(node, n, whole=False) for node in nodes for n in range(k)])
 
 
-def start(setup: MethodSetup, data: dict[str, Any]) -> Strategy:
+def start(setup: MethodSetup, data: Json) -> Strategy:
     """The strategy for one record (see search/method_registry.py)."""
     growth = open_tree(setup, data)
-    prefixes = [ROOT, *growth.tree["spine"][:-1]]
+    prefixes = growth.spine_prefixes()
     at = setup.options["at"]
     if at is not None:
         step = flagged_step(data, at)

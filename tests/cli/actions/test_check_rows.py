@@ -6,15 +6,16 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from work import ROOT, Workdir
 
 from stepkit.cli.actions.check_rows import check
 from stepkit.errors import UsageError
 from stepkit.formats.column_types import ColumnTypes, type_of
 from stepkit.formats.row_checker import RowChecker, balance
-from stepkit.formats.targets import TARGETS
+from stepkit.formats.trainer_registry import TARGETS
 from stepkit.runner.settings import StreamOptions
 from stepkit.schema import Json
 
@@ -438,7 +439,6 @@ JSON = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(
     st.lists(st.dictionaries(st.sampled_from([*KEYS, "kto_tag", "scope", "x"]), JSON), max_size=3)
 )
@@ -451,7 +451,7 @@ def test_a_check_takes_whatever_is_json(rows: list[Json]) -> None:
 
 
 @pytest.mark.parametrize("target, row", GOOD)
-@settings(max_examples=20)
+@examples(20)
 @given(st.data())
 def test_a_good_row_with_one_value_replaced_is_still_only_checked(
     target: str, row: Json, data: st.DataObject

@@ -1,4 +1,4 @@
-"""Files beside the rows: dataset_info.json and Parquet."""
+"""Files next to the rows: dataset_info.json and Parquet."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_names_that_the_trainer_would_not_read(work: Workdir) -> None:
     with pytest.raises(UsageError, match=r"end in \.jsonl"):
         side_files.check("llamafactory", str(work.path / "dpo.jsonl.gz"))
     pytest.importorskip("pyarrow")
-    with pytest.raises(UsageError, match="is made beside them"):
+    with pytest.raises(UsageError, match="is made next to them"):
         side_files.check("verl", str(work.path / "dpo.parquet"))
 
 

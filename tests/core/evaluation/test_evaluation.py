@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stepkit.core.evaluation import protocols, step_metrics
@@ -129,7 +129,6 @@ step_rows = st.lists(
 
 
 @pytest.mark.parametrize("within", step_metrics.WITHIN)
-@settings(deadline=None)
 @given(rows=step_rows)
 def test_auc_is_the_share_of_pairs(within: str, rows: list) -> None:
     steps = steps_of(rows, 4)

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 from labelling import error, one, trace
+from work import ROOT, Workdir
 
 from stepkit.core import labels
 from stepkit.core import tree as trees
 from stepkit.core.labels import stopping_bias
-from stepkit.core.labels.first_error_rules import FirstRule, first_tested
-from stepkit.core.labels.label_registry import ROWS
+from stepkit.core.labels.first_error import first_tested
+from stepkit.core.labels.first_error_registry import RULES, first_error_usage, parse_first_error
+from stepkit.core.labels.label_registry import LABELS
 from stepkit.core.stats import RateEstimate, best_of, drop_score, wilson
 from stepkit.errors import UsageError
 from stepkit.schema import Json
@@ -87,11 +89,23 @@ def test_meta_says_how_a_label_was_made() -> None:
 
 def test_the_listing_has_every_label_and_parameter() -> None:
     listing = labels.listing()
-    for row in ROWS:
+    for row in LABELS:
         assert f"\n{row.name} " in f"\n{listing}"
         assert row.source in listing
         for parameter in row.parameters:
             assert f" {parameter.name} " in listing
+    for rule in RULES:
+        assert f"\n{rule.name} " in listing
+        assert rule.parameter is None or f" {rule.parameter.name} " in listing
+
+
+def test_a_rule_for_the_first_error_is_named_wherever_people_look(work: Workdir) -> None:
+    manual = (ROOT / "man" / "step-label.1").read_text()
+    wrong = work.run("step-label", "--first", "nonsense").err
+    usage = " ".join(work.run("step-label", "--help").out.decode().split())
+    assert first_error_usage() in usage
+    for rule in RULES:
+        assert f".Cm {rule.name}" in manual and rule.bounded_usage in wrong
 
 
 # ---- states ---------------------------------------------------------------------------------
@@ -363,18 +377,18 @@ def test_consensus_of_draws_a_judge_and_people() -> None:
 
 def test_first_by_posterior() -> None:
     record = trace(list("abcd"), shares((8, 8), (8, 8), (0, 8), (0, 8)), 0.0)
-    entry = one(record, "soft", first=FirstRule.parse("posterior"))["first"]
+    entry = one(record, "soft", first=parse_first_error("posterior"))["first"]
     assert entry["first"] == 1 and entry["total"] == entry["x"][1] > 0.95
     assert sum(entry["x"]) + entry["meta"]["none"] == pytest.approx(1)
     unsure = trace(list("abc"), shares((1, 1), (0, 1), (0, 1)), 0.0)
-    assert one(unsure, first=FirstRule.parse("posterior:0.99"))["first"]["first"] is None
+    assert one(unsure, first=parse_first_error("posterior:0.99"))["first"]["first"] is None
     nothing = trace(list("abc"), {}, 0.0)
-    assert one(nothing, first=FirstRule.parse("posterior"))["first"]["first"] is None
+    assert one(nothing, first=parse_first_error("posterior"))["first"]["first"] is None
     bare = trace([], {0: [1.0, 0.0]})
     del bare["response"], bare["steps"]
-    assert one(bare, first=FirstRule.parse("posterior"))["first"]["first"] == -1
+    assert one(bare, first=parse_first_error("posterior"))["first"]["first"] == -1
     with pytest.raises(UsageError, match="posterior"):
-        FirstRule.parse("posterior:0")
+        parse_first_error("posterior:0")
 
 
 # ---- other backups --------------------------------------------------------------------------
@@ -455,7 +469,7 @@ def test_pooling_across_a_group() -> None:
 def test_random_labels_never_impute(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the evidence: every label of every row has a number or null for each step."""
     rng = random.Random(4)
-    texts = [row.name for row in ROWS if row.name != "consensus"]
+    texts = [row.name for row in LABELS if row.name != "consensus"]
     for _ in range(200):
         steps = [f"{i}\n" for i in range(rng.randrange(1, 6))]
         draws = {
@@ -492,22 +506,22 @@ def test_values_are_corrected_for_a_stop_at_the_first_success() -> None:
     assert made("soft", record)["x"] == value["x"]
     assert made("hard", record)["x"] == [1, 0, 1, 0] and made("hard", record)["first"] == 1
     assert made("sorm", record)["x"] == [1, 1, 1, 0]
-    zero = one(record, first=FirstRule.parse("zero"))["first"]
+    zero = one(record, first=parse_first_error("zero"))["first"]
     assert zero["first"] == 1
     best = made("best-of:k=2", record)
     assert best["x"] == [None, None, None, 0.0] and best["why"][0].startswith("stopped by first-")
     assert made("pivotal", record)["x"] == [None] * 4
     assert made("entropy", record)["x"] == [0.0, 0.0, 0.0, 0.0]
     for rule in ("drop:0.5", "below:0.5"):
-        assert "tested, zero or posterior" in error(record, first=FirstRule.parse(rule))
+        assert "tested, zero or posterior" in error(record, first=parse_first_error(rule))
 
 
 def test_the_posterior_does_not_care_what_stopped_the_draws() -> None:
     counts = [(1, 1), (1, 1), (0, 8), (0, 8)]
-    fixed = one(stopped("fixed", *counts, verdict=0.0), first=FirstRule.parse("posterior"))
+    fixed = one(stopped("fixed", *counts, verdict=0.0), first=parse_first_error("posterior"))
     other = one(
         stopped("first-success:most=8", *counts, verdict=0.0), "hard",
-        first=FirstRule.parse("posterior"),
+        first=parse_first_error("posterior"),
     )  # fmt: skip
     assert fixed["first"] == other["first"] and fixed["first"]["first"] == 1
 
@@ -565,7 +579,7 @@ def test_a_stopped_value_is_right_on_average() -> None:
 def test_states_behind_an_early_stop_are_null_and_not_zero() -> None:
     """VisualPRM and Cliff-token fill the rest of a trace with 0 after the first 0."""
     record = trace(list("abcd"), shares((2, 2), (0, 2)), None)
-    for row in ROWS:
+    for row in LABELS:
         if row.name not in ("consensus", "weighted"):
             assert made(row.name, record)["x"][2:] == [None, None], row.name
     assert made("value", record)["n"] == [2, 0, 0, 0]
@@ -582,7 +596,7 @@ def test_values_that_come_back_do_not_move_the_first_zero() -> None:
     """A zero followed by a success is where the rule says; only the posterior sees the rest."""
     record = trace(list("abcd"), shares((6, 8), (0, 8), (6, 8), (7, 8)), 1.0)
     assert made("hard", record)["first"] == 0
-    entry = one(record, first=FirstRule.parse("posterior"))["first"]
+    entry = one(record, first=parse_first_error("posterior"))["first"]
     assert entry["first"] == -1 and entry["total"] > 0.9
 
 
@@ -675,12 +689,12 @@ def test_what_the_tests_of_a_search_decided() -> None:
     rule = "first-success:most=8"
     counts = [(1, 2), (0, 0), (1, 5), (0, 8), (0, 0)]
     record = stopped(rule, *counts, verdict=0.0)
-    entry = one(record, "hard", first=FirstRule.parse("tested"))
+    entry = one(record, "hard", first=parse_first_error("tested"))
     assert entry["first"]["first"] == entry["hard"]["first"] == 2
     assert entry["first"]["meta"]["untested"] == 1
     sprt = "sprt:low=0.1,high=0.5,error=0.05,most=40"
     drop = stopped(sprt, (5, 8), (6, 8), (0, 6), (0, 0), verdict=0.0)
     drop["tree"]["rule"][0] = "fixed:k=8"  # the root is measured, not tested
-    assert one(drop, "hard", first=FirstRule.parse("tested"))["first"]["first"] == 1
+    assert one(drop, "hard", first=parse_first_error("tested"))["first"]["first"] == 1
     untested = trace(["a", "b"], shares((1, 2), (0, 2)), 0.0)
-    assert one(untested, first=FirstRule.parse("tested"))["first"]["first"] is None
+    assert one(untested, first=parse_first_error("tested"))["first"]["first"] is None

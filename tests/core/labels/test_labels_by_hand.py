@@ -12,8 +12,9 @@ from work import Workdir
 
 from stepkit.core import labels
 from stepkit.core import tree as trees
-from stepkit.core.labels import FirstRule, LabelSettings, first_error
+from stepkit.core.labels import LabelSettings, parse_first_error
 from stepkit.core.labels.counting import CountedTraces
+from stepkit.core.labels.first_error import first_below, first_drop, first_zero
 from stepkit.errors import DataError, UsageError
 from stepkit.schema import Json
 
@@ -194,7 +195,7 @@ def test_several_samplers_must_be_chosen_between() -> None:
     ],
 )
 def test_first_zero(values: list[float | None], first: int | None) -> None:
-    assert first_error(FirstRule.parse("zero"), values, [True] * (len(values) - 1)) == first
+    assert first_zero(values, [True] * (len(values) - 1)) == first
 
 
 @pytest.mark.parametrize(
@@ -210,25 +211,26 @@ def test_first_zero(values: list[float | None], first: int | None) -> None:
     ],
 )
 def test_first_drop(values: list[float | None], first: int | None) -> None:
-    assert first_error(FirstRule.parse("drop:0.5"), values, [True, True, True]) == first
+    assert first_drop(values, [True, True, True], 0.5) == first
 
 
 def test_first_below_steps_over_others() -> None:
-    rule = FirstRule.parse("below:0.5")
-    assert first_error(rule, [None, 0.9, 0.1, 0.5, 0.4], [True, False, True, True]) == 3
-    assert first_error(rule, [None, 0.9, None, 0.5, 0.5], [True, False, True, True]) == -1
+    own = [True, False, True, True]
+    assert first_below([None, 0.9, 0.1, 0.5, 0.4], own, 0.5) == 3
+    assert first_below([None, 0.9, None, 0.5, 0.5], own, 0.5) == -1
+    assert first_below([None, None, 0.9, 0.5, 0.4], own, 0.5) is None
 
 
 @pytest.mark.parametrize("text", ["", "drop", "drop:", "drop:0", "drop:1.5", "zero:1", "below:nan",
                                   "below:x", "above:1", "drop:nan"])  # fmt: skip
 def test_bad_rules_are_usage_errors(text: str) -> None:
     with pytest.raises(UsageError, match="no rule"):
-        FirstRule.parse(text)
+        parse_first_error(text)
 
 
 def test_first_is_written_beside_the_defaults() -> None:
     record = trace(["a", "b", "c"], {0: [1, 1, 1, 1], 1: [1, 1, 1, 0], 2: [1, 0, 0, 0]})
-    made = one(record, first=FirstRule.parse("drop:0.5"))
+    made = one(record, first=parse_first_error("drop:0.5"))
     assert list(made) == ["value", "hard", "progress", "first"]
     assert made["first"] == {
         "of": "value",
@@ -236,8 +238,8 @@ def test_first_is_written_beside_the_defaults() -> None:
         "first": 1,
         "meta": {"rule": "drop:0.5", "sampler": "aa", "undecided": "apart"},
     }
-    assert one(record, first=FirstRule.parse("zero"))["first"]["first"] == -1
-    assert one(record, first=FirstRule.parse("below:0.8"))["first"]["first"] == 0
+    assert one(record, first=parse_first_error("zero"))["first"]["first"] == -1
+    assert one(record, first=parse_first_error("below:0.8"))["first"]["first"] == 0
 
 
 def scored(**more: Any) -> Json:
@@ -246,7 +248,7 @@ def scored(**more: Any) -> Json:
 
 
 def test_first_below_on_a_score_needs_no_tree() -> None:
-    rule = FirstRule.parse("below:0.5")
+    rule = parse_first_error("below:0.5")
     expected = {
         "of": "validity",
         "by": "scorer",
@@ -262,7 +264,7 @@ def test_first_below_on_a_score_needs_no_tree() -> None:
 
 
 def test_what_is_missing_is_named() -> None:
-    rule = FirstRule.parse("below:0.5")
+    rule = parse_first_error("below:0.5")
     bare = {"problem": "p", "response": "ab", "steps": ["a", "b"]}
     assert "step-rollout" in error(bare)
     assert "step-rollout" in error(scored())
@@ -408,7 +410,7 @@ def test_nothing_holds_a_block_when_it_is_done(rule: str | None) -> None:
     good = trace(["a", "b"], {0: [1], 1: [0]})
     bad = trace(["a", "b"], {0: [1]}, role=["assistant"])
     lost = trace(["a", "b"], {0: [0.5]}, samplers=[])
-    first = None if rule is None else FirstRule.parse(rule)
+    first = None if rule is None else parse_first_error(rule)
     gc.collect()
     gc.disable()
     try:

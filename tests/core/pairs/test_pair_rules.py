@@ -9,7 +9,7 @@ from pairing import add, grown, make, only, step, texts, trace
 
 from stepkit.core.pairs.pair_registry import RULES, default_rule
 from stepkit.errors import DataError
-from stepkit.formats.targets import KINDS
+from stepkit.formats.trainer_registry import KINDS
 from stepkit.schema import Json
 
 

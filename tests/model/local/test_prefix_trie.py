@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from stepkit.core.common_prefix import common
 from stepkit.model.local.prefix_trie import BLOCK, PrefixTrie
@@ -19,7 +20,7 @@ def test_common_is_the_longest_common_prefix(one: tuple[int, ...], other: tuple[
     assert one[length : length + 1] != other[length : length + 1] or length == len(one)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(st.tuples(st.integers(0, 4), IDS), max_size=30), IDS)
 def test_longest_is_what_looking_at_all_finds(
     puts: list[tuple[int, tuple[int, ...]]], wanted: tuple[int, ...]

@@ -15,15 +15,7 @@ from reference_model import forward
 from work import ROOT
 
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
-from stepkit.model.engine import (
-    Draw,
-    FinishedDraw,
-    Read,
-    Readout,
-    Request,
-    Result,
-    Sampling,
-)
+from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Result, Sampling
 from stepkit.model.local import draws_in_flight, llama
 from stepkit.model.local.context_sizes import choose as choose_layout
 from stepkit.model.local.llama import Context, Model

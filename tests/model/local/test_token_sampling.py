@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from stepkit.core.jit import jit
 from stepkit.model.engine import Sampling
@@ -76,7 +77,7 @@ def test_a_token_of_no_weight_is_never_drawn() -> None:
     assert tokens.tolist() == [0, 2, 2]
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(
     st.integers(2, 300),
     st.integers(2, 9),
@@ -141,7 +142,7 @@ def compiled() -> dict[str, jit]:
     return {name: jit(kernel, twin, 1) for name, (kernel, twin) in pairs.items()}
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.sampled_from([2, 3, 255, 256, 257, 600, 5000]),
     st.integers(1, 4),

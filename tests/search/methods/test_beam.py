@@ -7,8 +7,9 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from worlds import (
     DEPTH,
     Game24,
@@ -48,7 +49,7 @@ def mixed(text: str) -> float:
     return (sum(map(ord, text)) * 7919 % 1000) / 1000
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     seed=st.integers(0, 10**6),
     beams=st.integers(1, 5),
@@ -99,7 +100,7 @@ def test_beams_are_the_best_of_the_steps_behind_the_last_ones(
 
 
 @pytest.mark.parametrize("method", ["beam", "dvts", "lookahead"])
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 10**6), beams=st.integers(1, 3), width=st.integers(1, 6))
 def test_with_the_true_values_nothing_that_can_be_won_is_lost(
     method: str, seed: int, beams: int, width: int
@@ -139,7 +140,7 @@ def test_a_blind_scorer_does_not_help_and_one_that_knows_does(method: str) -> No
         assert low - slack <= right / runs <= high + slack
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     seed=st.integers(0, 10**6),
     subtrees=st.integers(1, 4),

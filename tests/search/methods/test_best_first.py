@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from worlds import Game24, WorldEngine, maze, path, search
 
 from stepkit.core.tree import Tree
@@ -24,7 +25,7 @@ def share(tree: Tree, node: int) -> float:
     return sum(decided) / len(decided) if decided else -1.0
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     seed=st.integers(0, 10**6),
     k=st.integers(1, 6),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from worlds import Game24, Given, Sums, WorldEngine, maze, path, search
 
 from stepkit.core.tree import Tree, kept
@@ -33,7 +34,7 @@ def at_depth(tree: Tree, depth: int) -> list[int]:
     return [node for node in range(len(tree["parent"])) if of(node) == depth]
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=4), st.integers(0, 999))
 def test_a_tree_has_the_shape_that_was_asked_for(shape: list[int], seed: int) -> None:
     tree = search(Game24([1, 2, 3, 4]), "branch", width=shape, seed=seed)

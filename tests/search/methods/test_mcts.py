@@ -10,8 +10,9 @@ from math import exp, log, sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from worlds import (
     DEPTH,
     ByteSampler,
@@ -83,7 +84,7 @@ def test_an_engine_draws_with_the_chances_of_its_world(seed: int) -> None:
     assert abs(mean - truth) < 4 * sqrt(truth * (1 - truth) / 2000)
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     seed=st.integers(0, 10**6),
     searches=st.integers(1, 60),
@@ -248,7 +249,7 @@ def test_opinions_alone_lead_to_the_right_way() -> None:
     assert sorted(asked) == sorted(text for text, _ in engine.asked)
 
 
-@settings(deadline=None, max_examples=15)
+@examples(15)
 @given(st.integers(0, 10**6), st.floats(0.1, 0.9), st.integers(2, 40))
 def test_opinions_and_outcomes_are_mixed_by_their_weight(
     seed: int, weight: float, searches: int
@@ -280,7 +281,7 @@ def test_opinions_and_outcomes_are_mixed_by_their_weight(
             c[node] += opinions[steps[-1]]
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(
     seed=st.integers(0, 10**6),
     weight=st.sampled_from([0.0, 0.3, 1.0]),

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from worlds import Given, Known, WorldEngine, path, search
 
@@ -117,7 +117,6 @@ def test_many_particles_follow_the_target(aggregate: str) -> None:
         assert abs(share - mass / sum(truth.values())) < 0.03, text
 
 
-@settings(deadline=None)
 @given(
     weights=st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 1)), min_size=1, max_size=12),
     seed=st.integers(0, 10**6),

@@ -7,8 +7,9 @@ from math import sqrt
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from worlds import Known, Sums, World, WorldEngine, knowing, search, value
 
 from stepkit.core.tree import Tree
@@ -64,7 +65,7 @@ def test_a_hopeless_draft_costs_its_tokens_and_nothing_else() -> None:
     assert tree["search"]["accepted"] == sum(tree["outcome"][leaf] for leaf in attempts)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     seed=st.integers(0, 10**6),
     error=st.integers(0, 10),
@@ -91,7 +92,7 @@ def test_a_step_stands_where_its_score_is_high_enough(
     assert about["tokens"]["model"] == spent.get(POLICY, 0)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(40)
 @given(
     seed=st.integers(0, 10**6),
     margin=st.sampled_from([-1.0, 0.0, 0.1, 0.5, 1.0]),

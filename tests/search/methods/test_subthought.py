@@ -9,7 +9,7 @@ import pytest
 from worlds import ByteSampler, Given, WorldEngine, run
 
 from stepkit.errors import DataError
-from stepkit.search.method_registry import MethodSetup
+from stepkit.search.method_setup import MethodSetup
 from stepkit.search.methods.subthought import start
 from stepkit.text.segment import split
 

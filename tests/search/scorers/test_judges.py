@@ -13,8 +13,9 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 from simulated import RuleEngine, run
 
 from stepkit.errors import DataError, UsageError
@@ -549,7 +550,7 @@ def contest(
 STRENGTHS = st.lists(st.floats(-4, 4), min_size=1, max_size=9)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(STRENGTHS, st.floats(-5, 5))
 def test_a_liking_for_a_place_cancels(strengths: list[float], bias: float) -> None:
     verdicts, _ = contest(strengths, "all", bias)
@@ -561,7 +562,7 @@ def test_a_liking_for_a_place_cancels(strengths: list[float], bias: float) -> No
     assert sum(map(len, verdicts)) == len(strengths) * (len(strengths) - 1)
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=12, unique=True))
 def test_a_knockout_asks_one_pair_less_than_attempts_and_the_strongest_wins(
     order: list[int],
@@ -572,7 +573,7 @@ def test_a_knockout_asks_one_pair_less_than_attempts_and_the_strongest_wins(
     assert unbeaten == [order.index(max(order))]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=12, unique=True))
 def test_elimination_keeps_the_strongest_and_asks_fewer_than_two_pairs_each(
     order: list[int],

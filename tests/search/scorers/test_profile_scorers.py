@@ -16,8 +16,7 @@ from reference_model import forward
 from work import Done, Workdir
 
 from stepkit.cli.backends import scorers
-from stepkit.cli.backends.profile_scorer import ExtraFiles
-from stepkit.cli.options.prm import PrmOptions
+from stepkit.cli.options.prm import ExtraFiles, PrmOptions
 from stepkit.io.score_cache import ScoreCache
 from stepkit.model.engine import Engine, Readout
 from stepkit.model.local.token_sampling import log_softmax_at

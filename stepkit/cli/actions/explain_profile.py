@@ -1,6 +1,6 @@
-"""``step-score --explain`` and ``--list-profiles``: what a verifier would be given, for people.
+"""step-score --explain: the tokens of a verifier's prompt, and which of them are read, for people.
 
-Nothing is read from the model: only its vocabulary is loaded. The layout is the scorers' own.
+Only the vocabulary of the model is loaded. The layout is the scorers' own.
 """
 
 from __future__ import annotations
@@ -21,39 +21,28 @@ if TYPE_CHECKING:
     from stepkit.model.profiles.recognise import RecognisedProfile
     from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
 
-WHERE = {
-    "marker": "at the marker behind every step",
-    "before": "before the label behind every step",
-    "last": "at the last token of every beginning",
+READ_AT = {
+    "marker": "at the marker after every step",
+    "before": "before the label after every step",
+    "last": "at the last token of every prefix",
 }
-SHORT = {"marker": "at marker", "before": "before label", "last": "last token"}
-
-
-def list_profiles() -> None:
-    """Print the families."""
-    from stepkit.model.profiles.families import families
-
-    rows = [("NAME", "KIND", "READ", "SOURCE")]
-    for profile in families().values():
-        where = "attempt" if profile.mark.attempt else SHORT[profile.mark.at]
-        rows.append((profile.name, profile.kind, where, profile.source))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[3]]))
 
 
 def explain(
     streams: run.StreamOptions,
     model: options.ModelOptions,
-    given: Mapping[str, str | None],
-    asked: str | None,
-    beside: str,
+    fields: Mapping[str, str | None],
+    named: str | None,
+    carried: str,
 ) -> None:
-    """Print the profile, and every token of the first record with what is read where.
+    """Print the profile, and every token of the first record with the positions that are read.
 
-    Args are those of recognise.profile_of. Raises UsageError, and DataError for a record that
-    cannot be laid out.
+    Args:
+        fields: fields of the profile that the user gives; None: as the profile has it.
+        named: the profile that the user names: a family, a file, or None.
+        carried: JSON of the profile that a head carries, or "".
+
+    Raises UsageError, and DataError for a record that cannot be laid out.
     """
     from stepkit import schema
     from stepkit.model.local.llama import Model
@@ -64,13 +53,13 @@ def explain(
     if streams.output != run.STANDARD or streams.journal or streams.resume:
         raise UsageError("--explain writes no records: leave out -o, --journal and --resume")
     opened = Model(model.model, option="--prm", vocabulary_only=True)
-    told = profile_of(opened, given, asked, beside)
-    writer = TokenLayouter(opened, told.profile)
+    recognised = profile_of(opened, fields, named, carried)
+    writer = TokenLayouter(opened, recognised.profile)
 
     def show(record: Record) -> list[Record]:
         steps = schema.steps(record.data)
         laid = writer.layout(record.data, steps)
-        for line in _lines(opened, told, writer, laid, len(steps)):
+        for line in _lines(opened, recognised, writer, laid, len(steps)):
             click.echo(line)
         return []
 
@@ -78,10 +67,14 @@ def explain(
 
 
 def _lines(
-    model: Model, told: RecognisedProfile, writer: TokenLayouter, laid: TokenLayout, steps: int
+    model: Model,
+    recognised: RecognisedProfile,
+    writer: TokenLayouter,
+    laid: TokenLayout,
+    steps: int,
 ) -> Iterator[str]:
-    profile = told.profile
-    yield f"profile    {profile.name or profile.kind}, by {told.by}"
+    profile = recognised.profile
+    yield f"profile    {profile.name or profile.kind}, by {recognised.by}"
     for name in ("source", "note"):
         if value := getattr(profile, name):
             yield f"{name:<10} {value}"
@@ -130,7 +123,7 @@ def _read(profile: Profile) -> str:
     }[profile.kind]
     if profile.kind == "implicit":
         return what
-    where = "at the last token of the attempt" if profile.mark.attempt else WHERE[profile.mark.at]
+    where = "at the last token of the attempt" if profile.mark.attempt else READ_AT[profile.mark.at]
     early = f", {-profile.mark.offset} early" if profile.mark.offset else ""
     return f"{what} {where}{early}"
 
@@ -141,9 +134,8 @@ def _candidates(model: Model, writer: TokenLayouter) -> str:
     profile, readout = writer.profile, writer.profile.readout
     grafted = profile.kind != "token-logit"
     pair = readout.rows if grafted else ProfileReader(model, profile).candidates
-    told = ", ".join(f"{token} {_shown(model, token)}" for token in pair)
-    if told:
-        return told
+    if pair:
+        return ", ".join(f"{token} {_shown(model, token)}" for token in pair)
     return f"a head of form {readout.head}" if readout.head else "none"
 
 

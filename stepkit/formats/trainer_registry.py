@@ -1,7 +1,7 @@
-"""The trainers that step-pairs knows: a table row each, and what each would silently spoil.
+"""The trainers that step-pairs knows, a table row each, and the rows that each would spoil.
 
-What the table says was read in the trainers' own loading code, in the versions that their modules
-here name; tests/interop runs that code on our rows.
+The table follows the trainers' own loading code, in the versions that their modules here name;
+tests/interop runs that code on our rows.
 """
 
 from __future__ import annotations
@@ -39,6 +39,11 @@ from stepkit.schema import Json
 Row = PairRow | RankedRow | UnpairedRow | StepwiseRow | WeightedRow | TextRow | AdvantageRow
 Writer = Callable[[Any, Json, RowLayout], Json]
 
+DATASET_INFO = "dataset_info.json"
+PARQUET = "parquet"
+"""Files that a trainer needs next to the rows: a list of the files of their directory, which is
+llamafactory.dataset_info, and the rows once more as Parquet."""
+
 KINDS: dict[str, type] = {
     "pair": PairRow,
     "ranked": RankedRow,
@@ -48,7 +53,7 @@ KINDS: dict[str, type] = {
     "text": TextRow,
     "advantage": AdvantageRow,
 }
-"""The kinds of rows by the names that people know them by."""
+"""The kinds of rows, by the names that users know."""
 
 CHATS = {"pair", "unpaired", "text"}
 """Kinds that are messages where the trainer leaves the choice."""
@@ -60,11 +65,14 @@ class TrainerFormat(NamedTuple):
     Attributes:
         about: what reads the rows, in a line.
         rows: what writes each kind of row that it takes.
-        shapes: the rows that it reads, the one with the most telling columns first.
+        shapes: the shapes of row that it reads; a row has the first shape whose columns it has.
         reserved: other columns to which it gives a meaning of its own, and what it does with them.
-        chat: its rows are messages for its own template: True always, False never, None as wanted.
+        chat: its rows are messages for its own template: True always, False never, None by choice.
         ends: it puts an end-of-text token after every text, so that a text must be whole.
-        only_chats: kinds that are messages whatever ``chat`` says.
+        only_chats: kinds that are messages whatever ``chat`` is.
+        joins_first_step: it puts nothing between the prompt and the first of several steps, so
+            that the prompt must end with white space.
+        side_file: the file that it needs next to the rows, DATASET_INFO or PARQUET.
     """
 
     about: str
@@ -74,6 +82,8 @@ class TrainerFormat(NamedTuple):
     chat: bool | None = None
     ends: bool = True
     only_chats: frozenset[type] = frozenset()
+    joins_first_step: bool = False
+    side_file: str | None = None
 
 
 PREFERENCE = RowShape(("prompt", "chosen", "rejected"), row_views.preference)
@@ -121,6 +131,7 @@ TARGETS = {
         {"input_ids": TOKENS},
         chat=False,
         ends=False,
+        joins_first_step=True,
     ),
     "trl-reward": TrainerFormat(
         "TRL: reward models", {PairRow: trl.preference}, (PREFERENCE, IMPLICIT), REWARD_LIVE
@@ -138,6 +149,7 @@ TARGETS = {
         ),
         {},
         chat=True,
+        side_file=DATASET_INFO,
     ),
     "openrlhf": TrainerFormat(
         "OpenRLHF",
@@ -162,6 +174,7 @@ TARGETS = {
         ),
         {},
         only_chats=frozenset({TextRow}),
+        joins_first_step=True,
     ),
     "ms-swift": TrainerFormat(
         "ms-swift",
@@ -187,12 +200,13 @@ TARGETS = {
         chat=True,
     ),
     "verl": TrainerFormat(
-        "verl (Parquet beside the file)",
+        "verl (with a Parquet file)",
         {PairRow: verl.preference, TextRow: verl.supervised},
         (PREFERENCE, CONVERSATION),
         {},
         chat=False,
         only_chats=frozenset({TextRow}),
+        side_file=PARQUET,
     ),
     "math-shepherd": TrainerFormat(
         "Math-Shepherd's rows",
@@ -235,6 +249,12 @@ TARGETS = {
 """Targets by name, the default first."""
 
 
+def first_kind(name: str) -> str:
+    """The name of the kind of rows that the target ``name`` is mostly used for: its first."""
+    first = next(iter(TARGETS[name].rows))
+    return next(kind for kind, row in KINDS.items() if row is first)
+
+
 def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
     """The layout that the target ``name`` needs for rows of ``kind``.
 
@@ -243,7 +263,7 @@ def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
     """
     target = TARGETS[name]
     if KINDS[kind] not in target.rows:
-        takers = [other for other, one in TARGETS.items() if KINDS[kind] in one.rows]
+        takers = [other for other, row in TARGETS.items() if KINDS[kind] in row.rows]
         raise UsageError(f"--to {name} takes no {kind} rows; those that do: {', '.join(takers)}")
     compared = kind in ("pair", "ranked", "unpaired")
     always = target.chat or KINDS[kind] in target.only_chats
@@ -260,7 +280,8 @@ def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
             f"--to {name} opens the answer of a chat after the prompt, so the steps before cannot "
             "be part of it; use --scope full"
         )
-    if name in ("trl-prm", "axolotl") and kind == "stepwise" and not layout.prompt[-1:].isspace():
+    spaced = layout.prompt[-1:].isspace()
+    if kind == "stepwise" and target.joins_first_step and not spaced:
         raise UsageError(
             f"--to {name} puts nothing between prompt and first step; end --prompt with \\n"
         )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from stepkit.core.first_error_consensus import POSITION, PRESENCE, UNKNOWN, consensus, labels
+from stepkit.core.labels.consensus import (
+    POSITION,
+    PRESENCE,
+    UNKNOWN,
+    compare,
+    labels_up_to,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,12 +29,12 @@ from stepkit.core.first_error_consensus import POSITION, PRESENCE, UNKNOWN, cons
 def test_agreement_and_its_lack(
     firsts: dict[str, int | None], first: int | None, kind: str, why: str
 ) -> None:
-    assert consensus(firsts) == (first, kind, why)
+    assert compare(firsts) == (first, kind, why)
 
 
 def test_labels_end_at_the_first_error() -> None:
-    assert labels(2, 4) == [1, 1, 0, None]
-    assert labels(-1, 2) == [1, 1]
-    assert labels(0, 1) == [0]
-    assert labels(None, 2) == [None, None]
-    assert labels(-1, 0) == []
+    assert labels_up_to(2, 4) == [1, 1, 0, None]
+    assert labels_up_to(-1, 2) == [1, 1]
+    assert labels_up_to(0, 1) == [0]
+    assert labels_up_to(None, 2) == [None, None]
+    assert labels_up_to(-1, 0) == []
