@@ -85,7 +85,7 @@ def back_up(forest: Forest, ended: array[int]) -> dict[str, BackedUpValues]:
 def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> BackedUpValues:
     """``visits`` of every node: N and Q as the search had them, whoever drew.
 
-    A tree whose visits are missing or no nodes has none; ``checked_visits`` says so.
+    A tree whose visits are missing or no nodes has none; see ``checked_visits``.
     """
     size = forest.offsets[-1]
     visits = array("q")

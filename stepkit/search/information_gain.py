@@ -46,7 +46,7 @@ def draw_by_information_gain(
         best = max(room, key=gains.__getitem__)
         yield from growth.drawn([DrawPlace(nodes[best], totals[best])])
     if growth.spent.new > new:
-        rule = stopping.text_of("posterior", chance=chance, most=most)
+        rule = stopping.format_rule("posterior", chance=chance, most=most)
         first = max(range(len(possible)), key=chances(counts, possible).__getitem__)
         for state, node in enumerate(nodes):
             told = f" -> first error at step {first}" if state == first else ""

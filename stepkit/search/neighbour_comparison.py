@@ -49,7 +49,7 @@ def compare(
     growth: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
 ) -> Asking:
     """Decide for each node whether it is better ("up") or worse ("down") than the one before it."""
-    goal = stopping.lead(odds, error)
+    goal = stopping.lead_to_decide(odds, error)
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
     matches = [PairedOutcomes(a, b, goal, most) for a, b in pairwise(outcomes)]
@@ -78,7 +78,7 @@ def compare(
         yield from growth.drawn(places)
         take()
     if growth.spent.new > new:
-        rule = stopping.text_of("progress", odds=odds, error=error, most=most)
+        rule = stopping.format_rule("progress", odds=odds, error=error, most=most)
         growth.note(nodes[0], rule)
         for node, match in zip(nodes[1:], matches, strict=True):
             growth.note(node, f"{rule} -> {match.decided}")

@@ -30,8 +30,8 @@ class SequentialDraws:
         self.k = self.n = self._total = 0
         self.stopped = False
         self._growth = growth
-        self._stops = stopping.stops(rule)
-        self._most = int(stopping.parsed(rule)[1]["most"])
+        self._stops = stopping.stop_condition(rule)
+        self._most = int(stopping.parse_rule(rule)[1]["most"])
         self.take()
         self._held, self._blind = self._total, self.n
 
@@ -51,18 +51,18 @@ class SequentialDraws:
         if self.stopped:
             return []
         most = PATIENCE * self._most - self._total
-        count = min(stopping.ahead(self._stops, self.k, self.n), most)
+        count = min(stopping.draws_before_stop(self._stops, self.k, self.n), most)
         return [DrawPlace(self.node, self._total + number) for number in range(count)]
 
     @property
     def lost(self) -> bool | None:
         """What the rule, a test, says of the prefix (see stopping.lost)."""
-        return stopping.lost(self.rule, self.k, self.n)
+        return stopping.is_lost(self.rule, self.k, self.n)
 
     @property
     def leans(self) -> bool:
         """``lost``, or what is more likely where the test did not come to an end."""
-        return stopping.leans(self.rule, self.k, self.n)
+        return stopping.is_probably_lost(self.rule, self.k, self.n)
 
     def note(self) -> None:
         """Write down why drawing stopped, if anything was drawn."""
@@ -74,13 +74,13 @@ class SequentialDraws:
     def _followed(self, old: str) -> str:
         """The rule that all draws at the node followed, those that were there before included."""
         rule = self.rule
-        if old and not stopping.continues(rule, old):
+        if old and not stopping.extends(rule, old):
             return "mixed"
-        least = stopping.parsed(old)[1].get("least", 0) if old else self._blind
+        least = stopping.parse_rule(old)[1].get("least", 0) if old else self._blind
         if least:
-            rule = stopping.amended(rule, least=least)
+            rule = stopping.with_parameters(rule, least=least)
         if self.n < self._most and not self._stops(self.k, self.n):
-            rule = stopping.amended(rule, asked=self._most, most=self.n)
+            rule = stopping.with_parameters(rule, asked=self._most, most=self.n)
         return rule if self.n else ""
 
 

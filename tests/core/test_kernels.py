@@ -43,7 +43,7 @@ def forests(draw: some.DrawFn) -> tuple[list[tree.Tree], list[int]]:
 
 
 def arguments(made: list[tree.Tree], samplers: list[int]) -> list[array[Any]]:
-    forest = tree.plant(made)
+    forest = tree.build_forest(made)
     counts = tree.no_counts(forest.offsets[-1])
     return [*forest[:1], array("q", samplers), *forest[1:], *counts]
 

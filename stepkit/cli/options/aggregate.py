@@ -16,7 +16,7 @@ def checked(how: str, votes: Sequence[str], option: str) -> str:
         option: the option that asks for them.
     """
     try:
-        selection.way(how)
+        selection.aggregate_function(how)
     except ValueError as error:
         raise UsageError(f"--aggregate {how}: {error}") from None
     for by in votes:

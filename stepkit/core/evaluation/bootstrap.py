@@ -3,7 +3,7 @@
 A statistic is a function of how often each problem counts. Its value is the one at weights 1; a
 resample draws as many problems as there are, with replacement (Efron and Tibshirani 1993, ch. 13:
 percentile intervals). Problems are resampled, not attempts or steps: those of one problem hang
-together, and how far a result holds for other problems is what an interval should tell.
+together, and how far a result holds for other problems is what an interval should show.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ratio(numerator: Array, denominator: Array) -> Statistic:
     """
 
     def of(weights: Array) -> Array:
-        return divided(weights @ numerator, weights @ denominator)
+        return safe_divide(weights @ numerator, weights @ denominator)
 
     return of
 
@@ -67,7 +67,7 @@ def at(statistic: Statistic, problems: Array) -> Statistic:
     return lambda weights: statistic(weights[:, problems])
 
 
-def divided(a: Array, b: Array) -> Array:
+def safe_divide(a: Array, b: Array) -> Array:
     """a / b, NaN where b is 0."""
     return np.divide(a, b, out=np.full(np.broadcast(a, b).shape, np.nan), where=b != 0)
 

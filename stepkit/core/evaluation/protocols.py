@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from stepkit.core.evaluation.bootstrap import Statistic, divided, ratio
+from stepkit.core.evaluation.bootstrap import Statistic, ratio, safe_divide
 
 Array = np.ndarray[Any, Any]
 Counts = dict[str, float]
@@ -138,7 +138,7 @@ def measures(
 def _harmonic(a: Statistic, b: Statistic) -> Statistic:
     def of(weights: Array) -> Array:
         x, y = a(weights), b(weights)
-        found = divided(2 * x * y, x + y)
+        found = safe_divide(2 * x * y, x + y)
         return np.where((x == 0) & (y == 0), 0.0, found)
 
     return of

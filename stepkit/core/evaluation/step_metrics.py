@@ -1,4 +1,4 @@
-"""Do step scores tell right steps from wrong ones? Measures against gold labels of steps.
+"""Do step scores separate right steps from wrong ones? Measures against gold labels of steps.
 
 Counted are the steps up to and including the first error: what follows one is not defined
 (ProcessBench, arXiv:2412.06559) or not labelled (PRM800K, arXiv:2305.20050).
@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepkit.core.evaluation.bootstrap import Statistic, divided, ratio
+from stepkit.core.evaluation.bootstrap import Statistic, ratio, safe_divide
 
 Array = np.ndarray[Any, Any]
 
@@ -82,7 +82,7 @@ def skill(steps: CountedSteps) -> Statistic:
 
     def of(weights: Array) -> Array:
         base = rate(weights)
-        return 1 - divided(error(weights), base * (1 - base))
+        return 1 - safe_divide(error(weights), base * (1 - base))
 
     return of
 
@@ -96,7 +96,7 @@ def calibration_error(steps: CountedSteps, bins: int) -> Statistic:
     np.add.at(counts, steps.problem, 1.0)
 
     def of(weights: Array) -> Array:
-        return divided(np.abs(weights @ gaps).sum(axis=1), weights @ counts)
+        return safe_divide(np.abs(weights @ gaps).sum(axis=1), weights @ counts)
 
     return of
 
@@ -123,13 +123,13 @@ def _strata(steps: CountedSteps, within: str) -> Array:
 
 
 class _Order(NamedTuple):
-    """Steps sorted by stratum and score, and where runs of equal ones begin and end.
+    """Steps sorted by stratum and score, and where runs of equal ones start and end.
 
     Attributes:
         steps: [N] the steps in order.
-        stratum: [N] where the stratum of each begins in that order.
-        low, high: [N] where those of its score begin and end.
-        starts: [S] where strata begin.
+        stratum: [N] where the stratum of each starts in that order.
+        low, high: [N] where those of its score start and end.
+        starts: [S] where strata start.
     """
 
     steps: Array
@@ -176,23 +176,23 @@ def _weighted_auc(steps: CountedSteps, strata: Array) -> Statistic:
     size = int(segment[-1]) + 1
     firsts = segment[order.starts]
     stratum = np.searchsorted(firsts, np.arange(size), side="right") - 1
-    ups = _Pooled(steps.problem[order.steps][right == 1], segment[right == 1], size)
-    downs = _Pooled(steps.problem[order.steps][right == 0], segment[right == 0], size)
+    ups = _SegmentSums(steps.problem[order.steps][right == 1], segment[right == 1], size)
+    downs = _SegmentSums(steps.problem[order.steps][right == 0], segment[right == 0], size)
 
     def of(weights: Array) -> Array:
-        return np.concatenate([part(some) for some in _few(weights, len(right))])
+        return np.concatenate([part(some) for some in _in_chunks(weights, len(right))])
 
     def part(weights: Array) -> Array:
         up, down = ups.of(weights), downs.of(weights)
         below = np.cumsum(down, axis=1) - down
         wins = np.einsum("rs,rs->r", up, below - below[:, firsts][:, stratum] + down / 2)
         pairs = (np.add.reduceat(one, firsts, axis=1) for one in (up, down))
-        return divided(wins, np.einsum("rs,rs->r", *pairs))
+        return safe_divide(wins, np.einsum("rs,rs->r", *pairs))
 
     return of
 
 
-class _Pooled:
+class _SegmentSums:
     """Weights of steps summed by segment.
 
     Args:
@@ -214,7 +214,7 @@ class _Pooled:
         return sums
 
 
-def _few(weights: Array, steps: int) -> Iterator[Array]:
+def _in_chunks(weights: Array, steps: int) -> Iterator[Array]:
     """The weights, some rows at a time: as many as fit a cache for each of so many steps."""
     rows = max(1, CELLS // steps)
     return (weights[start : start + rows] for start in range(0, len(weights), rows))

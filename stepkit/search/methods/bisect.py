@@ -113,7 +113,7 @@ class BisectionStates:
 
     def _is_lost(self, state: int, again: bool = False) -> Asking:
         if state not in self._lost or again:
-            rule = stopping.times(AGAIN, self._rule) if again else self._rule
+            rule = stopping.with_times_the_draws(AGAIN, self._rule) if again else self._rule
             node = self._nodes[state]
             lanes = yield from follow(self._growth, {node: rule})
             self._lost[state] = lanes[node].leans

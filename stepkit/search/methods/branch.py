@@ -24,7 +24,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from stepkit.core.tree import keep, kept
+from stepkit.core.tree import keep_tokens, kept_tokens
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
@@ -84,7 +84,7 @@ def _points(
     growth: RolloutTree, draws: Sequence[int], cuts: dict[int, list[int]], steps: bool
 ) -> list[ForkPoint]:
     """The tokens of ``draws`` at which a fork may be."""
-    logprobs = kept(growth.tree, "token_logprob")
+    logprobs = kept_tokens(growth.tree, "token_logprob")
     if logprobs is None:
         raise DataError("the tree does not keep log-probabilities", "tree.token_logprob")
     found = []
@@ -134,7 +134,7 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     if len(width) > 1:
         yield from shaped(growth, width)
     else:
-        keep(growth.tree, "token_logprob")
+        keep_tokens(growth.tree, "token_logprob")
         yield from fork(
             growth,
             options["draws"],
