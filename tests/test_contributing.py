@@ -138,6 +138,7 @@ def test_a_recipe_is_short_and_touches_few_files(title: str) -> None:
 def test_every_recipe_is_carried_out_here() -> None:
     assert set(recipes()) == {
         "A new label",
+        "A new rule for the first error",
         "A new trainer",
         "A new search method from a paper",
     }
@@ -148,6 +149,14 @@ def test_a_new_label(folder: Path) -> None:
     label = json.loads(line)["labels"]["variance"]
     assert label["root"]["x"] == pytest.approx(3 / 4 * 1 / 4)
     assert label["x"] == pytest.approx([1 / 4, 0, 0])
+
+
+def test_a_new_rule_for_the_first_error(folder: Path) -> None:
+    """The values are 3/4, then 1/2, 0 and 0: step 1 left less than half, step 0 less than 0.9."""
+    _, half, most = carried_out("A new rule for the first error", folder)
+    first = [json.loads(line)["labels"]["first"] for line in (half, most)]
+    assert [one["first"] for one in first] == [1, 0]
+    assert [one["meta"]["rule"] for one in first] == ["fall", "fall:0.9"]
 
 
 def test_a_new_trainer(folder: Path) -> None:

@@ -180,11 +180,16 @@ def test_man_and_click_have_the_same_options(command: str) -> None:
 
 @each_command
 def test_synopsis_has_every_option(command: str) -> None:
+    """Or the ways to call the command, and that there are more options; OPTIONS has them all."""
     known = {name for one in options(command) for name in (*one.opts, *one.secondary_opts)}
+    synopsis = section(page(command), "SYNOPSIS")
     shown: set[str] = set()
-    for flag in flags(section(page(command), "SYNOPSIS")):
+    for flag in flags(synopsis):
         shown |= {flag} if flag in known else {f"-{letter}" for letter in flag[1:]}
     assert shown <= known
+    if ".Op Ar options" in synopsis:
+        assert len(known) > 60, "so few options have room in the synopsis"
+        return
     for option in options(command):
         if not {"--help", "--version"} & set(option.opts):
             assert shown & set(option.opts), option.opts
@@ -211,6 +216,17 @@ def test_man_says_values_choices_and_defaults(command: str) -> None:
             assert told or ("default" in said and on_line[:1] == [default]), (name, default)
         elif "default" in (option.help or ""):
             assert re.search("(?i)default|needed|without", said), name
+
+
+@each_command
+def test_man_and_help_name_a_value_alike(command: str) -> None:
+    described = {item.names: item.line for item in items(command)}
+    for option in options(command):
+        line = described[frozenset([*option.opts, *option.secondary_opts])]
+        if option.metavar and not option.is_flag and " Cm " not in line:
+            value = line.rsplit("Fl ", 1)[1].split(" ", 1)[1]
+            in_man = re.sub(r"\b(Ar|Ns|Op)\b| ", "", value)
+            assert in_man == re.sub(r"[][ ]", "", option.metavar.lower()), option.opts
 
 
 @each_command

@@ -22,7 +22,7 @@ from stepkit.search.scorers import Asking, TraceScores
 from stepkit.search.scorers.critique import PURPOSE
 from stepkit.search.scorers.critique_votes import spread, tally
 from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
-from stepkit.text.answers import last_box
+from stepkit.text.boxes import last_box
 from stepkit.text.critiques import paragraphs
 
 NONE = -1
