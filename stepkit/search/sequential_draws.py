@@ -56,7 +56,7 @@ class SequentialDraws:
 
     @property
     def lost(self) -> bool | None:
-        """What the rule, a test, says of the prefix (see stopping.lost)."""
+        """What the rule, a test, decides about the prefix (see stopping.is_lost)."""
         return stopping.is_lost(self.rule, self.k, self.n)
 
     @property

@@ -193,7 +193,7 @@ tree.sampler_index(one, {"id": "s"})
 for node, draw, outcome in [(0, 0, 1.0), (1, 0, None)]:
     tree.add(one, node, "x", whole=True, finish="stop", outcome=outcome, by=0, draw=draw)
 jit.REPAID = 0
-forest = tree.plant([one])
+forest = tree.build_forest([one])
 found = backups.back_up(forest, backups.leaves([one], [0], 5))
 print(found["leaves"].n.tolist(), backups.replay(forest, [one]).n.tolist())
 """
