@@ -1,7 +1,7 @@
 """Draw at the prefixes of a trace until it is decided which of each two neighbours has more value.
 
 The i-th decided draws of two prefixes are a pair; Wald's sequential test of two rates looks at the
-pairs of which just one is right (core/stopping.py, ``lead_to_decide``). It keeps its error rate whatever the
+pairs of which just one is right (stopping.lead_to_decide). It keeps its error rate whatever the
 two rates are: where one has at least ``odds`` times the odds of the other, the wrong one is called
 better with a probability of at most ``error``.
 """
