@@ -324,7 +324,7 @@ def count_draws(tree: Tree, sampler: str | None = None) -> dict[str, list[Any]]:
 
     schema.check_tree({"tree": tree})
     by, _ = trace.choose_sampler(tree, sampler)
-    counts = trees.count(trees.plant([tree]), [by])
+    counts = trees.count_draws(trees.build_forest([tree]), [by])
     return {"k": list(counts.k), "n": list(counts.n), "undecided": list(counts.undecided)}
 
 

@@ -99,10 +99,10 @@ def best_of(k: int, n: int, draws: int) -> float:
 
 
 def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | None:
-    """The rate, without bias, when ``stops(k, n)`` ended the drawing at k right of n.
+    """The rate, without bias, when ``stops(k, n)`` stopped the draws at k right of n.
 
     k/n is biased then: who stops at the first success stops on one. The share of all orders of
-    draws that lead to (k, n), and not to a stop before, which begin with a success, is unbiased:
+    draws that lead to (k, n), and not to a stop before, whose first is a success, is unbiased:
     it is the chance that the first draw was right, given where it ended (Girshick, Mosteller and
     Savage, "Unbiased estimates for certain binomial sampling problems", 1946, theorem 3.1). With a
     fixed n it is k/n; with a stop at the c-th success (c - 1)/(n - 1) (Haldane 1945); with a stop
@@ -116,7 +116,7 @@ def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | 
     """
     if not 0 <= k <= n or n == 0 or not stops(k, n):
         return None
-    # paths[k] = (orders that lead to k right of the draws so far, those that begin with a success)
+    # paths[k] = (orders that lead to k right of the draws so far, those whose first is a success)
     paths = {0: (1, 0), 1: (1, 1)}
     for drawn in range(1, n):
         onward: dict[int, tuple[int, int]] = {}

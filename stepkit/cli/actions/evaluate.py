@@ -50,7 +50,7 @@ class CollectedAttempts:
             self._wanted = replace(self._wanted, scores=names)
         if self._fitted is not None:
             self._fitted.check(record.data)
-        attempt = attempts.read(record.data, self._wanted, record.source, record.place)
+        attempt = attempts.read_attempt(record.data, self._wanted, record.source, record.place)
         self._names_known = True
         self.attempts.append(attempt)
         return []
@@ -122,7 +122,7 @@ def fit(
     streams: StreamOptions, method: str, scores: tuple[str, ...], gold: GoldSource | None
 ) -> None:
     """Fit a map on all attempts and write it."""
-    from stepkit.core.evaluation.calibration_map import fitted
+    from stepkit.core.evaluation.calibration_map import fit_map
 
     if len(scores) > 1:
         raise UsageError("--fit takes one --score")
@@ -136,7 +136,7 @@ def fit(
             have = ", ".join(names) or "none"
             raise DataError(f"scores here: {have}; choose one with --score NAME", "scores")
         return (
-            encode(fitted(collected.attempts, method, names[0], str(gold or GoldSource()))) + b"\n"
+            encode(fit_map(collected.attempts, method, names[0], str(gold or GoldSource()))) + b"\n"
         )
 
     blocks(streams, each(collected.take), tail=finish)

@@ -2,7 +2,7 @@
 
 The map names the score it was fitted on and what had made that score, and has a hash of every
 problem that it saw. It is applied only to scores of the same making, and never to a problem that it
-saw: what is measured behind it is measured on other data.
+saw: what is measured with it is measured on other data.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class CalibrationMap(NamedTuple):
         return {"of": self.of, "by": "scorer", "x": mapped, "meta": meta}
 
 
-def fitted(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: str) -> Json:
+def fit_map(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: str) -> Json:
     """Fit a map on attempts with gold labels.
 
     Returns its JSON. Raises DataError when nothing can be learned from them, or when the scores
@@ -123,7 +123,7 @@ def fitted(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: s
     return body
 
 
-def parsed(data: Any) -> CalibrationMap:
+def parse_map(data: Any) -> CalibrationMap:
     """A map from its JSON. Raises DataError."""
     if not isinstance(data, dict) or data.get(KEY) != FORMAT:
         raise DataError("not a calibration map as step-eval --fit writes it")
@@ -191,7 +191,7 @@ def _threshold(
 
 
 def _errors(steps: step_metrics.CountedSteps, made: Any, probabilities: bool) -> Json:
-    """Brier and skill on the data of the fit, which says little: before and after."""
+    """Brier and skill on the data of the fit, which proves little: before and after."""
     found: Json = {}
     for when, scores in (("before", steps.score if probabilities else None), ("after", made)):
         if scores is None or scores.min() < 0 or scores.max() > 1:

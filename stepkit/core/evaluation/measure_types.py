@@ -62,12 +62,12 @@ class MeasureKey(NamedTuple):
 
 @dataclass
 class Measure:
-    """A number and what its row says.
+    """A number and what its row has.
 
     Attributes:
         estimate: the number, about all problems.
-        problems: how many are behind it.
-        more: what else its row says.
+        problems: how many it was measured on.
+        more: what else its row has.
         shown: it is asked for, not only needed to compare with.
         members, values: [p] the problems and the value of each, for a mean of values.
     """

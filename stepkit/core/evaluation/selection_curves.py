@@ -39,7 +39,7 @@ class CountedGroup(NamedTuple):
 
     Attributes:
         attempts: in input order.
-        right: [n] verdicts, undecided ones as told.
+        right: [n] verdicts, undecided ones as given.
         answers: [n] number of the answer, curves.NO_ANSWER without one.
         seed: for what has to be sampled.
     """
@@ -62,7 +62,7 @@ class CurvePoint(NamedTuple):
     error: float
 
 
-def group(
+def count_group(
     attempts: Sequence[MeasuredAttempt],
     undecided: str,
     seed: int,
@@ -140,7 +140,7 @@ def measures(
     part: AttemptSlice, options: ReportOptions, same: Callable[[str, str], bool]
 ) -> dict[MeasureKey, Measure]:
     """The curves that are asked for or that the records allow. Raises DataError."""
-    groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
+    groups = [count_group(one, options.undecided, options.seed, same) for one in part.groups]
     problems = part.problems[[bool(one.right) for one in groups]]
     groups = [one for one in groups if one.right]
     ks = options.ks or _powers(min(len(one.right) for one in groups))

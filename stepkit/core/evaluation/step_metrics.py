@@ -1,4 +1,4 @@
-"""Do step scores tell right steps from wrong ones? Measures against gold labels of steps.
+"""Do step scores separate right steps from wrong ones? Measures against gold labels of steps.
 
 Counted are the steps up to and including the first error: what follows one is not defined
 (ProcessBench, arXiv:2412.06559) or not labelled (PRM800K, arXiv:2305.20050).
