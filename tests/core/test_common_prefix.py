@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 
 IDS = st.lists(st.integers(0, 1), max_size=200).map(tuple)
 """Two tokens, so that prefixes are shared often."""
@@ -13,6 +13,6 @@ IDS = st.lists(st.integers(0, 1), max_size=200).map(tuple)
 
 @given(IDS, IDS)
 def test_common_is_the_longest_common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> None:
-    length = common(one, other)
+    length = common_length(one, other)
     assert one[:length] == other[:length]
     assert one[length : length + 1] != other[length : length + 1] or length == len(one)
