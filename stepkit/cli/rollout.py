@@ -18,6 +18,7 @@ from stepkit.errors import UsageError
 from stepkit.runner import options, run
 from stepkit.search.method_registry import METHODS, MethodSetup, loaded
 from stepkit.search.refinement_prompts import refinement_of
+from stepkit.text.segment_rules import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -197,7 +198,7 @@ def _writer(
         from stepkit.cli.actions.leaf_traces import leaf_records
 
         (whole,) = _with_tree(record, fields)
-        return leaf_records(whole, rule or record.data.get("split") or {"by": "lines"})
+        return leaf_records(whole, rule or record.data.get("split") or DEFAULT_RULE)
 
     return write
 

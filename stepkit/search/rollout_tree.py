@@ -5,7 +5,7 @@ the tree already holds is not made again, so every method tops up and a search r
 where it left off. A draw continues from the very tokens that its prefix was drawn with, where they
 are known.
 
-A step is drawn by drawing on until the rule of text/segment.py finds the next one begun, and what
+A step is drawn by drawing on until its end stands, whatever may follow (text/segment.py), and what
 is beyond the cut is left out. So a step has the chance that it has as the first step of a whole
 remainder, whatever the rule.
 """
@@ -26,8 +26,8 @@ from stepkit.schema import ROOT, UNDRAWN
 from stepkit.search.record_budget import RecordSpending
 from stepkit.search.scheduler import Ask, AttemptRequest, FinishedAttempt
 from stepkit.seeds import digest
-from stepkit.text.segment import SegmentRule, TextTokens, first_step, split
-from stepkit.text.segment_rules import continued
+from stepkit.text.segment import SegmentRule, TextTokens, first_step, first_step_stands, split
+from stepkit.text.segment_rules import DEFAULT_RULE, continued
 
 Asking = Generator[Sequence[Ask], Sequence[Any], Any]
 
@@ -64,7 +64,7 @@ class RolloutTree:
         self.tree = tree
         self.by = sampler_index(tree, sampler.identity)
         self.answer = answer
-        self.rule: SegmentRule = rule or {"by": "lines"}
+        self.rule: SegmentRule = rule or DEFAULT_RULE
         self.spent = RecordSpending()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
@@ -210,7 +210,7 @@ class RolloutTree:
         if rule["by"] == "tokens":
             most = min(rule["size"], request.sampling.max_tokens)
             return replace(request, sampling=replace(request.sampling, max_tokens=most))
-        return replace(request, until=lambda text: len(split(text, rule)) > 1)
+        return replace(request, until=lambda text: first_step_stands(text, rule))
 
     def _rule(self, node: int) -> SegmentRule:
         """The rule by which one step is cut at ``node``; beyond the last step it cuts nothing."""
