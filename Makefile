@@ -15,7 +15,7 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo experiment check lint test vocabularies golden models bench interop clean
+.PHONY: help demo experiment check lint test torture vocabularies golden models bench interop clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -44,7 +44,7 @@ match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
 endef
 export PROGRESS
 
-$(READY): pyproject.toml $(wildcard man/*.1)
+$(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.1)
 	@command -v $(PYTHON) >/dev/null || { echo "stepkit: missing: $(PYTHON)" >&2; exit 1; }
 	@$(PYTHON) -c "$$MISSING"
 	@printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ - -o /dev/null 2>/dev/null || \
@@ -52,7 +52,7 @@ $(READY): pyproject.toml $(wildcard man/*.1)
 	@mkdir -p build
 	@echo "Building the environment in $(VENV). llama.cpp is compiled once: some five minutes on 2 cores."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --verbose --disable-pip-version-check -e '.[dev]' 2>&1 \
+	@$(VENV)/bin/python -m pip install --verbose --disable-pip-version-check -c tests/constraints.txt -e '.[dev]' 2>&1 \
 	  | tee build/install.log | awk "$$PROGRESS" \
 	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }
 	@echo "Compiling the kernels."
@@ -136,14 +136,22 @@ lint: $(READY)  ## ruff and mypy
 	ruff format --check stepkit tests samples
 	mypy
 
-test: $(READY)  ## the tests
-	python -m pytest -n auto
+# A worker steals tests from another's end, so that what a file makes once is mostly made once.
+PYTEST := python -m pytest -n auto --dist worksteal
+
+test: $(READY)  ## the tests, the same ones every time (SLOW=20 lists the slowest twenty)
+	$(PYTEST) $(if $(SLOW),--durations=$(SLOW))
+
+# What it finds becomes an @example of its test, in the same commit as what mends it: `make test`
+# draws the same examples every time, and tries those first.
+torture: $(READY)  ## fresh examples, ten times as many, and failures at every system call
+	$(PYTEST) --hypothesis-profile=torture -m "hypothesis or torture"
 
 VOCABULARIES := build/vocabularies/ggml-vocab-qwen2.gguf
 
 vocabularies: $(VOCABULARIES)  ## real vocabularies for the tests of profiles (a download of 75 MB)
 
-$(VOCABULARIES): tests/vocabularies.py | $(READY)
+$(VOCABULARIES): tests/helpers/vocabularies.py | $(READY)
 	$(VENV)/bin/python $<
 
 BENCHES ?= $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
@@ -202,7 +210,7 @@ $(INTEROP)/labels.jsonl: samples/traces.jsonl $(POLICY)
 	step-split $< | step-rollout -m $(POLICY) -k 6 --max-tokens 128 --limit 24 | step-label -o $@
 
 interop: $(READY) $(INTEROP)/ready $(INTEROP)/labels.jsonl  ## our rows in TRL and other trainers (a GB of downloads)
-	cd tests/interop && PYTHONPATH=. $(TRAINERS) -m pytest -q -p harness -p no:cacheprovider \
+	cd tests/interop && PYTHONPATH=. $(TRAINERS) -m pytest -q -p harness -p no:cacheprovider --confcutdir=. \
 	  -W ignore trl_trainers.py other_trainers.py
 
 clean:  ## remove what the demonstration made

@@ -1,8 +1,8 @@
-"""The byte-level BPE of the tiny models: trained here, written in the words of a GGUF.
+"""The byte-level BPE of the tiny models: trained here, stored in a GGUF file.
 
-All 256 bytes are tokens, so any text can be encoded. The pre-tokenizer is the one llama.cpp calls
-"qwen2": digits stand alone, and a full stop may merge with the line end behind it, which is why a
-step has to be cut at tokens with care. Special tokens are never parsed out of text.
+All 256 bytes are tokens, so any text can be encoded. The pre-tokenizer is the one that llama.cpp
+calls "qwen2": each digit is a token, and a full stop may merge with the line end after it, so a
+step must be cut at tokens with care. Special tokens are never parsed out of text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ QWEN2 = (
 
 
 def build(model: models.BPE) -> Tokenizer:
-    """A tokenizer around a BPE; special tokens in text stay text."""
+    """A tokenizer with this BPE; special tokens in text stay text."""
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -1,9 +1,9 @@
 """How much does a verifier help? Read scored attempts, print the table of the model card.
 
-Input: traces with `correct`, `final` and `scores.NAME.x` (one number per step), the attempts of a
-problem being adjacent. Everything is judged within problems: the choice among the attempts of one
-problem, and the AUC over pairs of attempts of one problem. A pooled AUC would praise a score that
-only knows which problems are hard.
+Input: traces with `correct`, `final` and `scores.NAME.x` (one number per step), the attempts at a
+problem being adjacent. Everything is measured within problems: the choice among the attempts at one
+problem, and the AUC over pairs of them. A pooled AUC would reward a score that only knows which
+problems are hard.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def score_of(aggregate: Callable[[list[float]], float], name: str, trace: dict) 
 
 
 def best(group: list[dict], score: Callable[[dict], float]) -> float:
-    """Chance that the best scored attempt is right, ties being broken at random."""
+    """Chance that the best scored attempt is right, with ties broken at random."""
     top = max(map(score, group))
     tied = [trace["correct"] for trace in group if score(trace) == top]
     return sum(map(bool, tied)) / len(tied)

@@ -1,4 +1,4 @@
-"""Write a tiny Llama and its tokenizer as a GGUF, and prove that llama.cpp reads it alike."""
+"""Write a tiny Llama and its tokenizer as a GGUF, and check that llama.cpp computes the same."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def write(path: Path, model: Llama, tokenizer: Tokenizer, name: str, extra: dict
 
 
 def read(path: Path) -> tuple[Llama, Tokenizer]:
-    """Read back a GGUF that `write` made, to go on training it."""
+    """Read a GGUF that `write` made, to continue its training."""
     reader = gguf.GGUFReader(path)
 
     def value(key: str) -> Any:
@@ -107,7 +107,7 @@ TRAPS = (
 def check(path: Path, model: Llama, tokenizer: Tokenizer, texts: list[str]) -> float:
     """Assert equal tokens and logits in llama.cpp; return the largest difference of logits.
 
-    The cache is asked for in F32: llama.cpp's default, F16, alone moves logits by some 4e-3.
+    The cache is F32: llama.cpp's default, F16, alone changes logits by some 4e-3.
     """
     import llama_cpp
 

@@ -2,12 +2,12 @@
 
     python samples/guided.py FOLDER PROBLEMS
 
-FOLDER is filled by `make experiment`: METHOD.jsonl is what a method drew, and METHOD.RULE.jsonl the
-attempt that step-rerank chose from that, one a problem. A problem for which there is none counts as
-wrong. Intervals are 95 % bootstrap intervals over problems; differences are paired by problem.
+FOLDER is filled by `make experiment`: METHOD.jsonl has the draws of a method, METHOD.RULE.jsonl the
+attempt that step-rerank chose from them for each problem. A problem without one counts as wrong.
+Intervals are 95 % bootstrap intervals over problems; differences are paired by problem.
 
-A step that a search draws ends when the next one is seen to begin, so it costs one token more than
-it has; an attempt costs its tokens. What a verifier reads is not generated and not counted.
+A step of a search ends where the next one begins, so it costs one token more than it has; an
+attempt costs its tokens. What a verifier reads is not generated and not counted.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def tokens(record: dict) -> int:
 
 
 def cost(folder: Path, method: str) -> int:
-    """Tokens generated for all problems; those of a refinement's first attempts are in it."""
+    """Tokens generated for all problems, with those of a refinement's first attempts."""
     total = sum(tokens(record) for record in lines(folder / f"{method}.jsonl") if fresh(record))
     return total + (cost(folder, "first") if method == "refined" else 0)
 
 
 def fresh(record: dict) -> bool:
-    """Whether a record was drawn and not passed through: a refinement leaves right attempts be."""
+    """Whether a record was drawn: a refinement passes right attempts through."""
     return "labels" not in record
 
 

@@ -1,7 +1,7 @@
 """A Llama small enough to read and to train on a laptop: RMSNorm, RoPE, SwiGLU, tied embeddings.
 
-The rotary embedding turns neighbouring pairs, which is llama.cpp's layout for this architecture,
-so that weights go into a GGUF as they are.
+The rotary embedding rotates neighbouring pairs, which is llama.cpp's layout for this architecture,
+so the weights go into a GGUF unchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Config:
-    """The shape of the model, and what else a GGUF says about it."""
+    """The shape of the model and its other settings in a GGUF."""
 
     vocabulary: int
     width: int = 128
@@ -33,7 +33,7 @@ class Config:
 
 
 def rope_table(config: Config) -> Tensor:
-    """The turn of every position and channel pair, as complex numbers of length one."""
+    """The rotation of every position and channel pair, as complex numbers of length one."""
     pairs = torch.arange(0, config.head_width, 2, dtype=torch.float32) / config.head_width
     places = torch.arange(config.context, dtype=torch.float32)
     angles = torch.outer(places, config.rope_base**-pairs)
@@ -50,7 +50,7 @@ Cache = tuple[Tensor, Tensor, int]  # keys, values, and the place of the next to
 
 
 class Layer(nn.Module):
-    """Attention and a gated feed-forward part, each behind its norm."""
+    """Attention and a gated feed-forward part, each after its norm."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# StepCo (Wu et al., arXiv:2410.12934): verify the steps, rewrite from the first doubtful one.
+# StepCo (Wu et al., arXiv:2410.12934): verify the steps, draw again from the first doubtful one.
 #
-# Drafts are one attempt at each problem, as `step-rollout --method sample -k 1` writes them. An
-# attempt is done when no step scores below THRESHOLD, or when two rounds come to the same answer.
+# Drafts are one attempt at each problem, from `step-rollout --method sample -k 1`. An attempt is
+# done when no step scores below THRESHOLD, or when two rounds reach the same answer.
 set -euo pipefail
 usage='usage: samples/stepco.sh POLICY PRM [ROUNDS [THRESHOLD]] < drafts.jsonl > refined.jsonl'
 policy=${1:?$usage} prm=${2:?$usage} rounds=${3:-5} threshold=${4:-0.5}
@@ -11,8 +11,8 @@ trap 'rm -rf "$work"' EXIT
 
 verify() { step-split -q | step-score -q -t 1 --prm "$prm" | step-label -q --first "below:$threshold"; }
 rewrite() { step-rollout -q -t 1 -m "$policy" --max-tokens 96 --at first -k 1 "$@"; }
-pick() { grep "$@" || [ $? = 1 ]; }  # to find none is no failure
-# The attempts without a doubtful step are done and written; the others stay open.
+pick() { grep "$@" || [ $? = 1 ]; }  # no match is no failure
+# Attempts without a doubtful step are done and written; the others stay open.
 settle() { pick '"first":-1' "$1"; pick -v '"first":-1' "$1" > "$work/open"; }
 
 verify > "$work/now"
@@ -20,7 +20,7 @@ settle "$work/now"
 round=0
 while [ -s "$work/open" ] && [ $((round += 1)) -le "$rounds" ]; do
   rewrite --seed "$round" "$work/open" | verify > "$work/new"
-  # The new ones first: of two attempts that differ, majority takes the first.
+  # New attempts come first: of two different answers, majority takes the first.
   cat "$work/new" "$work/open" | step-rerank -q --regroup --by majority > "$work/both"
   pick '"votes":2' "$work/both"
   pick -v '"votes":2' "$work/both" > "$work/now"

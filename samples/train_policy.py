@@ -1,7 +1,7 @@
-"""Train the tokenizer and the policy, half-way on purpose, and write the policy's GGUF.
+"""Train the tokenizer and the policy, only half-way, and write the policy's GGUF.
 
 A policy that has learned to add but not yet to search guesses its pairs: right about half of the
-time, wrong with confidence. That is the sampler that a verifier can help.
+time, and wrong with confidence. Such a sampler is one that a verifier can help.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def right(model: Llama, tokenizer: Tokenizer, chosen: list[Problem]) -> float:
 def train(
     model: Llama, tokenizer: Tokenizer, steps: int, until: float, rate: float, seed: int
 ) -> None:
-    """Next-token prediction of solutions, each problem seen once, until enough come out right."""
+    """Next-token prediction of solutions, each problem seen once, until enough are right."""
     stream = problems("train", seed)
     rows = ([solver_row(tokenizer, p)] for p in islice(stream, steps * ROWS))
     optimizer, start = Optimizer(model, rate, steps), time.time()

@@ -1,17 +1,17 @@
 """Train the process reward model from files that stepkit's own commands wrote.
 
-1. solve: the policy goes on learning to solve, until its arithmetic can be trusted.
-2. lone: verdicts on first steps alone, without their problem. A step alone can only be judged by
-   whether it is true in itself, it is short, and before it nothing else went wrong: so checking
-   emerges here within minutes, where whole attempts leave it hidden behind all else for hours.
-3. grow: the same, with more and more of the problem in sight, or the skill would stay behind.
+1. solve: the policy continues to learn to solve, until its arithmetic is reliable.
+2. lone: verdicts on first steps alone, without their problem. Such a step is short, can only be
+   judged by whether it is true, and nothing before it went wrong: checking is learned here within
+   minutes, while on whole attempts it takes hours.
+3. grow: the same, with more and more of the problem visible; without this the skill is lost.
 4. judge: verdicts on all tokens of whole attempts, with the language-model loss kept.
 
 `--attempts` are graded attempts (step-rollout --method sample), where every token of an attempt
-carries the attempt's outcome; `--labels` are traces with Monte Carlo labels (step-rollout
---method chain, step-label), where the tokens of a step carry the step's value. Both estimate the
-same thing, the chance that the policy still gets there. Verdicts on attempts are balanced within
-each problem, or the model would learn no more than which problems and which places are hard.
+has the attempt's outcome; `--labels` are traces with Monte Carlo labels (step-rollout --method
+chain, step-label), where the tokens of a step have the step's value. Both estimate the chance that
+the policy reaches the right answer. Verdicts on attempts are balanced within each problem, or the
+model would only learn which problems and which positions are hard.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ PROFILE = {
 
 
 class Judged(NamedTuple):
-    """A trace with, for each step, the chance that all is well and how much that counts."""
+    """A trace with, for each step, the chance that it is right so far and the weight of that."""
 
     problem: str
     steps: list[str]
     good: list[float]
     weight: list[float]
-    speak: bool  # an example of how to write, too
+    speak: bool  # also an example for the language-model loss
 
 
 def judged_row(tokenizer: Tokenizer, judged: Judged) -> Row:
-    """A trace in the model's layout: each step's tokens and the marker behind them."""
+    """A trace in the model's layout: each step's tokens and the marker after them."""
     ids = bpe.ids(tokenizer, PROMPT.format(problem=judged.problem))
     words, verdict, weight = ([0.0] * len(ids) for _ in range(3))
     for step, good, counts in zip(judged.steps, judged.good, judged.weight, strict=True):
@@ -68,7 +68,7 @@ def judged_row(tokenizer: Tokenizer, judged: Judged) -> Row:
 
 
 def first_step_row(tokenizer: Tokenizer, judged: Judged, seen: float) -> Row:
-    """A trace's first step behind the last part of its problem; only its second half is judged.
+    """A trace's first step after the last part of its problem; only its second half is judged.
 
     Without the problem, a step can only be judged by whether it is true in itself.
     """
@@ -92,8 +92,8 @@ def solver_groups(tokenizer: Tokenizer, seed: int) -> Iterator[list[Row]]:
 def read_attempts(path: Path) -> Iterator[list[Judged]]:
     """The decided attempts at each problem that was solved sometimes.
 
-    Right and wrong ones weigh alike within a problem, and share a batch: what only tells hard
-    problems from easy ones gains nothing, what tells right from wrong gains all.
+    Right and wrong ones have equal weight within a problem, and share a batch: separating hard
+    problems from easy ones gains nothing, separating right from wrong gains everything.
     """
     lines = map(json.loads, path.open())
     for _, found in groupby(lines, key=lambda trace: trace["group"]):
@@ -133,7 +133,7 @@ def read_labels(path: Path) -> Iterator[list[Judged]]:
 def grow(
     tokenizer: Tokenizer, groups: list[list[Judged]], rng: random.Random
 ) -> Iterator[list[Row]]:
-    """First steps with more and more of their problem in sight, at last with all of it."""
+    """First steps with more and more of their problem visible, in the end all of it."""
     for number, group in enumerate(groups):
         limit = number / len(groups) / 0.65
         seen = 1.0 if limit >= 1 else limit * rng.random() ** 0.5
@@ -148,7 +148,7 @@ def fit(
     name: str,
     spoken: Iterator[list[Row]] | None = None,
 ) -> None:
-    """So many steps with both losses; `spoken` are solutions that keep the model speaking."""
+    """`steps` steps with both losses; `spoken` are solutions that keep the language model alive."""
     optimizer, start, sums = Optimizer(model, rate, steps), time.time(), [0.0, 0.0]
     for step, batch in enumerate(islice(chosen, steps), 1):
         words, verdict = loss(model, batch)

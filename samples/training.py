@@ -1,4 +1,4 @@
-"""What both training scripts share: rows, batches of like length, and the optimizer."""
+"""What both training scripts share: rows, batches of similar length, and the optimizer."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ROWS = 32  # rows of one batch; small batches learn more from each problem
 
 
 class Row(NamedTuple):
-    """A training sequence; columns of equal length, nan where a position teaches nothing."""
+    """A training sequence; columns of equal length, weight 0 where a position teaches nothing."""
 
     ids: list[int]
     words: list[float]  # weight of the language-model loss when this token is predicted
-    verdict: list[float]  # chance that all is well so far, read at this token
+    verdict: list[float]  # chance that the attempt is right so far, read at this token
     weight: list[float]  # weight of that verdict
 
 
@@ -37,7 +37,7 @@ def solver_row(tokenizer: Tokenizer, problem: Problem) -> Row:
 
 
 def batches(groups: Iterable[list[Row]], seed: int, size: int = ROWS) -> Iterator[list[Row]]:
-    """Batches of like length, in random order, so that little is padded; groups stay together."""
+    """Batches of similar length, in random order, with little padding; groups stay together."""
     rng, groups = random.Random(seed), iter(groups)
     while found := list(islice(groups, 16 * size)):
         found.sort(key=lambda group: max(len(row.ids) for row in group))
@@ -74,7 +74,7 @@ def loss(model: Llama, batch: list[Row]) -> tuple[Tensor, Tensor]:
 
 
 class Optimizer:
-    """Muon for the matrices, AdamW for the rest; warm-up, then a straight line down."""
+    """Muon for the matrices, AdamW for the rest; warm-up, then linear decay."""
 
     def __init__(self, model: Llama, rate: float, steps: int) -> None:
         named = list(model.named_parameters())

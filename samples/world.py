@@ -1,13 +1,13 @@
 """The sample world: short word problems with exact step-by-step solutions.
 
-The problems are made so that checking is easier than solving, as in real ones. Beside plain
-stages (gain, lose, times, share) each holds one or two *choices*: three numbers and the sum of
-two of them. Who solves it must search for the pair that fits; who checks it reads one addition.
-A small model that guesses the pair writes a false equation and goes on with confidence, and its
-wrong answers fall on few values: a majority vote is weak, a verifier is strong.
+As in real problems, checking is easier than solving. In addition to plain stages (gain, lose,
+times, share) each problem has one or two *choices*: three numbers and the sum of two of them. To
+solve it one must search for the pair that fits; to check it, one addition is enough. A small model
+that guesses the pair writes a false equation and continues with confidence, and its wrong answers
+have few values: a majority vote is weak, a verifier is strong.
 
-A problem belongs to the train or to the test split by a hash of its numbers and stages, without
-names and things. So no seed and no renaming ever brings a test problem into the training set.
+A problem belongs to the train or test split by a hash of its numbers and stages, without names and
+things. So no seed and no renaming brings a test problem into the training set.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def pick_three(rng: random.Random) -> tuple[list[int], int]:
 def choice(
     rng: random.Random, who: str, thing: str, bag: str, other: str, first: bool
 ) -> tuple[str, str, int, list[int]]:
-    """Three vessels, of which two are given by their sum: the third one counts.
+    """Three vessels, two of them given by their sum: the third one counts.
 
-    Returns the sentence, the step, the third number and what the split key needs.
+    Returns the sentence, the step, the third number and the numbers for the split key.
     """
     numbers, odd = pick_three(rng)
     pair = [n for i, n in enumerate(numbers) if i != odd]

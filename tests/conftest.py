@@ -7,7 +7,12 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+from properties import register_profiles
 from work import Workdir
+
+register_profiles()
+settings.load_profile("steady")
 
 
 @pytest.fixture

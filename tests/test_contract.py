@@ -14,8 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -292,34 +290,9 @@ def test_25_bytes_that_are_no_text(work: Workdir, command: str) -> None:
     assert (done.status, done.err) == (3, f"{command}: <stdin>:1:8: not UTF-8: byte 0xff\n")
 
 
-def broken(line: bytes) -> bytes:
-    """Every few prefixes of a line, and the line with each value of it replaced by others."""
-    lines = [line[:size] for size in range(1, len(line), 41)]
-    data = json.loads(line)
-    junk: list[Any] = [None, True, -1, 1e300, "", "x", [], [None], {}, {"parent": [-1]}, [[]]]
-
-    def variants(value: Any, put: Callable[[Any], None]) -> None:
-        for other in junk:
-            put(other)
-            lines.append(json.dumps(data).encode())
-        put(value)
-        if isinstance(value, dict):
-            for key in list(value):
-                variants(value[key], partial(value.__setitem__, key))
-        elif isinstance(value, list) and value:
-            variants(value[-1], partial(value.__setitem__, -1))
-
-    for key in list(data):
-        variants(data[key], partial(data.__setitem__, key))
-        del data[key]
-        lines.append(json.dumps(data).encode())
-        data[key] = json.loads(line)[key]
-    return b"\n".join(one.replace(b"\n", b"") for one in lines) + b"\n"
-
-
 @every
 def test_26_nothing_but_a_complaint_about_each_bad_record(work: Workdir, command: str) -> None:
-    mutilated = broken(good(command).strip())
+    mutilated = evidence.broken(good(command).strip())
     work.write("in.jsonl", mutilated + good(command, 1, 77))
     done = run(work, command, "in.jsonl", "--rejects", "r", timeout=300)
     assert (done.status, done.err.count("\n")) == (1, 1), done.err

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from evidence import trace
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from properties import examples
 
 from stepkit import schema
 from stepkit.errors import DataError
@@ -33,7 +34,7 @@ def verdict(tree: Any) -> str:
         max_size=2,
     )
 )
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_quick_and_thorough_checks_agree(changes: list[tuple[str, int, Any]]) -> None:
     tree = copy.deepcopy(trace(1)["tree"])
     for column in LOOSE:

@@ -7,18 +7,23 @@ from typing import Any
 
 import click
 
-from stepkit.cli.actions.score_without_model import STREAMS
-from stepkit.cli.actions.write_training_rows import RowWriter
+from stepkit.cli.actions.row_options import maker_of
+from stepkit.cli.actions.write_training_rows import write_rows
 from stepkit.cli.options.escapes import TEXT
-from stepkit.core.pairs import pair_filters, rule_input, step_values
-from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
-from stepkit.core.pairs.pair_rules import EvidenceReading
-from stepkit.core.pairs.rule_input import RowFormat
+from stepkit.cli.options.shared import SAMPLER
+from stepkit.core.pairs import pair_filters, rule_input
+from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
-from stepkit.formats import targets
-from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
-from stepkit.runner.options import command, grouped, model_file, on_command_line, reads, writes
+from stepkit.formats import trainer_registry
+from stepkit.runner.options import (
+    command,
+    grouped,
+    model_file,
+    on_command_line,
+    reads,
+    refuse_idle_options,
+    writes,
+)
 from stepkit.runner.run import StreamOptions
 
 SHARE = click.FloatRange(0, 1)
@@ -29,8 +34,8 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @command("step-pairs")
 @click.option(
     "--to",
-    type=click.Choice(list(targets.TARGETS)),
-    default=next(iter(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
+    default=next(iter(trainer_registry.TARGETS)),
     show_default=True,
     help="The trainer that reads the rows.",
 )
@@ -61,7 +66,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     show_default=True,
     help="What a step is worth: draws, leaves, visits, or a score or label of the tree.",
 )
-@click.option("--sampler", metavar="ID|INDEX", help="Whose draws count, where several drew.")
+@SAMPLER()
 @click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
 @click.option(
     "--top", metavar="N", type=COUNT, default=2, show_default=True, help="N best, N worst."
@@ -126,7 +131,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--check",
     metavar="TARGET",
-    type=click.Choice(list(targets.TARGETS)),
+    type=click.Choice(list(trainer_registry.TARGETS)),
     help="Make nothing: say what this trainer would spoil in the rows of FILE.",
 )
 @click.option(
@@ -147,77 +152,22 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **tol
       step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
       step-pairs --check trl-dpo dpo.jsonl
     """
-    given = on_command_line().keys() - {*STREAMS}
     if check is not None:
-        if useless := given - CHECKS:
-            raise UsageError(f"{_option(useless)} has no effect with --check")
+        refuse_idle_options(CHECKS, "with --check")
         from stepkit.cli.actions.check_rows import check as check_rows
 
         check_rows(streams, check, told["max_length"], _tokens(tokenizer))
         return
     if told["max_length"]:
         raise UsageError("--max-length has no effect without --check")
-    told["scope"] = told["scope"] or ("full" if _chat(told) else "continuation")
-    plan = _plan(told, given)
-    layout = _layout(plan, told, _tokens(tokenizer))
-    if streams.regroup and not plan.of_groups:
+    maker = maker_of(told, {*on_command_line()}, _tokens(tokenizer))
+    if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
     from stepkit.cli.actions import side_files
 
     side_files.check(told["to"], streams.output)
-    RowWriter(streams, plan, told["to"], layout, told["prompt"]).run()
-    side_files.write(streams, told["to"], plan.rule.kind)
-
-
-def _plan(told: dict[str, Any], given: set[str]) -> RowPlan:
-    """The rule with what it is told. Raises UsageError for an option that it does not heed."""
-    kinds = {made: name for name, made in targets.KINDS.items()}
-    name = told["rule"] or default_rule(kinds[next(iter(targets.TARGETS[told["to"]].rows))])
-    rule = RULES[name]
-    heeded = set().union(*(one.uses for one in RULES.values()))
-    if useless := given & heeded - rule.uses:
-        raise UsageError(f"{_option(useless)} has no effect with --rule {name}")
-    if told["match_length"] and told["scope"] == "step":
-        raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
-    if told["confidence"] and told["value"] not in step_values.COUNTED:
-        raise UsageError(f"--confidence needs counts, and --value {told['value']} has none")
-    choice = PairFilters(
-        scope=told["scope"],
-        min_gap=told["min_gap"],
-        confidence=told["confidence"],
-        min_chosen=told["min_chosen"],
-        max_rejected=told["max_rejected"],
-        min_distance=told["min_distance"] or 0,
-        match_length=told["match_length"],
-        per_set=told["max_per_set"],
-        per_problem=told["max_per_problem"],
-        weight=told["weight"],
-    )
-    reading = EvidenceReading(told["value"], told["sampler"], told["at"], told["top"])
-    return RowPlan(name, reading, choice, RowFormat(told["after_error"], told["correction"]))
-
-
-def _layout(
-    plan: RowPlan, told: dict[str, Any], tokens: Callable[[str], Sequence[int]] | None
-) -> RowLayout:
-    """How the target wants the rows. Raises UsageError for what it would spoil."""
-    to, prompt = told["to"], told["prompt"]
-    if prompt is not None and PROBLEM not in prompt:
-        raise UsageError(f"--prompt: no {PROBLEM} in it")
-    scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
-    layout = targets.settle(
-        to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, told["conversational"])
-    )
-    if plan.rule.kind == "weighted" and scope == "step" and targets.TARGETS[to].ends:
-        raise UsageError(
-            f"--to {to} puts an end-of-text token after every text and would teach the model to "
-            "stop after a step; use --scope continuation, or --to plain"
-        )
-    if layout.chat and plan.name == "fill-in":
-        raise UsageError("--rule fill-in makes texts with marks, which no chat has: use --to plain")
-    if layout.chat and tokens:
-        raise UsageError("--tokenizer has no effect on chats: the template makes the boundary")
-    return layout._replace(tokens=tokens)
+    write_rows(streams, maker)
+    side_files.write(streams, told["to"], maker.plan.rule.kind)
 
 
 def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
@@ -227,12 +177,3 @@ def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
     from stepkit.model.local.llama import Model
 
     return Model(path, option="--tokenizer", vocabulary_only=True).tokenize
-
-
-def _chat(told: dict[str, Any]) -> bool:
-    """Will the rows be messages?"""
-    return bool(told["conversational"]) or targets.TARGETS[told["to"]].chat is True
-
-
-def _option(names: set[str]) -> str:
-    return "--" + min(names).replace("_", "-")

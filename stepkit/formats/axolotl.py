@@ -14,25 +14,25 @@ from stepkit.formats.row_views import TrainerView, context, messages
 from stepkit.schema import Json
 
 
-def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     """Strings as TRL's; of a chat messages, and chosen and rejected as one message each."""
-    if not how.chat:
-        return trl.preference(row, record, how)
+    if not layout.chat:
+        return trl.preference(row, record, layout)
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
     texts = {
         "messages": before,
         "chosen": row_layout.assistant(chosen),
         "rejected": row_layout.assistant(rejected),
     }
-    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
 
 
-def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
+def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """messages, for its type chat_template."""
-    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"messages": [*before, row_layout.assistant(text)]}
-    return texts | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
+    return texts | row_metadata.of_attempt("text", row.origin, record, layout, str(before), text)
 
 
 def chat_pair(row: Json) -> TrainerView:

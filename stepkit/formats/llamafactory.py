@@ -19,26 +19,26 @@ HUMAN = ("human", "observation")
 TAGS = {"user": "human", "assistant": "gpt", "system": "system", "tool": "observation"}
 
 
-def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     """conversations, and chosen and rejected as one message each."""
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
     texts = {"conversations": _turns(before), "chosen": _gpt(chosen), "rejected": _gpt(rejected)}
-    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
 
 
-def unpaired(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
+def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     """conversations and kto_tag, true or false."""
-    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"conversations": [*_turns(before), _gpt(text)], "kto_tag": row.desirable}
-    return texts | row_metadata.of_side(row, record, how, str(before), text)
+    return texts | row_metadata.of_side(row, record, layout, str(before), text)
 
 
-def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
+def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """conversations alone."""
-    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"conversations": [*_turns(before), _gpt(text)]}
-    return texts | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
+    return texts | row_metadata.of_attempt("text", row.origin, record, layout, str(before), text)
 
 
 def _turns(before: list[Json]) -> list[Json]:

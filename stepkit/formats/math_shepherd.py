@@ -17,9 +17,9 @@ from stepkit.schema import Json
 MARK = "ки"
 
 
-def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = row_layout.opening(record, how).rstrip(), judged(row)
+    prompt, labels = row_layout.opening(record, layout).rstrip(), judged(row)
     steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
     if any(MARK in text for text in (prompt, *steps)):
         raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
@@ -29,7 +29,7 @@ def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
         "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
         "task": schema.optional_text(record, "task") or "",
     }
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
 
 
 def judged(row: StepwiseRow) -> list[bool]:

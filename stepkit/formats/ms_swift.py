@@ -25,27 +25,27 @@ from stepkit.formats.row_views import (
 from stepkit.schema import Json
 
 
-def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     """messages with the chosen answer, and rejected_response."""
     sides = (row.chosen.text, row.rejected.text)
-    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
+    before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
     texts = {"messages": [*before, row_layout.assistant(chosen)], "rejected_response": rejected}
-    return texts | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
 
 
-def feedback(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
+def feedback(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     """messages and label, true or false."""
-    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"messages": [*before, row_layout.assistant(text)], "label": row.desirable}
-    return texts | row_metadata.of_side(row, record, how, str(before), text)
+    return texts | row_metadata.of_side(row, record, layout, str(before), text)
 
 
-def steps(row: WeightedRow, record: Json, how: RowLayout) -> Json:
+def steps(row: WeightedRow, record: Json, layout: RowLayout) -> Json:
     """messages, one of the assistant for each step, with its loss_scale.
 
     The end-of-text token has the weight 1 whatever the last step's is.
     """
-    before, _ = row_layout.chat("", [], record, how)
+    before, _ = row_layout.chat("", [], record, layout)
     for index, weight in enumerate(row.weights):
         if weight < 0:
             raise DataError(
@@ -56,7 +56,7 @@ def steps(row: WeightedRow, record: Json, how: RowLayout) -> Json:
     answer = [row_layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
     texts = {"messages": [*(one | {"loss_scale": 0.0} for one in before), *answer]}
     return texts | row_metadata.of_attempt(
-        "weighted", row.origin, record, how, str(before), *row.steps
+        "weighted", row.origin, record, layout, str(before), *row.steps
     )
 
 

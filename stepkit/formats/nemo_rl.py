@@ -10,16 +10,16 @@ from stepkit.formats.row_views import TrainerView, context, items, messages
 from stepkit.schema import Json
 
 
-def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     """context, and the completions with rank 0, the better, and 1."""
     sides = (row.chosen.text, row.rejected.text)
-    before, answers = row_layout.chat(row.prefix, sides, record, how)
+    before, answers = row_layout.chat(row.prefix, sides, record, layout)
     completions = [
         {"rank": rank, "completion": [row_layout.assistant(text)]}
         for rank, text in enumerate(answers)
     ]
     texts = {"context": before, "completions": completions}
-    return texts | row_metadata.of_pair(row, record, how, str(before), *answers)
+    return texts | row_metadata.of_pair(row, record, layout, str(before), *answers)
 
 
 def ranked(row: Json) -> TrainerView:

@@ -16,15 +16,17 @@ from stepkit.formats.row_views import TrainerView, answer, context
 from stepkit.schema import Json
 
 
-def supervised(row: TextRow, record: Json, how: RowLayout) -> Json:
+def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """input and output: strings, or lists of messages in a chat."""
-    if how.chat:
-        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    if layout.chat:
+        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"input": before, "output": [row_layout.assistant(text)]}
-        return turns | row_metadata.of_attempt("text", row.origin, record, how, str(before), text)
-    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, how)
+        return turns | row_metadata.of_attempt(
+            "text", row.origin, record, layout, str(before), text
+        )
+    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"input": prompt, "output": text}
-    return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, text)
+    return texts | row_metadata.of_attempt("text", row.origin, record, layout, prompt, text)
 
 
 def prompt_response(row: Json) -> TrainerView:

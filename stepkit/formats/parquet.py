@@ -1,4 +1,4 @@
-"""Rows as Parquet, for trainers that read nothing else (verl's reward and supervised data sets).
+"""Rows as Parquet, for trainers that read nothing else.
 
 Needs pyarrow: pip install 'stepkit[parquet]'. Opens no file: the bytes go to a function.
 """
@@ -15,12 +15,12 @@ GROUP = 10_000
 """Rows of one row group, which is what is held in memory."""
 
 
-def need() -> None:
-    """Raise UsageError when pyarrow is not installed."""
+def need(trainer: str) -> None:
+    """Raise UsageError when pyarrow, which ``trainer`` needs for its rows, is not installed."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
-        raise UsageError("verl reads Parquet: pip install 'stepkit[parquet]'") from None
+        raise UsageError(f"{trainer} reads Parquet: pip install 'stepkit[parquet]'") from None
 
 
 def write(rows: Iterable[Json], put: Callable[[bytes], object]) -> int:
@@ -49,7 +49,7 @@ def write(rows: Iterable[Json], put: Callable[[bytes], object]) -> int:
 
 
 class _Bytes:
-    """What pyarrow writes to: a file that can only be appended to."""
+    """The file object that pyarrow writes to: it can only be appended to."""
 
     closed = False
 
@@ -67,10 +67,10 @@ class _Bytes:
         return self._at
 
     def flush(self) -> None:
-        """Nothing waits here."""
+        """Nothing is buffered here."""
 
     def close(self) -> None:
-        """The file belongs to who gave ``put``."""
+        """The file belongs to the owner of ``put``."""
 
     def readable(self) -> bool:
         return False

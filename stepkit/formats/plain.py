@@ -17,9 +17,9 @@ from stepkit.formats.row_views import answer as reply
 from stepkit.schema import Json
 
 
-def ranked(row: RankedRow, record: Json, how: RowLayout) -> Json:
+def ranked(row: RankedRow, record: Json, layout: RowLayout) -> Json:
     """prompt, and completions with their scores and counts, the best first."""
-    prompt, sides = row_layout.texts(row.prefix, [side.text for side in row.sides], record, how)
+    prompt, sides = row_layout.texts(row.prefix, [side.text for side in row.sides], record, layout)
     texts = {
         "prompt": prompt,
         "completions": sides,
@@ -27,39 +27,39 @@ def ranked(row: RankedRow, record: Json, how: RowLayout) -> Json:
         "k": [side.k for side in row.sides],
         "n": [side.n for side in row.sides],
     }
-    return texts | row_metadata.of_attempt("ranked", row.origin, record, how, prompt, *sides)
+    return texts | row_metadata.of_attempt("ranked", row.origin, record, layout, prompt, *sides)
 
 
-def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """prompt, steps as they stand in the trace, labels with a point, and which are masked."""
-    return _steps("stepwise", row, record, how) | {
+    return _steps("stepwise", row, record, layout) | {
         "labels": [0.0 if label is None else float(label) for label in row.labels],
         "masked": [label is None for label in row.labels],
     }
 
 
-def weighted(row: WeightedRow, record: Json, how: RowLayout) -> Json:
+def weighted(row: WeightedRow, record: Json, layout: RowLayout) -> Json:
     """prompt, steps and their weights."""
     weights = {"weights": [float(weight) for weight in row.weights], "ended": row.ended}
-    return _steps("weighted", row, record, how) | weights
+    return _steps("weighted", row, record, layout) | weights
 
 
-def text(row: TextRow, record: Json, how: RowLayout) -> Json:
+def text(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """prompt and completion, as TRL's supervised trainer reads them, strings or messages."""
-    if how.chat:
-        before, (answer,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    if layout.chat:
+        before, (answer,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"prompt": before, "completion": [row_layout.assistant(answer)]}
         ended = {"ended": row.side.ended}
-        named = row_metadata.of_attempt("text", row.origin, record, how, str(before), answer)
+        named = row_metadata.of_attempt("text", row.origin, record, layout, str(before), answer)
         return turns | ended | named
-    prompt, (completion,) = row_layout.texts(row.prefix, [row.side.text], record, how)
+    prompt, (completion,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
-    return texts | row_metadata.of_attempt("text", row.origin, record, how, prompt, completion)
+    return texts | row_metadata.of_attempt("text", row.origin, record, layout, prompt, completion)
 
 
-def advantage(row: AdvantageRow, record: Json, how: RowLayout) -> Json:
+def advantage(row: AdvantageRow, record: Json, layout: RowLayout) -> Json:
     """prompt, steps, and value and advantage of each."""
-    return _steps("advantage", row, record, how) | {
+    return _steps("advantage", row, record, layout) | {
         "values": [float(value) for value in row.values],
         "advantages": [float(value) for value in row.advantages],
         "k": list(row.k),
@@ -90,8 +90,8 @@ def single(row: Json) -> TrainerView:
 
 
 def _steps(
-    kind: str, row: StepwiseRow | WeightedRow | AdvantageRow, record: Json, how: RowLayout
+    kind: str, row: StepwiseRow | WeightedRow | AdvantageRow, record: Json, layout: RowLayout
 ) -> Json:
-    prompt = row_layout.opening(record, how)
+    prompt = row_layout.opening(record, layout)
     texts = {"prompt": prompt, "steps": list(row.steps)}
-    return texts | row_metadata.of_attempt(kind, row.origin, record, how, prompt, *row.steps)
+    return texts | row_metadata.of_attempt(kind, row.origin, record, layout, prompt, *row.steps)

@@ -1,9 +1,9 @@
 """What a trainer would silently spoil in a file of rows: found row by row, in bounded memory.
 
-A finding is a DataError: the field and what is wrong with it; the caller knows the line. Looked for
-are what targets.py knows of the trainer (columns, labels, turns), types that differ between rows
-(column_types.py), and what the texts themselves show: empty or equal sides, sides that part only
-where the trainer has cut them off, tokens that merge across the boundary, templates applied twice,
+A finding is a DataError: the field and what is wrong with it; the caller knows the line. The checks
+are those of the trainer (trainer_registry.py: columns, labels, turns), types that differ between
+rows (column_types.py), and those of the texts: empty or equal sides, sides that differ only where
+the trainer has cut them off, tokens that merge across the boundary, templates applied twice,
 duplicates, and for KTO the balance and the order of the rows. Memory: one 8-byte digest a row, some
 hundred bytes in Python.
 """
@@ -18,7 +18,7 @@ from stepkit.core.common_prefix import common
 from stepkit.errors import DataError
 from stepkit.formats.column_types import ColumnTypes
 from stepkit.formats.row_views import TrainerView
-from stepkit.formats.targets import TARGETS
+from stepkit.formats.trainer_registry import TARGETS
 from stepkit.schema import Json
 from stepkit.seeds import seed
 

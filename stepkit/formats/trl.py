@@ -21,47 +21,47 @@ MASKED = -100
 """A label that PyTorch's losses leave out."""
 
 
-def preference(row: PairRow, record: Json, how: RowLayout) -> Json:
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     """prompt, chosen and rejected: strings, or lists of messages in a chat."""
     sides = (row.chosen.text, row.rejected.text)
-    if how.chat:
-        before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, how)
+    if layout.chat:
+        before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
         turns = {
             "prompt": before,
             "chosen": [row_layout.assistant(chosen)],
             "rejected": [row_layout.assistant(rejected)],
         }
-        return turns | row_metadata.of_pair(row, record, how, str(before), chosen, rejected)
-    prompt, (chosen, rejected) = row_layout.texts(row.prefix, sides, record, how)
+        return turns | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
+    prompt, (chosen, rejected) = row_layout.texts(row.prefix, sides, record, layout)
     texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    return texts | row_metadata.of_pair(row, record, how, prompt, chosen, rejected)
+    return texts | row_metadata.of_pair(row, record, layout, prompt, chosen, rejected)
 
 
-def unpaired(row: UnpairedRow, record: Json, how: RowLayout) -> Json:
+def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     """prompt, completion and label, true or false."""
     label = {"label": row.desirable}
-    if how.chat:
-        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, how)
+    if layout.chat:
+        before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"prompt": before, "completion": [row_layout.assistant(text)]}
-        return turns | label | row_metadata.of_side(row, record, how, str(before), text)
-    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, how)
+        return turns | label | row_metadata.of_side(row, record, layout, str(before), text)
+    prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"prompt": prompt, "completion": text}
-    return texts | label | row_metadata.of_side(row, record, how, prompt, text)
+    return texts | label | row_metadata.of_side(row, record, layout, prompt, text)
 
 
-def stepwise(row: StepwiseRow, record: Json, how: RowLayout) -> Json:
+def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """prompt, completions and labels: 1, 0, or -100 for a step that is not trained on.
 
     Whole numbers, for the trainer cuts a label with a point to one. Newlines around a step are
     left out: the trainer's separator stands for them.
     """
     labels = [MASKED if label is None else int(label) for label in hard(row)]
-    prompt = row_layout.opening(record, how)
+    prompt = row_layout.opening(record, layout)
     steps = [step.strip("\r\n") for step in row.steps]
     if "" in steps:
         raise DataError("a step of nothing but newlines", f"steps[{steps.index('')}]")
     texts = {"prompt": prompt, "completions": steps, "labels": labels}
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, how, prompt, *steps)
+    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
 
 
 def hard(row: StepwiseRow) -> list[bool | None]:

@@ -8,7 +8,7 @@ from functools import partial
 from math import inf, nan
 from typing import IO, Any, Protocol
 
-from stepkit.errors import UsageError
+from stepkit.errors import FailedError, UsageError
 from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
@@ -89,6 +89,18 @@ def open_model(path: str, options: BackendOptions, option: str = "--model") -> M
     )
 
 
+def check_loads(path: str, backbone: str) -> None:
+    """Raise UsageError unless llama.cpp loads ``path``, a head grafted into ``backbone``: it does
+    not where an architecture always takes the embedding for the output matrix."""
+    try:
+        Model(path).close()
+    except FailedError as error:
+        raise UsageError(
+            f"--graft {backbone}: llama.cpp does not load it with an output matrix of its own: "
+            f"{error}; use the head beside the model"
+        ) from None
+
+
 def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:
     """An engine on ``model``, for reads only in a unified layout; engines that use the processor
     take turns with others of the user."""
@@ -105,6 +117,7 @@ def local_backend(
     option: str = "--model",
     *,
     draws: bool = True,
+    loaded: Model | None = None,
 ) -> Backend:
     """A GGUF file, to be run in this process.
 
@@ -112,10 +125,11 @@ def local_backend(
         option: what the user named it by.
         draws: else it is read only, one text with its branches at a time
             (model/local/read_engine.py).
+        loaded: the file, where it is loaded already.
     """
-    model = open_model(path, options, option)
+    model = loaded or open_model(path, options, option)
     sizes = (
-        context_sizes.choose(model, options, max_tokens)
+        context_sizes.for_drawing(model, options, max_tokens)
         if draws
         else context_sizes.for_reading(model, options)
     )
@@ -155,7 +169,7 @@ def template_for(model: Model | None, form: PromptForm) -> TemplateSource | None
     return TemplateSource(source, "" if model.bos else model.bos_text, model.eos_text)
 
 
-def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_fields(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
 
     Raises UsageError for what cannot be done.
@@ -163,12 +177,12 @@ def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if model is None:
         return {"logit_bias": (), "grammar": ""}
     return {
-        "logit_bias": biases(model, given["logit_bias"]),
-        "grammar": grammar(model, given["grammar"]),
+        "logit_bias": logit_biases(model, given["logit_bias"]),
+        "grammar": grammar_text(model, given["grammar"]),
     }
 
 
-def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
+def logit_biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
     """What ``--logit-bias TOKEN=X`` says, by token id. Raises UsageError."""
     found = {}
     for text in given:
@@ -183,7 +197,7 @@ def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
-def grammar(model: Model, file: IO[str] | None) -> str:
+def grammar_text(model: Model, file: IO[str] | None) -> str:
     """The text of a GBNF file that llama.cpp can read, or "". Raises UsageError."""
     if file is None:
         return ""

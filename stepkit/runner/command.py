@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NoReturn
 
 import click
@@ -21,7 +21,7 @@ EXIT_CODES = """\b
 Exit status: 0 every record was used, 1 some were rejected, 2 usage, 3 bad data,
 4 reading, writing or a model failed; else the signal that stopped it."""
 
-_STREAMS = (
+STREAM_PARAMETERS = (
     "files",
     "limit",
     "shard",
@@ -30,14 +30,19 @@ _STREAMS = (
     "output",
     "quiet",
     "verbose",
-    "regroup",
-    "resume",
-    "journal",
-    "window",
 )
+"""Parameters that every command has, with an effect in each of its modes."""
+
+_STREAMS = (*STREAM_PARAMETERS, "regroup", "resume", "journal", "window")
 _MODEL = (
-    *("gpu_layers", "main_gpu", "tensor_split"),
-    *("threads", "slots", "context", "batch", "fast"),
+    "gpu_layers",
+    "main_gpu",
+    "tensor_split",
+    "threads",
+    "slots",
+    "context",
+    "batch",
+    "fast",
 )
 _SERVER = ("served", "concurrency", "timeout", "retries")
 
@@ -108,6 +113,20 @@ def on_command_line() -> dict[str, str]:
         for option in context.command.params
         if option.name and _from_command_line(context, option.name)
     }
+
+
+def refuse_idle_options(used: Collection[str], where: str) -> None:
+    """Refuse the first option on the command line that has no effect in this mode.
+
+    Args:
+        used: the parameters with an effect, in addition to STREAM_PARAMETERS.
+        where: the mode, as in "with --check".
+
+    Raises UsageError.
+    """
+    for name, option in on_command_line().items():
+        if name not in used and name not in STREAM_PARAMETERS:
+            raise UsageError(f"{option} has no effect {where}")
 
 
 def _from_command_line(context: click.Context, name: str) -> bool:

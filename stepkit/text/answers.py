@@ -1,129 +1,140 @@
 r"""The final answer in a text, as written; whether it is right is for stepkit.grade.
 
-In this order: what the last ``\boxed{...}`` or ``\fbox{...}`` holds; else the last one of
-``#### x`` and ``the answer is x`` / ``Answer: x`` / ``Final answer: x``. A ``####`` line counts
-when it is a number or the last line, since it may also be a heading.
+In this order:
+
+1. What is thought is set apart (protected_parts.py): an unfinished thinking has no answer. The
+   text ends at the first token that ends a turn, and where another question begins after an answer.
+2. What the last ``<answer>...</answer>`` holds, read in the same way.
+3. The last of these, wherever they stand: a box (several that "and", "or" or a comma joins are one
+   answer), ``#### x``, a heading "Answer" with what follows it, and a phrase that announces: "the
+   answer is x", "Answer: x", "A: x" at the end, and the Chinese forms. A phrase that announces
+   nothing ("the answer is only valid for ...") is passed over; a box that the text breaks off in,
+   or a sentence after which the working goes on, leaves the text without an answer.
+4. The only number of the closing sentence, where that draws a conclusion ("Therefore, ...").
+5. The whole text, where it is no more than an answer.
+
+``last_number`` and ``by_pattern`` are other readings, which people ask for by name.
 """
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
-from stepkit.text.sentences import sentence_ends
+from stepkit.text.announcements import Announcement, announced, first_announcement, goes_on
+from stepkit.text.answer_marks import before_end, tidy, without_emphasis
+from stepkit.text.boxes import boxes, last_boxes
+from stepkit.text.closing_sentence import closing_number
+from stepkit.text.protected_parts import after_thinking
 
-BOX = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
-HASHES = re.compile(r"^[ \t]*\#{4}(?!\#)[ \t]*(\S[^\n]*)", re.MULTILINE)
-NUMBER_LINE = re.compile(r"[-+$\u2212]*[\d.][\d.,/% ]*")
-PHRASE = re.compile(
-    r"""\b (?:final[ ]+)? answer (?:\*\*|__)?
-        (?: [ ]+ (?:is|are) \b (?:[ ]+(?:therefore|thus|then|hence|simply|just)\b)? [ ]* :?
-          | [ ]* [:=] )
-        (?:\*\*|__)? \s*""",
-    re.VERBOSE | re.IGNORECASE,
+TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
+NEXT_QUESTION = re.compile(
+    r"^[ \t]*(?:\#+[ ]*|\*\*)?(?:Q|Question|Problem|Human|User|Input|Instruction|Exercise)"
+    r"[ ]*\d*[ ]*(?:\*\*)?[:.]",
+    re.MULTILINE | re.IGNORECASE,
 )
-DISPLAY = re.compile(r"\\\[.*?\\\]|\$\$.*?\$\$", re.DOTALL)
-WRAPPERS = (("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"), ("**", "**"), ("__", "__"),
-            ("`", "`"), ('"', '"'), ("*", "*"))  # fmt: skip
-FIRST_MARKS = frozenset(opening[0] for opening, _ in WRAPPERS)
-LAYERS = 8  # marks inside marks that are taken off, as in **$5.$**
+BARE = re.compile(
+    r"(?:\(?[A-J]\)?|[-+]?[$\u20ac\u00a3]?[ ]?(?:\d[\d,.]*|\\d?frac\S*|\.\d+)(?:[ ]?/[ ]?\d+)?"
+    r"(?:[ ]?\\?%|[ ][a-zA-Z]+)?|\$[^$\n]+\$|\\\([^\n]+\\\)|\\\[.+\\\])[.!]?",
+    re.DOTALL,
+)
+LONGEST_BARE = 200  # characters
+LAST_NUMBER = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")
+
+NOTHING = "no answer found"
+THINKING = "the thinking never ends"
+OPEN_BOX = "the text ends inside its last box"
+GOES_ON = "the working goes on after the answer that is announced"
+
+
+class FoundAnswer(NamedTuple):
+    """An answer as written, or None, and where it was found or why there is none."""
+
+    answer: str | None
+    where: str
 
 
 def extract(text: str) -> str | None:
-    """The final answer of ``text``, without closing full stop, dollar signs and emphasis; or None.
+    """The final answer of ``text``, without marks that wrap it; None where there is none."""
+    return find(text).answer
 
-    A text that ends in the middle of its last box has none, whatever it said before. Boxes that
-    are empty do not count.
-    """
-    box, closed = last_box(text)
-    if not closed:
-        return None
-    if box is not None:
-        return tidy(box) or None
-    found = sorted([*_hash_lines(text), *(match.end() for match in PHRASE.finditer(text))])
-    answers = (tidy(_said_at(text, begin)) for begin in reversed(found))
-    return next((answer for answer in answers if answer), None)
+
+def find(text: str) -> FoundAnswer:
+    """The final answer of ``text`` in the order that the module states."""
+    said = after_thinking(text)
+    if said is None:
+        return FoundAnswer(None, THINKING)
+    said = _without_next_question(before_end(said))
+    tagged = TAGGED.findall(said) if "<" in said else []
+    if tagged and tagged[-1].strip():
+        inner = _marked(tagged[-1])
+        whole = tidy(without_emphasis(tagged[-1]))
+        return inner if inner and inner.answer else FoundAnswer(whole or None, "tags")
+    marked = _marked(said)
+    if marked is not None:
+        return marked
+    number = closing_number(said)
+    if number is not None:
+        return FoundAnswer(number, "closing sentence")
+    bare = without_emphasis(said.strip())
+    if len(bare) <= LONGEST_BARE and BARE.fullmatch(bare):
+        return FoundAnswer(tidy(bare), "whole text")
+    return FoundAnswer(None, NOTHING)
 
 
 def reference(text: str) -> str:
-    """The reference answer in ``text``: what ``extract`` finds, else the text itself, tidied.
+    """The reference answer in ``text``: what is marked as one there, else the text itself, tidied.
 
     So a data set's whole worked solution serves as its answer.
     """
-    return extract(text) or tidy(text)
+    marked = _marked(text)
+    return (marked.answer if marked else None) or tidy(text)
 
 
-def last_box(text: str) -> tuple[str | None, bool]:
-    r"""The content of the last box that is not empty, and whether the last box is closed.
-
-    Boxes are ordered by where they begin; braces are counted, ``\{`` and ``\}`` are not braces.
-    """
-    open_braces: list[int] = []  # where a box's content begins, or -1 for an ordinary brace
-    last, begin_of_last, begin_of_open = None, -1, -1
-    for match in BOX.finditer(text):
-        mark = match[0]
-        if mark == "}":
-            begin = open_braces.pop() if open_braces else -1
-            content = text[begin : match.start()] if begin >= 0 else ""
-            if begin > begin_of_last and content.strip():
-                last, begin_of_last = content, begin
-        elif mark.endswith("{") and mark != "\\{":
-            is_box = len(mark) > 1
-            open_braces.append(match.end() if is_box else -1)
-            begin_of_open = match.end() if is_box else begin_of_open
-    return last, begin_of_open not in open_braces
+def last_number(text: str) -> str | None:
+    """The last number after the thinking, as lm-evaluation-harness's flexible extraction finds it
+    for GSM8K; without dollar signs, commas and a closing full stop."""
+    found = LAST_NUMBER.findall(before_end(after_thinking(text) or ""))
+    return next(filter(None, (_plain(number) for number in reversed(found))), None)
 
 
-def _hash_lines(text: str) -> list[int]:
-    """Where the answers after ``####`` begin."""
-    end = len(text.rstrip())
-    return [
-        match.start(1)
-        for match in HASHES.finditer(text)
-        if match.end() >= end or NUMBER_LINE.fullmatch(match[1].rstrip())
-    ]
+def by_pattern(pattern: re.Pattern[str], text: str) -> str | None:
+    """The last match of ``pattern`` after the thinking: its first group, or all of it."""
+    said = before_end(after_thinking(text) or "")
+    group = min(pattern.groups, 1)
+    found = [match[group] for match in pattern.finditer(said)]
+    return tidy(found[-1] or "") or None if found else None
 
 
-def _said_at(text: str, begin: int) -> str:
-    """The answer that begins there: a displayed formula, else a sentence of at most one line."""
-    display = DISPLAY.match(text, begin)
-    if display:
-        return display[0]
-    end = text.find("\n", begin)
-    line = text[begin : len(text) if end < 0 else end]
-    lead = "= "  # so that "42. Let me check" does not look like item 42 of a list
-    ends = sentence_ends(lead + line)
-    return line[: ends[0] - len(lead)] if ends else line
+def _plain(number: str) -> str:
+    plain = number.replace("$", "").replace(",", "").rstrip(".")
+    return plain if any(map(str.isdigit, plain)) else ""
 
 
-def tidy(answer: str) -> str:
-    """``answer`` without white space, closing full stop and marks that wrap it as a whole, and
-    without a closing bracket or quote that opened before it."""
-    before = ""
-    for _ in range(LAYERS):
-        if answer == before:
-            break
-        before = answer
-        answer = answer.strip()
-        if answer.endswith(".") and not answer.endswith(".."):
-            answer = answer[:-1]
-        if answer.endswith((")", "]")) and _more_closed(answer):
-            answer = answer[:-1]
-        if answer.endswith('"') and answer.count('"') % 2:
-            answer = answer[:-1]
-        answer = _unwrap(answer)
-    return answer
+def _marked(text: str) -> FoundAnswer | None:
+    """The last answer that a box, ``####``, a heading or a phrase marks; None without any."""
+    found, closed = boxes(text)
+    if not closed:
+        return FoundAnswer(None, OPEN_BOX)
+    row = last_boxes(text, found)
+    said = announced(text)
+    if row and (said is None or row[-1].end > said.begin or not _stands(said, text)):
+        return FoundAnswer(", ".join(tidy(box.content) for box in row) or None, "box")
+    if said is None:
+        return None
+    return (
+        FoundAnswer(said.answer, said.kind) if _stands(said, text) else FoundAnswer(None, GOES_ON)
+    )
 
 
-def _more_closed(answer: str) -> bool:
-    return sum(map(answer.count, "([")) < sum(map(answer.count, ")]"))
+def _stands(said: Announcement, text: str) -> bool:
+    """Whether nothing is worked out after what was announced."""
+    return said.kind != "phrase" or not goes_on(text[said.end :])
 
 
-def _unwrap(answer: str) -> str:
-    if answer[:1] not in FIRST_MARKS:
-        return answer
-    for opening, closing in WRAPPERS:
-        inner = answer[len(opening) : -len(closing)]
-        wrapped = answer.startswith(opening) and answer.endswith(closing)
-        if wrapped and len(answer) > len(opening + closing) and closing not in inner:
-            return inner
-    return answer
+def _without_next_question(text: str) -> str:
+    """``text`` without the questions that a model went on to ask and answer."""
+    first = first_announcement(text)
+    following = None if first is None else NEXT_QUESTION.search(text, first + 1)
+    before = text[: following.start()] if following else ""
+    return before if _marked(before) else text

@@ -14,10 +14,10 @@ from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.schema import Json
-from stepkit.view import measures
-from stepkit.view.counts import OutcomeCounts
+from stepkit.view import trace_measures
+from stepkit.view.outcome_counts import OutcomeCounts
 
-COLUMNS = ("x", *measures.COLUMNS)
+COLUMNS = ("x", *trace_measures.COLUMNS)
 
 
 class SearchSummary:
@@ -64,13 +64,17 @@ class SearchSummary:
     def measures(self) -> dict[str, Json]:
         """The shares along the path, and the tree's own labels and scores there."""
         spine, tree = self._evidence.spine, self._evidence.tree
-        found = {measures.LEAVES: measures.measure(self._shares(), len(spine), measures.LEAVES)}
-        for key in measures.KEYS:
+        found = {
+            trace_measures.LEAVES: trace_measures.measure(
+                self._shares(), len(spine), trace_measures.LEAVES
+            )
+        }
+        for key in trace_measures.KEYS:
             entries = tree.get(key)
             for name in entries if isinstance(entries, dict) else ():
                 field = f"tree.{key}.{name}"
                 along = _along(trace.named(tree, key, name, "")[1], spine, len(tree["parent"]))
-                found[f"{key}.{name}"] = measures.measure(along, len(spine), field)
+                found[f"{key}.{name}"] = trace_measures.measure(along, len(spine), field)
         return found
 
     def _shares(self) -> Json:

@@ -19,7 +19,7 @@ from stepkit.core import tree as trees
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.siblings import cutter
 from stepkit.schema import Json
-from stepkit.view.counts import OutcomeCounts
+from stepkit.view.outcome_counts import OutcomeCounts
 
 
 def states(evidence: RecordPrefixes) -> list[Json]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from unicodedata import combining, east_asian_width
 
 from stepkit.schema import Json
-from stepkit.view import measures
+from stepkit.view import trace_measures
 
 Part: TypeAlias = "Callable[[Json, float | None], tuple[str, str]]"
 """A state's numbers and its share of the bar -> text and colour of one column."""
@@ -217,7 +217,7 @@ def _domain(of: str | None, known: list[float]) -> tuple[float, float]:
 
 def _at(one: Json, state: int) -> Json:
     """The numbers of a measure at a state: 0 is before the first step."""
-    names = ("x", *measures.COLUMNS)
+    names = ("x", *trace_measures.COLUMNS)
     if not state:
         return {name: one.get("root", {}).get(name) for name in names} | {"settled": False}
     found = {name: one[name][state - 1] if name in one else None for name in names}
@@ -250,7 +250,7 @@ def _interval(numbers: Json) -> str:
 def _errors(case: Json) -> dict[int, list[str]]:
     """What is said about a step: whose first error it is."""
     found: dict[int, list[str]] = {}
-    for name, first in measures.first_errors(case["measures"]).items():
+    for name, first in trace_measures.first_errors(case["measures"]).items():
         if first is not None and first >= 0:
             found.setdefault(first, []).append(spelled(name))
     return {step: [f"✗ first error ({', '.join(names)})"] for step, names in found.items()}

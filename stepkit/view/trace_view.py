@@ -14,8 +14,8 @@ from stepkit.core import labels, trace
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.view import measures, step_evidence
-from stepkit.view.counts import OutcomeCounts
+from stepkit.view import step_evidence, trace_measures
+from stepkit.view.outcome_counts import OutcomeCounts
 from stepkit.view.search_tree import SearchSummary
 
 SNIPPET = 160
@@ -52,7 +52,7 @@ def cases(
         except DataError as error:
             made.append(error.with_traceback(None))
             continue
-        if "states" in case and case["steps"] and not measures.with_draws(case["measures"]):
+        if "states" in case and case["steps"] and not trace_measures.with_draws(case["measures"]):
             uncounted.append(index)
         made.append(case)
     _count(records, uncounted, made, choice)
@@ -70,7 +70,7 @@ def _choose(case: Json, choice: ViewOptions) -> None:
     asked = choice.measure if case["steps"] else None
     if "searched" in case and asked not in case["measures"]:
         asked = None
-    case["measure"] = measures.chosen(case["measures"], asked)
+    case["measure"] = trace_measures.chosen(case["measures"], asked)
 
 
 def _count(
@@ -84,14 +84,14 @@ def _count(
         case = made[index]
         # of draws that a rule stopped there may be no unbiased value: then there is none to show
         if not isinstance(found, DataError) and not isinstance(case, DataError):
-            field = measures.DRAWS
-            entry = measures.measure(found["value"], len(case["steps"]), field)
+            field = trace_measures.DRAWS
+            entry = trace_measures.measure(found["value"], len(case["steps"]), field)
             case["measures"][field] = entry
 
 
 def _case(record: Json, place: str, choice: ViewOptions) -> Json:
     steps = schema.steps(record)
-    found = measures.measures(record, len(steps))
+    found = trace_measures.measures(record, len(steps))
     case: Json = {
         "id": schema.id_of(record),
         "group": schema.group_of(record),
@@ -187,6 +187,6 @@ def summary(case: Json) -> Json:
             if "x" in one
         },
         "of": {name: one.get("of", "") for name, one in case["measures"].items()},
-        "first": measures.first_errors(case["measures"]),
+        "first": trace_measures.first_errors(case["measures"]),
         "measure": case["measure"],
     }

@@ -90,7 +90,7 @@ SIZES: dict[str, Any] = {
 
 def model(kind: str, size: str = "0.3b") -> Path:
     """The model file, made when it is not there."""
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "helpers"))
     import ggufs
 
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     """Seconds of each round, in one process."""
     from stepkit.model.engine import Draw, Sampling
     from stepkit.model.local import token_sampling
-    from stepkit.model.local.context_sizes import choose
+    from stepkit.model.local.context_sizes import for_drawing
     from stepkit.model.local.cpu_lock import CpuLock
     from stepkit.model.local.llama import Context, Model
     from stepkit.model.local.slot_engine import SlotEngine
@@ -123,7 +123,7 @@ def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     end = tuple((token, float("-inf")) for token in loaded.ends_generation())
     how = Sampling(max_tokens=shape.tokens, logit_bias=end)
     for number in range(1 << 30):
-        engine = SlotEngine(Context(loaded, choose(loaded, options, shape.tokens)), CpuLock())
+        engine = SlotEngine(Context(loaded, for_drawing(loaded, options, shape.tokens)), CpuLock())
         start = time.perf_counter()
         for place, prefix in enumerate(shape.prefixes):
             for draw in range(shape.draws):
@@ -317,7 +317,7 @@ def memory(path: Path, size: str) -> None:
         f"sys.argv = ['x', {str(path)!r}]\n"
         f"sys.path.insert(0, {str(ROOT / 'tests' / 'bench')!r})\n"
         "import engine\n"
-        "from stepkit.model import llama\n"
+        "from stepkit.model.local import llama\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "said = []\n"
         "llama._log = type('Log', (), {'append': said.append, 'clear': lambda self: None,\n"

@@ -22,6 +22,8 @@ from stepkit.io import jsonl
 from stepkit.io.jsonl import Record
 from stepkit.runner.run import StreamOptions, blocks, each, groups, session
 
+pytestmark = pytest.mark.torture
+
 CALLS = ("read", "write", "pwrite", "fsync", "replace", "ftruncate", "unlink")
 COUNT = 40
 LINES = [b'{"group":"g%d","problem":"%d"}\n' % (n // 2, n) for n in range(COUNT)]

@@ -106,7 +106,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])
         if _is_table(streams, given["as_table"]):
-            from stepkit.view.measure_table import table
+            from stepkit.view.report_table import table
 
             return table(rows, options.resamples).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stepkit.cli.actions.session import SessionWork, results, written
+from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.errors import EXIT_OK, EXIT_REJECTED, DataError, FailedError
 from stepkit.io.journal import path_for
 from stepkit.io.jsonl import Record
@@ -19,6 +20,15 @@ from stepkit.runner import run
 from stepkit.runner.record_queue import RecordQueue
 
 Settled = Generator[tuple[Record, run.Result], None, None]
+
+
+def batch_action(
+    batch: BatchOptions, served: str | None
+) -> WriteBatchRequests | TakeBatchResults | None:
+    """What takes the place of a model, where the options name a batch file."""
+    if batch.requests is not None:
+        return WriteBatchRequests(batch.requests, served or "")
+    return None if batch.results is None else TakeBatchResults(batch.results)
 
 
 class WriteBatchRequests:

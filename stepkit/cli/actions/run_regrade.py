@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from stepkit.cli.actions.score_without_model import refuse_others
 from stepkit.io.jsonl import Record
-from stepkit.runner import run
+from stepkit.runner import options, run
 
 
 def regrade(streams: run.StreamOptions, jobs: int) -> None:
     """Judge every record again. Raises UsageError for an option that has no effect."""
-    refuse_others("--regrade, which draws nothing", {"regrade", "jobs"})
+    options.refuse_idle_options({"regrade", "jobs"}, "with --regrade, which draws nothing")
     from stepkit.cli.actions.record_fields import with_fields
     from stepkit.grade import Grader
     from stepkit.search.regrade import regraded

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -18,7 +18,7 @@ from stepkit.model.engine import Engine
 from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
 from stepkit.runner.record_queue import RecordQueue
-from stepkit.search.dry_run import expected
+from stepkit.search.dry_run import expected_cost
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
 
 
@@ -35,6 +35,23 @@ class SessionWork:
     write: Callable[[Record, Any], list[Record]]
     jobs: int = 1
     allot: Allot | None = None
+
+
+class RecordSource(Protocol):
+    """Where the records come from (runner/record_queue.py)."""
+
+    @property
+    def ended(self) -> bool:
+        """True once there is nothing more to take."""
+        ...
+
+    def take(self, wait: bool) -> Record | None:
+        """The next record, or None when there is none now."""
+        ...
+
+    def progress(self, done: int, expected: int, note: str) -> None:
+        """Show how far the work is."""
+        ...
 
 
 def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
@@ -54,7 +71,7 @@ def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
 
 
 def results(
-    work: SessionWork, source: RecordQueue, journal: JournalProtocol
+    work: SessionWork, source: RecordSource, journal: JournalProtocol
 ) -> Generator[tuple[Record, Any], None, None]:
     """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
     or with the DataError that is its own."""
@@ -83,7 +100,7 @@ class _Supply:
     """Hands the scheduler a strategy per record, and shows how far it is."""
 
     def __init__(
-        self, source: RecordQueue, work: SessionWork, scheduler: Scheduler[Record]
+        self, source: RecordSource, work: SessionWork, scheduler: Scheduler[Record]
     ) -> None:
         self._source, self._work, self._scheduler = source, work, scheduler
         self._start = time.monotonic()
@@ -102,7 +119,7 @@ class _Supply:
         tokens = counters.drawn_tokens or counters.read_tokens
         rate = tokens / max(1e-9, time.monotonic() - self._start)
         self._source.progress(
-            self._scheduler.answered, self._scheduler.asked, f"{rate:.0f} tokens/s"
+            self._scheduler.finished, self._scheduler.requested, f"{rate:.0f} tokens/s"
         )
 
 
@@ -128,7 +145,7 @@ def predict(
 
     def count(record: Record) -> list[Record]:
         strategy = partial(work.strategy, record)
-        draws, prefixes, tokens = expected(strategy, record.data, whole(record.data))
+        draws, prefixes, tokens = expected_cost(strategy, record.data, whole(record.data))
         add("records", 1)
         add("draws", draws)
         add("prefixes", len(prefixes))

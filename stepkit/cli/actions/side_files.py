@@ -1,56 +1,89 @@
-"""Files beside the rows, for trainers that read the rows through them.
+"""Files next to the rows, for trainers that read the rows through them.
 
-LLaMA-Factory finds a file of rows by its entry in dataset_info.json of the same directory; entries
-of other files stay. verl reads Parquet: it is made of the finished rows, in bounded memory. Each
-file gets its name when it is complete. Neither can be made beside standard output.
+Which trainer needs which is in its row of the registry. A dataset_info.json names the files of its
+directory; entries of other files stay. A Parquet file is made of the finished rows, in bounded
+memory. Each file gets its name when it is complete. None can be made next to standard output.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from stepkit.errors import UsageError, reason
+from stepkit.formats.trainer_registry import DATASET_INFO, PARQUET, TARGETS
 from stepkit.io.sink import STDOUT, Sink, is_special, target_of
 from stepkit.runner.settings import StreamOptions
 from stepkit.schema import Json
 
-INFO = "dataset_info.json"
-WRITERS = {"llamafactory", "verl"}
-
 
 def check(target: str, output: str) -> None:
-    """Raise UsageError, before anything is read, when a file beside ``output`` cannot be made."""
-    if target not in WRITERS:
+    """Raise UsageError, before anything is read, when a file next to ``output`` cannot be made."""
+    kind = TARGETS[target].side_file
+    if kind is None:
         return
     if output == STDOUT or is_special(output):
-        raise UsageError(f"--to {target} writes a second file beside the rows: name them with -o")
-    stem, suffix = os.path.splitext(target_of(output))
-    if target == "llamafactory":
-        if suffix not in (".jsonl", ".json"):
-            raise UsageError(f"{output}: LLaMA-Factory reads names that end in .jsonl")
-        if os.path.basename(target_of(output)) == INFO:
-            raise UsageError(f"{output}: is where LLaMA-Factory looks for its files; name another")
-        _known(_info(output))
-    else:
-        from stepkit.formats import parquet
-
-        parquet.need()
-        if suffix == ".parquet":
-            raise UsageError(f"{output}: name the rows {stem}.jsonl; {output} is made beside them")
+        raise UsageError(f"--to {target} writes a second file next to the rows: name them with -o")
+    SIDE_FILES[kind].check(target, output)
 
 
-def write(streams: StreamOptions, target: str, kind: str) -> None:
-    """Write what ``target`` needs beside the rows, which are complete in ``streams.output``."""
-    if target == "llamafactory":
+def write(streams: StreamOptions, target: str, rows: str) -> None:
+    """Write the file that ``target`` needs next to the rows.
+
+    Args:
+        streams: the rows are complete in ``streams.output``.
+        rows: their kind, a name of trainer_registry.KINDS.
+    """
+    kind = TARGETS[target].side_file
+    if kind is not None:
+        SIDE_FILES[kind].write(streams, rows)
+
+
+class SideFile(Protocol):
+    """A file next to the rows."""
+
+    def check(self, target: str, output: str) -> None:
+        """Raise UsageError when it cannot be made for rows in ``output``."""
+
+    def write(self, streams: StreamOptions, rows: str) -> None:
+        """Make it of the rows, of kind ``rows``, in ``streams.output``."""
+
+
+class DatasetInfo:
+    """The list of the files of a directory, in which the rows get an entry."""
+
+    def check(self, target: str, output: str) -> None:
+        if os.path.splitext(target_of(output))[1] not in (".jsonl", ".json"):
+            raise UsageError(f"{output}: {target} reads names that end in .jsonl")
+        if os.path.basename(target_of(output)) == DATASET_INFO:
+            raise UsageError(f"{output}: is where {target} looks for its files; name another")
+        _known_entries(_info_path(output))
+
+    def write(self, streams: StreamOptions, rows: str) -> None:
+        import json
+
         from stepkit.formats.llamafactory import dataset_info
 
-        path = _info(streams.output)
+        path = _info_path(streams.output)
         name = os.path.basename(target_of(streams.output))
-        data = _encoded(dataset_info(name, kind, _known(path)))
+        info = dataset_info(name, rows, _known_entries(path))
         with Sink(path, ()) as sink:
-            sink.write(data)
-    elif target == "verl":
+            sink.write((json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+class ParquetFile:
+    """The rows once more, as Parquet."""
+
+    def check(self, target: str, output: str) -> None:
+        from stepkit.formats import parquet
+
+        parquet.need(target)
+        stem, suffix = os.path.splitext(target_of(output))
+        if suffix == ".parquet":
+            raise UsageError(f"{output}: name the rows {stem}.jsonl; {output} is made next to them")
+
+    def write(self, streams: StreamOptions, rows: str) -> None:
         from stepkit.formats import parquet
 
         if not os.path.getsize(target_of(streams.output)):
@@ -60,11 +93,14 @@ def write(streams: StreamOptions, target: str, kind: str) -> None:
             parquet.write(_rows(streams.output), sink.write)
 
 
-def _info(output: str) -> str:
-    return os.path.join(os.path.dirname(target_of(output)), INFO)
+SIDE_FILES: Mapping[str, SideFile] = {DATASET_INFO: DatasetInfo(), PARQUET: ParquetFile()}
 
 
-def _known(path: str) -> Json:
+def _info_path(output: str) -> str:
+    return os.path.join(os.path.dirname(target_of(output)), DATASET_INFO)
+
+
+def _known_entries(path: str) -> Json:
     """The entries of a dataset_info.json; none when there is no such file."""
     import json
 
@@ -80,12 +116,6 @@ def _known(path: str) -> Json:
     if not isinstance(known, dict):
         raise UsageError(f"{path}: expected an object")
     return known
-
-
-def _encoded(value: Json) -> bytes:
-    import json
-
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def _rows(path: str) -> Iterator[Json]:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from stepkit.core.pairs.pair_registry import RowPlan, dealt
 from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
-from stepkit.formats import targets
+from stepkit.formats import trainer_registry
 from stepkit.formats.row_layout import BoundaryError, RowLayout
-from stepkit.runner.run import StreamOptions, blocks, each, groups
+from stepkit.runner.run import RunCounts, StreamOptions, blocks, each, groups
 from stepkit.schema import Json
 
 if TYPE_CHECKING:
@@ -24,23 +24,15 @@ FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
 """Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
 
 
-class RowWriter:
-    """Makes rows by a plan and remembers what it wrote.
+class RowMaker:
+    """Makes rows by a plan and remembers what it made.
 
     Args:
         prompt: the user's, or None for the one that each record's draws were made with.
     """
 
-    def __init__(
-        self,
-        streams: StreamOptions,
-        plan: RowPlan,
-        target: str,
-        layout: RowLayout,
-        prompt: str | None,
-    ) -> None:
-        self._streams = streams
-        self._plan = plan
+    def __init__(self, plan: RowPlan, target: str, layout: RowLayout, prompt: str | None) -> None:
+        self.plan = plan
         self._target = target
         self._layout = layout
         self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
@@ -50,23 +42,17 @@ class RowWriter:
         self._pairs = self._longer = self._difference = 0
         self._asked, self._neighbours = "", 0
 
-    def run(self) -> None:
-        """Read, write and report."""
-        if self._plan.of_groups:
-            groups(self._streams, self._group)
-        else:
-            blocks(self._streams, each(self._rows))
-        self._report()
-
-    def _group(self, records: list[Record]) -> list[Record]:
+    def of_group(self, records: list[Record]) -> list[Record]:
+        """The rows of the attempts at one problem. Raises DataError with its place."""
         places = [record.place for record in records]
-        made = self._plan.of_group([record.data for record in records], places)
+        made = self.plan.of_group([record.data for record in records], places)
         return self._new([(row, self._row(row, data)) for data, row in made], places[0])
 
-    def _rows(self, record: Record) -> list[Record]:
-        made = [(row, self._row(row, record.data)) for row in self._plan.of_trace(record.data)]
+    def of_trace(self, record: Record) -> list[Record]:
+        """The rows of one trace. Raises DataError."""
+        made = [(row, self._row(row, record.data)) for row in self.plan.of_trace(record.data)]
         rows = self._new(made, record.place)
-        return self._by_turns(rows) if self._plan.rule.kind == "unpaired" else rows
+        return self._by_turns(rows) if self.plan.rule.kind == "unpaired" else rows
 
     def _new(self, made: list[tuple[Any, Json | None]], place: str) -> list[Record]:
         """The rows that were not written before. All are good by now: nothing is remembered of a
@@ -79,7 +65,7 @@ class RowWriter:
     def _is_new(self, row: Any, made: Json) -> bool:
         known = int(made["id"], 16)
         if known in self._ids:
-            self._plan.dropped["already made"] += 1
+            self.plan.dropped["already made"] += 1
             return False
         self._ids.add(known)
         if isinstance(row, PairRow):
@@ -104,14 +90,14 @@ class RowWriter:
 
     def _row(self, row: Any, data: Json) -> Json | None:
         """The row as its trainer reads it; None when it was dropped."""
-        layout, dropped = self._layout, self._plan.dropped
+        layout, dropped = self._layout, self.plan.dropped
         if self._drawn_with:
             layout = self._by_prompt(self._prompt(data))
-        if targets.TARGETS[self._target].ends and not targets.ended(row):
+        if trainer_registry.TARGETS[self._target].ends and not trainer_registry.ended(row):
             dropped["the attempt was cut off"] += 1
             return None
         try:
-            return targets.write(self._target, row, data, layout)
+            return trainer_registry.write(self._target, row, data, layout)
         except BoundaryError:
             dropped["no token boundary after the prompt"] += 1
             return None
@@ -124,38 +110,57 @@ class RowWriter:
 
     def _prompt(self, data: Json) -> str:
         """The prompt that the draws were made with, if it is a plain format."""
-        prompt = layouts.drawn_with(data, self._plan.reading.sampler)
+        prompt = layouts.drawn_with(data, self.plan.reading.sampler)
         if prompt is None or layouts.PROBLEM not in prompt:
             self._template = self._template or prompt or ""
             return layouts.DEFAULT_PROMPT
         return prompt
 
-    def _report(self) -> None:
-        tally, what = self._streams.tally, self._plan.rule.kind
-        left_out = self._plan.dropped.most_common()
-        reasons = ", ".join(f"{count} {why}" for why, count in left_out if count)
-        used = tally.read - tally.rejected
-        rest = f"; not: {reasons}" if reasons else ""
-        self._say(f"{tally.written} rows ({what}) of {used} traces{rest}")
-        if self._pairs:
-            mean, share = self._difference / self._pairs, self._longer / self._pairs
-            self._say(
-                f"chosen is longer in {share:.0%} of pairs, on average by {mean:+.1f} characters"
-            )
+    def notes(self) -> list[str]:
+        """Of the rows that were made, what people should know."""
+        if not self._pairs:
+            return []
+        mean, share = self._difference / self._pairs, self._longer / self._pairs
+        return [f"chosen is longer in {share:.0%} of pairs, on average by {mean:+.1f} characters"]
+
+    def warnings(self) -> list[str]:
+        """What would harm the training."""
+        found = []
         if self._neighbours:
-            self._streams.warn(
+            found.append(
                 f"{self._neighbours} rows follow one with the same prompt, which spoils the "
                 "trainer's KL term: shuffle the rows (shuf)"
             )
         if self._template:
-            self._streams.warn(
+            found.append(
                 "the draws were made with the model's chat template, which the prompts here do not "
                 "have: use --conversational, or --prompt with what the template makes"
             )
+        return found
 
-    def _say(self, text: str) -> None:
-        """What was left out is news when nothing is left."""
-        (self._streams.note if self._streams.tally.written else self._streams.warn)(text)
+
+def write_rows(streams: StreamOptions, maker: RowMaker) -> None:
+    """Read, write and report."""
+    if maker.plan.of_groups:
+        groups(streams, maker.of_group)
+    else:
+        blocks(streams, each(maker.of_trace))
+    tally = streams.tally
+    # What was left out is news when nothing is left.
+    say = streams.note if tally.written else streams.warn
+    say(f"{tally.written} rows ({maker.plan.rule.kind}) of {_used(tally, maker.plan)}")
+    for note in maker.notes():
+        say(note)
+    for warning in maker.warnings():
+        streams.warn(warning)
+
+
+def _used(tally: RunCounts, plan: RowPlan) -> str:
+    """How many traces were used, and why others gave no rows."""
+    left_out = plan.dropped.most_common()
+    reasons = ", ".join(f"{count} {why}" for why, count in left_out if count)
+    rest = f"; not: {reasons}" if reasons else ""
+    return f"{tally.read - tally.rejected} traces{rest}"
 
 
 def _asked(row: Json) -> str:

@@ -1,4 +1,4 @@
-"""From a verifier's profile to what reads it: its own logits, a head, grafted rows, two models."""
+"""From a verifier's profile to its scorer: by its logits, a head, grafted rows, or two models."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from stepkit.cli.options.prm import ExtraFiles
 from stepkit.errors import UsageError
 from stepkit.runner import options
 
@@ -22,35 +23,15 @@ Opens: TypeAlias = "Mapping[str, Callable[[], Engine]]"
 
 
 @dataclass(frozen=True)
-class ExtraFiles:
-    """The files that some profiles need beside the model.
-
-    Attributes:
-        head: a side-car head (model/heads/head_network.py).
-        reference: the GGUF file of the model that an implicit one was trained from.
-    """
-
-    head: str | None = None
-    reference: str | None = None
-
-    @property
-    def profile(self) -> str:
-        """JSON of the profile that the head carries, or ""."""
-        from stepkit.model.heads.head_network import read_head
-
-        return read_head(self.head).profile if self.head is not None else ""
-
-
-@dataclass(frozen=True)
 class OpenedVerifier:
-    """A verifier that is loaded, and how it is run."""
+    """A verifier that is loaded, and the options that it is run with."""
 
     model: Model
     sizes: ContextSizes
     options: options.ModelOptions
 
     def engine(self) -> Engine:
-        """Opens the engine on it."""
+        """Open the engine on it."""
         from stepkit.model.backend import open_engine
 
         return open_engine(self.model, self.sizes)
@@ -59,9 +40,9 @@ class OpenedVerifier:
 def route(
     verifier: OpenedVerifier, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles
 ) -> tuple[Scorer, Opens]:
-    """The scorer that the profile wants, and how to open the models that it asks.
+    """The scorer of a profile, and how to open its models.
 
-    Raises UsageError when a file that is needed was not given, does not fit, or is not needed.
+    Raises UsageError for a file that is missing, does not fit, or is not needed.
     """
     if extra.head is not None and profile.kind != "hidden-head":
         raise UsageError(f'--head: the profile is of kind "{profile.kind}", which has none')
@@ -69,10 +50,10 @@ def route(
         raise UsageError(f'--reference: the profile is of kind "{profile.kind}", which has none')
     if profile.kind == "implicit":
         return _implicit(verifier, profile, meta, extra)
-    return _alone(verifier.model, profile, meta, extra), {"": verifier.engine}
+    return _single(verifier.model, profile, meta, extra), {"": verifier.engine}
 
 
-def _alone(model: Model, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles) -> Scorer:
+def _single(model: Model, profile: Profile, meta: Mapping[str, Any], extra: ExtraFiles) -> Scorer:
     from stepkit.model.profiles.reader import ProfileReader
     from stepkit.model.profiles.token_layout import TokenLayouter
     from stepkit.search.scorers.hidden_head import GraftedHeadScorer, HiddenHeadScorer
@@ -115,10 +96,10 @@ def _implicit(
             f"--reference {extra.reference}: has another vocabulary than the model, so their "
             "log-probabilities are of different tokens"
         )
-    beside = OpenedVerifier(reference, verifier.sizes, verifier.options)
+    opened = OpenedVerifier(reference, verifier.sizes, verifier.options)
     meta = {
         **meta,
         "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
     }
     scorer = ImplicitScorer(TokenLayouter(verifier.model, profile), meta)
-    return scorer, {"": verifier.engine, REFERENCE: beside.engine}
+    return scorer, {"": verifier.engine, REFERENCE: opened.engine}

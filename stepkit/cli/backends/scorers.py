@@ -1,20 +1,22 @@
-"""From options to a scorer and the engine that it asks."""
+"""From options to a scorer and the engine of its models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stepkit.cli.backends.profile_scorer import OpenedVerifier, Opens, route
 from stepkit.cli.options.confidence import ConfidenceOptions
 from stepkit.cli.options.prm import PrmOptions
+from stepkit.cli.options.prompt import PromptOptions
 from stepkit.core.confidence import MEASURES
 from stepkit.errors import UsageError
 from stepkit.runner import options
 from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
+    from stepkit.model.backend import Backend
     from stepkit.model.engine import Engine
     from stepkit.model.local.llama import Model
     from stepkit.model.profiles.profile import Profile
@@ -23,17 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScoringSetup:
-    """A scorer, how to open the models that it asks, and what decides their rounding."""
+    """A scorer, how to open its models, and the values that decide their rounding."""
 
     scorer: Scorer
     opens: Opens
     build: Mapping[str, object]
 
     def open(self) -> Engine:
-        """The engine that asks them all."""
-        from stepkit.model.multi_engine import opened
+        """The engine that serves all its models."""
+        from stepkit.model.multi_engine import open_all
 
-        return opened(self.opens)
+        return open_all(self.opens)
 
 
 def verifier(
@@ -47,42 +49,43 @@ def verifier(
     """A process reward model, the GGUF file ``model.model``.
 
     Args:
-        prm: what the user said of it.
-        prompt: the user's field of that name of its profile.
-        search: keep as many beginnings as a search goes on from; else one trace at a time is read.
+        prm: how it is read.
+        prompt: the field ``prompt`` of its profile, where the user gives it.
+        search: keep as many prefixes as a search extends; else one trace at a time is read.
         shared: the same file, where it is open already and has an engine; what opens "" is then
-            of no use.
+            not needed.
     """
     from stepkit.model.backend import open_model
-    from stepkit.model.local.context_sizes import beside, choose, for_reading
+    from stepkit.model.local.context_sizes import for_drawing, for_reading, for_reading_like
     from stepkit.model.profiles.recognise import profile_of
     from stepkit.modelfile import model_name
 
     assert model.model is not None
     opened = shared or open_model(model.model, model, "--prm")
     fields = {**prm.fields, "prompt": prompt}
-    told = profile_of(opened, fields, prm.profile, prm.extra.profile)
-    profile = told.profile
-    layout = choose(opened, model, 0) if search else for_reading(opened, model)
+    recognised = profile_of(opened, fields, prm.profile, prm.extra.profile)
+    profile = recognised.profile
+    layout = for_drawing(opened, model, 0) if search else for_reading(opened, model)
     if search and _one_at_a_time(profile):
-        layout = beside(layout)
+        layout = for_reading_like(layout)
     if shared is None:
         streams.note(str(layout))
-    streams.note(f"profile: {profile.name or profile.kind}, by {told.by}")
+    streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
         "model": opened.fingerprint,
         "name": model_name(model.model),
         "profile": profile.data(),
-        **({} if layout.exact else {"layout": "fast"}),
     }
+    if not layout.exact:
+        meta["layout"] = "fast"
     scorer, opens = route(OpenedVerifier(opened, layout, model), profile, meta, prm.extra)
     return ScoringSetup(scorer, opens, opened.build)
 
 
 def _one_at_a_time(profile: Profile) -> bool:
-    """Is it read by an engine that holds one trace only (model/local/read_engine.py)?
+    """True for a profile whose engine holds one trace only (model/local/read_engine.py).
 
-    Such are readers of hidden states, and of branches.
+    These read hidden states, or branches after each step.
     """
     branches = bool(profile.text.ending) and profile.kind != "implicit"
     return branches or profile.kind == "hidden-head"
@@ -92,13 +95,18 @@ def likelihood(
     policy: str | None,
     model: options.ModelOptions,
     server: options.ServerOptions,
-    form: dict[str, str | None],
+    prompt: PromptOptions,
     streams: StreamOptions,
     keep_tokens: bool,
     measure: ConfidenceOptions,
+    loaded: Model | None = None,
 ) -> ScoringSetup:
-    """Any model, here or on servers, that says how likely it finds the steps."""
-    from stepkit.model.backend import PromptForm, local_backend
+    """A language model, here or on servers, whose probabilities of the steps are their scores.
+
+    Args:
+        loaded: the file ``policy``, where it is loaded already.
+    """
+    from stepkit.model.backend import local_backend
     from stepkit.search.scorers.likelihood import LikelihoodScorer
 
     if server.urls:
@@ -106,22 +114,27 @@ def likelihood(
             raise UsageError(
                 f"--by {measure.by} goes with -m: a server does not give whole distributions"
             )
-        from stepkit.model.servers.server_backend import server_backend
+        from stepkit.model.server_backend import server_backend
 
-        backend = server_backend(server, policy, PromptForm(**form), streams.warn, reads=True)
+        backend = server_backend(server, policy, prompt.form(), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, PromptForm(**form), 0, draws=False)
+        backend = local_backend(policy, model, prompt.form(), 0, draws=False, loaded=loaded)
     streams.note(backend.about)
-    prefixes, identity = backend.prefixes, backend.identity
-    meta = {
-        "model": identity.model,
-        "name": identity.name,
-        **({"server": identity.server} if identity.server else {}),
-        "prompt": prefixes.prompter.identity,
-        "system": prefixes.prompter.system,
-        **measure.meta(),
-        **({} if backend.exact else {"layout": "fast"}),
-    }
-    scorer = LikelihoodScorer(prefixes, meta, keep_tokens, by=measure.by, group=measure.group)
+    meta = backend_meta(backend, measure.meta())
+    scorer = LikelihoodScorer(
+        backend.prefixes, meta, keep_tokens, by=measure.by, group=measure.group
+    )
     return ScoringSetup(scorer, {"": backend.open}, backend.build)
+
+
+def backend_meta(backend: Backend, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``meta`` of scores by a language model: its name, prompt and layout, and ``settings``."""
+    identity, prompter = backend.identity, backend.prefixes.prompter
+    meta: dict[str, Any] = {"model": identity.model, "name": identity.name}
+    if identity.server:
+        meta["server"] = identity.server
+    meta |= {"prompt": prompter.identity, "system": prompter.system, **settings}
+    if not backend.exact:
+        meta["layout"] = "fast"
+    return meta

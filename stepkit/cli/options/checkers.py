@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from stepkit.cli.actions.score_without_model import (
-    refuse_others,
-    score_alone,
-    steps_of,
-    with_scores,
-)
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import StreamOptions
-
-if TYPE_CHECKING:
-    from stepkit.io.jsonl import Record
-    from stepkit.search.scheduler import Strategy
-    from stepkit.search.scorers import TraceScores
 
 ARITHMETIC = "arithmetic"
-CHECKER = "checker"
 SECONDS = 60.0
 
 
@@ -54,25 +40,21 @@ def checker_options(function: options.F) -> options.F:
             type=click.FloatRange(min=0, min_open=True),
             help=f"With --command: stop the program after this (default: {SECONDS:g}).",
         ),
-        click.option(
-            "-j",
-            "--jobs",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="With --command: programs run side by side (default: 1).",
+        options.JOBS(
+            default=None, help="With --command: programs run at the same time (default: 1)."
         ),
     )
 
 
 @dataclass(frozen=True)
 class CheckerOptions:
-    """What the options say.
+    """How steps are checked.
 
     Attributes:
         command: the program, or None for arithmetic.
-        verdict: what counts, one of programs.VERDICTS.
-        seconds: time limit for a step.
-        jobs: programs side by side.
+        verdict: where the program's verdict is read, "status" or "json".
+        seconds: time limit of the program for one step.
+        jobs: how many programs run at a time.
     """
 
     command: str | None
@@ -87,67 +69,17 @@ def parse_checker_options(given: dict[str, Any]) -> CheckerOptions | None:
     Raises UsageError for an option without effect.
     """
     check, command = given.pop("check"), given.pop("command")
-    beside = {name: given.pop(name) for name in ("verdict", "time_limit", "jobs")}
+    settings = {name: given.pop(name) for name in ("verdict", "time_limit", "jobs")}
     if check and command is not None:
         raise UsageError("--check and --command exclude each other")
-    for name, value in beside.items():
+    for name, value in settings.items():
         if value is not None and command is None:
             raise UsageError(f"--{name.replace('_', '-')} goes with --command")
     if not check and command is None:
         return None
     return CheckerOptions(
         command,
-        beside["verdict"] or "status",
-        beside["time_limit"] or SECONDS,
-        beside["jobs"] or 1,
+        settings["verdict"] or "status",
+        settings["time_limit"] or SECONDS,
+        settings["jobs"] or 1,
     )
-
-
-def score(checking: CheckerOptions, streams: StreamOptions, name: str | None) -> None:
-    """Score by a rule or a program."""
-    if checking.command is None:
-        from stepkit.search.scorers.arithmetic import ArithmeticScorer
-
-        refuse_others("--check", {"check"})
-        score_alone(streams, name or ARITHMETIC, ArithmeticScorer(), CHECKER)
-        return
-    journal = {"resume", "journal", "window"}
-    refuse_others("--command", {"command", "verdict", "time_limit", "jobs", *journal})
-    _run(checking, checking.command, streams, name or CHECKER)
-
-
-def _run(checking: CheckerOptions, command: str, streams: StreamOptions, key: str) -> None:
-    from stepkit.cli.actions.session import SessionWork, run_strategies
-    from stepkit.model.checkers.program_engine import CheckerCommand, ProgramEngine
-    from stepkit.search.scorers.program import ProgramScorer
-
-    argv = _argv(command)
-    meta = {"command": command, "verdict": checking.verdict, "seconds": checking.seconds}
-    scorer = ProgramScorer(meta)
-
-    def strategy(record: Record) -> Strategy:
-        return (yield from scorer.score(record.data, steps_of(record)))
-
-    def write(record: Record, scored: TraceScores) -> list[Record]:
-        return [with_scores(record, key, scorer, CHECKER, scored)]
-
-    opened = partial(
-        ProgramEngine, CheckerCommand(argv, checking.seconds, checking.verdict), checking.jobs
-    )
-    run_strategies(SessionWork(streams, opened, strategy, write), {"scorer": key, **meta})
-
-
-def _argv(command: str) -> tuple[str, ...]:
-    """The program and its arguments. Raises UsageError when there is none."""
-    import shlex
-    import shutil
-
-    try:
-        argv = tuple(shlex.split(command))
-    except ValueError as error:
-        raise UsageError(f"--command {command}: {str(error).lower()}") from None
-    if not argv:
-        raise UsageError("--command: expected a program")
-    if shutil.which(argv[0]) is None:
-        raise UsageError(f"--command: no program {argv[0]} to run")
-    return argv

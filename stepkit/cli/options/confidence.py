@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from stepkit.cli.actions.score_without_model import refuse_others, score_alone
+from stepkit.cli.options.shared import SAMPLER
 from stepkit.core.confidence import GROUP, MEASURES
 from stepkit.errors import UsageError
 from stepkit.runner import options
-from stepkit.runner.run import StreamOptions
 
 CONSISTENCY = "consistency"
 DEFAULT = "logprob"
@@ -38,24 +37,20 @@ def confidence_options(function: options.F) -> options.F:
             is_flag=True,
             help="Take the log-probabilities that step-rollout --keep-tokens kept; no model.",
         ),
-        click.option(
-            "--sampler",
-            metavar="ID|INDEX",
-            help="With --by consistency: whose draws count, where several drew.",
-        ),
+        SAMPLER(help="With --by consistency: whose draws count, where several samplers drew."),
     )
 
 
 @dataclass(frozen=True)
 class ConfidenceOptions:
-    """What the options say.
+    """Which measure, and from which log-probabilities or draws.
 
     Attributes:
         by: a measure of core/confidence.py, or CONSISTENCY.
         group: tokens of a group.
-        kept: from the tokens that the record kept.
+        kept: the log-probabilities are those that the record kept.
         sampler: whose draws count.
-        given: one of the options was there.
+        given: --by or --group was given.
     """
 
     by: str
@@ -65,17 +60,17 @@ class ConfidenceOptions:
     given: bool
 
     @property
-    def alone(self) -> str:
-        """The option by which no model is needed, or ""."""
+    def model_free(self) -> str:
+        """The option with which no model is needed, or ""."""
         return "--kept" if self.kept else "--by consistency" if self.by == CONSISTENCY else ""
 
     def meta(self) -> dict[str, Any]:
-        """What the numbers are, for the record."""
+        """The measure and its unit, for the record."""
         if self.by == CONSISTENCY:
             return {"measure": self.by, "unit": "share of the most frequent answer"}
         measure = MEASURES[self.by]
-        grouped = {"group": self.group} if measure.worst else {}
-        return {"measure": self.by, "unit": measure.unit, "better": "higher", **grouped}
+        group = {"group": self.group} if measure.worst else {}
+        return {"measure": self.by, "unit": measure.unit, "better": "higher", **group}
 
 
 def parse_confidence_options(given: dict[str, Any]) -> ConfidenceOptions:
@@ -92,21 +87,5 @@ def parse_confidence_options(given: dict[str, Any]) -> ConfidenceOptions:
         raise UsageError("--sampler goes with --by consistency")
     if kept and (name == CONSISTENCY or MEASURES[name].reads != "logprob"):
         raise UsageError(f"--kept has no effect with --by {name}: logprobs are what is kept")
-    asked = by is not None or group is not None
-    return ConfidenceOptions(name, group or GROUP, kept, sampler, asked)
-
-
-def score(measuring: ConfidenceOptions, streams: StreamOptions, name: str | None) -> None:
-    """Score without a model: from kept tokens, or from draws."""
-    refuse_others(measuring.alone, {"by", "kept", "sampler"})
-    key = name or measuring.by
-    if measuring.kept:
-        from stepkit.search.scorers.likelihood import StoredLikelihoodScorer
-
-        score_alone(streams, key, StoredLikelihoodScorer(measuring.meta(), measuring.by), "scorer")
-        return
-    from stepkit.grade import same_answer
-    from stepkit.search.scorers.consistency import ConsistencyScorer
-
-    scorer = ConsistencyScorer(same_answer, measuring.meta(), measuring.sampler)
-    score_alone(streams, key, scorer, "sampler")
+    is_given = by is not None or group is not None
+    return ConfidenceOptions(name, group or GROUP, kept, sampler, is_given)

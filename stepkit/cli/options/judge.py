@@ -1,6 +1,6 @@
-"""A chat model as judge of steps: which ways of asking there are, and what the options say of them.
+"""A chat model as judge of steps: the protocols, and the options of each.
 
-Who is asked, and by what, is in cli/backends/judge_scorer.py.
+The model itself is opened in cli/backends/judge_scorer.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from stepkit.cli.options.sampling import MAX_TOKENS, TEMPERATURE, TOP_K, TOP_P
+from stepkit.cli.options.shared import SEED
 from stepkit.errors import UsageError
-from stepkit.runner import options
+from stepkit.runner.options import F, OptionDeclaration, declared, stack
 
 Settings = Mapping[str, Any]
 
@@ -21,12 +23,12 @@ DRAWS = {"draws": 1, "temperature": 0.7, "top_k": 0, "top_p": 1.0, "max_tokens":
 
 @dataclass(frozen=True)
 class JudgeProtocol:
-    """A way of asking a judge.
+    """One protocol of a judge.
 
     Attributes:
-        places: what the prompt must have places for.
+        places: the placeholders that its prompt must have.
         settings: the options that it uses, with its defaults.
-        chooses: its probabilities of a few answers are read.
+        chooses: the probabilities of a few answers are read.
     """
 
     places: tuple[str, ...]
@@ -35,13 +37,13 @@ class JudgeProtocol:
 
     @property
     def draws(self) -> bool:
-        """Whether it writes something."""
+        """Whether the judge writes text."""
         return "draws" in self.settings
 
 
 VERDICTS = {"good": "correct", "bad": "wrong", "vote": "mean", "max_reason": 300}
 
-HOWS: Mapping[str, JudgeProtocol] = {
+PROTOCOLS: Mapping[str, JudgeProtocol] = {
     "choice": JudgeProtocol(("problem", "step"), {"good": "Yes", "bad": "No"}),
     "ternary": JudgeProtocol(
         ("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}
@@ -54,23 +56,6 @@ HOWS: Mapping[str, JudgeProtocol] = {
     "pairs": JudgeProtocol(("problem", "first", "second"), {"rounds": "all"}),
 }
 """By name; the prompt of each is the file of that name in stepkit/text/prompts."""
-
-OPTIONS = {
-    "judge_prompt": "--judge-prompt",
-    "good": "--good",
-    "neutral": "--neutral",
-    "bad": "--bad",
-    "draws": "-k",
-    "vote": "--vote",
-    "max_reason": "--max-reason",
-    "rounds": "--rounds",
-    "temperature": "--temperature",
-    "top_k": "--top-k",
-    "top_p": "--top-p",
-    "max_tokens": "--max-tokens",
-    "seed": "--seed",
-}
-
 
 KINDS = ("all", "knockout", "elimination")
 
@@ -86,124 +71,120 @@ class ComparisonRounds(click.ParamType):
         self.fail(f"expected {', '.join(KINDS)} or a number, got {value!r}", param, ctx)
 
 
-def judge_options(function: options.F) -> options.F:
+OPTIONS: Mapping[str, OptionDeclaration] = {
+    "judge_prompt": declared(
+        "--judge-prompt",
+        metavar="FILE",
+        type=click.File(encoding="utf-8"),
+        help="The judge's prompt, instead of the one that comes with stepkit.",
+    ),
+    "good": declared("--good", metavar="WORD", help="The judge's word for a good step."),
+    "neutral": declared(
+        "--neutral", metavar="WORD", help="Its word for a step neither good nor bad."
+    ),
+    "bad": declared("--bad", metavar="WORD", help="Its word for a bad step."),
+    "draws": declared(
+        "-k",
+        "--draws",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Critiques, or chains of thought, for each trace (default: 1).",
+    ),
+    "vote": declared(
+        "--vote",
+        type=click.Choice(["mean", "majority", "intersection"]),
+        help="A step's score: the share of the critiques (default), what most say, or 0 only "
+        "where all agree.",
+    ),
+    "max_reason": declared(
+        "--max-reason",
+        metavar="N",
+        type=click.IntRange(1, 2000),
+        help="Most characters of a step's reason (default: 300).",
+    ),
+    "rounds": declared(
+        "--rounds",
+        metavar="N",
+        type=ComparisonRounds(),
+        help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
+    ),
+    "temperature": TEMPERATURE.changed(
+        type=click.FloatRange(0, 100),
+        help="Sampling temperature of what a judge writes (default: 0.7; genprm 0.6).",
+    ),
+    "top_k": TOP_K.changed(
+        help="Sample among the N most probable tokens (default: all; genprm 20)."
+    ),
+    "top_p": TOP_P.changed(
+        help="Sample among the tokens that make up P (default: 1; genprm 0.95)."
+    ),
+    "max_tokens": MAX_TOKENS.changed(
+        help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096)."
+    ),
+    "seed": SEED.changed(help="Seed of the whole run (default: 1)."),
+}
+"""The options of all protocols, by name; a value of None is: not given."""
+
+
+def judge_options(function: F) -> F:
     """--judge and what goes with it."""
-    ways = ", ".join(HOWS)
-    return options.stack(
+    protocols = ", ".join(PROTOCOLS)
+    return stack(
         function,
         click.option(
             "--judge",
             metavar="HOW",
-            type=click.Choice(list(HOWS)),
-            help=f"With -m or --server, a chat model: ask it for verdicts ({ways}).",
+            type=click.Choice(list(PROTOCOLS)),
+            help=f"With -m or --server, a chat model: ask it for verdicts ({protocols}).",
         ),
-        click.option(
-            "--judge-prompt",
-            metavar="FILE",
-            type=click.File(encoding="utf-8"),
-            help="The judge's prompt, instead of the one that comes with stepkit.",
-        ),
-        click.option("--good", metavar="WORD", help="The judge's word for a good step."),
-        click.option("--neutral", metavar="WORD", help="Its word for a step neither good nor bad."),
-        click.option("--bad", metavar="WORD", help="Its word for a bad step."),
-        click.option(
-            "-k",
-            "--draws",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="Critiques, or chains of thought, for each trace (default: 1).",
-        ),
-        click.option(
-            "--vote",
-            type=click.Choice(["mean", "majority", "intersection"]),
-            help="A step's score: the share of the critiques (default), what most say, or 0 only "
-            "where all agree.",
-        ),
-        click.option(
-            "--max-reason",
-            metavar="N",
-            type=click.IntRange(1, 2000),
-            help="Most characters of a step's reason (default: 300).",
-        ),
-        click.option(
-            "--rounds",
-            metavar="N",
-            type=ComparisonRounds(),
-            help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
-        ),
-        click.option(
-            "-T",
-            "--temperature",
-            metavar="X",
-            type=click.FloatRange(0, 100),
-            help="Sampling temperature of what a judge writes (default: 0.7; genprm 0.6).",
-        ),
-        click.option(
-            "--top-k",
-            metavar="N",
-            type=click.IntRange(min=0),
-            help="Sample among the N most probable tokens (default: all; genprm 20).",
-        ),
-        click.option(
-            "--top-p",
-            metavar="P",
-            type=click.FloatRange(0, 1, min_open=True),
-            help="Sample among the tokens that make up P (default: 1; genprm 0.95).",
-        ),
-        click.option(
-            "--max-tokens",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096).",
-        ),
-        click.option("--seed", metavar="N", type=int, help="Seed of the whole run (default: 1)."),
+        *(option() for option in OPTIONS.values()),
     )
 
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """What the options say: how a judge is asked, with which prompt and settings."""
+    """A judge: its protocol and the protocol's name, its prompt and its settings."""
 
     name: str
-    how: JudgeProtocol
-    form: str
+    protocol: JudgeProtocol
+    prompt: str
     settings: Settings
 
     @property
     def words(self) -> dict[str, str]:
         """The words of the answers, best first, as a prompt names them."""
-        given = {
-            key: self.settings[key] for key in ("good", "neutral", "bad") if key in self.settings
-        }
-        return {key: word.split(",")[0].strip() for key, word in given.items()}
+        used = [key for key in ("good", "neutral", "bad") if key in self.settings]
+        return {key: self.settings[key].split(",")[0].strip() for key in used}
 
 
 def parse_judge_options(given: dict[str, Any]) -> JudgeOptions | None:
     """Take the options of this module out of ``given``; None without --judge.
 
-    Raises UsageError for an option without effect, and a prompt that lacks a place.
+    Raises UsageError for an option without effect, and a prompt that lacks a placeholder.
     """
     name = given.pop("judge")
-    said = {key: given.pop(key) for key in OPTIONS}
-    said = {key: value for key, value in said.items() if value is not None}
+    values = {key: given.pop(key) for key in OPTIONS}
+    values = {key: value for key, value in values.items() if value is not None}
     if name is None:
-        for key in said:
-            raise UsageError(f"{OPTIONS[key]} goes with --judge")
+        for key in values:
+            raise UsageError(f"{OPTIONS[key].flag} goes with --judge")
         return None
-    how = HOWS[name]
-    file = said.pop("judge_prompt", None)
-    for key in said:
-        if key not in how.settings:
-            users = ", ".join(one for one, other in HOWS.items() if key in other.settings)
-            raise UsageError(f"{OPTIONS[key]} has no effect with --judge {name}: it is for {users}")
+    protocol = PROTOCOLS[name]
+    file = values.pop("judge_prompt", None)
+    for key in values:
+        if key not in protocol.settings:
+            users = ", ".join(user for user, other in PROTOCOLS.items() if key in other.settings)
+            raise UsageError(
+                f"{OPTIONS[key].flag} has no effect with --judge {name}: it is for {users}"
+            )
     for key in ("good", "neutral", "bad"):
-        if not said.get(key, "word").strip(" ,"):
-            raise UsageError(f"{OPTIONS[key]}: expected a word")
-    form = _shipped(name) if file is None else _read(file)
+        if not values.get(key, "word").strip(" ,"):
+            raise UsageError(f"{OPTIONS[key].flag}: expected a word")
+    prompt = _shipped(name) if file is None else _read(file)
     from stepkit.text.prompt_template import check
 
-    check(form, how.places, "--judge-prompt")
-    return JudgeOptions(name, how, form, {**how.settings, **said})
+    check(prompt, protocol.places, "--judge-prompt")
+    return JudgeOptions(name, protocol, prompt, {**protocol.settings, **values})
 
 
 def _shipped(name: str) -> str:

@@ -74,11 +74,17 @@ def group(
         undecided: attempts without a verdict are wrong, or apart: left out.
     """
     kept = [one for one in attempts if one.right is not None or undecided == "wrong"]
-    answers = [at_k_curves.NO_ANSWER] * len(kept)
-    for number, found in enumerate(selection.classes([one.final for one in kept], same)):
-        for member in found.members:
-            answers[member] = number
+    answers = answer_numbers([one.final for one in kept], same)
     return CountedGroup(kept, [one.right or 0.0 for one in kept], answers, seed)
+
+
+def answer_numbers(finals: Sequence[str | None], same: Callable[[str, str], bool]) -> list[int]:
+    """[n] a number for each answer, the same for those that mean the same; NO_ANSWER for None."""
+    numbers = [at_k_curves.NO_ANSWER] * len(finals)
+    for number, found in enumerate(selection.classes(finals, same)):
+        for member in found.members:
+            numbers[member] = number
+    return numbers
 
 
 def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: int) -> CurvePoint:

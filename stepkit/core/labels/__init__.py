@@ -2,9 +2,12 @@
 
 Let V_t be the value after step t: the share of right outcomes among the decided draws made at that
 very prefix by one sampler, V_-1 the same at the root, and V of the last step its own verdict. What
-can be made of that is in label_registry.py, a row each; the functions are in value.py (what a state
-is worth), progress.py (what a step did), rest_mcts_quality.py, consensus.py, first_error_rules.py
-and first_error.py (the first error).
+can be made of that is in label_registry.py, a row each; the functions are in value.py (the value
+of a state), progress.py (what a step changed), rest_mcts_quality.py and consensus.py. The rules for
+the first error are rows of first_error_registry.py with functions in first_error.py.
+
+counting.py counts a block of trees, state_values.py is what it finds in one of them, and
+label_input.py hands that to a label, under the sampler and backup that were asked for.
 
 A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
 but the value of the state they leave behind is what the next step's progress is measured against.
@@ -17,24 +20,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from stepkit.core import trace
-from stepkit.core.labels import first_error_label
+from stepkit.core.labels import first_error_registry, label_registry
 from stepkit.core.labels.counting import CountedTraces
-from stepkit.core.labels.first_error_rules import FirstRule, first_error
+from stepkit.core.labels.first_error_registry import (
+    FirstErrorRequest,
+    first_error_usage,
+    parse_first_error,
+)
 from stepkit.core.labels.label_input import LabelInput
-from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, listing, parse_all
+from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, parse_all
 from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
 from stepkit.schema import Json, steps
 
 __all__ = [
     "UNDECIDED",
-    "FirstRule",
     "LabelSettings",
-    "first_error",
+    "first_error_usage",
     "label",
     "label_nodes",
     "listing",
     "parse_all",
+    "parse_first_error",
 ]
 
 
@@ -43,10 +50,10 @@ class LabelSettings:
     """What to label and how.
 
     Attributes:
-        labels: what to write, in this order; None is table.DEFAULT, or nothing for a record without
-            a tree when ``first`` can be had from a score.
+        labels: what to write, in this order; None is label_registry.DEFAULT, or nothing for a
+            record without a tree when ``first`` can be had from a score.
         first: writes ``labels.first`` too.
-        score: the score that ``below:T`` reads; None is the values, or without a tree the only
+        score: the score that ``first`` reads; None is the values, or without a tree the only
             score.
         sampler: whose draws count, by id or index; None is the only one.
         undecided: "apart" leaves draws without a verdict out of n; "wrong" counts them as wrong.
@@ -55,7 +62,7 @@ class LabelSettings:
     """
 
     labels: tuple[LabelRequest, ...] | None = None
-    first: FirstRule | None = None
+    first: FirstErrorRequest | None = None
     score: str | None = None
     sampler: str | None = None
     undecided: str = "apart"
@@ -67,16 +74,22 @@ def label(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataE
 
     All trees of the block are counted by one kernel call per sampler.
     """
-    return _each(records, settings, _made)
+    return _each(records, settings, _step_labels)
 
 
 def label_nodes(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataError]:
     """New entries of ``tree.labels`` for each record, or its error: columns [n_nodes].
 
-    Those of the labels asked for that a node of a tree has by itself (table.OF_NODES), the root's
-    numbers first. A node that ended, a step or a whole remainder, has its own outcome for a value.
+    Those of the labels asked for that a node of a tree has by itself (label_registry.OF_NODES), the
+    root's numbers first. A node that ended, a step or a whole continuation, has its own outcome for
+    a value.
     """
-    return _each(records, settings, _made_for_nodes)
+    return _each(records, settings, _node_labels)
+
+
+def listing() -> str:
+    """The labels and the rules for the first error, for people."""
+    return f"{label_registry.listing()}\n\n{first_error_registry.first_error_listing()}"
 
 
 def _each(
@@ -109,50 +122,50 @@ def _each(
     return results
 
 
-def _made(source: LabelInput, settings: LabelSettings) -> Json:
-    rule = settings.first
-    scored = rule is not None and rule.kind == "below" and _has_score(source, settings)
-    wanted = settings.labels
-    if wanted is None:
-        wanted = () if scored and source.traces is None else _DEFAULT
-    for one in wanted:
-        source.new[one.name] = _entry(source, one, settings)
-    if rule is not None and scored:
-        source.new["first"] = first_error_label.of_score(rule, source.record, settings.score)
-    elif rule is not None:
-        source.sampler, source.backup = settings.sampler, DRAWS
-        entry = first_error_label.of_draws(rule, source.evidence())
-        source.new["first"] = {**entry, "meta": entry["meta"] | source.meta}
-    return source.new
+def _step_labels(given: LabelInput, settings: LabelSettings) -> Json:
+    first = settings.first
+    scored = first is not None and first.rule.of_scores and _has_score(given, settings)
+    requests = settings.labels
+    if requests is None:
+        requests = () if scored and given.traces is None else _DEFAULT
+    for request in requests:
+        given.new[request.name] = _entry(given, request, settings)
+    if first is not None and scored:
+        given.new["first"] = first.of_score(given.record, settings.score)
+    elif first is not None:
+        given.sampler, given.backup = settings.sampler, DRAWS
+        entry = first.of_draws(given.evidence())
+        given.new["first"] = {**entry, "meta": entry["meta"] | given.meta}
+    return given.new
 
 
-def _entry(source: LabelInput, wanted: LabelRequest, settings: LabelSettings) -> Json:
-    source.sampler, source.backup = wanted.sampler or settings.sampler, wanted.backup
-    source.meta = {}
-    entry = wanted.row.make(source, **wanted.parameters)
-    return {**entry, "meta": source.meta | wanted.meta | entry.get("meta", {})}
-
-
-def _made_for_nodes(source: LabelInput, settings: LabelSettings) -> Json:
-    source.nodes = True
-    found: Json = {}
-    for one in settings.labels or _DEFAULT:
-        if one.for_nodes:
-            entry = _entry(source, one, settings)
+def _node_labels(given: LabelInput, settings: LabelSettings) -> Json:
+    given.nodes = True
+    labels: Json = {}
+    for request in settings.labels or _DEFAULT:
+        if request.for_nodes:
+            entry = _entry(given, request, settings)
             root = entry.pop("root", {})
             entry.pop("first", None)
-            found[one.name] = {
+            labels[request.name] = {
                 name: [root.get(name), *column] if isinstance(column, list) else column
                 for name, column in entry.items()
             }
-    return found
+    return labels
 
 
-def _has_score(source: LabelInput, settings: LabelSettings) -> bool:
-    """Is a first error by ``below`` to be had from a score, not from the values?"""
+def _entry(given: LabelInput, request: LabelRequest, settings: LabelSettings) -> Json:
+    given.sampler, given.backup = request.sampler or settings.sampler, request.backup
+    given.meta = {}
+    entry = request.definition.make(given, **request.parameters)
+    return {**entry, "meta": given.meta | request.meta | entry.get("meta", {})}
+
+
+def _has_score(given: LabelInput, settings: LabelSettings) -> bool:
+    """Is the first error to be had from a score, not from the values?"""
     if settings.score is not None:
         return True
-    return source.traces is None and source.record.get("scores") is not None
+    return given.traces is None and given.record.get("scores") is not None
 
 
 _DEFAULT = parse_all(DEFAULT)

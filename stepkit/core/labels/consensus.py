@@ -1,35 +1,46 @@
-"""The label ``consensus``: what several labels and scores of a record make of its first error."""
+"""The label ``consensus``: do several labels and scores agree on the first error, and if not, why?
+
+Qwen's lessons on process reward models (arXiv:2501.07301) keep a trace only where
+Monte Carlo labels and a judge name the same step; their code was not released. Here any number of
+sources (draws, judges, checkers, people) are compared, and a trace on which they do not agree keeps
+the first error of each one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from stepkit import schema
-from stepkit.core import first_error_consensus, trace
-from stepkit.core.labels.first_error_rules import FirstRule, first_error
+from stepkit.core import trace
+from stepkit.core.labels.first_error import first_below
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
+UNKNOWN = "unknown"
+PRESENCE = "presence"
+POSITION = "position"
 
-def agreement(record: Json, new: Mapping[str, Json], of: str, below: float) -> Json:
-    """Compare the sources named in ``of``, joined by "+"; see core/first_error_consensus.py.
+
+def consensus(record: Json, new: Mapping[str, Json], of: str, below: float) -> Json:
+    """The entry of the sources named in ``of``, joined by "+".
 
     A source is a label that was asked for before this one, else one of ``labels``, else one of
-    ``scores``. What it says is its ``first``, or else the first step whose ``x`` is under
+    ``scores``. Its first error is its ``first``, or else the first step whose ``x`` is under
     ``below``. Raises DataError for a source that is not there, or not what it should be.
     """
     names = of.split("+")
     firsts = {name: _first_of(record, new, name, below) for name in names}
     if len(firsts) < 2:
         raise DataError(f"{of}: a consensus needs two sources, as in of=hard+judge", "labels")
-    found = first_error_consensus.consensus(firsts)
+    found = compare(firsts)
     count = len(schema.steps(record))
-    own = trace.assistant_steps(record, count)
-    x = first_error_consensus.labels(found.first, count)
+    assistant = trace.assistant_steps(record, count)
+    x = labels_up_to(found.first, count)
     entry: Json = {
         "of": "validity",
         "by": "sampler",
-        "x": [label if mine else None for label, mine in zip(x, own, strict=True)],
+        "x": [label if own else None for label, own in zip(x, assistant, strict=True)],
         "first": found.first,
     }
     if found.why:
@@ -47,5 +58,44 @@ def _first_of(record: Json, new: Mapping[str, Json], name: str, below: float) ->
     if "first" in entry:
         return trace.first_of(entry, len(steps), f"{key}.{name}")
     x = trace.step_numbers(entry, len(steps), f"{key}.{name}")
-    rule = FirstRule("below", below, "")
-    return first_error(rule, [None, *x], trace.assistant_steps(record, len(steps)))
+    return first_below([None, *x], trace.assistant_steps(record, len(steps)), below)
+
+
+class Comparison(NamedTuple):
+    """What the sources make of a trace together.
+
+    Attributes:
+        first: the first error they agree on, -1 for none; None when they do not agree.
+        kind: "" for agreement; UNKNOWN: one cannot tell; PRESENCE: one sees an error and another
+            none; POSITION: all see one, at different steps.
+        why: one line that explains it; "" for agreement.
+    """
+
+    first: int | None
+    kind: str
+    why: str
+
+
+def compare(firsts: Mapping[str, int | None]) -> Comparison:
+    """Compare the first errors of at least two sources, by name."""
+    unknown = [name for name, first in firsts.items() if first is None]
+    if unknown:
+        return Comparison(None, UNKNOWN, f"{' and '.join(unknown)} cannot tell")
+    distinct = set(firsts.values())
+    if len(distinct) == 1:
+        return Comparison(next(iter(distinct)), "", "")
+    kind = PRESENCE if -1 in distinct else POSITION
+    lines = [
+        f"{name}: no error" if first == -1 else f"{name}: step {first}"
+        for name, first in firsts.items()
+    ]
+    return Comparison(None, kind, ", ".join(lines))
+
+
+def labels_up_to(first: int | None, count: int) -> list[int | None]:
+    """[count] 1 before the first error, 0 at it, null after it; all null without agreement."""
+    if first is None:
+        return [None] * count
+    if first < 0:
+        return [1] * count
+    return [1] * first + [0] + [None] * (count - first - 1)

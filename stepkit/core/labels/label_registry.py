@@ -1,8 +1,8 @@
 """The labels that can be asked for: name, what it says, where it comes from, its parameters.
 
 A label is asked for as ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Adding one is adding a function of
-Evidence and a row. Parameters of all labels: ``as`` (the name to write under), ``sampler`` (whose
-draws count) and, where the row says so, ``backup`` (which value of a state is taken).
+StateValues and a row. Parameters of all labels: ``as`` (the name to write under), ``sampler``
+(whose draws count) and, where its row says so, ``backup`` (which value of a state is taken).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from stepkit.core import pooling
 from stepkit.core.labels import progress, value
-from stepkit.core.labels.consensus import agreement
+from stepkit.core.labels.consensus import consensus
 from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.rest_mcts_quality import weighted
 from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, StateValues
@@ -57,8 +57,9 @@ class LabelParameter(NamedTuple):
 class LabelDefinition(NamedTuple):
     """A label: its name, what it says, its source, and how its entry (without meta) is made.
 
-    ``make`` gets the record's Source and the parameters by name. ``backups`` are the values of a
-    state that it can be made of; ``needs`` says what else than the draws must be there, for people.
+    ``make`` gets the record's LabelInput and the parameters by name. ``backups`` are the values of
+    a state that it can be made of; ``needs`` says what else than the draws must be there, for
+    people.
     """
 
     name: str
@@ -74,7 +75,7 @@ class LabelRequest(NamedTuple):
     """A label as it was asked for."""
 
     name: str  # to write under
-    row: LabelDefinition
+    definition: LabelDefinition
     parameters: dict[str, Value]
     sampler: str | None = None  # None: the one for all labels
     backup: str = DRAWS
@@ -87,74 +88,74 @@ class LabelRequest(NamedTuple):
     @property
     def for_nodes(self) -> bool:
         """Can it be written for every node of a tree?"""
-        return self.row.name in OF_NODES and not self.pools
+        return self.definition.name in OF_NODES and not self.pools
 
     @property
     def meta(self) -> Json:
         """What of this decides the numbers, for the entry's ``meta``."""
-        label = {} if self.name == self.row.name else {"label": self.row.name}
+        label = {} if self.name == self.definition.name else {"label": self.definition.name}
         backup = {} if self.backup == DRAWS else {"backup": self.backup}
         given = {name: value for name, value in self.parameters.items() if value != ""}
         return {**label, **backup, **given}
 
 
-def _of(function: Callable[..., Json]) -> Callable[..., Json]:
-    """Make a function of the evidence alone a function of the source."""
+def _of_values(function: Callable[..., Json]) -> Callable[..., Json]:
+    """Make a function of StateValues alone a function of the LabelInput."""
 
-    def make(source: LabelInput, **parameters: Any) -> Json:
-        return function(source.evidence(), **parameters)
+    def make(given: LabelInput, **parameters: Any) -> Json:
+        return function(given.evidence(), **parameters)
 
     return make
 
 
-def _credit(function: Callable[[StateValues, float, float], Json]) -> Callable[..., Json]:
+def _of_credit(function: Callable[[StateValues, float, float], Json]) -> Callable[..., Json]:
     """The same for functions of gamma and lambda, which Python cannot have as a name."""
 
-    def make(source: LabelInput, **parameters: Any) -> Json:
-        return function(source.evidence(), parameters["gamma"], parameters["lambda"])
+    def make(given: LabelInput, **parameters: Any) -> Json:
+        return function(given.evidence(), parameters["gamma"], parameters["lambda"])
 
     return make
 
 
-def _effective(source: LabelInput, alpha: float, k: int, prover: str) -> Json:
-    policy = source.evidence()
-    return progress.effective(policy, source.evidence(prover or None), alpha, k)
+def _effective(given: LabelInput, alpha: float, k: int, prover: str) -> Json:
+    policy = given.evidence()
+    return progress.effective(policy, given.evidence(prover or None), alpha, k)
 
 
-def _weighted(source: LabelInput, reward: str) -> Json:
-    return weighted(source.evidence(), source.lengths, reward)
+def _weighted(given: LabelInput, reward: str) -> Json:
+    return weighted(given.evidence(), given.lengths, reward)
 
 
-def _consensus(source: LabelInput, of: str, below: float) -> Json:
-    return agreement(source.record, source.new, of, below)
+def _consensus(given: LabelInput, of: str, below: float) -> Json:
+    return consensus(given.record, given.new, of, below)
 
 
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
 _K = LabelParameter("k", 1, "the prover is the best of k draws", 1)
 
-ROWS = (
+LABELS = (
     LabelDefinition(
         "value",
         "share of right draws, with Wilson's interval",
         "Wilson 1927",
-        _of(value.value),
+        _of_values(value.value),
         (LabelParameter("z", Z_95, "width of the interval in standard deviations", 0, 100),),
     ),
     LabelDefinition(
-        "soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of(value.soft)
+        "soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of_values(value.soft)
     ),
     LabelDefinition(
         "hard",
         "1 if any draw came out right, and the first 0",
         "Math-Shepherd, 2312.08935",
-        _of(value.hard),
+        _of_values(value.hard),
     ),
     LabelDefinition(
         "threshold",
         "1 if the value is above a threshold",
         "OpenR, 2410.09671; VisualPRM, 2503.10291",
-        _of(value.threshold),
+        _of_values(value.threshold),
         (
             LabelParameter("above", 0.5, "the threshold"),
             LabelParameter(
@@ -166,7 +167,7 @@ ROWS = (
         "ternary",
         "1, 0, -1: the interval lies above, around, below",
         "PRM800K, 2305.20050",
-        _of(value.ternary),
+        _of_values(value.ternary),
         (
             LabelParameter("above", 0.5, "the line between"),
             LabelParameter("z", Z_95, "width of the interval", 0, 100),
@@ -177,7 +178,7 @@ ROWS = (
         "best-of",
         "chance that the best of k is right, without bias",
         "PAV, 2410.08146; Codex, 2107.03374",
-        _of(value.best_of),
+        _of_values(value.best_of),
         (LabelParameter("k", 4, "of how many", 1),),
         COUNTED,
         needs="k decided draws",
@@ -186,7 +187,7 @@ ROWS = (
         "entropy",
         "log-mean-exp of the outcomes",
         "ER-PRM, 2412.11006",
-        _of(value.entropy_regularised),
+        _of_values(value.entropy_regularised),
         (LabelParameter("eta", 1.0, "above 0 leans to the best, below 0 to the worst", -100, 100),),
         (DRAWS,),
     ),
@@ -194,13 +195,13 @@ ROWS = (
         "sorm",
         "hard, a success carried back to earlier steps",
         "GLoRe, 2402.10963",
-        _of(value.sorm),
+        _of_values(value.sorm),
     ),
     LabelDefinition(
         "scan",
         "soft just before the first error, 1 before that",
         "SCAN, 2509.16548",
-        _of(value.scan),
+        _of_values(value.scan),
         (
             LabelParameter("window", 2, "steps before the error that are soft", 0),
             LabelParameter("least", 0.75, "null where the root's value is lower", 0, 1),
@@ -220,7 +221,7 @@ ROWS = (
         "progress",
         "value after less value before, under a prover",
         "PAV, 2410.08146; VinePPO, 2410.01679",
-        _of(progress.progress),
+        _of_values(progress.progress),
         (_K,),
     ),
     LabelDefinition(
@@ -238,14 +239,14 @@ ROWS = (
         "relative",
         "1 if value after / value before is not below a ratio",
         "GenPRM, 2504.00891",
-        _of(progress.relative),
+        _of_values(progress.relative),
         (LabelParameter("least", 0.8, "the ratio", 0),),
     ),
     LabelDefinition(
         "lookahead",
         "progress, or a later step's that was prepared",
         "VSRM, 2508.10293",
-        _of(progress.look_ahead),
+        _of_values(progress.look_ahead),
         (
             LabelParameter("gamma", 0.7, "discount per step", 0, 1),
             LabelParameter("window", 4, "steps to look ahead", 0),
@@ -255,7 +256,7 @@ ROWS = (
         "pivotal",
         "-1, 0, 1: the value fell, neither shows, it rose",
         "cliff tokens, 2606.25524",
-        _of(progress.pivotal),
+        _of_values(progress.pivotal),
         (
             LabelParameter("margin", 0.1, "a smaller change does not count", 0, 1),
             LabelParameter("z", 1.645, "standard errors beyond it", 0, 100),
@@ -266,14 +267,14 @@ ROWS = (
         "gae",
         "generalised advantage of the step",
         "1506.02438",
-        _credit(progress.gae),
+        _of_credit(progress.gae),
         (_GAMMA, _LAMBDA),
     ),
     LabelDefinition(
         "return",
         "lambda-return: the target of a value model",
         "TS-LLM, 2309.17179; Fetch, 2502.11183",
-        _credit(progress.returns),
+        _of_credit(progress.returns),
         (_GAMMA, _LAMBDA),
     ),
     LabelDefinition(
@@ -311,9 +312,9 @@ COMMON = ("as", "sampler", "backup")
 def parse(text: str) -> LabelRequest:
     """Read ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Raises UsageError."""
     name, _, rest = text.partition(":")
-    row = next((row for row in ROWS if row.name == name), None)
-    if row is None:
-        names = ", ".join(row.name for row in ROWS)
+    definition = next((definition for definition in LABELS if definition.name == name), None)
+    if definition is None:
+        names = ", ".join(definition.name for definition in LABELS)
         raise UsageError(f'--label {text}: no label "{name}"; labels are {names} (see --list)')
     given: dict[str, str] = {}
     for part in rest.split(",") if rest else []:
@@ -324,17 +325,17 @@ def parse(text: str) -> LabelRequest:
             raise UsageError(f"--label {text}: {key} is given twice")
         given[key] = value
     try:
-        return _wanted(row, given)
+        return _request(definition, given)
     except UsageError as error:
         raise UsageError(f"--label {text}: {error}") from None
 
 
-def _wanted(row: LabelDefinition, given: dict[str, str]) -> LabelRequest:
+def _request(definition: LabelDefinition, given: dict[str, str]) -> LabelRequest:
     common = {key: given.pop(key) for key in COMMON if key in given}
-    known = {parameter.name: parameter for parameter in row.parameters}
+    known = {parameter.name: parameter for parameter in definition.parameters}
     if unknown := sorted(given.keys() - known.keys()):
         have = ", ".join([*known, *COMMON])
-        raise UsageError(f"no parameter {unknown[0]}; {row.name} has {have}")
+        raise UsageError(f"no parameter {unknown[0]}; {definition.name} has {have}")
     parameters = {
         name: one.read(given[name]) if name in given else one.default for name, one in known.items()
     }
@@ -342,36 +343,36 @@ def _wanted(row: LabelDefinition, given: dict[str, str]) -> LabelRequest:
     if backup not in BACKUPS:
         raise UsageError(f"backup={backup}: expected one of {', '.join(BACKUPS)}")
     # An interval and the best of k are made of counts, not of a value alone.
-    counts = (row.name == "threshold" and parameters["z"]) or parameters.get("k", 1) != 1
-    allowed = [name for name in row.backups if not counts or name in COUNTED]
+    counts = (definition.name == "threshold" and parameters["z"]) or parameters.get("k", 1) != 1
+    allowed = [name for name in definition.backups if not counts or name in COUNTED]
     if backup not in allowed:
         raise UsageError(f"backup={backup}: here it can only be {', '.join(allowed)}")
-    name = common.get("as", row.name)
+    name = common.get("as", definition.name)
     if name == "gold":
         raise UsageError("labels.gold is for imported truth")
-    return LabelRequest(name, row, parameters, common.get("sampler"), backup)
+    return LabelRequest(name, definition, parameters, common.get("sampler"), backup)
 
 
 def parse_all(texts: Sequence[str]) -> tuple[LabelRequest, ...]:
     """Read several; the same text twice counts once. Raises UsageError for one name twice."""
-    wanted = [parse(text) for text in dict.fromkeys(texts)]
-    names = [one.name for one in wanted]
+    requests = [parse(text) for text in dict.fromkeys(texts)]
+    names = [one.name for one in requests]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"labels.{name} is asked for twice; name one with as=NAME")
-    return tuple(wanted)
+    return tuple(requests)
 
 
 def listing() -> str:
     """The table for people: a label a line, its parameters below it."""
     lines = []
-    for row in ROWS:
-        needs = f"; needs {row.needs}" if row.needs else ""
-        lines.append(f"{row.name:<11}{row.about} ({row.source}){needs}")
-        for one in row.parameters:
-            words = f" ({' or '.join(one.words)})" if one.words else ""
-            default = f", default {one.default}" if one.default != "" else ""
-            lines.append(f"{'':<13}{one.name:<9}{one.about}{words}{default}")
+    for label in LABELS:
+        needs = f"; needs {label.needs}" if label.needs else ""
+        lines.append(f"{label.name:<11}{label.about} ({label.source}){needs}")
+        for parameter in label.parameters:
+            words = f" ({' or '.join(parameter.words)})" if parameter.words else ""
+            default = f", default {parameter.default}" if parameter.default != "" else ""
+            lines.append(f"{'':<13}{parameter.name:<9}{parameter.about}{words}{default}")
     lines.append("")
     lines.append("of every label:")
     lines.append(f"{'':<13}{'as':<9}the name to write under, default the label's")

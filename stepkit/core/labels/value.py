@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import exp, fsum, log
 
 from stepkit.core import stats
-from stepkit.core.labels.first_error_rules import first_zero
+from stepkit.core.labels.first_error import first_zero
 from stepkit.core.labels.state_values import StateValues
 from stepkit.schema import Json
 

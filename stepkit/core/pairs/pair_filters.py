@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from stepkit.core import stats
 from stepkit.core.pairs.pair_rules import SiblingPair
@@ -44,51 +45,94 @@ class PairFilters:
     weight: str = "set"
 
 
-def pairs(
-    duels: Iterable[SiblingPair], choice: PairFilters, origin: RowOrigin, dropped: Counter[str]
+def candidates(
+    pairs: Iterable[SiblingPair], filters: PairFilters, origin: RowOrigin, dropped: Counter[str]
 ) -> list[PairRow]:
-    """The pairs of one trace, sibling set by sibling set.
+    """The rows of those pairs of one trace that pass, each by itself.
 
     Args:
         origin: the rule, its version and the trace; step and draws are filled in.
-        dropped: counts, by reason, the duels that are no pair.
+        dropped: counts, by reason, the pairs that make no row.
     """
-    sets: dict[int, list[PairRow]] = {}
-    for duel in duels:
-        made = _pair(duel, choice, origin)
-        if isinstance(made, str):
-            dropped[made] += 1
+    rows: list[PairRow] = []
+    for pair in pairs:
+        row = _row(pair, filters, origin)
+        if isinstance(row, str):
+            dropped[row] += 1
         else:
-            sets.setdefault(duel.siblings.place, []).append(made)
-    found: list[PairRow] = []
-    for members in sets.values():
-        kept = widest(members, choice.per_set, "over --max-per-set", dropped)
-        weight = share(len(kept), choice, "set")
-        chosen = [members[i] for i in kept]
-        if weight is not None and len(kept) > 1:
-            chosen = [pair._replace(weight=weight) for pair in chosen]
-        found += chosen
-    return found
+            rows.append(row)
+    return rows
 
 
-def widest(
-    pairs: Sequence[PairRow], most: int | None, reason: str, dropped: Counter[str]
+def keep(
+    rows: Sequence[PairRow], filters: PairFilters, dropped: Counter[str]
+) -> list[tuple[int, PairRow]]:
+    """The rows that stay of one trace, or of all attempts at one problem, with their weights.
+
+    Attempts at one problem share the draws from the prefixes that they share, and so make the same
+    rows: those of one prefix are one sibling set, and of equal rows the one with the most evidence
+    stays. The caps and then the weights count what is left, so that none of it depends on the
+    order of ``rows``.
+
+    Returns the index of each row that stays, ascending, and the row.
+    """
+    kept = _distinct(rows)
+    dropped["already made"] += len(rows) - len(kept)
+    by_prefix = _by_prefix(rows, kept).values()
+    kept = sorted(
+        index
+        for siblings in by_prefix
+        for index in _widest(rows, siblings, filters.per_set, "over --max-per-set", dropped)
+    )
+    kept = sorted(_widest(rows, kept, filters.per_problem, "over --max-per-problem", dropped))
+    sizes = {prefix: len(siblings) for prefix, siblings in _by_prefix(rows, kept).items()}
+    if filters.weight == "problem":
+        sizes = dict.fromkeys(sizes, len(kept))
+    elif filters.weight != "set":
+        return [(index, rows[index]) for index in kept]
+    return [(index, rows[index]._replace(weight=1 / sizes[rows[index].prefix])) for index in kept]
+
+
+def _distinct(rows: Sequence[PairRow]) -> list[int]:
+    """The indices of the rows, ascending; of those with equal texts the one with most evidence."""
+    best: dict[tuple[str, str, str], int] = {}
+    for index, row in enumerate(rows):
+        known = best.setdefault((row.prefix, row.chosen.text, row.rejected.text), index)
+        if _by_evidence(row) < _by_evidence(rows[known]):
+            best[row.prefix, row.chosen.text, row.rejected.text] = index
+    return sorted(best.values())
+
+
+def _by_evidence(row: PairRow) -> tuple[object, ...]:
+    """What sorts rows of equal texts: the most certain first, and no two alike."""
+    chosen, rejected = row.chosen, row.rejected
+    return -row.probability, -row.gap, -chosen.n, -rejected.n, chosen, rejected, row.origin
+
+
+def _by_prefix(rows: Sequence[PairRow], indices: Iterable[int]) -> dict[str, list[int]]:
+    sets: dict[str, list[int]] = {}
+    for index in indices:
+        sets.setdefault(rows[index].prefix, []).append(index)
+    return sets
+
+
+def _widest(
+    rows: Sequence[PairRow],
+    indices: Sequence[int],
+    most: int | None,
+    reason: str,
+    dropped: Counter[str],
 ) -> Sequence[int]:
-    """The indices of at most ``most`` of them, ascending: those with the widest gaps."""
-    if most is None or len(pairs) <= most:
-        return range(len(pairs))
-    dropped[reason] += len(pairs) - most
-    return sorted(sorted(range(len(pairs)), key=lambda index: _place(pairs[index]))[:most])
+    """At most ``most`` of ``indices``: those of the rows with the widest gaps."""
+    if most is None or len(indices) <= most:
+        return indices
+    dropped[reason] += len(indices) - most
+    return sorted(indices, key=lambda index: _by_gap(rows[index]))[:most]
 
 
-def _place(pair: PairRow) -> tuple[float, int, str, str, str]:
-    """Texts break ties, not order: shuffled input must keep the same pairs."""
-    return -pair.gap, pair.origin.step, pair.prefix, pair.chosen.text, pair.rejected.text
-
-
-def share(count: int, choice: PairFilters, by: str) -> float | None:
-    """One over ``count``, if that is the weight that ``choice`` asks for."""
-    return 1 / count if choice.weight == by and count else None
+def _by_gap(row: PairRow) -> tuple[float, int, str, str, str]:
+    """Texts break ties, not order: shuffled input must keep the same rows."""
+    return -row.gap, row.origin.step, row.prefix, row.chosen.text, row.rejected.text
 
 
 def smoothed(n_chosen: int, n_rejected: int) -> float:
@@ -99,21 +143,21 @@ def smoothed(n_chosen: int, n_rejected: int) -> float:
     return max(0.5, 1 / (1 + n_rejected / max(1, n_chosen)))
 
 
-def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, choice: PairFilters) -> str:
+def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, filters: PairFilters) -> str:
     """Why the two are no pair, by their values, counts and texts; "" when they are."""
     if better.value <= worse.value:
         return "tie"
     if clash(better.text.strip(), worse.text.strip()):
         return "one begins with the other"
-    if better.value - worse.value < choice.min_gap:
+    if better.value - worse.value < filters.min_gap:
         return "under --min-gap"
-    if choice.confidence and chance(better, worse) < choice.confidence:
+    if filters.confidence and chance(better, worse) < filters.confidence:
         return "under --confidence"
-    if better.value < choice.min_chosen:
+    if better.value < filters.min_chosen:
         return "under --min-chosen"
-    if worse.value > choice.max_rejected:
+    if worse.value > filters.max_rejected:
         return "over --max-rejected"
-    if choice.min_distance and near(better.text, worse.text, choice.min_distance):
+    if filters.min_distance and near(better.text, worse.text, filters.min_distance):
         return "under --min-distance"
     return ""
 
@@ -123,23 +167,25 @@ def chance(better: Sibling | PairSide, worse: Sibling | PairSide) -> float:
     return stats.probability_better(better.k, better.n, worse.k, worse.n)
 
 
-def own_weight(better: Sibling | PairSide, worse: Sibling | PairSide, choice: PairFilters) -> float:
+def own_weight(
+    better: Sibling | PairSide, worse: Sibling | PairSide, filters: PairFilters
+) -> float:
     """The weight that a pair has by itself; 1 where it depends on how many pairs there are."""
-    if choice.weight == "gap":
+    if filters.weight == "gap":
         return better.value - worse.value
-    return smoothed(better.n, worse.n) if choice.weight == "smooth" else 1.0
+    return smoothed(better.n, worse.n) if filters.weight == "smooth" else 1.0
 
 
-def _pair(duel: SiblingPair, choice: PairFilters, origin: RowOrigin) -> PairRow | str:
-    """The pair, or why there is none."""
-    siblings, better, worse, _ = duel
-    if why := refusal(better, worse, choice):
+def _row(pair: SiblingPair, filters: PairFilters, origin: RowOrigin) -> PairRow | str:
+    """The row of a pair, or why there is none."""
+    siblings, better, worse, _ = pair
+    if why := refusal(better, worse, filters):
         return why
-    if choice.scope == "full" and siblings.has_others_before:
+    if filters.scope == "full" and siblings.has_others_before:
         return "a prefix with turns of others"
     ends: tuple[int | None, int | None] | None = (None, None)
-    if choice.scope != "step":
-        ends = _ends(duel, choice.match_length)
+    if filters.scope != "step":
+        ends = _ends(pair, filters.match_length)
     if ends is None:
         return "no attempt that came to its end"
     chosen, rejected = siblings.side(better, ends[0]), siblings.side(worse, ends[1])
@@ -147,20 +193,24 @@ def _pair(duel: SiblingPair, choice: PairFilters, origin: RowOrigin) -> PairRow 
         return "one begins with the other"
     draws = tuple(map(str, (*better.nodes, *worse.nodes)))
     traced = RowOrigin(origin.rule, origin.version, siblings.step, origin.sources, draws)
-    weight = own_weight(better, worse, choice)
+    weight = own_weight(better, worse, filters)
     return PairRow(siblings.prefix, chosen, rejected, chance(better, worse), weight, traced)
 
 
-def _ends(duel: SiblingPair, match_length: bool) -> tuple[int, int] | None:
+def _ends(pair: SiblingPair, match_length: bool) -> tuple[int, int] | None:
     """The attempts that the two sides take: the first that fit, or the two nearest in length."""
-    siblings = duel.siblings
-    right = iter([duel.end]) if duel.end is not None else siblings.ends(duel.better, True)
-    wrong = siblings.ends(duel.worse, False)
+    siblings = pair.siblings
+    right = iter([pair.end]) if pair.end is not None else siblings.ends(pair.better, True)
+    wrong = siblings.ends(pair.worse, False)
     if match_length:
-        lengths = [[(len(siblings.text(end)), end) for end in ends] for ends in (right, wrong)]
-        both = ((abs(c[0] - r[0]), c[1], r[1]) for c in lengths[0] for r in lengths[1])
-        nearest = min(both, default=None)
-        return nearest and nearest[1:]
+        # Of equally near ones the first: its place among the attempts, not its number in the file.
+        sized = [[(len(siblings.text(end)), end) for end in ends] for ends in (right, wrong)]
+        both = [
+            (abs(good - bad), chosen, rejected)
+            for good, chosen in sized[0]
+            for bad, rejected in sized[1]
+        ]
+        return min(both, key=itemgetter(0))[1:] if both else None
     chosen, rejected = next(right, None), next(wrong, None)
     return None if chosen is None or rejected is None else (chosen, rejected)
 

@@ -36,7 +36,7 @@ class RowRule(NamedTuple):
     """One way to make rows.
 
     Attributes:
-        kind: of its rows (formats.targets.KINDS).
+        kind: of its rows (formats.trainer_registry.KINDS).
         over: what it looks at: "duels" and "trace": one record; "group": the attempts of one.
         make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.
@@ -128,11 +128,10 @@ class RowPlan:
     def of_trace(self, record: Json) -> Sequence[Any]:
         """The rows of one record. Raises DataError naming what it lacks."""
         rule = self.rule
-        origin = RowOrigin(self.name, rule.version, 0, (schema.id_of(record),), ())
         if rule.over == "duels":
-            evidence = RecordPrefixes(record, self.reading.sampler)
-            duels = rule.make(evidence, self.reading, self.dropped)
-            return pair_filters.pairs(duels, self.choice, origin, self.dropped)
+            kept = pair_filters.keep(self._candidates(record), self.choice, self.dropped)
+            return [row for _, row in kept]
+        origin = RowOrigin(self.name, rule.version, 0, (schema.id_of(record),), ())
         case = RuleInput(record, self.reading, self.choice, self.telling, origin, self.dropped)
         return list(rule.make(case))
 
@@ -144,41 +143,30 @@ class RowPlan:
         Raises DataError naming what a record lacks, with its entry of ``places``.
         """
         rule = self.rule
-        found: list[Any] = []
+        attempts: list[attempt_pairs.Attempt | None] = []
+        candidates: list[tuple[Json, PairRow]] = []
         for index, record in enumerate(records):
             try:
                 if rule.over == "group":
-                    found.append(attempt_pairs.read(record, self.dropped))
+                    attempts.append(attempt_pairs.read(record, self.dropped))
                 else:
-                    found += [(record, pair) for pair in self.of_trace(record)]
+                    candidates += [(record, row) for row in self._candidates(record)]
             except DataError as error:
                 raise error.at(places[index] if places else "") from None
-        if rule.over != "group":
-            return self._capped(found)
-        origin = RowOrigin(self.name, rule.version, 0, (), ())
-        pairs = attempt_pairs.pairs(found, rule.make, self.choice, origin, self.dropped)
-        return [(records[0], pair) for pair in pairs]
+        if rule.over == "group":
+            origin = RowOrigin(self.name, rule.version, 0, (), ())
+            pairs = attempt_pairs.pairs(attempts, rule.make, self.choice, origin, self.dropped)
+            return [(records[0], pair) for pair in pairs]
+        rows = [row for _, row in candidates]
+        kept = pair_filters.keep(rows, self.choice, self.dropped)
+        return [(candidates[index][0], row) for index, row in kept]
 
-    def _capped(self, found: list[tuple[Json, PairRow]]) -> list[tuple[Json, PairRow]]:
-        """The pairs of a problem that its cap leaves, with their weights.
-
-        Attempts at one problem share the draws from the prefixes that they share, and so make the
-        same pairs; of such the one with the most evidence for it stays.
-        """
-        unique: dict[tuple[str, str, str], tuple[Json, PairRow]] = {}
-        for record, pair in found:
-            key = (pair.prefix, pair.chosen.text, pair.rejected.text)
-            known = unique.setdefault(key, (record, pair))
-            if (pair.probability, pair.gap) > (known[1].probability, known[1].gap):
-                unique[key] = (record, pair)
-        self.dropped["already made"] += len(found) - len(unique)
-        records = [record for record, _ in unique.values()]
-        pairs = [pair for _, pair in unique.values()]
-        kept = pair_filters.widest(
-            pairs, self.choice.per_problem, "over --max-per-problem", self.dropped
-        )
-        weight = pair_filters.share(len(kept), self.choice, "problem")
-        return [(records[i], pairs[i]._replace(weight=weight or pairs[i].weight)) for i in kept]
+    def _candidates(self, record: Json) -> list[PairRow]:
+        """The pairs of sibling steps of one record that pass, before caps and weights."""
+        origin = RowOrigin(self.name, self.rule.version, 0, (schema.id_of(record),), ())
+        evidence = RecordPrefixes(record, self.reading.sampler)
+        pairs = self.rule.make(evidence, self.reading, self.dropped)
+        return pair_filters.candidates(pairs, self.choice, origin, self.dropped)
 
 
 def dealt(rows: Iterable[tuple[str, Any]]) -> list[Any]:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, groupby, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from stepkit import schema
@@ -251,16 +252,16 @@ def _shortest_against_own(
 ) -> Iterator[SiblingPair]:
     siblings, own, others = _own(evidence, step, reading)
     ends = [
-        (len(siblings.text(end)), index, end)
-        for index, other in enumerate(others)
+        (len(siblings.text(end)), other, end)
+        for other in others
         for end in siblings.ends(other, True)
         if own is not None and own.text.strip() not in siblings.text(end)
     ]
     if own is None or not ends:
         dropped["no right rival" if own else "no decided draw"] += 1
     else:
-        _, index, end = min(ends)
-        yield SiblingPair(siblings, others[index], own, end)
+        _, other, end = min(ends, key=itemgetter(0))  # of equally short ones the first
+        yield SiblingPair(siblings, other, own, end)
 
 
 def _own(

@@ -31,11 +31,13 @@ class RecordPrefixes:
         steps_at: by place, the places one step further, the first drawn first.
         draws_at: by place, the whole remainders drawn there, by their draw numbers; failed ones
             and those cut from others are left out.
+        end_at: by place, the node with which an attempt ended there. Where several did, a decided
+            one, one that came to its own end, the first drawn: whatever the order of the file.
     """
 
     __slots__ = (
-        "_verdict", "draws_at", "kept", "number", "others", "own", "place", "record", "sampler",
-        "spine", "steps", "steps_at", "tree",
+        "_verdict", "draws_at", "end_at", "kept", "number", "others", "own", "place", "record",
+        "sampler", "spine", "steps", "steps_at", "tree",
     )  # fmt: skip
 
     def __init__(self, record: Json, sampler: str | None = None) -> None:
@@ -46,6 +48,7 @@ class RecordPrefixes:
         self.sampler = trace.choose_sampler(tree, sampler)[0]
         self.steps_at: dict[int, list[int]] = {}
         self.draws_at: dict[int, list[int]] = {}
+        self.end_at: dict[int, int] = {}
         self.number: list[int] = list(tree["draw"])
         self.place = self._places()
         self.spine = [self.place[node] for node in tree.get("spine", ())]
@@ -75,6 +78,8 @@ class RecordPrefixes:
                 self.steps_at.setdefault(above, []).append(node)
             elif draw < self.number[first]:
                 self.number[first] = draw
+            if finish:
+                self._end(first, node)
         for above, numbers in drawn.items():
             self.draws_at[above] = [numbers[number] for number in sorted(numbers)]
         for places in self.steps_at.values():
@@ -82,12 +87,25 @@ class RecordPrefixes:
                 places.sort(key=lambda node: (self.number[node], tree["text"][node]))
         return place
 
-    def outcome(self, node: int) -> tuple[bool, str] | None:
-        """(right, finish) of an attempt that ended at ``node``; None when undecided."""
+    def _end(self, place: int, node: int) -> None:
+        outcome, finish = self.tree["outcome"], self.tree["finish"]
+
+        def order(node: int) -> tuple[bool, bool, int, float]:
+            own, number = outcome[node], self.tree["draw"][node]
+            return own is None, finish[node] != "stop", number, own or 0
+
+        self.end_at[place] = min(self.end_at.get(place, node), node, key=order)
+
+    def end(self, node: int) -> tuple[float | None, str]:
+        """(outcome, finish) of the attempt that ended at a draw or a place; (None, "") of none."""
         if self.spine and node == self.spine[-1]:
-            outcome, finish = self._verdict
-        else:
-            outcome, finish = self.tree["outcome"][node], self.tree["finish"][node]
+            return self._verdict
+        node = self.end_at.get(node, node)
+        return self.tree["outcome"][node], self.tree["finish"][node]
+
+    def outcome(self, node: int) -> tuple[bool, str] | None:
+        """(right, finish) of the attempt that ended at ``node``; None when undecided."""
+        outcome, finish = self.end(node)
         return None if outcome is None else (is_right(outcome, node), finish)
 
     def between(self, place: int, node: int) -> str:

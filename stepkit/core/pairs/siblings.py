@@ -129,11 +129,11 @@ class SiblingSet:
         """A row's side: the step alone, or the attempt ``end`` through it."""
         if end is not None:
             return PairSide(self.text(end), rival.k, rival.n, rival.value, True)
-        tree, step = self._evidence.tree, rival.text.strip()
-        whole = any(tree["finish"][place] == "stop" for place in rival.places) or any(
-            tree["text"][node].strip() == step for node in rival.draws
-        )
-        return PairSide(rival.text, rival.k, rival.n, rival.value, whole)
+        evidence, step = self._evidence, rival.text.strip()
+        text = evidence.tree["text"]
+        ends = [*rival.places, *(one for one in rival.draws if text[one].strip() == step)]
+        ended = any(evidence.end(end)[1] == "stop" for end in ends)
+        return PairSide(rival.text, rival.k, rival.n, rival.value, ended)
 
 
 def everywhere(

@@ -44,7 +44,7 @@ def draws(evidence: RecordPrefixes, place: int) -> StepValue | None:
     """Of the draws at ``place``."""
     own = evidence.outcome(place)
     if own:
-        return StepValue(int(own[0]), 1, float(own[0]), (place,))
+        return StepValue(int(own[0]), 1, float(own[0]), (evidence.end_at.get(place, place),))
     nodes, outcome = evidence.draws_at.get(place, ()), evidence.tree["outcome"]
     decided = tuple(node for node in nodes if outcome[node] is not None)
     if not decided:

@@ -18,16 +18,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from stepkit.errors import FailedError, UsageError, reason
-from stepkit.model.heads.head_network import PROFILE_KEY, Head
+from stepkit.model.heads.head_network import Head
 from stepkit.model.profiles.parsing import from_data
-from stepkit.model.profiles.profile import Profile
+from stepkit.model.profiles.profile import PROFILE_KEY, Profile
 
 OUTPUT, EMBEDDING = "output.weight", "token_embd.weight"
 ROWS_AT_A_TIME = 4096
 _SPARE = re.compile(r"unused|reserved|\[PAD\d+\]", re.IGNORECASE)
 
 
-def need() -> None:
+def require_gguf() -> None:
     """Raise UsageError when the gguf package is not installed."""
     try:
         import gguf  # noqa: F401
@@ -164,17 +164,3 @@ def _filled(matrix: Any, number: Any, rows: dict[int, Any]) -> Any:
     for row, weight in rows.items():
         filled[row] = weight
     return filled
-
-
-def loads(path: str, backbone: str) -> None:
-    """Raise UsageError unless llama.cpp takes it: an architecture whose output
-    matrix is always its embedding does not know of one of its own."""
-    from stepkit.model.local.llama import Model
-
-    try:
-        Model(path).close()
-    except FailedError as error:
-        raise UsageError(
-            f"--graft {backbone}: llama.cpp does not load it with an output matrix of its own: "
-            f"{error}; use the head beside the model"
-        ) from None

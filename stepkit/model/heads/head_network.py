@@ -22,14 +22,14 @@ from typing import Any, Protocol
 
 from stepkit.errors import UsageError
 from stepkit.model.heads.safetensors import TensorPlace, encode_tensors, open_tensors
+from stepkit.model.profiles.profile import PROFILE_KEY
 from stepkit.seeds import digest
 
 KINDS = ("linear", "mlp", "gain", "ensemble")
 PREFIXES = ("score", "v_head.summary", "v_head", "reward_head", "value_head", "classifier")
 """Where published checkpoints keep their heads: Qwen2.5-Math-PRM and TRL under ``score``, Skywork
 under ``v_head.summary``."""
-KIND_KEY, SOURCE_KEY, PROFILE_KEY = "stepkit.head", "source", "stepkit.profile"
-BACKBONE_KEY = "stepkit.backbone"
+KIND_KEY, SOURCE_KEY, BACKBONE_KEY = "stepkit.head", "source", "stepkit.backbone"
 
 
 @dataclass(frozen=True)

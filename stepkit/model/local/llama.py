@@ -309,7 +309,8 @@ def use_extra_buffers(information: str) -> bool:
     Its AMX path crashes on quantised weights where the compiler takes the stores to the tile
     configuration for dead (gcc 12 does), so a build with AMX does without, unless
     STEPKIT_EXTRA_BUFFERS is set to 1 (or 0, to do without anywhere). Built with -fno-tree-dse
-    -fno-dse it works, and keeps the exact layout's promises (tests/test_engine.py passes).
+    -fno-dse it works, and keeps the exact layout's promises
+    (tests/model/local/test_slot_engine.py passes).
     """
     forced = os.environ.get("STEPKIT_EXTRA_BUFFERS", "")
     if forced:

@@ -18,6 +18,8 @@ CLEANED = ("", "strip", "flatten")
 APART = ("", "prompt", "all")
 MAPS = ("softmax", "difference", "sigmoid", "tanh", "raw")
 OWN_BOS = "{bos}"
+PROFILE_KEY = "stepkit.profile"
+"""Metadata key under which a GGUF or a head's file carries its profile, as JSON."""
 
 
 @dataclass(frozen=True)

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stepkit.errors import UsageError
-from stepkit.model.heads.head_network import PROFILE_KEY
-from stepkit.model.local.llama import Model
-from stepkit.model.profiles.families import families, named
+from stepkit.model.profiles.families import families, load_profile
 from stepkit.model.profiles.parsing import from_data, from_json
-from stepkit.model.profiles.profile import Profile
-from stepkit.model.profiles.token_layout import token_id
+from stepkit.model.profiles.profile import PROFILE_KEY, Profile
+from stepkit.model.profiles.token_layout import LayoutVocabulary, token_id
 
 AUTO = "auto"
 NAME_KEYS = ("general.name", "general.basename", "general.finetune")
+
+
+class ProfiledModel(LayoutVocabulary, Protocol):
+    """What this module needs of a model: its vocabulary, and the file it comes from."""
+
+    path: str
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,10 @@ class RecognisedProfile:
 
 
 def profile_of(
-    model: Model, given: Mapping[str, str | None], asked: str | None = None, beside: str = ""
+    model: ProfiledModel,
+    given: Mapping[str, str | None],
+    asked: str | None = None,
+    beside: str = "",
 ) -> RecognisedProfile:
     """The profile to read a model by, fields that the user gave put over it.
 
@@ -46,14 +53,16 @@ def profile_of(
     """
     told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if asked not in (None, AUTO):
-        found = RecognisedProfile(named(asked), f"--profile {asked}")
+        found = RecognisedProfile(load_profile(asked), f"--profile {asked}")
     else:
         found = _recognised(model, beside) or _untold(model, told)
     check_vocabulary(model, found.profile, told)
     return RecognisedProfile(from_data(told, "the options", found.profile), found.by)
 
 
-def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | None = None) -> None:
+def check_vocabulary(
+    model: ProfiledModel, profile: Profile, but: Mapping[str, Any] | None = None
+) -> None:
     """Raise UsageError unless every token that ``profile`` places is there in the model's
     vocabulary; those named in ``but`` do not matter."""
     tokens = [
@@ -70,7 +79,7 @@ def check_vocabulary(model: Model, profile: Profile, but: Mapping[str, Any] | No
             token_id(model, token, name)
 
 
-def _recognised(model: Model, beside: str) -> RecognisedProfile | None:
+def _recognised(model: ProfiledModel, beside: str) -> RecognisedProfile | None:
     carried = model.metadata(PROFILE_KEY)
     if carried is not None:
         by = f"the model's metadata {PROFILE_KEY}"
@@ -105,7 +114,7 @@ def _is_named(profile: Profile, name: str) -> bool:
     return any(part in plain for part in profile.match.names)
 
 
-def _fits(model: Model, profile: Profile) -> bool:
+def _fits(model: ProfiledModel, profile: Profile) -> bool:
     try:
         check_vocabulary(model, profile)
     except UsageError:
@@ -120,7 +129,7 @@ def _only(fits: Sequence[Profile], by: str) -> Profile:
     raise UsageError(f"{by} fits several profiles: say which by --profile, one of {names}")
 
 
-def _untold(model: Model, told: Mapping[str, Any]) -> RecognisedProfile:
+def _untold(model: ProfiledModel, told: Mapping[str, Any]) -> RecognisedProfile:
     """What the options alone describe."""
     if all(told.get(name) for name in ("marker", "positive", "negative")):
         return RecognisedProfile(from_data(told, "the options"), "the options")

@@ -1,0 +1,175 @@
+"""step-rollout: the strategies of one method, run on its policy and the models that guide it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stepkit.cli.actions.record_fields import another, with_fields
+from stepkit.cli.actions.run_batch_files import batch_action
+from stepkit.cli.actions.session import SessionWork, predict, run_strategies
+from stepkit.cli.backends import draw_source, search_models
+from stepkit.cli.options.batch_files import BatchOptions
+from stepkit.cli.options.methods import deciding
+from stepkit.cli.options.prm import PrmOptions
+from stepkit.cli.options.prompt import PromptOptions
+from stepkit.model.backend import sampling_fields
+from stepkit.model.engine import Sampling
+from stepkit.model.sampler import Sampler
+from stepkit.runner import options, run
+from stepkit.search.method_registry import METHODS, load_method
+from stepkit.search.method_setup import MethodSetup
+from stepkit.text.segment_rules import DEFAULT_RULE
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
+    from stepkit.model.backend import Backend
+    from stepkit.search.refinement_prompts import Refinement
+    from stepkit.search.scheduler import Allot, Strategy
+
+
+@dataclass(frozen=True)
+class DrawPlan:
+    """What is drawn, and how.
+
+    Attributes:
+        method: a name of METHODS.
+        settings: its options.
+        sampling: the options of cli/options/sampling.py, by name.
+        seed: seed of the whole run.
+        prompt: how a problem becomes a prompt.
+        refinement: the prompt that asks for another attempt; None: there is none.
+        prm: how the PRM is read that the settings may name.
+        emit_traces: write a trace for each attempt in a tree, not the tree.
+        keep_tokens: keep the log-probability of every token drawn.
+        jobs: processes that compare answers.
+    """
+
+    method: str
+    settings: dict[str, Any]
+    sampling: dict[str, Any]
+    seed: int
+    prompt: PromptOptions
+    refinement: Refinement | None
+    prm: PrmOptions
+    emit_traces: bool
+    keep_tokens: bool
+    jobs: int
+
+
+def draw(
+    streams: run.StreamOptions,
+    model: options.ModelOptions,
+    server: options.ServerOptions,
+    batch: BatchOptions,
+    plan: DrawPlan,
+    dry_run: bool,
+) -> None:
+    """Run the method on every record, or with ``dry_run`` print what it would draw.
+
+    Raises UsageError for a model that cannot be run in this way.
+    """
+    form, action = plan.prompt.form(), batch_action(batch, server.served)
+    engine = action.engine if action else None
+    most = plan.sampling["max_tokens"]
+    backend = draw_source.backend_of(streams, model, server, form, engine, most)
+    streams.note(backend.about)
+    work, decides = draw_work(streams, model, backend, plan)
+    if dry_run:
+        # how long a draw is shows in its tokens, and a server's prefixes are bytes
+        whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
+        predict(work, most, whole, backend.unit)
+    elif action is not None:
+        action.run(work, decides)
+    else:
+        run_strategies(work, decides)
+
+
+def draw_work(
+    streams: run.StreamOptions, model: options.ModelOptions, backend: Backend, plan: DrawPlan
+) -> tuple[SessionWork, dict[str, Any]]:
+    """The work on ``backend``, and what of it a resume must agree on.
+
+    Args:
+        model: how models are run that guide the search.
+
+    Raises UsageError for a model that cannot guide it.
+    """
+    sampling = {**plan.sampling, "stop": tuple(filter(None, plan.sampling["stop"]))}
+    form = plan.prompt.form()
+    sampler = Sampler(
+        backend.prefixes,
+        Sampling(**{**sampling, **sampling_fields(backend.model, sampling)}),
+        model=backend.identity,
+        context=backend.context,
+        seed=plan.seed,
+        exact=backend.exact,
+        refine=plan.refinement.form if plan.refinement else None,
+    )
+    policy = search_models.OpenedPolicy(
+        backend, sampler, model, form, plan.seed, sampling["logit_bias"]
+    )
+    models = search_models.open_models(plan.settings, plan.prm, policy, streams)
+    setup = MethodSetup(
+        sampler,
+        plan.settings,
+        tokens=plan.keep_tokens,
+        guidance=models.guidance,
+        draft=models.draft,
+    )
+    start = load_method(plan.method)
+
+    def strategy(record: Record) -> Strategy:
+        return start(setup, record.data)
+
+    allot = _allot(plan.method, plan.settings.get("budget"))
+    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot)
+    decides = {"method": plan.method, **deciding(plan.settings), "keep-tokens": plan.keep_tokens}
+    decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
+    return work, decides
+
+
+def _allot(method: str, limits: dict[str, float] | None) -> Allot | None:
+    """The allocator of the budget of the whole run, if there is one."""
+    if limits is None:
+        return None
+    from time import monotonic
+
+    from stepkit.search.budget_allocation import allocator
+
+    start = monotonic()
+    return allocator(METHODS[method].writes, limits, lambda: monotonic() - start)
+
+
+def _writer(plan: DrawPlan) -> Callable[[Record, Any], list[Record]]:
+    """The function that makes the output records of a record and its strategy's result."""
+    if METHODS[plan.method].writes == "attempts":
+        return _attempts
+    return _leaves(plan.settings.get("by")) if plan.emit_traces else _with_tree
+
+
+def _leaves(rule: dict[str, Any] | None) -> Callable[[Record, Any], list[Record]]:
+    def write(record: Record, fields: dict[str, Any]) -> list[Record]:
+        from stepkit.cli.actions.leaf_traces import leaf_records
+
+        (whole,) = _with_tree(record, fields)
+        return leaf_records(whole, rule or record.data.get("split") or DEFAULT_RULE)
+
+    return write
+
+
+def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
+    """The trace itself with its evidence."""
+    return [with_fields(record, fields)]
+
+
+def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
+    """A trace for each attempt, without the fields of another response."""
+    from stepkit.search.record_tree import RESPONSE_FIELDS
+
+    return (
+        [record]
+        if attempts is None
+        else [another(record, RESPONSE_FIELDS, one) for one in attempts]
+    )

@@ -1,0 +1,105 @@
+"""step-label's work on records: labels merged into each, and copies with two steps merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from stepkit import schema
+from stepkit.cli.actions.record_fields import another, stamped
+from stepkit.core import labels
+from stepkit.errors import DataError, UsageError
+from stepkit.runner.run import Result
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
+
+Made: TypeAlias = schema.Json | DataError
+
+
+def settings_of(
+    names: Sequence[str],
+    first: str | None,
+    score: str | None,
+    sampler: str | None,
+    undecided: str,
+    pool: bool,
+    nodes: bool,
+) -> labels.LabelSettings:
+    """What to label, checked. Raises UsageError for what has no effect or cannot be read.
+
+    Args:
+        names: labels as ``NAME[:PARAMETER=VALUE,...]``; none: the default ones.
+        nodes: the nodes of the trees are labelled, too.
+    """
+    asked = None if first is None else labels.parse_first_error(first)
+    if score is not None and (asked is None or not asked.rule.of_scores):
+        rules = labels.first_error_usage(of_scores=True)
+        raise UsageError(f"--from has no effect without --first {rules}")
+    wanted = labels.parse_all(names) if names else None
+    if asked is not None and any(one.name == "first" for one in wanted or ()):
+        raise UsageError("labels.first is what --first writes; choose another as=NAME")
+    if pool and not any(one.pools for one in wanted or ()):
+        raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
+    if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
+        raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
+    return labels.LabelSettings(wanted, asked, score, sampler, undecided, pool)
+
+
+def label_block(
+    records: list[Record], settings: labels.LabelSettings, nodes: bool, merge: int
+) -> list[Result]:
+    """Label each record of a block, or return its error in its place.
+
+    Args:
+        nodes: write ``tree.labels``, too.
+        merge: also write each trace up to so many times with two neighbouring steps as one.
+    """
+    data = [record.data for record in records]
+    results: Sequence[Made] = labels.label(data, settings)
+    of_nodes: Sequence[Made] = labels.label_nodes(data, settings) if nodes else [{}] * len(data)
+    made = zip(records, results, of_nodes, strict=True)
+    return [_labelled(*one, merge) for one in made]
+
+
+def label_group(
+    records: list[Record], settings: labels.LabelSettings, nodes: bool, merge: int
+) -> list[Record]:
+    """The same for the records of one group, whose draws are pooled. Raises its first error."""
+    made: list[Record] = []
+    results = label_block(records, settings, nodes, merge)
+    for record, result in zip(records, results, strict=True):
+        if isinstance(result, DataError):
+            raise result.at(record.place)
+        made += result
+    return made
+
+
+def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Result:
+    if isinstance(result, DataError):
+        return result
+    if isinstance(of_nodes, DataError):
+        return of_nodes
+    try:
+        twins = [_merged(record, result, step) for step in _to_merge(record, merge)]
+        record.merge("labels", result)
+        if of_nodes:
+            old = record.data["tree"].get("labels") or {}
+            if not isinstance(old, dict):
+                raise DataError("expected an object", "tree.labels")
+            record.merge("tree", {"labels": old | of_nodes})
+    except DataError as error:
+        return error
+    return [stamped(record), *twins]
+
+
+def _to_merge(record: Record, most: int) -> list[int]:
+    from stepkit.core import step_merging
+
+    return step_merging.chosen(record.data, most) if most else []
+
+
+def _merged(record: Record, made: schema.Json, step: int) -> Record:
+    from stepkit.core import step_merging
+
+    return another(record, step_merging.DERIVED, step_merging.merged(record.data, made, step))
