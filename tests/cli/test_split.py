@@ -396,7 +396,7 @@ def test_leaves_of_a_tree_with_lengths_but_no_log_probabilities(work: Workdir) -
 
 
 def test_responses_without_a_marker_are_counted(work: Workdir) -> None:
-    records = [
+    records: list[dict[str, Any]] = [
         {"problem": "p", "response": "Step 1\nAdd.\nStep 2\nHalve."},
         {"problem": "p", "response": "We add.\nWe halve."},
         {"problem": "p", "steps": ["given", "steps"]},

@@ -132,7 +132,8 @@ def test_the_steps_after_the_first_are_those_of_the_rest(text: str) -> None:
 HOSTILE = [
     "\\[", "\\[\n", "\\begin{a}", "\\begin{a}\n\\begin{b}", "\\begin{a}\\end{b}", "$$\n",
     "[asy]\n", "\\(\n", "```\n", "`", "|a|\n", "|---|\n", "> \n", "# a\n", "**", "**a\n",
-    "Step 1\n",    "So\n", " \n", "\n \t", "\r", "- \n", "1. ", "=\n", "---\n", "<think>", "a:\n", "(", "Step 1 (",
+    "Step 1\n", "So\n", " \n", "\n \t", "\r", "- \n", "1. ", "=\n", "---\n", "<think>", "a:\n", "(",
+    "Step 1 (",
     "\\textbf{Step 1",
 ]  # fmt: skip
 
