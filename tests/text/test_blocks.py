@@ -149,9 +149,9 @@ def test_hostile_texts_take_linear_time(piece: str) -> None:
             first_step_stands(text, rule)
         return time.process_time() - begin
 
-    size = 20_000
-    short = min(seconds(size) for _ in range(3))
-    assert min(seconds(4 * size) for _ in range(2)) < 8 * short + 0.05
+    size = 5_000
+    short = min(seconds(size) for _ in range(2))
+    assert seconds(4 * size) < 8 * short + 0.05
 
 
 def test_a_display_reaches_so_far_and_no_further() -> None:
