@@ -37,10 +37,10 @@ def ratio(numerator: Array, denominator: Array) -> Statistic:
         numerator, denominator: [P] each problem's part.
     """
 
-    def of(weights: Array) -> Array:
+    def statistic(weights: Array) -> Array:
         return safe_divide(weights @ numerator, weights @ denominator)
 
-    return of
+    return statistic
 
 
 def mean(values: Array) -> Statistic:

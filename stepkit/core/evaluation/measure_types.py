@@ -84,8 +84,8 @@ class Measure:
             return Measure(difference(self.statistic, base.statistic), self.problems)
         if base.members is None or base.values is None:
             raise ValueError("a mean compared with another kind of number")
-        shared, mine, other = np.intersect1d(self.members, base.members, return_indices=True)
-        gaps = self.values[mine] - base.values[other]
+        shared, is_own, other = np.intersect1d(self.members, base.members, return_indices=True)
+        gaps = self.values[is_own] - base.values[other]
         return Measure(at(mean(gaps), shared), int((~np.isnan(gaps)).sum()))
 
 

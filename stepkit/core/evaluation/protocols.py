@@ -136,12 +136,12 @@ def measures(
 
 
 def _harmonic(a: Statistic, b: Statistic) -> Statistic:
-    def of(weights: Array) -> Array:
+    def statistic(weights: Array) -> Array:
         x, y = a(weights), b(weights)
         found = safe_divide(2 * x * y, x + y)
         return np.where((x == 0) & (y == 0), 0.0, found)
 
-    return of
+    return statistic
 
 
 def _f1(hit: Array, extra: Array, missed: Array) -> Statistic:

@@ -51,11 +51,11 @@ def report(
     if options.ks and options.ks[-1] > most:
         raise DataError(f"--k {options.ks[-1]}: no problem has more than {most} attempts")
     for part in slices:
-        rows.append(_about(part, options))
+        rows.append(_counts_row(part, options))
         measures |= _measures(part, options, same)
     benchmark_scores.average_parts(measures, options)
     if not any(measure.shown for measure in measures.values()):
-        raise DataError(_nothing(options))
+        raise DataError(_why_empty(options))
     return rows + _rows(measures, options, len(numbers))
 
 
@@ -73,9 +73,9 @@ def _slices(
         yield AttemptSlice(file, part, order, [groups[name] for name in members])
 
 
-def _about(part: AttemptSlice, options: ReportOptions) -> Json:
+def _counts_row(part: AttemptSlice, options: ReportOptions) -> Json:
     sizes = [len(group) for group in part.groups]
-    row = _of(MeasureKey("data", part.file, part.part)) | {
+    row = _key_columns(MeasureKey("data", part.file, part.part)) | {
         "problems": len(sizes),
         "attempts": sum(sizes),
         "fewest": min(sizes),
@@ -108,22 +108,24 @@ def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions, problems:
     for key, measure in measures.items():
         if not measure.shown:
             continue
-        rows.append(_of(key) | {"problems": measure.problems, **measure.more})
+        rows.append(_key_columns(key) | {"problems": measure.problems, **measure.more})
         statistics.append(measure.statistic)
         for name in options.against:
-            base = measures.get(_base(key, name, measures, options))
+            base = measures.get(_compared_key(key, name, measures, options))
             if base is None or base is measure:
                 continue
             gap = measure.against(base)
-            rows.append(_of(key) | {"against": name, "problems": gap.problems})
+            rows.append(_key_columns(key) | {"against": name, "problems": gap.problems})
             statistics.append(gap.statistic)
             if "tokens" in measure.more and "tokens" in base.more:
                 rows[-1]["tokens"] = measure.more["tokens"] - base.more["tokens"]
     found = bootstrap.intervals(statistics, problems, options.resamples, options.seed)
-    return [_filled(row, *one) for row, one in zip(rows, found, strict=True) if one[0] == one[0]]
+    return [
+        _with_interval(row, *one) for row, one in zip(rows, found, strict=True) if one[0] == one[0]
+    ]
 
 
-def _filled(row: Json, value: float, low: float, high: float) -> Json:
+def _with_interval(row: Json, value: float, low: float, high: float) -> Json:
     row["value"] = value
     if row["measure"] != "ece" and not isnan(low):
         row |= {"low": low, "high": high}
@@ -132,7 +134,7 @@ def _filled(row: Json, value: float, low: float, high: float) -> Json:
     return {name: one for name, one in row.items() if one == one}
 
 
-def _base(
+def _compared_key(
     key: MeasureKey, name: str, measures: dict[MeasureKey, Measure], options: ReportOptions
 ) -> MeasureKey:
     """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
@@ -156,11 +158,11 @@ def _check_against(measures: dict[MeasureKey, Measure], options: ReportOptions) 
             raise UsageError(f"--against {name}: there is {have}")
 
 
-def _of(key: MeasureKey) -> Json:
+def _key_columns(key: MeasureKey) -> Json:
     return {name: value for name, value in key._asdict().items() if value}
 
 
-def _nothing(options: ReportOptions) -> str:
+def _why_empty(options: ReportOptions) -> str:
     if options.protocol is not None:
         name, base = protocols.FIELDS[options.protocol]
         return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'

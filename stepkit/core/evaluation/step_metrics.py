@@ -80,11 +80,11 @@ def skill(steps: CountedSteps) -> Statistic:
     """1 - Brier score / that of the base rate."""
     error, rate = brier(steps), base_rate(steps)
 
-    def of(weights: Array) -> Array:
+    def statistic(weights: Array) -> Array:
         base = rate(weights)
         return 1 - safe_divide(error(weights), base * (1 - base))
 
-    return of
+    return statistic
 
 
 def calibration_error(steps: CountedSteps, bins: int) -> Statistic:
@@ -95,10 +95,10 @@ def calibration_error(steps: CountedSteps, bins: int) -> Statistic:
     np.add.at(gaps, (steps.problem, number), steps.score - steps.right)
     np.add.at(counts, steps.problem, 1.0)
 
-    def of(weights: Array) -> Array:
+    def statistic(weights: Array) -> Array:
         return safe_divide(np.abs(weights @ gaps).sum(axis=1), weights @ counts)
 
-    return of
+    return statistic
 
 
 def _bins(scores: Array, bins: int) -> Array:
@@ -179,17 +179,17 @@ def _weighted_auc(steps: CountedSteps, strata: Array) -> Statistic:
     ups = _SegmentSums(steps.problem[order.steps][right == 1], segment[right == 1], size)
     downs = _SegmentSums(steps.problem[order.steps][right == 0], segment[right == 0], size)
 
-    def of(weights: Array) -> Array:
+    def statistic(weights: Array) -> Array:
         return np.concatenate([part(some) for some in _in_chunks(weights, len(right))])
 
     def part(weights: Array) -> Array:
-        up, down = ups.of(weights), downs.of(weights)
+        up, down = ups.sums(weights), downs.sums(weights)
         below = np.cumsum(down, axis=1) - down
         wins = np.einsum("rs,rs->r", up, below - below[:, firsts][:, stratum] + down / 2)
         pairs = (np.add.reduceat(one, firsts, axis=1) for one in (up, down))
         return safe_divide(wins, np.einsum("rs,rs->r", *pairs))
 
-    return of
+    return statistic
 
 
 class _SegmentSums:
@@ -205,7 +205,7 @@ class _SegmentSums:
         self._there, self._starts = np.unique(segment, return_index=True)
         self._size = size
 
-    def of(self, weights: Array) -> Array:
+    def sums(self, weights: Array) -> Array:
         """[R, P] -> [R, size]"""
         sums = np.zeros((len(weights), self._size))
         if len(self._there):
