@@ -11,7 +11,7 @@ Z_95 = 1.96
 """Two-sided 95 % of a normal distribution, as people write it."""
 
 
-def wilson(k: float, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(k: float, n: float, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval for a rate (Wilson 1927; Brown, Cai and DasGupta 2001).
 
     ``centre = (p + z^2/2n) / (1 + z^2/n)``, half-width
@@ -19,7 +19,8 @@ def wilson(k: float, n: int, z: float = Z_95) -> tuple[float, float]:
     at p = 0 and 1. Outcomes between 0 and 1 may be summed in ``k``: none has a larger variance
     than the two-valued outcome with the same mean, so the interval is then on the safe side.
 
-    Returns (0, 1) when n = 0. Raises ValueError unless 0 <= k <= n.
+    ``n`` may be an effective number, which is not whole. Returns (0, 1) when n = 0. Raises
+    ValueError unless 0 <= k <= n.
     """
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n}")

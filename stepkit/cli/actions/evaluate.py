@@ -11,6 +11,7 @@ from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
 from stepkit.core.evaluation import attempts
 from stepkit.core.evaluation.attempts import AttemptFields, GoldSource, MeasuredAttempt
+from stepkit.core.evaluation.intervals import FEW
 from stepkit.core.evaluation.measure_types import ReportOptions
 from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.core.evaluation.report import report
@@ -69,7 +70,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         threshold=threshold,
         redundancy=above,
         bins=given["bins"],
-        resamples=given["resamples"],
+        intervals=not given["no_intervals"] and given["resamples"] != 0,
         seed=given["seed"],
         by_file=given["by_file"],
     )
@@ -105,10 +106,13 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         rows = report(collected.attempts, options, same_answer)
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])
+        problems = max(row["problems"] for row in rows if row["measure"] == "data")
+        if options.intervals and problems < FEW:
+            streams.warn(f"the intervals are rough: problems {problems}, fewer than {FEW}")
         if _is_table(streams, given["as_table"]):
             from stepkit.view.report_table import table
 
-            return table(rows, options.resamples).encode()
+            return table(rows, options.intervals).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)
 
     blocks(streams, each(collected.take), tail=finish)

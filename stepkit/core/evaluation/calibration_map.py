@@ -8,14 +8,14 @@ saw: what is measured with it is measured on other data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepkit import schema
 from stepkit.core import calibration, trace
-from stepkit.core.evaluation import bootstrap, step_metrics
+from stepkit.core.evaluation import step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
 from stepkit.errors import DataError
@@ -192,14 +192,12 @@ def _threshold(
 
 def _errors(steps: step_metrics.CountedSteps, made: Any, probabilities: bool) -> Json:
     """Brier and skill on the data of the fit, which proves little: before and after."""
-    ones = np.ones((1, steps.problems))
     found: Json = {}
     for when, scores in (("before", steps.score if probabilities else None), ("after", made)):
         if scores is None or scores.min() < 0 or scores.max() > 1:
             continue
         for name, measure in (("brier", step_metrics.brier), ("skill", step_metrics.skill)):
-            statistic: bootstrap.Statistic = measure(steps._replace(score=scores))
-            value = float(statistic(ones)[0])
-            if isfinite(value) and not isnan(value):
+            value = measure(steps._replace(score=scores)).value
+            if isfinite(value):
                 found[f"{name}_{when}"] = value
     return found
