@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.model.engine import Counters
 from stepkit.model.local.context import Context
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
@@ -60,7 +60,7 @@ class Prefill:
 
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
         """The index in ``ids`` at which evaluation starts when a sequence holds ``held``."""
-        start = min([common(held, ids), *wanted[:1]])
+        start = min([common_length(held, ids), *wanted[:1]])
         rows = self.rows(len(ids) - start)
         if start + rows > self._context.context:  # no room after the end: start earlier
             start = max(0, len(ids) - rows)
