@@ -44,7 +44,7 @@ match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
 endef
 export PROGRESS
 
-$(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.1)
+$(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	@command -v $(PYTHON) >/dev/null || { echo "stepkit: missing: $(PYTHON)" >&2; exit 1; }
 	@$(PYTHON) -c "$$MISSING"
 	@printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ - -o /dev/null 2>/dev/null || \
@@ -56,7 +56,7 @@ $(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.1)
 	  | tee build/install.log | awk "$$PROGRESS" \
 	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }
 	@echo "Compiling the kernels."
-	@$(VENV)/bin/python -c 'from stepkit.core import tree; from stepkit.model.local import token_sampling; tree.warm(); token_sampling.warm()'
+	@$(VENV)/bin/python -c 'from stepkit.core import tree; from stepkit.model.local import token_sampling; tree.compile_kernels(); token_sampling.warm()'
 	@touch $@
 
 # ---- the demonstration: one rule an arrow ---------------------------------------------------

@@ -75,7 +75,7 @@ def main(
     from stepkit.model.heads.safetensors import INDEX, open_checkpoint
 
     if graft is not None:
-        head_graft.need()
+        head_graft.require_gguf()
     known, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
@@ -148,9 +148,9 @@ def _profile(name: str) -> tuple[Profile, str]:
     """The profile of a family or in a file, and its JSON."""
     import json
 
-    from stepkit.model.profiles.families import named
+    from stepkit.model.profiles.families import load_profile
 
-    profile = named(name)
+    profile = load_profile(name)
     if profile.kind != "hidden-head":
         raise UsageError(f'--profile {name}: of kind "{profile.kind}", not "hidden-head"')
     return profile, json.dumps(profile.data(), ensure_ascii=False)

@@ -13,8 +13,8 @@ from stepkit.cli.options.escapes import TEXT
 from stepkit.cli.options.shared import MAX_STEPS
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import F, OptionDeclaration, declared, stack
-from stepkit.search.method_registry import DEFAULT, METHODS, NEEDED, users_of
-from stepkit.search.until_rules import MOST, parsed
+from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, methods_with
+from stepkit.search.until_rules import MOST, parse_question
 
 COUNT = click.IntRange(min=1)
 
@@ -149,7 +149,7 @@ def method_options(function: F) -> F:
             metavar="NAME",
             help=f"{lines} (default: {DEFAULT}).",
         ),
-        *(option() for name, option in OPTIONS.items() if users_of(name)),
+        *(option() for name, option in OPTIONS.items() if methods_with(name)),
     )
 
 
@@ -164,7 +164,7 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
     own = METHODS[name].options
     for option in values:
         if option not in own:
-            users = " or ".join(users_of(option)) or "no method"
+            users = " or ".join(methods_with(option)) or "no method"
             raise UsageError(
                 f"{OPTIONS[option].flag} has no effect with --method {name}: "
                 f"it goes with --method {users}"
@@ -177,7 +177,7 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
         parsed_values = _with_draws(name, parsed_values)
     options = {**own, **parsed_values}
     for option, value in options.items():
-        if value is NEEDED:
+        if value is REQUIRED:
             raise UsageError(f"--method {name} needs {OPTIONS[option].flag}")
     return name, options
 
@@ -257,7 +257,7 @@ def parse_widths(text: str) -> list[int]:
 
 
 PARSERS: Mapping[str, Callable[[Any], Any]] = {
-    "until": parsed,
+    "until": parse_question,
     "by": parse_rule,
     "width": parse_widths,
     "budget": parse_limits,
