@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
-"""Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
+"""Kinds that train a model on its own answers, or a similar model's, to the prompt of the draws."""
 
 
 class RowMaker:
