@@ -23,7 +23,17 @@ REDUNDANCY = 0.15
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
-ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as_table"}
+ROWS = {
+    "scores",
+    "gold",
+    "part",
+    "by_file",
+    "against",
+    "no_intervals",
+    "resamples",
+    "seed",
+    "as_table",
+}
 EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
@@ -111,13 +121,12 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     show_default=True,
     help="Bins of the calibration error.",
 )
+@click.option("--no-intervals", is_flag=True, help="Numbers alone, without their 95 % intervals.")
 @click.option(
     "--resamples",
-    metavar="N",
     type=click.IntRange(min=0),
-    default=10000,
-    show_default=True,
-    help="Bootstrap resamples for the intervals; 0 is none.",
+    hidden=True,
+    help="Of earlier versions: 0 is --no-intervals, any other number changes nothing.",
 )
 @SEED(help="Seed of the resamples and subsets.")
 @click.option(

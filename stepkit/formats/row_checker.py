@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError
 from stepkit.formats.column_types import ColumnTypes
 from stepkit.formats.row_views import TrainerView
@@ -209,7 +209,7 @@ def lengths(view: TrainerView, most: int, tokens: Tokenizer) -> Iterator[DataErr
         yield DataError(f"the prompt alone is {prompt} long: the row is dropped or cut to nothing")
     elif view.kind == "pair":
         one, other = (tokens(view.prompt + text) for _, text in view.sides)
-        parted = common(one, other)
+        parted = common_length(one, other)
         if parted >= most:
             yield DataError(f"the sides part at {parted}, beyond where the trainer cuts them off")
     elif view.kind == "stepwise":

@@ -34,13 +34,11 @@ BY_POSITION = "a score that knows only a step's position"
 WHAT = ("file", "part")
 
 
-def table(rows: Sequence[Json], resamples: int) -> str:
+def table(rows: Sequence[Json], intervals: bool) -> str:
     """The table, ending in a newline. Differences follow what they are of, as in the rows."""
     heads = [row for row in rows if row["measure"] == "data"]
     lines = [_head(row) for row in heads]
-    lines.append(f"percent, with 95 % intervals by {resamples} resamples of problems")
-    if not resamples:
-        lines[-1] = "percent"
+    lines.append("percent, with 95 % intervals over problems" if intervals else "percent")
     against = list(dict.fromkeys(row["against"] for row in _told(rows) if "against" in row))
     cells = [["", "", "", *(f"against {name}" for name in against)]]
     for row in _told(rows):

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def read_map(path: str) -> CalibrationMap:
     """The map in a file that step-eval --fit wrote. Raises UsageError."""
-    from stepkit.core.evaluation.calibration_map import parsed
+    from stepkit.core.evaluation.calibration_map import parse_map
     from stepkit.io.jsonl import decode
 
     try:
         with open(path, "rb") as file:
-            return parsed(decode(file.read()))
+            return parse_map(decode(file.read()))
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}") from None
     except DataError as error:

@@ -96,10 +96,10 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
 def _to_merge(record: Record, most: int) -> list[int]:
     from stepkit.core import step_merging
 
-    return step_merging.chosen(record.data, most) if most else []
+    return step_merging.steps_to_merge(record.data, most) if most else []
 
 
 def _merged(record: Record, made: schema.Json, step: int) -> Record:
     from stepkit.core import step_merging
 
-    return another(record, step_merging.DERIVED, step_merging.merged(record.data, made, step))
+    return another(record, step_merging.DERIVED, step_merging.merge_steps(record.data, made, step))

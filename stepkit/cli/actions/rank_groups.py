@@ -37,7 +37,7 @@ class GroupRanking:
 
     def __init__(self, settings: SelectionSettings, keep: int | None) -> None:
         self._settings = settings
-        self._read = selection.reader(settings)
+        self._read = selection.candidate_reader(settings)
         self._keep = keep
 
     def __call__(self, records: list[Record]) -> list[Record]:

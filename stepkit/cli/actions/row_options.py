@@ -68,7 +68,7 @@ def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) ->
     to, prompt = options["to"], options["prompt"]
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
-    scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
+    scope = plan.filters.scope if "scope" in plan.rule.uses else "full"
     layout = trainer_registry.settle(
         to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, options["conversational"])
     )

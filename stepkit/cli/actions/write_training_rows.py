@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.core.pairs.pair_registry import RowPlan, dealt
+from stepkit.core.pairs.pair_registry import RowPlan, interleaved
 from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
 from stepkit.formats import trainer_registry
@@ -81,7 +81,7 @@ class RowMaker:
         A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
         move within their record alone: a block ends where a pipe happened to end it.
         """
-        rows = dealt((_asked(row.data), row) for row in rows)
+        rows = interleaved((_asked(row.data), row) for row in rows)
         for row in rows:
             asked = _asked(row.data)
             self._neighbours += asked == self._asked

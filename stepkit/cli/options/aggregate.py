@@ -34,7 +34,7 @@ def checked(aggregate: str, votes: Sequence[str], option: str) -> str:
     Raises UsageError for an unknown aggregate, and for one that no vote can sum.
     """
     try:
-        selection.way(aggregate)
+        selection.aggregate_function(aggregate)
     except ValueError as error:
         raise UsageError(f"--aggregate {aggregate}: {error}") from None
     for vote in votes:
