@@ -1,7 +1,7 @@
 """The Python interface: what notebooks and other programs may rely on.
 
 The nine commands as functions of plain dicts, with the commands' names and defaults, and the
-numbers that people compute beside them. A *record* is one JSON object in the shape that man
+numbers that people compute next to them. A *record* is one JSON object in the shape that man
 step-split describes under RECORD FORMAT; a *trace* is a record with a ``response`` and its
 ``steps``. Functions that change records return new ones and leave those that they are given as they
 are; each calls what the command of that name calls, so that both give the same numbers.
@@ -325,7 +325,7 @@ def count_draws(tree: Tree, sampler: str | None = None) -> dict[str, list[Any]]:
 
     schema.check_tree({"tree": tree})
     by, _ = trace.choose_sampler(tree, sampler)
-    counts = trees.count(trees.plant([tree]), [by])
+    counts = trees.count_draws(trees.build_forest([tree]), [by])
     return {"k": list(counts.k), "n": list(counts.n), "undecided": list(counts.undecided)}
 
 
@@ -369,6 +369,7 @@ def label(
     undecided: str = "apart",
     pool: bool = False,
     nodes: bool = False,
+    merge: int | None = None,
 ) -> list[Record]:
     """step-label: entries of ``labels`` from the draws in each record's ``tree``.
 
@@ -384,6 +385,7 @@ def label(
         undecided: "apart" leaves draws without a verdict out of n, "wrong" counts them as wrong.
         pool: let backup=pooled and backup=later draw on all records of a group.
         nodes: label every node of the trees in ``tree.labels``, too.
+        merge: also return each trace up to so many times with two neighbouring steps as one.
 
     Raises UsageError for a label that is none, DataError for a record without the evidence.
     """
@@ -392,9 +394,10 @@ def label(
     names = (labels,) if isinstance(labels, str) else tuple(labels)
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if not pool:
-        return _settled(records, lambda block: label_block(block, settings, nodes, 0))
+        return _settled(records, lambda block: label_block(block, settings, nodes, merge or 0))
     groups = _groups(lines_of(records))
-    return [one.data for group in groups for one in label_group(group, settings, nodes, 0)]
+    labelled = [label_group(group, settings, nodes, merge or 0) for group in groups]
+    return [one.data for group in labelled for one in group]
 
 
 def pairs(
@@ -411,8 +414,8 @@ def pairs(
     top: int = 2,
     min_gap: float = 0.0,
     confidence: float = 0.0,
-    min_chosen: float = 0.0,
-    max_rejected: float = 1.0,
+    min_chosen: float | None = None,
+    max_rejected: float | None = None,
     min_distance: int | None = None,
     match_length: bool = False,
     max_per_set: int | None = None,
@@ -431,7 +434,7 @@ def pairs(
         scope, prompt, ...: the options of step-pairs, see there.
 
     What would harm the training (as equal prompts in a row) is given as a Python warning. Files
-    that some trainers want beside the rows are written by the command only.
+    that some trainers want next to the rows are written by the command only.
 
     Raises UsageError for options that exclude each other or make what the trainer would spoil,
     DataError for a record without the evidence.
@@ -586,13 +589,13 @@ def evaluate(
     aggregate: Sequence[str] = ("min",),
     against: Sequence[str] = (),
     undecided: str = "wrong",
-    resamples: int = 10_000,
+    intervals: bool = True,
     seed: int = 1,
 ) -> list[Record]:
     """step-eval: what choosing among graded attempts brings, a row a measure.
 
     A row has ``measure``, ``k``, ``score`` and ``aggregate`` where they apply, ``value`` (a share
-    from 0 to 1) and the bounds ``low`` and ``high`` of its 95 % interval, by resampling problems.
+    from 0 to 1) and the bounds ``low`` and ``high`` of its 95 % interval over problems.
 
     Args:
         curves: of pass, majority, best, weighted, log-weighted; none: those that can be had.
@@ -600,7 +603,8 @@ def evaluate(
         score, aggregate: which scores, and how they become one number.
         against: also the differences to "single" or "majority".
         undecided: attempts without a verdict are "wrong", or left out ("apart").
-        resamples, seed: of the bootstrap.
+        intervals: False leaves out ``low`` and ``high``.
+        seed: of random subsets.
 
     Raises DataError when nothing can be measured, UsageError for a name that is not there.
     """
@@ -616,7 +620,7 @@ def evaluate(
         aggregates=tuple(aggregate),
         against=tuple(against),
         undecided=undecided,
-        resamples=resamples,
+        intervals=intervals,
         seed=seed,
     )
     collected = CollectedAttempts(AttemptFields(tuple(score), options.aggregates))

@@ -212,6 +212,7 @@ def test_split_names_the_record_that_cannot_be_cut() -> None:
     [
         ((), {}, ()),
         ("soft", {"first": "zero"}, ("--label", "soft", "--first", "zero")),
+        ("value", {"merge": 2}, ("--label", "value", "--merge", "2")),
         (
             ["value:z=1", "gae:lambda=0.9"],
             {"undecided": "wrong", "nodes": True},
@@ -317,9 +318,9 @@ def test_evaluate_is_step_eval(work: Workdir) -> None:
         for one in scored()
     ]
     path = written(work, "in.jsonl", attempts)
-    arguments = ("--k", "1,3", "--against", "single", "--resamples", "200")
+    arguments = ("--k", "1,3", "--against", "single")
     wanted = command(work, "step-eval", *arguments, path)
-    got = stepkit.evaluate(attempts, k=[1, 3], against=["single"], resamples=200)
+    got = stepkit.evaluate(attempts, k=[1, 3], against=["single"])
     assert got == [{name: one[name] for name in one if name != "stepkit"} for one in wanted]
 
 

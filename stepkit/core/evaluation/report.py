@@ -12,13 +12,12 @@ import numpy as np
 
 from stepkit.core.evaluation import (
     benchmark_scores,
-    bootstrap,
     protocols,
     selection_curves,
     step_report,
 )
 from stepkit.core.evaluation.attempts import MeasuredAttempt
-from stepkit.core.evaluation.bootstrap import Statistic
+from stepkit.core.evaluation.intervals import NO_INTERVAL, Estimate, interval
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     SINGLE,
@@ -51,12 +50,12 @@ def report(
     if options.ks and options.ks[-1] > most:
         raise DataError(f"--k {options.ks[-1]}: no problem has more than {most} attempts")
     for part in slices:
-        rows.append(_about(part, options))
+        rows.append(_counts_row(part, options))
         measures |= _measures(part, options, same)
     benchmark_scores.average_parts(measures, options)
     if not any(measure.shown for measure in measures.values()):
-        raise DataError(_nothing(options))
-    return rows + _rows(measures, options, len(numbers))
+        raise DataError(_why_empty(options))
+    return rows + _rows(measures, options)
 
 
 def _slices(
@@ -70,12 +69,12 @@ def _slices(
     for (file, part), groups in sorted(parts.items(), key=lambda item: (item[0][1] == "",)):
         members = sorted(groups, key=numbers.__getitem__)
         order = np.array([numbers[name] for name in members])
-        yield AttemptSlice(file, part, order, [groups[name] for name in members])
+        yield AttemptSlice(file, part, order, [groups[name] for name in members], len(numbers))
 
 
-def _about(part: AttemptSlice, options: ReportOptions) -> Json:
+def _counts_row(part: AttemptSlice, options: ReportOptions) -> Json:
     sizes = [len(group) for group in part.groups]
-    row = _of(MeasureKey("data", part.file, part.part)) | {
+    row = _key_columns(MeasureKey("data", part.file, part.part)) | {
         "problems": len(sizes),
         "attempts": sum(sizes),
         "fewest": min(sizes),
@@ -101,38 +100,38 @@ def _measures(
     return {key._replace(file=part.file, part=part.part): measure for key, measure in found.items()}
 
 
-def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions, problems: int) -> list[Json]:
+def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions) -> list[Json]:
     _check_against(measures, options)
     rows: list[Json] = []
-    statistics: list[Statistic] = []
     for key, measure in measures.items():
         if not measure.shown:
             continue
-        rows.append(_of(key) | {"problems": measure.problems, **measure.more})
-        statistics.append(measure.statistic)
+        row = _key_columns(key) | {"problems": measure.problems, **measure.more}
+        rows.append(_with_interval(row, measure.estimate, options))
         for name in options.against:
-            base = measures.get(_base(key, name, measures, options))
+            base = measures.get(_compared_key(key, name, measures, options))
             if base is None or base is measure:
                 continue
             gap = measure.against(base)
-            rows.append(_of(key) | {"against": name, "problems": gap.problems})
-            statistics.append(gap.statistic)
+            row = _key_columns(key) | {"against": name, "problems": gap.problems}
             if "tokens" in measure.more and "tokens" in base.more:
-                rows[-1]["tokens"] = measure.more["tokens"] - base.more["tokens"]
-    found = bootstrap.intervals(statistics, problems, options.resamples, options.seed)
-    return [_filled(row, *one) for row, one in zip(rows, found, strict=True) if one[0] == one[0]]
+                row["tokens"] = measure.more["tokens"] - base.more["tokens"]
+            rows.append(_with_interval(row, gap.estimate, options))
+    return [row for row in rows if "value" in row]
 
 
-def _filled(row: Json, value: float, low: float, high: float) -> Json:
-    row["value"] = value
-    if row["measure"] != "ece" and not isnan(low):
+def _with_interval(row: Json, estimate: Estimate, options: ReportOptions) -> Json:
+    """The row with its number and interval; without a value where that is not defined."""
+    value = row["value"] = estimate.value
+    low, high = interval(estimate) if options.intervals else NO_INTERVAL
+    if not isnan(low):
         row |= {"low": low, "high": high}
     if "against" in row and "tokens" in row and value > 0:
         row["tokens_per_point"] = row["tokens"] / (100 * value)
     return {name: one for name, one in row.items() if one == one}
 
 
-def _base(
+def _compared_key(
     key: MeasureKey, name: str, measures: dict[MeasureKey, Measure], options: ReportOptions
 ) -> MeasureKey:
     """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
@@ -156,11 +155,11 @@ def _check_against(measures: dict[MeasureKey, Measure], options: ReportOptions) 
             raise UsageError(f"--against {name}: there is {have}")
 
 
-def _of(key: MeasureKey) -> Json:
+def _key_columns(key: MeasureKey) -> Json:
     return {name: value for name, value in key._asdict().items() if value}
 
 
-def _nothing(options: ReportOptions) -> str:
+def _why_empty(options: ReportOptions) -> str:
     if options.protocol is not None:
         name, base = protocols.FIELDS[options.protocol]
         return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'
