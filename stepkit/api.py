@@ -1,7 +1,7 @@
 """The Python interface: what notebooks and other programs may rely on.
 
 The nine commands as functions of plain dicts, with the commands' names and defaults, and the
-numbers that people compute beside them. A *record* is one JSON object in the shape that man
+numbers that people compute next to them. A *record* is one JSON object in the shape that man
 step-split describes under RECORD FORMAT; a *trace* is a record with a ``response`` and its
 ``steps``. Functions that change records return new ones and leave those that they are given as they
 are; each calls what the command of that name calls, so that both give the same numbers.
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model_session import ModelSession, open_model
 from stepkit.record_lines import lines_of
+from stepkit.text.segment_rules import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record as Line
@@ -169,11 +170,11 @@ def check_record(record: Mapping[str, Any]) -> None:
 # ---- steps and answers -----------------------------------------------------------------------
 
 
-def split_text(text: str, by: str = "lines", **rule: Any) -> list[str]:
+def split_text(text: str, by: str = DEFAULT_RULE["by"], **rule: Any) -> list[str]:
     """Cut ``text`` into steps that join to it exactly.
 
     Args:
-        by: lines, blank, sentence, marker, regex or cue.
+        by: block, lines, blank, sentence, marker, regex or cue.
         rule: what goes with it, as in step-split: ``pattern`` and ``start`` with regex,
             ``min_chars``, ``max_steps``, ``code``.
 
@@ -201,7 +202,7 @@ def split(
     """step-split: cut each response into ``steps``; adds ``id``, ``group`` and ``split``.
 
     Args:
-        by: where a step ends (lines), and with it the further settings of ``split_text``, or
+        by: where a step ends (block), and with it the further settings of ``split_text``, or
             ``size`` with tokens, ``below`` or ``top`` with confidence.
         grade: also fill ``final`` and ``correct`` by comparing with ``answer``.
         force: cut again what carries evidence, and drop that.
@@ -215,7 +216,7 @@ def split(
     from stepkit.cli.options.segmentation import rule_of
     from stepkit.grade import Grader
 
-    wanted = rule_of(by or "lines", **rule)
+    wanted = rule_of(by or DEFAULT_RULE["by"], **rule)
     kept = wanted if by is not None or rule else rule_of("blank")
     splitter = Splitter(wanted, ResponseText(field, thinking, score, problem), force, kept)
     if not grade:
@@ -351,7 +352,7 @@ def leaf_traces(records: Iterable[Record]) -> list[Record]:
     from stepkit.runner.run import each
 
     return _settled(
-        records, each(lambda one: leaf_records(one, one.data.get("split") or {"by": "lines"}))
+        records, each(lambda one: leaf_records(one, one.data.get("split") or DEFAULT_RULE))
     )
 
 
@@ -368,6 +369,7 @@ def label(
     undecided: str = "apart",
     pool: bool = False,
     nodes: bool = False,
+    merge: int | None = None,
 ) -> list[Record]:
     """step-label: entries of ``labels`` from the draws in each record's ``tree``.
 
@@ -383,6 +385,7 @@ def label(
         undecided: "apart" leaves draws without a verdict out of n, "wrong" counts them as wrong.
         pool: let backup=pooled and backup=later draw on all records of a group.
         nodes: label every node of the trees in ``tree.labels``, too.
+        merge: also return each trace up to so many times with two neighbouring steps as one.
 
     Raises UsageError for a label that is none, DataError for a record without the evidence.
     """
@@ -391,9 +394,10 @@ def label(
     names = (labels,) if isinstance(labels, str) else tuple(labels)
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if not pool:
-        return _settled(records, lambda block: label_block(block, settings, nodes, 0))
+        return _settled(records, lambda block: label_block(block, settings, nodes, merge or 0))
     groups = _groups(lines_of(records))
-    return [one.data for group in groups for one in label_group(group, settings, nodes, 0)]
+    labelled = [label_group(group, settings, nodes, merge or 0) for group in groups]
+    return [one.data for group in labelled for one in group]
 
 
 def pairs(
@@ -410,8 +414,8 @@ def pairs(
     top: int = 2,
     min_gap: float = 0.0,
     confidence: float = 0.0,
-    min_chosen: float = 0.0,
-    max_rejected: float = 1.0,
+    min_chosen: float | None = None,
+    max_rejected: float | None = None,
     min_distance: int | None = None,
     match_length: bool = False,
     max_per_set: int | None = None,
@@ -430,7 +434,7 @@ def pairs(
         scope, prompt, ...: the options of step-pairs, see there.
 
     What would harm the training (as equal prompts in a row) is given as a Python warning. Files
-    that some trainers want beside the rows are written by the command only.
+    that some trainers want next to the rows are written by the command only.
 
     Raises UsageError for options that exclude each other or make what the trainer would spoil,
     DataError for a record without the evidence.

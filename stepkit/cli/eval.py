@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.cli.options.aggregate import aggregate_option, checked
+from stepkit.cli.options.aggregate import aggregate_option, check_aggregate
 from stepkit.cli.options.shared import SEED, UNDECIDED
 from stepkit.errors import UsageError
-from stepkit.runner.options import command, reads, refuse_idle_options, writes
+from stepkit.runner.options import command, input_options, output_options, refuse_idle_options
 from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     type=click.Path(dir_okay=False),
     help="Write the records with the score that a map makes, nothing else.",
 )
-@reads
-@writes
+@input_options
+@output_options
 def main(
     streams: StreamOptions, fit: str | None, apply_file: str | None, gold: str | None, **given: Any
 ) -> None:
@@ -174,7 +174,7 @@ def main(
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
     votes = [name for name in given["curves"] if name in VOTES]
     for how in given["aggregates"]:
-        checked(how, votes, "--curves")
+        check_aggregate(how, votes, "--curves")
     if apply_file is not None:
         from stepkit.cli.actions.calibration_maps import apply_map, read_map
 

@@ -20,8 +20,8 @@ from stepkit.search.refinement_prompts import refinement_of
 
 
 @options.command("step-rollout")
-@options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
-@options.uses_servers
+@options.model_options("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
+@options.server_options
 @method_options
 @prm.prm_options
 @SEED()
@@ -43,10 +43,10 @@ from stepkit.search.refinement_prompts import refinement_of
     help="Draw nothing: judge the answers of all draws in the input again.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
-@options.grades
-@options.journalled
-@options.reads
-@options.writes
+@options.jobs_option
+@options.journal_options
+@options.input_options
+@options.output_options
 def main(
     streams: run.StreamOptions,
     model: options.ModelOptions,

@@ -11,7 +11,13 @@ from stepkit.cli.actions.leaf_traces import leaf_records
 from stepkit.cli.actions.split_records import ResponseText, Splitter, caught
 from stepkit.cli.options.segmentation import rule_of, segmentation_options
 from stepkit.errors import DataError, UsageError
-from stepkit.runner.options import command, grades, on_command_line, reads, writes
+from stepkit.runner.options import (
+    command,
+    input_options,
+    jobs_option,
+    on_command_line,
+    output_options,
+)
 from stepkit.runner.run import StreamOptions, blocks, each
 
 BY_TOKEN = ("tokens", "confidence")
@@ -19,7 +25,7 @@ BY_TOKEN = ("tokens", "confidence")
 
 
 @command("step-split")
-@reads
+@input_options
 @segmentation_options
 @click.option(
     "--quantile",
@@ -28,7 +34,7 @@ BY_TOKEN = ("tokens", "confidence")
     help="With --by confidence: the lowest share P of all tokens; reads the files twice.",
 )
 @click.option(
-    "--score", metavar="NAME", help="Take the tokens from this score, not from the drawing."
+    "--score", metavar="NAME", help="Take the tokens from this score, not from the sample."
 )
 @click.option(
     "--field",
@@ -46,9 +52,9 @@ BY_TOKEN = ("tokens", "confidence")
 )
 @click.option("--leaves", is_flag=True, help="Write a trace for each attempt in a tree.")
 @click.option("--grade", is_flag=True, help="Fill final and correct; needs the field answer.")
-@grades
+@jobs_option
 @click.option("--force", is_flag=True, help="Cut again what carries evidence, and drop that.")
-@writes
+@output_options
 def main(
     streams: StreamOptions,
     by: str,

@@ -1,4 +1,4 @@
-"""What a trainer would silently spoil in a file of rows: found row by row, in bounded memory.
+"""The rows of a file that a trainer would silently spoil, found row by row in bounded memory.
 
 A finding is a DataError: the field and what is wrong with it; the caller knows the line. The checks
 are those of the trainer (trainer_registry.py: columns, labels, turns), types that differ between
@@ -35,6 +35,30 @@ TEMPLATE_MARKS = (
     "[/INST]",
 )
 """What templates write between turns; in a text it means that one was applied already."""
+
+END_MARKS = (
+    "</s>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "<|return|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<\uff5cend▁of▁sentence\uff5c>",
+)
+"""How the end of a text is spelled by the tokenizers of Llama, Mistral, Qwen, Phi, gpt-oss, Gemma
+and DeepSeek."""
+
+START_MARKS = (
+    "<s>",
+    "<|begin_of_text|>",
+    "<|startoftext|>",
+    "<bos>",
+    "<\uff5cbegin▁of▁sentence\uff5c>",
+)
+"""The same for the start of a text."""
 
 TOLERANCE = 1.33
 """KTO wants the weighted count of desirable rows within 1 to 4/3 of the other (Ethayarajh et al.,
@@ -93,17 +117,34 @@ class RowChecker:
             yield from balance(self._labels[True], self._labels[False])
 
     def _texts(self, view: TrainerView) -> Iterator[DataError]:
-        yield from blanks(view)
+        yield from empty_sides(view)
         if view.kind == "pair":
-            yield from rivals(view)
+            yield from indistinct_sides(view)
         if view.kind == "stepwise":
             yield from stepwise(view)
         if view.chat:
             yield from chat(view)
-        elif view.kind not in ("stepwise", "steps") and view.prompt:
-            yield from boundary(view, self._tokens)
+        else:
+            yield from self._marks(view)
+            yield from repeated_prompt(view)
+            if view.kind not in ("stepwise", "steps") and view.prompt:
+                yield from boundary(view, self._tokens)
         if self._max_length is not None:
             yield from lengths(view, self._max_length, self._tokens or _characters)
+
+    def _marks(self, view: TrainerView) -> Iterator[DataError]:
+        """Special tokens spelled out where the trainer or its tokenizer puts its own."""
+        mark = next((mark for mark in START_MARKS if view.prompt.startswith(mark)), None)
+        if mark is not None:
+            yield DataError(f'starts with "{mark}", and the tokenizer puts one there', "prompt")
+        for field, text in view.sides if self._target.ends else ():
+            mark = next((mark for mark in END_MARKS if text.rstrip().endswith(mark)), None)
+            if mark is not None:
+                yield DataError(
+                    f'ends with "{mark}", and {self._name} puts an end-of-text token of its own '
+                    "after it: leave the mark out",
+                    field,
+                )
 
     def _neighbours(self, view: TrainerView) -> Iterator[DataError]:
         texts = [text for _, text in view.sides]
@@ -136,24 +177,24 @@ def balance(desirable: int, undesirable: int) -> Iterator[DataError]:
         )
 
 
-def blanks(view: TrainerView) -> Iterator[DataError]:
+def empty_sides(view: TrainerView) -> Iterator[DataError]:
     """Sides without text."""
     for field, text in view.sides:
         if not text.strip():
             yield DataError("empty", field)
 
 
-def rivals(view: TrainerView) -> Iterator[DataError]:
-    """Two sides that the trainer cannot tell apart, or only by where they end."""
-    (field, one), (other_field, other) = view.sides
-    if one == other:
+def indistinct_sides(view: TrainerView) -> Iterator[DataError]:
+    """Two sides that are equal for the trainer, or of which one is a prefix of the other."""
+    (field, text), (other_field, other) = view.sides
+    if text == other:
         yield DataError(f"the same text as {other_field}", field)
-    elif one.strip() == other.strip():
+    elif text.strip() == other.strip():
         yield DataError(f"the same text as {other_field} but for white space", field)
-    elif other.startswith(one) and one:
-        yield DataError(f"only the beginning of {other_field}", field)
-    elif one.startswith(other) and other:
-        yield DataError(f"only the beginning of {field}", other_field)
+    elif other.startswith(text) and text:
+        yield DataError(f"only a prefix of {other_field}", field)
+    elif text.startswith(other) and other:
+        yield DataError(f"only a prefix of {field}", other_field)
 
 
 def stepwise(view: TrainerView) -> Iterator[DataError]:
@@ -183,6 +224,14 @@ def chat(view: TrainerView) -> Iterator[DataError]:
             yield DataError("white space around a text, which many templates strip", field)
 
 
+def repeated_prompt(view: TrainerView) -> Iterator[DataError]:
+    """Sides that hold the prompt again, which the trainer puts before them."""
+    prompt = view.prompt.strip()
+    for field, text in view.sides if prompt else ():
+        if text.lstrip().startswith(prompt):
+            yield DataError("begins with the prompt, which the trainer puts before it", field)
+
+
 def boundary(view: TrainerView, tokens: Tokenizer | None) -> Iterator[DataError]:
     """Sides that begin within a token of prompt and side read together.
 
@@ -208,10 +257,10 @@ def lengths(view: TrainerView, most: int, tokens: Tokenizer) -> Iterator[DataErr
     if prompt >= most:
         yield DataError(f"the prompt alone is {prompt} long: the row is dropped or cut to nothing")
     elif view.kind == "pair":
-        one, other = (tokens(view.prompt + text) for _, text in view.sides)
-        parted = common_length(one, other)
-        if parted >= most:
-            yield DataError(f"the sides part at {parted}, beyond where the trainer cuts them off")
+        first, second = (tokens(view.prompt + text) for _, text in view.sides)
+        shared = common_length(first, second)
+        if shared >= most:
+            yield DataError(f"the sides part at {shared}, beyond where the trainer cuts them off")
     elif view.kind == "stepwise":
         at = prompt
         for field, text in view.sides:

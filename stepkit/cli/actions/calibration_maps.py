@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepkit.cli.actions.record_fields import stamped
+from stepkit.cli.actions.record_fields import with_version
 from stepkit.errors import DataError, UsageError, reason
 from stepkit.runner.run import StreamOptions, blocks, each
 
@@ -38,6 +38,6 @@ def apply_map(streams: StreamOptions, fitted: CalibrationMap) -> None:
 
     def mapped(record: Record) -> list[Record]:
         record.merge("scores", {fitted.name: fitted.applied(record.data)})
-        return [stamped(record)]
+        return [with_version(record)]
 
     blocks(streams, each(mapped))

@@ -1,4 +1,4 @@
-"""What step-eval does with attempts: read them all, then report, draw or fit."""
+"""step-eval: all attempts are read, then reported, plotted, or a map is fitted on them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def _threshold(given: Json) -> tuple[float | None, CalibrationMap | None]:
 
 
 def _redundancy(given: Json) -> tuple[str | None, float]:
-    """The name of a redundancy score, and above what a step is redundant."""
+    """The name of a redundancy score, and the threshold above which a step is redundant."""
     text = given["redundancy"]
     if text is None:
         return None, REDUNDANCY

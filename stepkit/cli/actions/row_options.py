@@ -69,7 +69,7 @@ def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) ->
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
     scope = plan.filters.scope if "scope" in plan.rule.uses else "full"
-    layout = trainer_registry.settle(
+    layout = trainer_registry.settle_layout(
         to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, options["conversational"])
     )
     if plan.rule.kind == "weighted" and scope == "step" and trainer_registry.TARGETS[to].ends:

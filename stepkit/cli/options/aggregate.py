@@ -24,7 +24,7 @@ def aggregate_option(parameter: str, repeatable: bool = False) -> Callable[[F], 
     )
 
 
-def checked(aggregate: str, votes: Sequence[str], option: str) -> str:
+def check_aggregate(aggregate: str, votes: Sequence[str], option: str) -> str:
     """``aggregate`` itself.
 
     Args:
