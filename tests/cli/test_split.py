@@ -37,7 +37,7 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
     assert done.out.decode().startswith(line[:-1])
     record = json.loads(done.out)
     assert record["steps"] == ["a\n", "b \u00e9"]
-    assert record["split"] == {"by": "lines"}
+    assert record["split"] == {"by": "block"}
     assert record["stepkit"] == 1
     assert len(record["id"]) == len(record["group"]) == 16
 
@@ -49,7 +49,7 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
         ("--by blank", [LINES[0], LINES[1] + LINES[2]], {"by": "blank"}),
         ("--by marker", [TEXT], {"by": "marker"}),
         ("--by sentence --min-chars 3", LINES, {"by": "sentence", "min_chars": 3}),
-        ("--max-steps 1", [TEXT], {"by": "lines", "max_steps": 1}),
+        ("--max-steps 1", [TEXT], {"by": "block", "max_steps": 1}),
         (
             "--by regex --pattern ^So --start",
             [LINES[0], LINES[1] + LINES[2]],
@@ -63,7 +63,8 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
     ],
 )
 def test_rules(work: Workdir, options: str, steps: list[str], rule: dict[str, Any]) -> None:
-    (record,) = split(work, *options.split(), input=lines(TRACE))
+    done = work.run("step-split", *options.split(), input=lines(TRACE))
+    record = json.loads(done.out)
     assert record["steps"] == steps
     assert record["split"] == rule
 
@@ -87,7 +88,7 @@ def test_a_bare_problem_passes_with_the_rule(work: Workdir) -> None:
     done = work.run("step-split", input=lines({"id": "a", "group": "g", "problem": "p"}))
     assert done.status == 0
     assert json.loads(done.out) == {
-        "id": "a", "group": "g", "problem": "p", "split": {"by": "lines"}, "stepkit": 1,
+        "id": "a", "group": "g", "problem": "p", "split": {"by": "block"}, "stepkit": 1,
     }  # fmt: skip
     assert done.err == (
         "step-split: no record has a text to cut (response, completion, output, generation, "
@@ -240,12 +241,12 @@ def test_a_verdict_under_evidence_is_changed_only_by_force(work: Workdir) -> Non
         ("--by confidence --top 2 --quantile 0.1", "--by confidence needs one of --below, --top"),
         ("--by confidence --quantile 0.1", "--quantile reads its input twice: name files instead"),
         ("--by tokens", "--by tokens needs --size"),
-        ("--below 0.5", "--below has no effect with --by lines; it is for --by confidence"),
-        ("--quantile 0.5", "--quantile has no effect with --by lines; it is for --by confidence"),
-        ("--score x", "--score has no effect with --by lines; it is for --by confidence|tokens"),
+        ("--below 0.5", "--below has no effect with --by block; it is for --by confidence"),
+        ("--quantile 0.5", "--quantile has no effect with --by block; it is for --by confidence"),
+        ("--score x", "--score has no effect with --by block; it is for --by confidence|tokens"),
         ("--leaves --grade", "--grade has no effect with --leaves"),
         ("--leaves -j 2", "--jobs has no effect with --leaves"),
-        ("--pattern x", "--pattern has no effect with --by lines; it is for --by regex"),
+        ("--pattern x", "--pattern has no effect with --by block; it is for --by regex"),
         ("--by blank --start", "--start has no effect with --by blank; it is for --by regex"),
         ("--by regex", "--by regex needs --pattern"),
         ("--by regex --pattern (", "--pattern: no regular expression: missing )"),
@@ -392,3 +393,25 @@ def test_leaves_of_a_tree_with_lengths_but_no_log_probabilities(work: Workdir) -
     del record["tree"]["logprob"]
     _, _, cut_off = split(work, "--leaves", input=lines(record))
     assert cut_off["sample"] == {"finish": "length", "sampler": {"id": "s"}, "draw": 0}
+
+
+def test_responses_without_a_marker_are_counted(work: Workdir) -> None:
+    records: list[dict[str, Any]] = [
+        {"problem": "p", "response": "Step 1\nAdd.\nStep 2\nHalve."},
+        {"problem": "p", "response": "We add.\nWe halve."},
+        {"problem": "p", "steps": ["given", "steps"]},
+        {"problem": "no attempt"},
+    ]
+    done = work.run("step-split", "--by", "marker", input=lines(*records))
+    assert [len(json.loads(line).get("steps", [])) for line in done.lines] == [2, 1, 2, 0]
+    assert done.err == (
+        'step-split: 1 of 2 responses have no marker such as "Step 1:" and stay one step\n'
+    )
+    quiet = work.run("step-split", "--by", "marker", "-q", input=lines(*records))
+    assert (quiet.out, quiet.err) == (done.out, "")
+
+
+def test_blank_lines_inside_a_display_cut_nothing(work: Workdir) -> None:
+    record = {"problem": "p", "response": "Now\n\n$$\na = 1\n\n$$\n\nThat is it."}
+    (cut,) = split(work, "--by", "blank", input=lines(record))
+    assert cut["steps"] == ["Now\n\n", "$$\na = 1\n\n$$\n\n", "That is it."]

@@ -90,7 +90,7 @@ class Splitter:
         self.grader: Grader | None = None
         self._ids: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._bare = self._cut = 0
+        self._bare = self._cut = self._by_marker = self._unmarked = 0
 
     def notes(self) -> list[str]:
         """One line each on what was dropped and on an input without any response."""
@@ -98,6 +98,11 @@ class Splitter:
         notes = (
             [f"dropped evidence for steps that changed: {', '.join(dropped)}"] if dropped else []
         )
+        if self._unmarked:
+            notes.append(
+                f'{self._unmarked} of {self._by_marker} responses have no marker such as "Step 1:" '
+                "and stay one step"
+            )
         if self._bare and not self._cut:
             names = f'"{self.text.field}"' if self.text.field else ", ".join((*RESPONSES, "steps"))
             notes.append(f"no record has a text to cut ({names}); --field names it")
@@ -137,12 +142,20 @@ class Splitter:
         else:
             text = self.text.of(data, key)
             steps = split(text, rule, self._tokens(data, text))
+            self._look_for_marker(text)
         if data.get("response") not in (None, data[key], text):
             raise DataError(f'another text than "{key}" is there; rename one', "response")
         if data.get("steps") == steps and any(data.get(name) for name in EVIDENCE):
             # the rule that is there cut the evidence, too
             return {} if "response" in data else {"response": text}
         return {"response": text, "steps": steps, "split": rule}
+
+    def _look_for_marker(self, text: str) -> None:
+        from stepkit.text.segment import has_marker
+
+        if self.rule["by"] == "marker":
+            self._by_marker += 1
+            self._unmarked += not has_marker(text)
 
     def _tokens(self, data: dict[str, Any], text: str) -> Any:
         """The tokens of ``text`` where the rule goes by them."""
