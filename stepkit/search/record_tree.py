@@ -15,8 +15,18 @@ from stepkit.search.scheduler import JudgeRequest, Strategy
 from stepkit.text.segment_rules import DEFAULT_RULE, check
 
 RESPONSE_FIELDS = (
-    *("steps", "split", "role", "sample", "final", "correct"),
-    *("tree", "labels", "scores", "verdicts", "choice", "origin"),
+    "steps",
+    "split",
+    "role",
+    "sample",
+    "final",
+    "correct",
+    "tree",
+    "labels",
+    "scores",
+    "verdicts",
+    "choice",
+    "origin",
 )
 """Fields that belong to a response: they go when it is replaced."""
 

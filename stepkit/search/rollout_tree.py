@@ -193,7 +193,7 @@ class RolloutTree:
         return sum(outcome == 1 for outcome in decided), len(decided)
 
     def set_rule(self, node: int, rule: str) -> None:
-        """Note why drawing stopped at ``node`` (see trees.set_rule)."""
+        """Store why drawing stopped at ``node`` (see trees.set_rule)."""
         trees.set_rule(self.tree, node, self.by, rule)
 
     def rule_at(self, node: int) -> str:

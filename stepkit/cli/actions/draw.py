@@ -175,5 +175,5 @@ def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Rec
     return (
         [record]
         if attempts is None
-        else [derived_trace(record, RESPONSE_FIELDS, one) for one in attempts]
+        else [derived_trace(record, RESPONSE_FIELDS, fields) for fields in attempts]
     )

@@ -101,7 +101,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if not collected.attempts:
             streams.warn("no records: nothing to measure")
             return b""
-        if gold is not None and all(one.truth is None for one in collected.attempts):
+        if gold is not None and all(attempt.truth is None for attempt in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
         if beyond := [one for one in collected.attempts if one.beyond]:
             streams.warn(
