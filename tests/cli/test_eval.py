@@ -707,22 +707,24 @@ def test_a_map_that_is_none_is_told_with_its_place(work: Workdir) -> None:
     assert done.err.startswith("step-eval: in.jsonl:1:10: not JSON: ")
 
 
-PRMBENCH = ("--protocol", "prmbench", "--resamples", "0")
+AS_PRMBENCH = ("--protocol", "prmbench", "--resamples", "0")
 
 
 def test_wrong_steps_beyond_the_last_are_passed_over_and_counted(work: Workdir) -> None:
     """Some 100 rows of PRMBench's files name a step too many; its own program ignores it."""
     sound = attempt("p", x=[0.9, 0.1], error_steps=[2])
     beyond = attempt("q", x=[0.9, 0.1], error_steps=[2, 3])
-    done = work.run("step-eval", *PRMBENCH, input=lines([sound, beyond]))
+    done = work.run("step-eval", *AS_PRMBENCH, input=lines([sound, beyond]))
     assert done.status == 0
     assert done.err == (
         "step-eval: 1 of 2 attempts name a wrong step beyond their last one; it is passed over "
         "(the first: <stdin>:2)\n"
     )
-    alone = work.run("step-eval", *PRMBENCH, input=lines([sound, sound | {"group": "q"}]))
+    alone = work.run("step-eval", *AS_PRMBENCH, input=lines([sound, sound | {"group": "q"}]))
     assert done.out == alone.out and b'"prmscore"' in done.out
-    zero = work.run("step-eval", *PRMBENCH, input=lines([attempt("p", x=[0.2], error_steps=[0])]))
+    zero = work.run(
+        "step-eval", *AS_PRMBENCH, input=lines([attempt("p", x=[0.2], error_steps=[0])])
+    )
     assert (zero.status, "expected a list of steps, 1 .. 1" in zero.err) == (3, True)
 
 
