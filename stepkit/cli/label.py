@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from stepkit.cli.actions.label_records import label_block, label_group, settings_of
 from stepkit.cli.options.shared import SAMPLER, UNDECIDED, listing
 from stepkit.core import labels
 from stepkit.errors import UsageError
@@ -79,6 +78,8 @@ def main(
     """
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
+    from stepkit.cli.actions.label_records import label_block, label_group, settings_of
+
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if pool:
         groups(streams, lambda records: label_group(records, settings, nodes, merge or 0))
