@@ -149,7 +149,7 @@ class MeasuredAttempt:
     place: str = ""
 
     def counted(self) -> list[tuple[int, float]]:
-        """Truth.counted of the attempt. Raises DataError with its place."""
+        """GoldLabels.counted of the attempt. Raises DataError with its place."""
         try:
             return [] if self.truth is None else self.truth.counted(self.own)
         except ValueError as error:
