@@ -113,6 +113,49 @@ def test_scores_that_are_no_probabilities_need_a_threshold() -> None:
         rows([raw], {"protocol": "processbench"}, protocol="processbench")
 
 
+def test_processbench_is_the_mean_of_its_parts() -> None:
+    records = [
+        attempt("p", [0.9, 0.4], **gold(1), level="easy"),
+        attempt("q", [0.9, 0.9], **gold(-1), level="easy"),
+        attempt("r", [0.9, 0.9], **gold(0), level="hard"),
+        attempt("s", [0.9, 0.4], **gold(-1), level="hard"),
+        attempt("t", [0.9, 0.4], **gold(-1), level="hard"),
+    ]
+    wanted = {"protocol": "processbench", "part": "level"}
+    found = report(read_all(records, **wanted), ReportOptions(protocol="processbench"), str.__eq__)
+    f1 = {row.get("part", ""): row for row in found if row["measure"] == "f1"}
+    assert {part: row["value"] for part, row in f1.items()} == {"easy": 1.0, "hard": 0.0, "": 0.5}
+    assert f1[""]["mean_of_parts"] == 2
+
+
+def test_prmbench_counts_steps_and_judges_redundant_ones_by_another_score() -> None:
+    wrong = attempt("p", [0.9, 0.2, 0.9], error_steps=[2])
+    wanted: Json = {"protocol": "prmbench"}
+    assert rows([wrong], wanted, protocol="prmbench")["prmscore"]["value"] == 1.0
+    redundant = {**wrong, "classification": "redundency"}
+    redundant["scores"] = {**wrong["scores"], "double": {"of": "raw", "x": [0.0, 0.9, 0.0]}}
+    wanted |= {"redundancy": "double"}
+    found = rows([redundant], wanted, protocol="prmbench", redundancy=0.5)
+    assert found["prmscore"]["value"] == 1.0 and found["prmscore"]["redundancy"] == 0.5
+    found = rows([redundant], wanted, protocol="prmbench", redundancy=1.0)
+    assert found["negative_f1"]["value"] == 0.0
+
+
+def test_a_protocol_takes_its_own_labels_only() -> None:
+    half = attempt("p", [0.5, 0.5], **gold(None, x=[1, 0.5]))
+    with pytest.raises(DataError, match="prmbench has labels 0, 1 only"):
+        rows([half], {"protocol": "prmbench"}, protocol="prmbench")
+    good = attempt("p", [0.5, 0.5], **gold(1))
+    with pytest.raises(DataError, match=r"no attempt has labels\.judge"):
+        rows([good], {"protocol": "processbench", "judge": "judge"}, protocol="processbench")
+    with pytest.raises(DataError, match="no scores to judge by"):
+        report(
+            [read_attempt(good, AttemptFields(protocol="processbench"))],
+            ReportOptions(protocol="processbench"),
+            str.__eq__,
+        )
+
+
 @pytest.mark.parametrize(
     ("value", "base", "first", "steps"),
     [
