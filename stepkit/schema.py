@@ -88,13 +88,19 @@ def optional_text(record: Json, key: str) -> str | None:
     return None if value is None else _expect(value, str, "a string", key)
 
 
+PROBLEM_FIELDS = ("problem", "prompt", "question")
+"""Fields that may hold the problem, in the order in which they are looked for."""
+
+
 def problem_text(record: Json) -> str:
-    """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``.
+    """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``,
+    else ``question``.
 
     Raises DataError when there is none.
     """
     if "problem" in record or "prompt" not in record:
-        return text(record, "problem")
+        bare = "question" in record and "problem" not in record
+        return text(record, "question" if bare else "problem")
     prompt = record["prompt"]
     if isinstance(prompt, str):
         return prompt

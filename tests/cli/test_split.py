@@ -415,3 +415,67 @@ def test_blank_lines_inside_a_display_cut_nothing(work: Workdir) -> None:
     record = {"problem": "p", "response": "Now\n\n$$\na = 1\n\n$$\n\nThat is it."}
     (cut,) = split(work, "--by", "blank", input=lines(record))
     assert cut["steps"] == ["Now\n\n", "$$\na = 1\n\n$$\n\n", "That is it."]
+
+
+GOLD = {"of": "validity", "by": "human", "x": [1, 0]}
+VALUE = {"of": "value", "by": "sampler", "x": [0.5, 1.0]}
+
+
+def labelled(**more: Any) -> dict[str, Any]:
+    steps = ["2 + 3 = 5.\n", "The answer is 5"]
+    record = {"id": "a", "group": "g", "problem": "p", "answer": "5", "steps": steps}
+    return record | {"response": "".join(steps), "split": {"by": "block"}} | more
+
+
+def test_labels_stay_when_a_verdict_is_added(work: Workdir) -> None:
+    columns = {"labels": {"gold": GOLD, "mc": VALUE}, "scores": {"prm": {**GOLD, "by": "scorer"}}}
+    (record,) = split(work, "--grade", input=lines(labelled(**columns)))
+    assert record["correct"] is True
+    assert {name: record[name] for name in columns} == columns
+
+
+def test_only_labels_that_came_from_another_verdict_go(work: Workdir) -> None:
+    given = labelled(correct=False, final="6", labels={"gold": GOLD, "mc": VALUE})
+    only = labelled(correct=False, final="6", labels={"mc": VALUE})
+    done = work.run("step-split", "--grade", input=lines(given, only))
+    first, second = map(json.loads, done.lines)
+    assert (first["correct"], first["labels"]) == (True, {"gold": GOLD})
+    assert second["correct"] is True and "labels" not in second
+    assert done.err == "step-split: dropped what came from another verdict: 2 labels.mc\n"
+
+
+def test_a_tree_with_another_verdict_is_for_regrade(work: Workdir) -> None:
+    given = lines(labelled(correct=False, final="6", tree={"parent": [-1]}))
+    assert "step-rollout --regrade" in refused(work, "--grade", input=given)
+    done = work.run("step-split", "--grade", "--force", input=given)
+    assert json.loads(done.out)["correct"] is True and "tree" not in json.loads(done.out)
+
+
+@pytest.mark.parametrize("name", ["labels", "scores"])
+def test_a_list_where_columns_belong_is_refused_with_the_way_out(work: Workdir, name: str) -> None:
+    record = {"prompt": "Q?", "completions": ["a", "b"], name: [True, False]}
+    said = refused(work, "--field", "completions", input=lines(record))
+    assert said == (
+        f'<stdin>:1: field "{name}": expected an object of named columns, got a list; rename it, '
+        f"as in jq '.step_{name} = .{name} | del(.{name})'"
+    )
+
+
+def test_messages_name_the_fields_that_are_there(work: Workdir) -> None:
+    said = refused(work, input=lines({"task": "2 + 3?", "response": "5"}))
+    assert said == '<stdin>:1: no field "problem"; fields are response, task; --problem names it'
+
+
+def test_a_question_is_a_problem(work: Workdir) -> None:
+    asked, put = {"question": "2 + 3?", "response": "5"}, {"problem": "2 + 3?", "response": "5"}
+    first, second = split(work, input=lines(asked, put))
+    assert (first["group"], first["id"]) == (second["group"], second["id"].removesuffix("/2"))
+
+
+def test_a_completion_of_one_message_is_the_response(work: Workdir) -> None:
+    prompt = [{"role": "user", "content": "2 + 3?"}]
+    answer = {"role": "assistant", "content": "2 + 3 = 5\nSo 5"}
+    (record,) = split(work, input=lines({"prompt": prompt, "completion": [answer]}))
+    assert record["steps"] == ["2 + 3 = 5\n", "So 5"]
+    two = lines({"prompt": prompt, "completion": [answer, *prompt]})
+    assert "expected one message of the assistant" in refused(work, input=two)
