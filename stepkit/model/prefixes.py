@@ -53,7 +53,8 @@ class Prefixes:
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
-        if isinstance(sample, dict) and isinstance(ids := sample.get("ids"), list):
+        ids = sample.get("ids") if isinstance(sample, dict) else None
+        if isinstance(ids, list):
             kept = self.known(ids, text, sample.get("sampler"))
             if kept is not None:
                 return kept
