@@ -44,7 +44,7 @@ match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
 endef
 export PROGRESS
 
-$(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.1)
+$(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	@command -v $(PYTHON) >/dev/null || { echo "stepkit: missing: $(PYTHON)" >&2; exit 1; }
 	@$(PYTHON) -c "$$MISSING"
 	@printf '#include <vector>\nint main() { return 0; }\n' | c++ -x c++ - -o /dev/null 2>/dev/null || \

@@ -126,7 +126,7 @@ each_command = pytest.mark.parametrize("command", commands())
 def test_the_same_commands_everywhere() -> None:
     assert sorted(path.name for path in (ROOT / "bin").iterdir()) == sorted(commands())
     assert sorted(path.name for path in (ROOT / "man").iterdir()) == sorted(
-        f"{command}.1" for command in commands()
+        [*(f"{command}.1" for command in commands()), "stepkit.3", "stepkit.7"]
     )
     headings = re.findall(r"^#+ (step-[\w-]+)$", (ROOT / "README.md").read_text(), re.M)
     assert sorted(headings) == sorted(commands())
@@ -292,6 +292,10 @@ def test_wheel_holds_commands_and_man_pages(tmp_path: Path) -> None:
     for command in commands():
         assert any(name.endswith(f".data/data/share/man/man1/{command}.1") for name in names)
         assert f"{command} = " in scripts
+    for number in "37":
+        assert any(n.endswith(f".data/data/share/man/man{number}/stepkit.{number}") for n in names)
+    assert not [name for name in names if re.search(r"man1/.*\.[37]$", name)]
+    assert "stepkit/py.typed" in names
     assert "stepkit/text/prompts/choice.txt" in names
     assert not [name for name in names if name.startswith(("samples/", "tests/"))]
     plain = [path for path in (ROOT / "stepkit").rglob("*.*") if path.suffix in (".js", ".css")]

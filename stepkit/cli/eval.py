@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.cli.options.aggregate import checked
-from stepkit.core import selection
+from stepkit.cli.options.aggregate import aggregate_option, checked
+from stepkit.cli.options.shared import SEED, UNDECIDED
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, reads, refuse_idle_options, writes
 from stepkit.runner.run import StreamOptions
@@ -70,14 +70,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     multiple=True,
     help="A score to measure; may be repeated (default: all that are there).",
 )
-@click.option(
-    "--aggregate",
-    "aggregates",
-    metavar="NAME[:PARAMETER=VALUE,...]",
-    multiple=True,
-    help=f"How the scores of the steps become one number: {', '.join(selection.AGGREGATES)}; "
-    "may be repeated (default: min).",
-)
+@aggregate_option("aggregates", repeatable=True)
 @click.option(
     "--against",
     metavar="NAME",
@@ -109,13 +102,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option("--part", metavar="FIELD", help="Also by the values of a field of the records.")
 @click.option("--by-file", is_flag=True, help="Each file by itself, paired by problem.")
-@click.option(
-    "--undecided",
-    type=click.Choice(["wrong", "apart"]),
-    default="wrong",
-    show_default=True,
-    help="Count attempts without a verdict as wrong, or leave them out.",
-)
+@UNDECIDED(default="wrong", help="Leave attempts without a verdict out, or count them as wrong.")
 @click.option(
     "--bins",
     metavar="N",
@@ -132,9 +119,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     show_default=True,
     help="Bootstrap resamples for the intervals; 0 is none.",
 )
-@click.option(
-    "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of all that is drawn."
-)
+@SEED(help="Seed of the resamples and subsets.")
 @click.option(
     "--table/--json",
     "as_table",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stepkit.cli.options.shared import PROFILE
 from stepkit.errors import FailedError, UsageError, reason
 from stepkit.runner.options import command, model_file
 
@@ -27,9 +28,7 @@ if TYPE_CHECKING:
     metavar="NAME",
     help="What the names of the head's tensors begin with, as in score.",
 )
-@click.option(
-    "--profile", metavar="NAME|FILE", help="How the model is read: a family or a JSON file."
-)
+@PROFILE()
 @model_file(
     "--backbone",
     help="The converted backbone, a GGUF file: the head is for this one and refused by any other.",
@@ -76,7 +75,7 @@ def main(
     from stepkit.model.heads.safetensors import INDEX, open_checkpoint
 
     if graft is not None:
-        head_graft.need()
+        head_graft.require_gguf()
     told, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
@@ -149,9 +148,9 @@ def _profile(said: str) -> tuple[Profile, str]:
     """The profile of a family or in a file, and its JSON."""
     import json
 
-    from stepkit.model.profiles.families import named
+    from stepkit.model.profiles.families import load_profile
 
-    told = named(said)
+    told = load_profile(said)
     if told.kind != "hidden-head":
         raise UsageError(f'--profile {said}: of kind "{told.kind}", not "hidden-head"')
     return told, json.dumps(told.data(), ensure_ascii=False)

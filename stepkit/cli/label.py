@@ -5,16 +5,11 @@ from __future__ import annotations
 import click
 
 from stepkit.cli.actions.label_records import label_block, label_group, settings_of
+from stepkit.cli.options.shared import SAMPLER, UNDECIDED, listing
 from stepkit.core import labels
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, grouped, reads, writes
 from stepkit.runner.run import StreamOptions, blocks, groups
-
-
-def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
-    if asked and not context.resilient_parsing:
-        click.echo(labels.listing())
-        context.exit()
 
 
 @command("step-label")
@@ -25,12 +20,9 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
     multiple=True,
     help="What to write; may be repeated (default: value, hard, progress).",
 )
-@click.option(
+@listing(
     "--list",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_list,
+    labels.listing,
     help="List the labels and the rules of --first with their sources and parameters, and exit.",
 )
 @click.option(
@@ -45,18 +37,8 @@ def _list(context: click.Context, option: click.Parameter, asked: bool) -> None:
     help=f"The score that --first {labels.first_error_usage(of_scores=True)} reads "
     "(default: the values, else the only score).",
 )
-@click.option(
-    "--sampler",
-    metavar="ID|INDEX",
-    help="Whose draws count, where several samplers drew.",
-)
-@click.option(
-    "--undecided",
-    type=click.Choice(labels.UNDECIDED),
-    default="apart",
-    show_default=True,
-    help="Leave draws without a verdict out of n, or count them as wrong.",
-)
+@SAMPLER()
+@UNDECIDED()
 @click.option(
     "--pool",
     is_flag=True,

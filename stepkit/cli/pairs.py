@@ -10,6 +10,7 @@ import click
 from stepkit.cli.actions.row_options import maker_of
 from stepkit.cli.actions.write_training_rows import write_rows
 from stepkit.cli.options.escapes import TEXT
+from stepkit.cli.options.shared import SAMPLER
 from stepkit.core.pairs import pair_filters, rule_input
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
@@ -65,7 +66,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     show_default=True,
     help="What a step is worth: draws, leaves, visits, or a score or label of the tree.",
 )
-@click.option("--sampler", metavar="ID|INDEX", help="Whose draws count, where several drew.")
+@SAMPLER()
 @click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
 @click.option(
     "--top", metavar="N", type=COUNT, default=2, show_default=True, help="N best, N worst."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from stepkit.cli.actions.rank_groups import GroupRanking, settings_of
-from stepkit.core.selection import AGGREGATES, METHODS
+from stepkit.cli.options.aggregate import aggregate_option
+from stepkit.core.selection import METHODS
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, grouped, reads, writes
 from stepkit.runner.run import StreamOptions, groups
@@ -21,11 +22,7 @@ COUNT = click.IntRange(min=1)
     show_default=True,
     help="The best attempt, the answer with the most votes, or the winner of a tournament.",
 )
-@click.option(
-    "--aggregate",
-    metavar="NAME[:PARAMETER=VALUE,...]",
-    help=f"How the scores of the steps become one number: {', '.join(AGGREGATES)} (default: min).",
-)
+@aggregate_option("aggregate")
 @click.option(
     "--score",
     metavar="NAME",

@@ -12,6 +12,7 @@ from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_b
 from stepkit.cli.options.methods import method_options, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
 from stepkit.cli.options.sampling import check, refuse_local_sampling, sampling_options
+from stepkit.cli.options.shared import KEEP_TOKENS, SEED
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 from stepkit.search.method_registry import METHODS
@@ -23,9 +24,7 @@ from stepkit.search.refinement_prompts import refinement_of
 @options.uses_servers
 @method_options
 @prm.prm_options
-@click.option(
-    "--seed", metavar="N", type=int, default=1, show_default=True, help="Seed of the whole run."
-)
+@SEED()
 @sampling_options
 @prompt_options(
     prompt="Raw prompt with {problem} in it, instead of the model's chat template.",
@@ -37,7 +36,7 @@ from stepkit.search.refinement_prompts import refinement_of
     type=click.Choice(["tree", "traces"]),
     help="Write each record with its tree (default), or a trace for each attempt in the tree.",
 )
-@click.option("--keep-tokens", is_flag=True, help="Keep the log-probability of every token drawn.")
+@KEEP_TOKENS()
 @click.option(
     "--regrade",
     is_flag=True,

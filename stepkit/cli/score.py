@@ -11,6 +11,7 @@ from stepkit.cli.options import checkers, confidence, judge, prm
 from stepkit.cli.options.confidence import ConfidenceOptions
 from stepkit.cli.options.judge import JudgeOptions
 from stepkit.cli.options.prompt import PromptOptions, parse_prompt_options, prompt_options
+from stepkit.cli.options.shared import KEEP_TOKENS
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 
@@ -35,9 +36,7 @@ from stepkit.runner import options, run
     prompt="What stands before the steps, with {problem} in it (\\n breaks lines).",
     system="-m or --server with a chat template",
 )
-@click.option(
-    "--keep-tokens", is_flag=True, help="With -m: keep the log-probability of every token."
-)
+@KEEP_TOKENS(help="With -m: keep the log-probability of every token.")
 @click.option(
     "--cache",
     metavar="DIR",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stepkit.cli.options.shared import SAMPLER
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import command, reads, writes
 from stepkit.runner.run import STANDARD, StreamOptions, blocks
@@ -24,11 +25,7 @@ COLOURS = ("auto", "always", "never")
 @command("step-view")
 @click.option("--label", metavar="NAME", help="Colour by this label (default: what is there).")
 @click.option("--score", metavar="NAME", help="Colour by this score.")
-@click.option(
-    "--sampler",
-    metavar="ID|INDEX",
-    help="Whose draws count, where several samplers drew.",
-)
+@SAMPLER()
 @click.option("--term", is_flag=True, help="Write for a terminal instead of a page.")
 @click.option(
     "--color",

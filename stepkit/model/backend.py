@@ -129,7 +129,7 @@ def local_backend(
     """
     model = loaded or open_model(path, options, option)
     sizes = (
-        context_sizes.choose(model, options, max_tokens)
+        context_sizes.for_drawing(model, options, max_tokens)
         if draws
         else context_sizes.for_reading(model, options)
     )
@@ -169,7 +169,7 @@ def template_for(model: Model | None, form: PromptForm) -> TemplateSource | None
     return TemplateSource(source, "" if model.bos else model.bos_text, model.eos_text)
 
 
-def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def sampling_fields(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
 
     Raises UsageError for what cannot be done.
@@ -177,12 +177,12 @@ def steering(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if model is None:
         return {"logit_bias": (), "grammar": ""}
     return {
-        "logit_bias": biases(model, given["logit_bias"]),
-        "grammar": grammar(model, given["grammar"]),
+        "logit_bias": logit_biases(model, given["logit_bias"]),
+        "grammar": grammar_text(model, given["grammar"]),
     }
 
 
-def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
+def logit_biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
     """What ``--logit-bias TOKEN=X`` says, by token id. Raises UsageError."""
     found = {}
     for text in given:
@@ -197,7 +197,7 @@ def biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
     return tuple(sorted(found.items()))
 
 
-def grammar(model: Model, file: IO[str] | None) -> str:
+def grammar_text(model: Model, file: IO[str] | None) -> str:
     """The text of a GBNF file that llama.cpp can read, or "". Raises UsageError."""
     if file is None:
         return ""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from stepkit.model.engine import Counters, Engine, FinishedRequest, Request
 
 
-def named(group: str, model: str) -> str:
+def name_in_group(group: str, model: str) -> str:
     """The name of a model of a group of models, whose first one has no name of its own."""
     return f"{group}/{model}" if model else group
 
 
-def opened(opens: Mapping[str, Callable[[], Engine]]) -> MultiEngine:
+def open_all(opens: Mapping[str, Callable[[], Engine]]) -> MultiEngine:
     """The engines of several models, opened, as one."""
     return MultiEngine({model: open_one() for model, open_one in opens.items()})
 

@@ -49,7 +49,7 @@ class RecordedEngine:
         return len(self._known) + sum(len(requests) for requests in self._waiting.values())
 
     def submit(self, request: Request) -> None:
-        key = identity(request)
+        key = journal_key(request)
         result = self._recall(key)
         if result is not None:
             self._known.append(FinishedRequest(request, result))
@@ -65,7 +65,7 @@ class RecordedEngine:
         if finished:
             return finished
         for done in self._engine.step():
-            key = identity(done.request)
+            key = journal_key(done.request)
             if isinstance(done.result, (FinishedDraw, Readout)):
                 self._journal.put(key, to_json(done.result))
                 self._remember(key, done.result)
@@ -88,7 +88,7 @@ class RecordedEngine:
             self._recent.popitem(last=False)
 
 
-def identity(request: Request) -> str:
+def journal_key(request: Request) -> str:
     """What makes two requests one: their key, and the model where there are several."""
     return f"{request.model}/{request.key}" if request.model else request.key
 

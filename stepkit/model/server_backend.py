@@ -16,7 +16,7 @@ from stepkit.model.servers.byte_vocabulary import ByteVocabulary, name_of
 from stepkit.model.servers.completions import OTHER, PROBE
 from stepkit.model.servers.http import base_url
 from stepkit.model.servers.load_balancer import Server
-from stepkit.model.servers.probe import ProbeOptions, ServerFacts, ServerProbe, connected
+from stepkit.model.servers.probe import ProbeOptions, ServerFacts, ServerProbe, probe_servers
 from stepkit.model.servers.server_engine import ServedModel, ServerEngine
 
 BATCH = "batch"
@@ -48,7 +48,7 @@ def server_backend(
     prompter = text_prompter(model, form)
     known = None if model is None else [*model.bos, *model.tokenize(PROBE)]
     probe = ServerProbe(echo=True) if reads else ServerProbe(ids=known)
-    found = connected(urls, options, probe, warn)
+    found = probe_servers(urls, options, probe, warn)
     for url, one in found.items():
         _check(url, one, reads, known)
         if lists and not one.logprobs:

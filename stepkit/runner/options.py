@@ -7,18 +7,21 @@ their values.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from stepkit.runner.command import command, on_command_line, refuse_idle_options
+from stepkit.runner.option_declarations import F, OptionDeclaration, declared, stack
 from stepkit.runner.settings import ModelOptions, ServerOptions
 
 __all__ = [
     "F",
     "ModelOptions",
+    "OptionDeclaration",
     "ServerOptions",
     "command",
+    "declared",
     "grades",
     "grouped",
     "journalled",
@@ -31,8 +34,6 @@ __all__ = [
     "uses_servers",
     "writes",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 MOST_THREADS = 512
 """llama.cpp's own bound; with many more it dies without a word."""
@@ -230,20 +231,20 @@ def model_file(*names: str, **settings: Any) -> Callable[[F], F]:
     return click.option(*names, metavar="FILE", callback=_gguf, type=click.Path(), **settings)
 
 
+JOBS = declared(
+    "-j",
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Processes that compare answers.",
+)
+
+
 def grades(function: F) -> F:
     """-j/--jobs, given to the command as ``jobs``."""
-    return stack(
-        function,
-        click.option(
-            "-j",
-            "--jobs",
-            metavar="N",
-            type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
-            help="Processes that compare answers.",
-        ),
-    )
+    return JOBS()(function)
 
 
 def _shard(context: click.Context, option: click.Parameter, value: str | None) -> Any:
@@ -274,10 +275,3 @@ def _gguf(context: click.Context, option: click.Parameter, value: str | None) ->
 
     check_file(value, option.opts[-1])
     return value
-
-
-def stack(function: F, *decorators: Callable[[Any], Any]) -> F:
-    """Apply the decorators so that the options stand in --help as they stand here."""
-    for decorator in reversed(decorators):
-        function = decorator(function)
-    return function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,13 @@ from stepkit.search.rollout_tree import RolloutTree
 
 @dataclass(frozen=True)
 class BeamPlan:
-    """How a search goes on from step to step.
+    """The sizes of a search from step to step.
 
     Attributes:
         beams: how many are kept.
         width: next steps for each beam in round 0, 1, ...; the last number is for all later ones.
         rounds: at most so many steps.
-        within: asked before every round for the room that it needs.
+        within: whether the budget has room for the draws of a round.
     """
 
     beams: int
@@ -26,12 +26,12 @@ class BeamPlan:
     rounds: int
     within: Within
 
-    def wide(self, depth: int) -> int:
+    def width_at(self, depth: int) -> int:
         """The width in round ``depth``."""
         return self.width[min(depth, len(self.width) - 1)]
 
 
-def plan_of(growth: RolloutTree, options: Any) -> BeamPlan:
-    """The plan that a method's options say."""
-    within = growth.spent.within(options)
+def plan_of(rollouts: RolloutTree, options: Mapping[str, Any]) -> BeamPlan:
+    """The plan that a method's options describe."""
+    within = rollouts.spent.within(options)
     return BeamPlan(options["beams"], options["width"], options["searches"], within)

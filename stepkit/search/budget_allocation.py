@@ -1,16 +1,18 @@
-"""A budget of draws, tokens or seconds for a whole run, given to where it tells most.
+"""A budget of draws, tokens or seconds for a whole run, spent where a draw is most informative.
 
-All problems take their turn together, in rounds: each says how many draws it has at its places and
-how many were right, and is told how many more to make. First every place gets a few; then the next
-draw always goes where it gains most, until the budget is spent or every place has all it may have.
+It is divided in rounds, among all problems at the same time: each reports how many draws it has at
+its places and how many were right, and gets a number of further draws for each. First every place
+gets a few; then the next draw always goes where it gains most, until the budget is spent or every
+place has all it may have.
 
-``uncertain`` (prefixes of traces): the variance of the estimated value falls by v / (n (n + 1))
-with one more draw; the largest fall first makes the sum of variances smallest (Neyman 1934), with v
-from one more success and failure than counted, so that three of three are not taken for certain.
+``variance_reduction`` (prefixes of traces): the variance of the estimated value falls by v / (n (n
++ 1)) with one more draw; taking the largest fall first minimises the sum of variances (Neyman
+1934), with v from one more success and failure than counted, so that three of three are not taken
+for certain.
 
-``informative`` (attempts at problems): in proportion to 1 / sqrt(p + a / p), and none where nothing
-was right, as GVM does (Yao et al., arXiv 2505.02391, with b = 2); gradients are not known here, and
-so count as equal.
+``gvm_weight`` (attempts at problems): in proportion to 1 / sqrt(p + a / p), and none where nothing
+was right, as GVM does (Yao et al., arXiv 2505.02391, with b = 2); gradients are not known here, so
+they count as equal.
 """
 
 from __future__ import annotations
@@ -23,27 +25,27 @@ from math import inf, sqrt
 from stepkit.search.scheduler import BudgetRequest
 
 LEAST = {"tree": 2, "attempts": 8}
-"""Draws at every place before any gets more, by what a method writes: a prefix has neighbours that
-tell of it, and a problem of which nothing was right gets no more."""
+"""Draws at every place before any gets more, by what a method writes: fewer for a prefix, which has
+neighbours that inform about it; more for a problem, which gets no others when none was right."""
 
 ROUND = 64
-"""Draws in a round: what was seen before decides where they go."""
+"""Draws in a round; the outcomes of earlier rounds decide where they go."""
 
 RARE = 1e-3
 """GVM's a: it keeps what is hardly ever right from taking everything."""
 
 Gain = Callable[[int, int], float]
-"""(right, decided) -> what one more draw is worth; 0 is nothing."""
+"""(right, decided) -> the gain of one more draw; 0 for none."""
 
 
-def uncertain(k: int, n: int) -> float:
-    """The fall of the variance of k / n by one more draw."""
+def variance_reduction(k: int, n: int) -> float:
+    """By how much one more draw lowers the variance of k / n."""
     rate = (k + 1) / (n + 2)
     return rate * (1 - rate) / (max(1, n) * (n + 1))
 
 
-def informative(k: int, n: int) -> float:
-    """GVM's weight of a problem over the attempts that it has."""
+def gvm_weight(k: int, n: int) -> float:
+    """GVM's weight of a problem, divided by the attempts that it has."""
     if not n or not k:
         return 0.0 if n else inf
     p = k / n
@@ -60,7 +62,7 @@ class RunBudget:
 
 
 class DrawAllocator:
-    """Tells turns how many draws to make.
+    """Divides the budget of the run among budget requests.
 
     Args:
         least: draws at every place before any gets more.
@@ -73,14 +75,14 @@ class DrawAllocator:
         self._budget, self._gain, self._least, self._clock = budget, gain, least, clock
         self._spent: dict[int, tuple[int, int]] = {}
 
-    def __call__(self, turns: Sequence[BudgetRequest]) -> list[list[int] | None]:
-        """For each turn, how many draws at each of its places; None for all when it is over."""
-        for turn in turns:
-            self._spent[turn.who] = turn.spent
+    def __call__(self, requests: Sequence[BudgetRequest]) -> list[list[int] | None]:
+        """For each request the draws at each of its places; None for all when it is over."""
+        for request in requests:
+            self._spent[request.problem] = request.spent
         size = self._size()
-        allotted = [[0] * len(turn.counts) for turn in turns]
-        given = self._give(turns, allotted, size) if size else 0
-        return [*allotted] if given else [None] * len(turns)
+        shares = [[0] * len(request.counts) for request in requests]
+        divided = self._divide(requests, shares, size) if size else 0
+        return [*shares] if divided else [None] * len(requests)
 
     def _size(self) -> int:
         """Draws of the next round, none when the budget is spent."""
@@ -93,33 +95,35 @@ class DrawAllocator:
             left = min(left, max(1.0, (self._budget.tokens - tokens) * draws / max(1, tokens)))
         return int(left)
 
-    def _give(self, turns: Sequence[BudgetRequest], allotted: list[list[int]], size: int) -> int:
+    def _divide(self, requests: Sequence[BudgetRequest], shares: list[list[int]], size: int) -> int:
+        """Add ``size`` draws to ``shares``, one by one where it gains most; returns how many there
+        was room for."""
         heap = []
-        for index, turn in enumerate(turns):
-            for place, (k, n) in enumerate(turn.counts):
-                if turn.room[place]:
-                    heap.append((-self._worth(k, n, turn.totals[place]), index, place))
+        for index, request in enumerate(requests):
+            for place, (k, n) in enumerate(request.counts):
+                if request.room[place]:
+                    heap.append((-self._gain_of(k, n, request.totals[place]), index, place))
         heapify(heap)
-        given = 0
-        while heap and given < size:
-            worth, index, place = heappop(heap)
-            if not worth:
+        divided = 0
+        while heap and divided < size:
+            gain, index, place = heappop(heap)
+            if not gain:
                 break
-            given += 1
-            allotted[index][place] += 1
-            turn, more = turns[index], allotted[index][place]
-            if more < turn.room[place]:
-                (k, n), total = turn.counts[place], turn.totals[place]
+            divided += 1
+            shares[index][place] += 1
+            request, more = requests[index], shares[index][place]
+            if more < request.room[place]:
+                (k, n), total = request.counts[place], request.totals[place]
                 expected = round(k * (n + more) / n) if n else 0
-                item = (-self._worth(expected, n + more, total + more), index, place)
+                item = (-self._gain_of(expected, n + more, total + more), index, place)
                 heappush(heap, item)
-        return given
+        return divided
 
-    def _worth(self, k: int, n: int, total: int) -> float:
+    def _gain_of(self, k: int, n: int, total: int) -> float:
         return inf if total < self._least else self._gain(k, n)
 
 
-GAINS: Mapping[str, Gain] = {"tree": uncertain, "attempts": informative}
+GAINS: Mapping[str, Gain] = {"tree": variance_reduction, "attempts": gvm_weight}
 
 
 def allocator(

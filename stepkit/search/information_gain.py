@@ -1,14 +1,15 @@
-"""The first error of a wrong attempt, by drawing where a draw tells most about where it lies.
+"""The first error of a wrong attempt, by drawing where a draw is most informative about it.
 
-A search of our own, for the change-point model of core/changepoint.py. It knows for every step the
-probability that the first error is there. The next draw goes to the prefix where it is expected to
-take most uncertainty away (Lindley's information gain, 1956) for the tokens that the rest of the
-attempt takes; this is halving when draws are certain, and more than halving when they are not: what
-was drawn elsewhere counts too, a prefix that is rarely right is not called lost for a few wrong
-draws, nor one good because an error was made up for by luck.
+A search of our own, for the change-point model of core/changepoint.py, which gives every step the
+probability that the first error is there. The next draw goes to the prefix with the largest
+expected fall of entropy (Lindley's information gain, 1956) per token of a continuation. This is
+binary search when draws are certain, and more when they are not: draws at other prefixes count,
+too; a prefix that is rarely right is not called lost for a few wrong draws, nor one good because a
+lucky draw repaired an error.
 
-It ends when one step has the probability asked for, or every prefix its most draws. What was drawn
-follows no rule of counts; the posterior does not mind (the likelihood principle), other labels do.
+It ends when one step has the required probability, or every prefix its most draws. The draws follow
+no stop rule of counts. The posterior does not depend on that (likelihood principle); other labels
+do.
 """
 
 from __future__ import annotations
@@ -17,62 +18,67 @@ from collections.abc import Sequence
 from math import log
 
 from stepkit.core import changepoint, stopping
-from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
+from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.scheduler import Strategy
 
 Counts = Sequence[tuple[int, int]]
 
 
 def draw_by_information_gain(
-    growth: RolloutTree, nodes: Sequence[int], possible: Sequence[bool], chance: float, most: int
-) -> Asking:
+    rollouts: RolloutTree, nodes: Sequence[int], possible: Sequence[bool], chance: float, most: int
+) -> Strategy[None]:
     """Draw at ``nodes`` until a step is the first error with the probability ``chance``.
 
     Args:
-        nodes: the states before each step, the root first.
-        possible: can the step be wrong?
+        nodes: the prefix before each step, the root first.
+        possible: [steps] whether the step can be the first error.
     """
     totals = [0] * len(nodes)
-    costs = costs_of(growth, nodes)
-    new = growth.spent.new
+    costs = draw_costs(rollouts, nodes)
+    new = rollouts.spent.new
     while True:
         for state, node in enumerate(nodes):
-            while growth.at(DrawPlace(node, totals[state])) is not None:
+            while rollouts.node_at(DrawPlace(node, totals[state])) is not None:
                 totals[state] += 1
-        counts = [growth.counted(node) for node in nodes]
+        counts = [rollouts.counts_at(node) for node in nodes]
         room = [state for state, total in enumerate(totals) if total < most]
-        if not room or max(chances(counts, possible)) >= chance:
+        if not room or max(first_error_probabilities(counts, possible)) >= chance:
             break
-        gains = {state: gain(counts, possible, state) / costs[state] for state in room}
+        gains = {state: expected_gain(counts, possible, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
-        yield from growth.drawn([DrawPlace(nodes[best], totals[best])])
-    if growth.spent.new > new:
+        yield from rollouts.draw([DrawPlace(nodes[best], totals[best])])
+    if rollouts.spent.new > new:
         rule = stopping.text_of("posterior", chance=chance, most=most)
-        first = max(range(len(possible)), key=chances(counts, possible).__getitem__)
+        first = max(
+            range(len(possible)), key=first_error_probabilities(counts, possible).__getitem__
+        )
         for state, node in enumerate(nodes):
-            told = f" -> first error at step {first}" if state == first else ""
+            decision = f" -> first error at step {first}" if state == first else ""
             if totals[state]:
-                growth.note(node, rule + told)
+                rollouts.set_rule(node, rule + decision)
 
 
-def costs_of(growth: RolloutTree, nodes: Sequence[int]) -> list[int]:
-    """Tokens of the rest of the attempt after each node, about what a draw there takes."""
-    end = len(growth.prefix(growth.tree["spine"][-1]))
-    return [1 + end - len(growth.prefix(node)) for node in nodes]
+def draw_costs(rollouts: RolloutTree, nodes: Sequence[int]) -> list[int]:
+    """Tokens of the attempt after each node: about the length of a draw there."""
+    end = len(rollouts.prefix_ids(rollouts.tree["spine"][-1]))
+    return [1 + end - len(rollouts.prefix_ids(node)) for node in nodes]
 
 
-def chances(counts: Counts, possible: Sequence[bool]) -> list[float]:
+def first_error_probabilities(counts: Counts, possible: Sequence[bool]) -> list[float]:
     """The probability that the first error of a wrong attempt is each of its steps."""
     return changepoint.posterior(counts, possible, False).steps
 
 
-def gain(counts: Counts, possible: Sequence[bool], state: int) -> float:
-    """The expected fall of the entropy (nats) of ``chances`` by one more draw at ``state``.
+def expected_gain(counts: Counts, possible: Sequence[bool], state: int) -> float:
+    """The expected fall of the entropy (nats) of the first error by one more draw at ``state``.
 
-    Today's chances are those after a right and after a wrong draw, mixed by the probability of a
-    right one; so that probability is had from the three.
+    The probabilities now are those after a right and after a wrong draw, mixed by the probability
+    of a right one, which is computed from the three.
     """
-    now = chances(counts, possible)
-    right, wrong = (chances(_with(counts, state, found), possible) for found in (1, 0))
+    now = first_error_probabilities(counts, possible)
+    right, wrong = (
+        first_error_probabilities(_with(counts, state, found), possible) for found in (1, 0)
+    )
     change = [a - b for a, b in zip(right, wrong, strict=True)]
     size = sum(x * x for x in change)
     if not size:
@@ -87,6 +93,6 @@ def entropy(probabilities: Sequence[float]) -> float:
     return -sum(p * log(p) for p in probabilities if p > 0)
 
 
-def _with(counts: Counts, state: int, found: int) -> Counts:
+def _with(counts: Counts, state: int, right: int) -> Counts:
     k, n = counts[state]
-    return [*counts[:state], (k + found, n + 1), *counts[state + 1 :]]
+    return [*counts[:state], (k + right, n + 1), *counts[state + 1 :]]

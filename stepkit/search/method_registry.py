@@ -1,7 +1,7 @@
 """The table of methods: what each is, which options it has and with which defaults.
 
-A method is a row here and a module of its name in this package, which is loaded when it is chosen.
-The module has a function ``start(setup, data)`` that returns the strategy for one record. What the
+A method is a row here and a module of its name in methods/, which is loaded when it is chosen. The
+module has a function ``start(setup, record)`` that returns the strategy for one record. What the
 strategy returns is, by the row's ``writes``, the fields to set in the record ("tree"), or a list of
 the fields of new attempts, or None to leave the record as it is ("attempts").
 
@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from stepkit.schema import Json
     from stepkit.search.method_setup import MethodSetup
     from stepkit.search.scheduler import Strategy
 
@@ -28,9 +29,9 @@ class SearchMethod:
 
     Attributes:
         about: what it does, in a line.
-        options: the options that it uses, by the names in Setup.options, and their defaults.
+        options: the options that it uses, by the names in MethodSetup.options, and their defaults.
         writes: "tree" or "attempts".
-        until: the questions that ``--until`` can put to it.
+        until: the questions of ``--until`` (until_rules.py) that it can answer.
     """
 
     about: str
@@ -42,57 +43,64 @@ class SearchMethod:
 AGGREGATES = ("last", "min", "mean", "product")
 """How a guided search makes one number of the scores of an attempt's steps."""
 
-NEEDED = object()
+REQUIRED = object()
 """In place of a default: the method does not work without the option."""
 
 LIMITS: Mapping[str, Any] = {
-    **{"by": None, "max_steps": None},
-    **{"most_draws": None, "most_tokens": None, "most_seconds": None},
+    "by": None,
+    "max_steps": None,
+    "most_draws": None,
+    "most_tokens": None,
+    "most_seconds": None,
 }
-GUIDED: Mapping[str, Any] = {"prm": NEEDED, "aggregate": "last", "searches": 40, **LIMITS}
+GUIDED: Mapping[str, Any] = {"prm": REQUIRED, "aggregate": "last", "searches": 40, **LIMITS}
 BEAMS: Mapping[str, Any] = {**GUIDED, "beams": 4, "width": (4,)}
 
 METHODS: Mapping[str, SearchMethod] = {
     "chain": SearchMethod(
-        "K remainders from every prefix of a trace (Math-Shepherd)",
+        "K continuations from every prefix of a trace (Math-Shepherd)",
         {"draws": 8, "until": None, "budget": None},
         until=("first-success", "hard", "wilson", "drop", "progress"),
     ),
     "bisect": SearchMethod(
-        "first error of a wrong trace by halving, with at most K remainders from a prefix",
+        "first error of a wrong trace by halving, with at most K continuations from a prefix",
         {"draws": 8, "until": {"name": "first-success"}},
         until=("first-success", "hard", "drop", "posterior"),
     ),
     "omega": SearchMethod(
         "first errors of many attempts at a problem, by halving and search (OmegaPRM)",
-        {
-            **{"draws": 8, "searches": 20, "exploration": 0.125},
-            **LIMITS,
-        },
+        {"draws": 8, "searches": 20, "exploration": 0.125, **LIMITS},
     ),
     "sample": SearchMethod(
         "K whole attempts at each problem",
         {
-            **{"draws": 8, "at": None, "budget": None},
-            **{"global": None, "critique": None, "refine": None},
+            "draws": 8,
+            "at": None,
+            "budget": None,
+            "global": None,
+            "critique": None,
+            "refine": None,
         },
         "attempts",
     ),
     "mcts": SearchMethod(
         "tree search over steps, by UCT or PUCT",
         {
-            **{"searches": 32, "width": (3,), "exploration": 1.0, "select": "uct"},
+            "searches": 32,
+            "width": (3,),
+            "exploration": 1.0,
+            "select": "uct",
             "self_weight": 0.0,
-            **{"prm": None, "score_weight": 1.0, "prior": "likelihood", "aggregate": "last"},
+            "prm": None,
+            "score_weight": 1.0,
+            "prior": "likelihood",
+            "aggregate": "last",
             **LIMITS,
         },
     ),
     "best-first": SearchMethod(
         "expand the step whose K completions are right most often (Tree-PLV)",
-        {
-            **{"draws": 8, "width": (3,), "searches": 8},
-            **LIMITS,
-        },
+        {"draws": 8, "width": (3,), "searches": 8, **LIMITS},
     ),
     "branch": SearchMethod(
         "K attempts forked at their least probable tokens (TreeRL), or a fixed shape (SPO)",
@@ -103,34 +111,37 @@ METHODS: Mapping[str, SearchMethod] = {
         {"draws": 8, "at": None, "by": None, "max_steps": None},
     ),
     "subthought": SearchMethod(
-        "K endings from every turn of a thinking trace, and the answer of most",
+        "K endings from every turn of a thinking trace, and their most frequent answer",
         {"draws": 1},
     ),
     "beam": SearchMethod("the best next steps by a PRM, again and again (AlphaMath)", BEAMS),
-    "dvts": SearchMethod("the same in subtrees that know nothing of each other", BEAMS),
+    "dvts": SearchMethod("the same in subtrees that do not compete with each other", BEAMS),
     "lookahead": SearchMethod(
         "beam, by the PRM's score of where a step leads", {**BEAMS, "ahead": 1}
     ),
     "particle": SearchMethod(
-        "K attempts that multiply where the PRM believes in them",
+        "K attempts that multiply where the PRM scores them high",
         {
-            **{**GUIDED, "draws": 16, "ess": 1.0},
-            **{"weight_temperature": 1.0, "resample": "systematic"},
+            **GUIDED,
+            "draws": 16,
+            "ess": 1.0,
+            "weight_temperature": 1.0,
+            "resample": "systematic",
         },
     ),
     "speculate": SearchMethod(
         "K attempts by a draft model; the policy writes the steps that the PRM rejects",
-        {**GUIDED, "draft": NEEDED, "draws": 1, "accept": 0.7, "advantage": None},
+        {**GUIDED, "draft": REQUIRED, "draws": 1, "accept": 0.7, "advantage": None},
     ),
 }
 
 
-def loaded(name: str) -> Callable[[MethodSetup, dict[str, Any]], Strategy]:
+def load_method(name: str) -> Callable[[MethodSetup, Json], Strategy[Any]]:
     """The ``start`` of the method's module."""
     module = import_module(f"stepkit.search.methods.{name.replace('-', '_')}")
-    return cast("Callable[[MethodSetup, dict[str, Any]], Strategy]", module.start)
+    return cast("Callable[[MethodSetup, Json], Strategy[Any]]", module.start)
 
 
-def users_of(option: str) -> list[str]:
+def methods_with(option: str) -> list[str]:
     """The methods that use an option."""
     return [name for name, method in METHODS.items() if option in method.options]

@@ -1,9 +1,9 @@
-"""Draw at the prefixes of a trace until it is decided which of each two neighbours is better.
+"""Draw at the prefixes of a trace until it is decided which of each two neighbours has more value.
 
-Draws number i of two prefixes, decided ones, are a pair; Wald's sequential test of two rates looks
-at the pairs of which just one is right (core/stopping.py, ``lead``). It keeps its error rate
-whatever the two rates are: where one has at least ``odds`` times the other's odds, the wrong one is
-called better with at most the chance ``error``.
+The i-th decided draws of two prefixes are a pair; Wald's sequential test of two rates looks at the
+pairs of which just one is right (core/stopping.py, ``lead``). It keeps its error rate whatever the
+two rates are: where one has at least ``odds`` times the odds of the other, the wrong one is called
+better with a probability of at most ``error``.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from stepkit.core import stopping
-from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
+from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import PATIENCE
 
 
 class PairedOutcomes:
-    """Two lists of outcomes, one pair after the other.
+    """Two lists of outcomes, compared pair by pair.
 
     Attributes:
         lead: pairs in which only the second was right, less those in which only the first was.
-        pairs: how many were looked at.
+        pairs: how many were compared.
+
+    Args:
+        goal: the lead that decides.
+        most: pairs after which the comparison stays open.
     """
 
     def __init__(self, first: list[bool], second: list[bool], goal: int, most: int) -> None:
@@ -34,8 +39,9 @@ class PairedOutcomes:
         """ "up", "down", or "open" so far."""
         return "open" if abs(self.lead) < self._goal else "up" if self.lead > 0 else "down"
 
-    def look(self) -> int:
-        """Look at the pairs that are there; returns how many draws of each it wants in all."""
+    def update(self) -> int:
+        """Compare the pairs that are there; returns how many draws of each prefix it needs in
+        all."""
         first, second = self._lists
         while self.decided == "open" and self.pairs < min(len(first), len(second), self._most):
             self.lead += second[self.pairs] - first[self.pairs]
@@ -45,40 +51,41 @@ class PairedOutcomes:
         return min(self._most, self.pairs + self._goal - abs(self.lead))
 
 
-def compare(
-    growth: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
-) -> Asking:
-    """Decide for each node whether it is better ("up") or worse ("down") than the one before it."""
+def compare_neighbours(
+    rollouts: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
+) -> Strategy[None]:
+    """Decide for each node whether its value is higher ("up") or lower ("down") than that of the
+    one before it."""
     goal = stopping.lead(odds, error)
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
-    matches = [PairedOutcomes(a, b, goal, most) for a, b in pairwise(outcomes)]
-    new = growth.spent.new
+    comparisons = [PairedOutcomes(a, b, goal, most) for a, b in pairwise(outcomes)]
+    new = rollouts.spent.new
 
-    def take() -> None:
-        for place, node in enumerate(nodes):
-            while (draw := growth.at(DrawPlace(node, totals[place]))) is not None:
-                totals[place] += 1
-                outcome = growth.tree["outcome"][draw]
+    def collect() -> None:
+        for index, node in enumerate(nodes):
+            while (draw := rollouts.node_at(DrawPlace(node, totals[index]))) is not None:
+                totals[index] += 1
+                outcome = rollouts.tree["outcome"][draw]
                 if outcome is not None:
-                    outcomes[place].append(outcome == 1)
+                    outcomes[index].append(outcome == 1)
 
-    def wanted() -> list[DrawPlace]:
-        wants = [match.look() for match in matches]
-        found = []
-        for place, node in enumerate(nodes):
-            goals = [*wants[max(0, place - 1) : place + 1]]
-            lacking = max(goals, default=0) - len(outcomes[place])
-            room = PATIENCE * most - totals[place]
-            found += [DrawPlace(node, totals[place] + n) for n in range(min(lacking, room))]
-        return found
+    def next_round() -> list[DrawPlace]:
+        needs = [comparison.update() for comparison in comparisons]
+        places = []
+        for index, node in enumerate(nodes):
+            own = needs[max(0, index - 1) : index + 1]
+            missing = max(own, default=0) - len(outcomes[index])
+            room = PATIENCE * most - totals[index]
+            places += [DrawPlace(node, totals[index] + n) for n in range(min(missing, room))]
+        return places
 
-    take()
-    while places := wanted():
-        yield from growth.drawn(places)
-        take()
-    if growth.spent.new > new:
+    collect()
+    while places := next_round():
+        yield from rollouts.draw(places)
+        collect()
+    if rollouts.spent.new > new:
         rule = stopping.text_of("progress", odds=odds, error=error, most=most)
-        growth.note(nodes[0], rule)
-        for node, match in zip(nodes[1:], matches, strict=True):
-            growth.note(node, f"{rule} -> {match.decided}")
+        rollouts.set_rule(nodes[0], rule)
+        for node, comparison in zip(nodes[1:], comparisons, strict=True):
+            rollouts.set_rule(node, f"{rule} -> {comparison.decided}")

@@ -1,10 +1,10 @@
-"""A scorer as a search's guide: what it says of the steps that grow in a tree.
+"""A PRM, or another scorer, as the guide of a search: its scores of the steps drawn in a tree.
 
-Every step that a guided search draws is scored, the ones it discards too; the numbers are
+Every step that a guided search draws is scored, also those it discards; the numbers are
 ``tree.scores``, by the name that step-score would give them, so that the attempts of the tree are
-scored traces. What a search compares is one number for an attempt so far, an aggregate of its
-steps' scores (core/selection/); ``last``, the default in search-and-learn, takes the score of the
-newest step for the value of all up to it.
+scored traces. What a search compares is one value for each prefix, an aggregate of the scores of
+its steps (core/selection/); ``last``, the default in search-and-learn, takes the score of the
+newest step for the value of the prefix that it ends.
 
 Nothing here looks at outcomes: a guided search needs no answer.
 """
@@ -15,59 +15,59 @@ from collections.abc import Mapping, Sequence
 from math import inf, log
 from typing import Any
 
-from stepkit.core import leaves
-from stepkit.core.selection import aggregate
+from stepkit.core import leaves, selection
 from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
-from stepkit.search.rollout_tree import Asking, RolloutTree
-from stepkit.search.scorers import together
+from stepkit.search.rollout_tree import RolloutTree
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import run_together
 
-NEVER = 1e-7
-"""A score this far from 0 and from 1 at most, where its odds are asked for (its_hub does so)."""
+MARGIN = 1e-7
+"""Scores are kept this far from 0 and from 1 where their odds are taken (as in its_hub)."""
 
 
 class PrmGuide:
-    """The scores of the steps of one growing tree.
+    """The scores of the steps of one tree, and the values of its prefixes.
 
     Args:
-        how: one of methods.AGGREGATES.
+        aggregate: one of method_registry.AGGREGATES.
     """
 
     def __init__(
-        self, guidance: PrmSource, growth: RolloutTree, data: Json, how: str = "last"
+        self, guidance: PrmSource, rollouts: RolloutTree, record: Json, aggregate: str = "last"
     ) -> None:
-        self.how = how
+        self.aggregate = aggregate
         self._scorer, self._name = guidance.scorer, guidance.name
-        self._growth = growth
-        self._data = data
-        self._x: dict[int, float | None] = {}
-        held = node_scores(growth.tree).get(guidance.name, {})
-        if held.get("meta") == self._scorer.meta:
-            self._x = {node: x for node, x in enumerate(held["x"]) if x is not None}
+        self._rollouts = rollouts
+        self._record = record
+        self._scores: dict[int, float | None] = {}
+        stored = node_scores(rollouts.tree).get(guidance.name, {})
+        if stored.get("meta") == self._scorer.meta:
+            self._scores = {node: x for node, x in enumerate(stored["x"]) if x is not None}
 
-    def scored(self, nodes: Sequence[int]) -> Asking:
-        """The values of ``nodes``, once every step on the way to each has its score."""
+    def values_of(self, nodes: Sequence[int]) -> Strategy[list[float]]:
+        """The values of ``nodes``; scores the steps on the path to each that have no score yet."""
         missing = [node for node in dict.fromkeys(nodes) if self._unscored(node)]
-        yield from together([self._score(node) for node in missing])
+        yield from run_together([self._score(node) for node in missing])
         return [self.value(node) for node in nodes]
 
-    def chances(self, nodes: Sequence[int]) -> Asking:
-        """The values of ``nodes`` as chances that can be mixed with outcomes: 0 where a step has no
-        score or was cut off. Raises DataError for a value that is no chance."""
-        values = yield from self.scored(nodes)
+    def probabilities(self, nodes: Sequence[int]) -> Strategy[list[float]]:
+        """The values of ``nodes`` as probabilities, to be mixed with outcomes: 0 where a step has
+        no score or was cut off. Raises DataError for a value outside 0 .. 1."""
+        values = yield from self.values_of(nodes)
         if not all(0 <= value <= 1 for value in values if value > -inf):
             raise DataError("a tree search needs scores from 0 to 1", f"tree.scores.{self._name}")
-        finish = self._growth.tree["finish"]
+        finish = self._rollouts.tree["finish"]
         return [
             0.0 if value == -inf or finish[node] == "length" else value
             for node, value in zip(nodes, values, strict=True)
         ]
 
     def value(self, node: int) -> float:
-        """The aggregate of the scores on the way to ``node``; -inf where a step has none.
+        """The aggregate of the scores on the path to ``node``; -inf where a step has none.
 
         Raises DataError for an aggregate that such scores do not have.
         """
@@ -75,14 +75,14 @@ class PrmGuide:
         if not numbers:
             return -inf
         try:
-            return aggregate(numbers, self.how).order
+            return selection.aggregate(numbers, self.aggregate).order
         except ValueError as error:
             raise DataError(str(error), f"tree.scores.{self._name}") from None
 
     def log_odds(self, node: int) -> float:
-        """The logarithm of the odds of the aggregate; of a product, the sum over the steps of the
-        logarithms of theirs. A raw score is taken for a logarithm of odds; -inf as in ``value``."""
-        if self.how != "product":
+        """Log-odds of the aggregate, in nats; of a product, the sum of the log-odds of its steps. A
+        raw score is taken for log-odds; -inf as in ``value``."""
+        if self.aggregate != "product":
             return self._logit(self.value(node))
         numbers = self._numbers(node)
         return sum(map(self._logit, numbers)) if numbers else -inf
@@ -92,63 +92,63 @@ class PrmGuide:
         known = [node for node in nodes if self.value(node) > -inf]
         return max(known, key=self.value, default=None)
 
-    def chosen(self) -> int | None:
-        """Where the best of the attempts ended that came to an end by themselves."""
-        tree = self._growth.tree
+    def best_attempt(self) -> int | None:
+        """The leaf of the best of the attempts that ended by themselves, or None."""
+        tree = self._rollouts.tree
         return self.best([leaf for leaf in leaves.leaves(tree) if tree["finish"][leaf] == "stop"])
 
     def entry(self) -> Json:
         """The entry of ``tree.scores``."""
-        x = [self._x.get(node) for node in range(len(self._growth.tree["parent"]))]
+        x = [self._scores.get(node) for node in range(len(self._rollouts.tree["parent"]))]
         return {"of": self._scorer.of, "by": "scorer", "x": x, "meta": self._scorer.meta}
 
     def write(self) -> None:
         """Put the scores into the tree."""
-        tree = self._growth.tree
+        tree = self._rollouts.tree
         tree["scores"] = {**(tree.get("scores") or {}), self._name: self.entry()}
 
     def _path(self, node: int) -> list[int]:
-        """The nodes that have text on the way to ``node``: the steps of the attempt so far."""
-        tree = self._growth.tree
+        """The nodes that have text on the path to ``node``: the steps of its prefix."""
+        tree = self._rollouts.tree
         return [above for above in leaves.path(tree, node) if tree["text"][above]]
 
     def _unscored(self, node: int) -> bool:
-        return any(above not in self._x for above in self._path(node))
+        return any(above not in self._scores for above in self._path(node))
 
     def _numbers(self, node: int) -> list[float]:
-        """The scores on the way to ``node``; [] where one is missing."""
-        found = [self._x.get(above) for above in self._path(node)]
-        known = [x for x in found if x is not None]
-        return known if len(known) == len(found) else []
+        """The scores on the path to ``node``; [] where one is missing."""
+        scores = [self._scores.get(above) for above in self._path(node)]
+        known = [x for x in scores if x is not None]
+        return known if len(known) == len(scores) else []
 
-    def _score(self, node: int) -> Asking:
+    def _score(self, node: int) -> Strategy[None]:
         path = self._path(node)
-        first = next(index for index, above in enumerate(path) if above not in self._x)
-        steps = [self._growth.tree["text"][above] for above in path]
-        scored = yield from self._scorer.score(self._data, steps, first)
-        self._x |= zip(path[first:], scored.x[first:], strict=True)
+        first = next(index for index, above in enumerate(path) if above not in self._scores)
+        steps = [self._rollouts.tree["text"][above] for above in path]
+        scored = yield from self._scorer.score(self._record, steps, first)
+        self._scores |= zip(path[first:], scored.x[first:], strict=True)
 
     def _logit(self, score: float) -> float:
         if self._scorer.of == "raw" or score == -inf:
             return score
         if not 0 <= score <= 1:
             raise DataError("odds need scores from 0 to 1", f"tree.scores.{self._name}")
-        kept = min(max(score, NEVER), 1 - NEVER)
-        return log(kept) - log(1 - kept)
+        inside = min(max(score, MARGIN), 1 - MARGIN)
+        return log(inside) - log(1 - inside)
 
 
-def open_guided_tree(setup: MethodSetup, data: Json) -> tuple[RolloutTree, PrmGuide]:
-    """The record's tree and its guide, for a method that goes by scores only."""
+def open_guided_tree(setup: MethodSetup, record: Json) -> tuple[RolloutTree, PrmGuide]:
+    """The record's tree and its guide, for a method that goes by scores alone."""
     assert setup.guidance is not None
-    growth = open_tree(setup, data, ids=True, graded=False)
-    return growth, PrmGuide(setup.guidance, growth, data, setup.options["aggregate"])
+    rollouts = open_tree(setup, record, ids=True, graded=False)
+    return rollouts, PrmGuide(setup.guidance, rollouts, record, setup.options["aggregate"])
 
 
 def close_guided_tree(
-    growth: RolloutTree, guide: PrmGuide, data: Json, about: Mapping[str, Any]
+    rollouts: RolloutTree, guide: PrmGuide, record: Json, search: Mapping[str, Any]
 ) -> Json:
-    """The fields to set in the record; ``tree.search`` says what the search decided."""
+    """The fields to set in the record; ``tree.search`` gets what the search decided."""
     guide.write()
-    chosen = guide.chosen()
-    growth.tree["search"] = {**about, "aggregate": guide.how, "chosen": chosen}
-    return close_tree_with_rule(growth, data)
+    chosen = guide.best_attempt()
+    rollouts.tree["search"] = {**search, "aggregate": guide.aggregate, "chosen": chosen}
+    return close_tree_with_rule(rollouts, record)

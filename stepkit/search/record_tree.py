@@ -10,34 +10,34 @@ from stepkit.core.tree import copied, from_steps
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.rollout_tree import Asking, RolloutTree
-from stepkit.search.scheduler import JudgeRequest
+from stepkit.search.rollout_tree import RolloutTree
+from stepkit.search.scheduler import JudgeRequest, Strategy
 from stepkit.text.segment import check
 
-DERIVED = (
+RESPONSE_FIELDS = (
     *("steps", "split", "role", "sample", "final", "correct"),
     *("tree", "labels", "scores", "verdicts", "choice", "origin"),
 )
-"""What belongs to a response and does not outlive it."""
+"""Fields that belong to a response: they go when it is replaced."""
 
 
 def open_tree(
-    setup: MethodSetup, data: Json, *, ids: bool = False, graded: bool = True
+    setup: MethodSetup, record: Json, *, ids: bool = False, graded: bool = True
 ) -> RolloutTree:
     """The record's tree, or a new one whose spine is its steps, ready to be drawn from.
 
     Args:
-        ids: keep the token ids of what is drawn, for a method that draws on from drawn steps.
-        graded: the method goes by outcomes, so that there must be an answer to compare with.
+        ids: keep the token ids of what is drawn, for a method that draws from drawn steps again.
+        graded: the method goes by outcomes, so that there must be a reference answer.
 
     Raises DataError when the record lacks what is needed.
     """
-    steps = schema.steps(data)
-    answer = schema.answer_of(data)
+    steps = schema.steps(record)
+    answer = schema.answer_of(record)
     if answer is None and graded:
         raise DataError("missing: draws are graded against it", "answer")
-    given = schema.check_tree(data)
-    tree = from_steps(steps) if given is None else copied(given)
+    stored = schema.check_tree(record)
+    tree = from_steps(steps) if stored is None else copied(stored)
     tree.setdefault("spine", [])
     tree.setdefault("final", [None] * len(tree["parent"]))
     if [tree["text"][node] for node in tree["spine"]] != steps:
@@ -46,48 +46,48 @@ def open_tree(
         trees.keep(tree, "ids")
     if setup.tokens:
         trees.keep(tree, "token_logprob")
-    if steps and "correct" in data:
+    if steps and "correct" in record:
         last = tree["spine"][-1]
-        tree["finish"][last] = finish_of(data)
-        tree["outcome"][last] = schema.correct_of(data)
-        tree["final"][last] = schema.optional_text(data, "final")
-    rule = setup.options.get("by") or data.get("split")
+        tree["finish"][last] = finish_of(record)
+        tree["outcome"][last] = schema.correct_of(record)
+        tree["final"][last] = schema.optional_text(record, "final")
+    rule = setup.options.get("by") or record.get("split")
     if setup.options.get("max_steps"):
         rule = {**(rule or {"by": "lines"}), "max_steps": setup.options["max_steps"]}
     if rule is not None:
         check(rule)
-    prefixes = setup.sampler.prefixes.at_cuts(data, steps)
+    prefixes = setup.sampler.prefixes.at_cuts(record, steps)
     return RolloutTree(setup.sampler, tree, prefixes, answer, rule)
 
 
-def judged(growth: RolloutTree, data: Json) -> Asking:
-    """Judge the trace itself, if that was not done."""
-    tree = growth.tree
+def judge_trace(rollouts: RolloutTree, record: Json) -> Strategy[None]:
+    """Grade the answer of the trace itself, where that was not done."""
+    tree = rollouts.tree
     last = tree["spine"][-1] if tree["spine"] else ROOT
     if last == ROOT or tree["finish"][last]:
         return
-    tree["finish"][last] = finish_of(data)
-    if tree["finish"][last] == "stop" and growth.answer is not None:
-        (own,) = yield [JudgeRequest(growth.given(last), growth.answer)]
-        tree["outcome"][last], tree["final"][last] = own.outcome, own.final
+    tree["finish"][last] = finish_of(record)
+    if tree["finish"][last] == "stop" and rollouts.answer is not None:
+        (judged,) = yield [JudgeRequest(rollouts.prefix_text(last), rollouts.answer)]
+        tree["outcome"][last], tree["final"][last] = judged.outcome, judged.final
 
 
-def close_tree(growth: RolloutTree, data: Json) -> Json:
-    """The fields to set: the tree, the trace's verdict if it had none, and its labels without those
+def close_tree(rollouts: RolloutTree, record: Json) -> Json:
+    """The fields to set: the tree, the trace's outcome if it had none, and its labels without those
     that new draws put out of date."""
-    tree = growth.tree
+    tree = rollouts.tree
     fields: Json = {"tree": tree}
-    if tree["spine"] and "correct" not in data:
+    if tree["spine"] and "correct" not in record:
         last = tree["spine"][-1]
         outcome = tree["outcome"][last]
         fields["final"] = tree["final"][last]
         fields["correct"] = None if outcome is None else outcome == 1
-    labels = data.get("labels")
-    if growth.spent.new and isinstance(labels, dict):
+    labels = record.get("labels")
+    if rollouts.spent.new and isinstance(labels, dict):
         kept = without_sampled(labels)
         if len(kept) < len(labels):
             fields["labels"] = kept
-    if growth.spent.new and isinstance(tree.get("labels"), dict):
+    if rollouts.spent.new and isinstance(tree.get("labels"), dict):
         tree["labels"] = without_sampled(tree["labels"])
     for key in ("labels", "scores"):
         if isinstance(tree.get(key), dict):
@@ -97,21 +97,21 @@ def close_tree(growth: RolloutTree, data: Json) -> Json:
 
 
 def _extended(entry: Any, size: int) -> Any:
-    """A label or score of the nodes, with null for nodes that have come since."""
+    """A label or score of the nodes, with null for nodes that were added since."""
     if not isinstance(entry, dict) or not isinstance(entry.get("x"), list):
         return entry
     return {**entry, "x": entry["x"] + [None] * (size - len(entry["x"]))}
 
 
-def close_tree_with_rule(growth: RolloutTree, data: Json) -> Json:
-    """``ended`` for a method that grows steps: with the rule they were cut by, where the record has
-    none, so that others cut alike."""
-    rule = {} if data.get("split") else {"split": growth.rule}
-    return {**close_tree(growth, data), **rule}
+def close_tree_with_rule(rollouts: RolloutTree, record: Json) -> Json:
+    """``close_tree`` for a method that draws steps: with the rule they were cut by, where the
+    record has none, so that others cut alike."""
+    fields = close_tree(rollouts, record)
+    return fields if record.get("split") else {**fields, "split": rollouts.rule}
 
 
 def without_sampled(labels: Json) -> Json:
-    """``labels`` without those that were derived from draws: with others they are out of date."""
+    """``labels`` without those derived from draws: new draws put them out of date."""
     return {
         name: label
         for name, label in labels.items()
@@ -119,8 +119,8 @@ def without_sampled(labels: Json) -> Json:
     }
 
 
-def finish_of(data: Json) -> str:
-    """How a trace ended, as far as it says so."""
-    sample = data.get("sample")
+def finish_of(record: Json) -> str:
+    """How a trace ended: "stop", also where it does not say, or "length"."""
+    sample = record.get("sample")
     finish = sample.get("finish") if isinstance(sample, dict) else None
     return finish if finish in ("stop", "length") else "stop"

@@ -1,13 +1,13 @@
-"""What a refinement is told: an attempt again, with what was wrong with it.
+"""The prompt of a refinement: the problem with an earlier attempt and a critique of it.
 
 A redraw from the last good step (``step-rollout --at``) sees the prompt and the steps kept, nothing
 else: its draws are those of the same sampler at that prefix. With a critique, or when the whole
-attempt is redrafted (``--global``), the problem is laid out anew, by a format that the user can
-replace. Then it is another sampler, whose identity has the format: its draws stand for themselves
-and are no evidence of how the first one goes on.
+attempt is redrawn (``--global``), the problem is laid out anew, by a format that the user can
+replace. Then it is another sampler, whose identity includes the format: its draws are no evidence
+of how the first sampler continues.
 
 StepCo (Wu et al., arXiv:2410.12934) and GLoRe (Havrilla et al., arXiv:2402.10963) are loops of such
-redraws; GLoRe trains models that refine, while here the model is told what to do.
+redraws; GLoRe trains models that refine, while here the prompt asks for it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Refinement(NamedTuple):
 
     Attributes:
         whole: the whole attempt is drawn anew, not only what comes after the last good step.
-        form: how the problem is laid out, with PLACES in braces; None leaves it as it is.
+        form: the format of the problem, with PLACES in braces; None leaves the problem as it is.
         critique: where in the record the critique is, keys joined by full stops; None without one.
     """
 
@@ -56,9 +56,9 @@ class Refinement(NamedTuple):
 
 
 def refinement_of(options: Mapping[str, Any]) -> Refinement | None:
-    """What the options of ``sample`` ask for; None for attempts that refine nothing.
+    """The refinement that the options of ``sample`` describe; None for attempts from the problem.
 
-    Raises UsageError for what does not go together.
+    Raises UsageError for options that do not go together.
     """
     at, whole = options.get("at"), bool(options.get("global"))
     form, critique = options.get("refine"), options.get("critique")
@@ -88,60 +88,64 @@ def _check(form: str, flagged: bool, criticised: bool) -> None:
         raise UsageError(f"--refine: {{{of_step[0]}}} needs --at, which says at which step")
 
 
-def asked(data: Json, how: Refinement, step: int | None) -> tuple[Json, str | None]:
-    """The record with its problem laid out anew, and the critique.
+def with_refinement_prompt(
+    record: Json, refinement: Refinement, step: int | None
+) -> tuple[Json, str | None]:
+    """The record with the refinement's prompt as its problem, and the critique.
 
     Args:
         step: the step that went wrong, where one is known.
 
     Raises DataError when the record has no critique there.
     """
-    critique = None if how.critique is None else critique_of(data, how.critique, step)
-    if how.form is None:
-        return data, critique
-    steps = schema.steps(data)
+    critique = (
+        None if refinement.critique is None else critique_of(record, refinement.critique, step)
+    )
+    if refinement.form is None:
+        return record, critique
+    steps = schema.steps(record)
     text = filled(
-        how.form,
-        problem=schema.problem_text(data),
-        attempt=schema.text(data, "response").rstrip("\n"),
+        refinement.form,
+        problem=schema.problem_text(record),
+        attempt=schema.text(record, "response").rstrip("\n"),
         kept="" if step is None else "".join(steps[:step]),
         step="" if step is None else steps[step].rstrip("\n"),
         number="" if step is None else str(step + 1),
         critique=critique or "",
     )
-    return _with_problem(data, text), critique
+    return _with_problem(record, text), critique
 
 
-def critique_of(data: Json, path: str, step: int | None) -> str:
-    """The text at ``path``: a text, the ``why`` of a score or label, or of a list of texts that of
-    ``step`` (without a step, all of them).
+def critique_of(record: Json, path: str, step: int | None) -> str:
+    """The critique at ``path``: a text, or the ``why`` of a score or label; of a list of texts that
+    of ``step``, or without a step all of them.
 
     Raises DataError naming what is missing.
     """
-    found: Any = data
+    value: Any = record
     for key in path.split("."):
-        if not isinstance(found, dict) or key not in found:
+        if not isinstance(value, dict) or key not in value:
             raise DataError("missing: there is no critique", path)
-        found = found[key]
-    if isinstance(found, dict):
+        value = value[key]
+    if isinstance(value, dict):
         path = f"{path}.why"
-        found = found.get("why")
-    if isinstance(found, list) and step is None:
-        found = "\n".join(text for text in found if isinstance(text, str))
-    elif isinstance(found, list) and step is not None:
+        value = value.get("why")
+    if isinstance(value, list) and step is None:
+        value = "\n".join(text for text in value if isinstance(text, str))
+    elif isinstance(value, list) and step is not None:
         path = f"{path}[{step}]"
-        found = found[step] if step < len(found) else None
-    if not isinstance(found, str) or not found.strip():
-        got = "an empty text" if isinstance(found, str) else schema.name_of(found)
+        value = value[step] if step < len(value) else None
+    if not isinstance(value, str) or not value.strip():
+        got = "an empty text" if isinstance(value, str) else schema.name_of(value)
         raise DataError(f"expected a critique, got {got}", path)
-    return found.strip()
+    return value.strip()
 
 
-def _with_problem(data: Json, text: str) -> Json:
+def _with_problem(record: Json, text: str) -> Json:
     """The record with another text as its problem; of a chat the last user message."""
-    prompt = data.get("prompt")
-    if "problem" in data or not isinstance(prompt, list):
-        return {**data, "problem": text}
+    prompt = record.get("prompt")
+    if "problem" in record or not isinstance(prompt, list):
+        return {**record, "problem": text}
     last = schema.last_user(prompt)
     messages = [*prompt[:last], {**prompt[last], "content": text}, *prompt[last + 1 :]]
-    return {**data, "prompt": messages}
+    return {**record, "prompt": messages}

@@ -1,6 +1,6 @@
-"""Judge again what is stored: the answers of a trace and of all draws in its tree, without a model.
+"""Grade again what is stored: the answers of a trace and of all draws in its tree, without a model.
 
-For another grader, a corrected reference answer, or answers that are looked for in another way.
+For another grader, a corrected reference answer, or another way to find the answer in a text.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ Grade = Callable[[list[tuple[str, str | None]]], list[float | None]]
 """(reference, answer found) pairs -> their outcomes."""
 
 
-def regraded(data: Json, grade: Grade) -> tuple[Json, int]:
-    """The fields to set in a record, and how many outcomes are others than before.
+def regraded(record: Json, grade: Grade) -> tuple[Json, int]:
+    """The fields to set in a record, and how many outcomes have changed.
 
-    Undecided stays what was cut off; an answer may be found in it all the same. Rewards (outcomes
-    that are neither 1 nor 0) and draws that failed are left alone. Labels made from draws go when
-    an outcome changed. Raises DataError when the record lacks what is needed.
+    What was cut off stays undecided, though an answer may be found in it. Rewards (outcomes that
+    are neither 1 nor 0) and draws that failed are left alone. Labels made from draws are removed
+    when an outcome changed. Raises DataError when the record lacks what is needed.
     """
-    answer = schema.answer_of(data)
+    answer = schema.answer_of(record)
     if answer is None:
         raise DataError("missing: there is nothing to grade against", "answer")
-    fields, changed = _tree(data, answer, grade)
-    if data.get("response") is not None:
-        text = schema.text(data, "response")
-        (outcome,), (final,) = _judged([(text, finish_of(data))], answer, grade)
+    fields, changed = _tree(record, answer, grade)
+    if record.get("response") is not None:
+        text = schema.text(record, "response")
+        (outcome,), (final,) = _graded([(text, finish_of(record))], answer, grade)
         correct = None if outcome is None else outcome == 1
         fields |= {"final": final, "correct": correct}
-        changed += correct is not data.get("correct")
-    if changed and isinstance(data.get("labels"), dict):
-        fields["labels"] = without_sampled(data["labels"])
+        changed += correct is not record.get("correct")
+    if changed and isinstance(record.get("labels"), dict):
+        fields["labels"] = without_sampled(record["labels"])
     return fields, changed
 
 
-def _tree(data: Json, answer: str, grade: Grade) -> tuple[Json, int]:
-    given = schema.check_tree(data)
-    if given is None:
+def _tree(record: Json, answer: str, grade: Grade) -> tuple[Json, int]:
+    stored = schema.check_tree(record)
+    if stored is None:
         return {}, 0
-    tree = copied(given)
+    tree = copied(stored)
     size = len(tree["parent"])
     tree.setdefault("final", [None] * size)
     nodes = [
@@ -55,7 +55,7 @@ def _tree(data: Json, answer: str, grade: Grade) -> tuple[Json, int]:
     ]
     ends = [("".join(tree["text"][n] for n in path(tree, node)), tree["finish"][node])
             for node in nodes]  # fmt: skip
-    outcomes, finals = _judged(ends, answer, grade)
+    outcomes, finals = _graded(ends, answer, grade)
     changed = 0
     for node, outcome, final in zip(nodes, outcomes, finals, strict=True):
         changed += outcome != tree["outcome"][node]
@@ -65,7 +65,7 @@ def _tree(data: Json, answer: str, grade: Grade) -> tuple[Json, int]:
     return {"tree": tree}, changed
 
 
-def _judged(
+def _graded(
     ends: list[tuple[str, str]], answer: str, grade: Grade
 ) -> tuple[list[float | None], list[str | None]]:
     """Outcomes and answers of whole attempts, given their text and how they ended."""

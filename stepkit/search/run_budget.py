@@ -1,37 +1,40 @@
-"""Taking turns at a budget that the whole run shares (budget_allocation.py)."""
+"""Draws from a budget that the whole run shares (budget_allocation.py)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
-from stepkit.search.scheduler import BudgetRequest
+from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.scheduler import BudgetRequest, Strategy
 
 RULE = "allocated:"
-"""What is noted where draws went by what was seen: no rule of that place alone stopped them."""
+"""Stored as the rule: these draws depended on those of other places, and no own rule stopped
+them."""
 
 
-def share(growth: RolloutTree, nodes: Sequence[int], most: int, who: int) -> Asking:
-    """Draw at ``nodes``, at most ``most`` times each, as the run's budget is given out."""
+def draw_by_run_budget(
+    rollouts: RolloutTree, nodes: Sequence[int], most: int, problem: int
+) -> Strategy[None]:
+    """Draw at ``nodes``, at most ``most`` times each, as the budget of the run is divided."""
     totals = [0] * len(nodes)
-    new = growth.spent.new
+    new = rollouts.spent.new
     while True:
         for place, node in enumerate(nodes):
-            while growth.at(DrawPlace(node, totals[place])) is not None:
+            while rollouts.node_at(DrawPlace(node, totals[place])) is not None:
                 totals[place] += 1
         room = [max(0, most - total) for total in totals]
-        counts = [growth.counted(node) for node in nodes]
-        spent = (growth.spent.draws, growth.spent.tokens)
-        (more,) = yield [BudgetRequest(who, counts, tuple(totals), room, spent)]
+        counts = [rollouts.counts_at(node) for node in nodes]
+        spent = (rollouts.spent.draws, rollouts.spent.tokens)
+        (more,) = yield [BudgetRequest(problem, counts, tuple(totals), room, spent)]
         if more is None:
             break
-        yield from growth.drawn(
+        yield from rollouts.draw(
             [
                 DrawPlace(node, total + number)
                 for node, total, count in zip(nodes, totals, more, strict=True)
                 for number in range(count)
             ]
         )
-    if growth.spent.new > new:
+    if rollouts.spent.new > new:
         for node in nodes:
-            growth.note(node, RULE + f"most={most}")
+            rollouts.set_rule(node, RULE + f"most={most}")

@@ -1,9 +1,10 @@
 """The one loop that runs the strategies of many problems at once and keeps the model's batch full.
 
-A strategy is a generator. It yields a list of things to ask and is sent their results *in the order
-asked*, once all are there: never in order of arrival, because short successes arrive first and a
-rule that looked at them would be biased. What it returns is its problem's result; a DataError
-that it raises is its problem's alone.
+A strategy is a generator. It yields a list of requests and is sent their results *in the order of
+the requests*, once all are there: never in order of arrival, because short successes arrive first
+and a rule that looked at them would be biased. What it returns is its problem's result; a DataError
+that it raises is its problem's alone. Strategies are made of others by ``yield from``: a method
+calls the strategies that draw and those that score.
 """
 
 from __future__ import annotations
@@ -19,21 +20,22 @@ from stepkit.text.answers import extract
 
 @dataclass(frozen=True)
 class AttemptRequest:
-    """Draw the rest of an attempt and judge its answer.
+    """Draw a continuation of an attempt and grade its answer.
 
     Attributes:
-        given: the text of the attempt before the draw; the answer is looked for in both together.
+        prefix_text: the text of the attempt before the draw; the answer is looked for in both
+            together.
         answer: the reference answer, or None when there is none to compare with.
     """
 
     request: Draw
-    given: str
+    prefix_text: str
     answer: str | None
 
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """Judge the answer of a text that is already there."""
+    """Grade the answer of a text that is already there."""
 
     text: str
     answer: str
@@ -41,7 +43,7 @@ class JudgeRequest:
 
 @dataclass(frozen=True)
 class JudgedAnswer:
-    """``final`` is the answer found, or None; ``outcome`` as in Attempted."""
+    """``final`` is the answer found, or None; ``outcome`` as in FinishedAttempt."""
 
     final: str | None
     outcome: float | None
@@ -52,41 +54,46 @@ class FinishedAttempt:
     """A finished attempt. ``outcome`` is 1 (right), 0 (wrong) or None (undecided: cut off, no
     answer found, nothing to compare with, or the grader gave up)."""
 
-    drawn: FinishedDraw
+    draw: FinishedDraw
     final: str | None
     outcome: float | None
 
 
 @dataclass(frozen=True)
 class BudgetRequest:
-    """Wait until all problems of the run wait, and be told how many draws to make at each place;
-    None when there are no more to be had (budget_allocation.py).
+    """Wait until all problems of the run wait for this, then get how many draws to make at each
+    place; None when the budget allows no more (budget_allocation.py).
 
     Attributes:
-        who: number of the problem.
+        problem: its number, in the order of the input.
         counts: (right, decided) at each place.
-        totals: draws there, undecided ones among them. room: how many more there may be.
+        totals: draws at each place, undecided ones among them.
+        room: how many more there may be at each place.
         spent: draws and tokens of this problem so far.
     """
 
-    who: int
+    problem: int
     counts: Sequence[tuple[int, int]]
     totals: Sequence[int]
     room: Sequence[int]
     spent: tuple[int, int]
 
 
-Ask = AttemptRequest | Draw | JudgeRequest | Read | BudgetRequest
-Answer = FinishedAttempt | FinishedDraw | JudgedAnswer | Readout | list[int] | None
+StrategyRequest = AttemptRequest | Draw | JudgeRequest | Read | BudgetRequest
+StrategyResult = FinishedAttempt | FinishedDraw | JudgedAnswer | Readout | list[int] | None
 Allot = Callable[[Sequence[BudgetRequest]], list[list[int] | None]]
-Strategy = Generator[Sequence[Ask], Sequence[Any], Any]
+"""Divides the budget of the run: for each request the draws to make, None when there are none."""
+
+T = TypeVar("T")
+Strategy = Generator[Sequence[StrategyRequest], Sequence[Any], T]
+"""Yields requests, is sent their results in the order of the requests, and returns a T."""
 
 Ticket = TypeVar("Ticket")
 Ticket_co = TypeVar("Ticket_co", covariant=True)
 
 
 class GraderProtocol(Protocol):
-    """What is needed of a grader: it never blocks unless told to wait."""
+    """What is needed of a grader: it never blocks unless it is asked to wait."""
 
     @property
     def pending(self) -> int: ...
@@ -104,7 +111,7 @@ class StrategySource(Protocol[Ticket_co]):
         """True once there is nothing more to take."""
         ...
 
-    def take(self, wait: bool) -> tuple[Ticket_co, Strategy] | None:
+    def take(self, wait: bool) -> tuple[Ticket_co, Strategy[Any]] | None:
         """The next problem, or None when there is none now (with ``wait``: none for a while)."""
         ...
 
@@ -112,15 +119,15 @@ class StrategySource(Protocol[Ticket_co]):
 @dataclass
 class _Task(Generic[Ticket]):
     ticket: Ticket
-    strategy: Strategy
-    answers: list[Answer | None]
+    strategy: Strategy[Any]
+    results: list[StrategyResult | None]
     missing: int = 0
-    asking: bool = False  # an ask that is settled at once must not advance its task within it
+    submitting: bool = False  # a result that is there at once must not advance its task meanwhile
 
 
 @dataclass(frozen=True)
 class _ResultSlot:
-    """Where an answer belongs: the task and the index in what it asked."""
+    """Where a result belongs: the task, and the index in its list of requests."""
 
     task: _Task[Any]
     index: int
@@ -130,10 +137,10 @@ class Scheduler(Generic[Ticket]):
     """Runs strategies on an engine and a grader.
 
     Args:
-        allot: answers turns, where strategies take them.
+        allot: divides the budget of the run, where strategies send BudgetRequests.
 
     Attributes:
-        asked, answered: counts of asks so far, for progress.
+        requested, finished: counts of requests so far, for progress.
         counters: the engine's.
     """
 
@@ -141,114 +148,117 @@ class Scheduler(Generic[Ticket]):
         self._engine = engine
         self._grader = grader
         self._allot = allot
-        self._turns: list[tuple[BudgetRequest, _ResultSlot]] = []
-        self._places: dict[int, tuple[_ResultSlot, Ask]] = {}
-        self._judging: dict[int, tuple[_ResultSlot, FinishedDraw | None, str]] = {}
+        self._waiting_for_budget: list[tuple[BudgetRequest, _ResultSlot]] = []
+        self._slots: dict[int, tuple[_ResultSlot, StrategyRequest]] = {}
+        self._grading: dict[int, tuple[_ResultSlot, FinishedDraw | None, str]] = {}
         self._numbers = 0
         self._running = 0
         self._done: list[tuple[Ticket, Any]] = []
-        self.asked = 0
-        self.answered = 0
+        self.requested = 0
+        self.finished = 0
         self.counters = engine.counters
 
-    def run(self, supply: StrategySource[Ticket]) -> Iterator[tuple[Ticket, Any | StepkitError]]:
+    def run(self, source: StrategySource[Ticket]) -> Iterator[tuple[Ticket, Any | StepkitError]]:
         """Yield (ticket, result or the error that is this problem's alone) as they finish."""
         while True:
-            self._feed(supply)
-            yield from self._finished()
+            self._feed(source)
+            yield from self._take_done()
             if not self._running:
-                if supply.ended:
+                if source.ended:
                     return
                 continue
             for done in self._engine.step():
-                place, ask = self._places.pop(id(done.request))
+                slot, request = self._slots.pop(id(done.request))
                 if isinstance(done.result, StepkitError):
-                    self._fail(place.task, done.result)
+                    self._fail(slot.task, done.result)
                 else:
-                    self._result(place, ask, done.result)
-            if self._turns and supply.ended and len(self._turns) == self._running:
-                self._take_turns()
+                    self._receive(slot, request, done.result)
+            waiting = len(self._waiting_for_budget)
+            if waiting and source.ended and waiting == self._running:
+                self._divide_budget()
             waits = not self._engine.pending and self._grader.pending > 0
             for key, outcome in self._grader.collect(waits):
-                place, drawn, final = self._judging.pop(key)
-                self._settle(place, _answer(drawn, final, outcome))
+                slot, draw, final = self._grading.pop(key)
+                self._settle(slot, _graded(draw, final, outcome))
 
-    def _take_turns(self) -> None:
-        """Answer the turns of all problems, in the order of the problems."""
-        turns = sorted(self._turns, key=lambda turn: turn[0].who)
-        self._turns = []
+    def _divide_budget(self) -> None:
+        """Answer the budget requests of all problems, in the order of the problems."""
+        waiting = sorted(self._waiting_for_budget, key=lambda item: item[0].problem)
+        self._waiting_for_budget = []
         assert self._allot is not None
-        answers = self._allot([turn for turn, _ in turns])
-        for (_, place), answer in zip(turns, answers, strict=True):
-            self._settle(place, answer)
+        shares = self._allot([request for request, _ in waiting])
+        for (_, slot), share in zip(waiting, shares, strict=True):
+            self._settle(slot, share)
 
-    def _finished(self) -> Iterator[tuple[Ticket, Any]]:
+    def _take_done(self) -> Iterator[tuple[Ticket, Any]]:
         done, self._done = self._done, []
         yield from done
 
-    def _feed(self, supply: StrategySource[Ticket]) -> None:
-        while not supply.ended:
-            item = supply.take(wait=len(self._turns) == self._running and not self._done)
+    def _feed(self, source: StrategySource[Ticket]) -> None:
+        while not source.ended:
+            idle = len(self._waiting_for_budget) == self._running and not self._done
+            item = source.take(wait=idle)
             if item is None:
                 return
             self._running += 1
-            self._advance(_Task(*item, answers=[]))
+            self._advance(_Task(*item, results=[]))
 
     def _advance(self, task: _Task[Ticket]) -> None:
-        """Send a task its answers; ask what it asks next, or note what it returned."""
+        """Send a task its results; submit its next requests, or note what it returned."""
         while not task.missing:
             try:
-                asks = task.strategy.send(task.answers or None)  # type: ignore[arg-type]
+                requests = task.strategy.send(task.results or None)  # type: ignore[arg-type]
             except StopIteration as end:
                 self._end(task, end.value)
                 return
             except DataError as error:
                 self._end(task, error)
                 return
-            task.answers = [None] * len(asks)
-            task.missing = len(asks)
-            self.asked += len(asks)
-            task.asking = True
-            for index, ask in enumerate(asks):
-                self._ask(_ResultSlot(task, index), ask)
-            task.asking = False
+            task.results = [None] * len(requests)
+            task.missing = len(requests)
+            self.requested += len(requests)
+            task.submitting = True
+            for index, request in enumerate(requests):
+                self._submit(_ResultSlot(task, index), request)
+            task.submitting = False
 
-    def _ask(self, place: _ResultSlot, ask: Ask) -> None:
-        if isinstance(ask, JudgeRequest):
-            self._judge(place, None, ask.text, ask.answer)
-            return
-        if isinstance(ask, BudgetRequest):
-            self._turns.append((ask, place))
-            return
-        request = ask.request if isinstance(ask, AttemptRequest) else ask
-        self._places[id(request)] = (place, ask)
-        self._engine.submit(request)
-
-    def _result(self, place: _ResultSlot, ask: Ask, result: FinishedDraw | Readout) -> None:
-        if isinstance(ask, AttemptRequest) and isinstance(result, FinishedDraw):
-            self._judge(place, result, ask.given + result.text, ask.answer)
+    def _submit(self, slot: _ResultSlot, request: StrategyRequest) -> None:
+        if isinstance(request, JudgeRequest):
+            self._grade(slot, None, request.text, request.answer)
+        elif isinstance(request, BudgetRequest):
+            self._waiting_for_budget.append((request, slot))
         else:
-            self._settle(place, result)
+            to_engine = request.request if isinstance(request, AttemptRequest) else request
+            self._slots[id(to_engine)] = (slot, request)
+            self._engine.submit(to_engine)
 
-    def _judge(
-        self, place: _ResultSlot, drawn: FinishedDraw | None, text: str, answer: str | None
+    def _receive(
+        self, slot: _ResultSlot, request: StrategyRequest, result: FinishedDraw | Readout
     ) -> None:
-        """Settle at once what cannot be decided, else ask the grader."""
+        if isinstance(request, AttemptRequest) and isinstance(result, FinishedDraw):
+            self._grade(slot, result, request.prefix_text + result.text, request.answer)
+        else:
+            self._settle(slot, result)
+
+    def _grade(
+        self, slot: _ResultSlot, draw: FinishedDraw | None, text: str, answer: str | None
+    ) -> None:
+        """Settle at once what cannot be decided, and hand the rest to the grader."""
         final = extract(text)
-        goes_on = drawn is not None and drawn.finish != "stop"
-        if final is None or answer is None or goes_on:
-            self._settle(place, _answer(drawn, final, None))
+        not_at_its_end = draw is not None and draw.finish != "stop"
+        if final is None or answer is None or not_at_its_end:
+            self._settle(slot, _graded(draw, final, None))
             return
         self._numbers += 1
-        self._judging[self._numbers] = (place, drawn, final)
+        self._grading[self._numbers] = (slot, draw, final)
         self._grader.submit(self._numbers, answer, final)
 
-    def _settle(self, place: _ResultSlot, answer: Answer) -> None:
-        task = place.task
-        task.answers[place.index] = answer
+    def _settle(self, slot: _ResultSlot, result: StrategyResult) -> None:
+        task = slot.task
+        task.results[slot.index] = result
         task.missing -= 1
-        self.answered += 1
-        if not task.missing and not task.asking:
+        self.finished += 1
+        if not task.missing and not task.submitting:
             self._advance(task)
 
     def _fail(self, task: _Task[Ticket], error: StepkitError) -> None:
@@ -260,12 +270,12 @@ class Scheduler(Generic[Ticket]):
             self._end(task, error)
 
     def _end(self, task: _Task[Ticket], result: Any) -> None:
-        task.missing = -1  # an ended task takes no further answers
+        task.missing = -1  # an ended task takes no further results
         self._running -= 1
         self._done.append((task.ticket, result))
 
 
-def _answer(
-    drawn: FinishedDraw | None, final: str | None, outcome: float | None
+def _graded(
+    draw: FinishedDraw | None, final: str | None, outcome: float | None
 ) -> FinishedAttempt | JudgedAnswer:
-    return JudgedAnswer(final, outcome) if drawn is None else FinishedAttempt(drawn, final, outcome)
+    return JudgedAnswer(final, outcome) if draw is None else FinishedAttempt(draw, final, outcome)

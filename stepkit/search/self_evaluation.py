@@ -1,10 +1,10 @@
-"""A model's own opinion of a step: how likely it says that an attempt is right so far.
+"""Self-evaluation: the probability by which the policy itself calls a prefix right.
 
 MCTS-DPO (Xie et al., arXiv 2405.00451, section 3.1, after Xie et al., arXiv 2305.00633): the model
 is shown the problem and the attempt up to a step and asked whether it is right; its confidence is
-the probability of the token that says so. Where this differs: the share of "Yes" against "No" is
-taken, since all other tokens say nothing; and the reference solution, which their prompt holds as a
-hint, is not shown.
+the probability of the token for yes. Where this differs: the share of "Yes" against "No" is taken,
+since all other tokens mean neither; and the reference solution, which their prompt holds as a hint,
+is not shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from stepkit.errors import DataError
 from stepkit.model.engine import Read, Readout
 from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 
 QUESTION = """{problem}
@@ -34,9 +35,9 @@ ANSWERS = ("Yes", "No")
 
 
 class SelfEvaluationScorer:
-    """A Scorer (see search/scorers/__init__.py) that asks the model that draws.
+    """A Scorer (see search/scorers/__init__.py) that asks the policy itself.
 
-    Raises DataError when its vocabulary has no two tokens that begin the answers.
+    Raises DataError when both answers start with the same token of its vocabulary.
     """
 
     of = "validity"
@@ -49,23 +50,23 @@ class SelfEvaluationScorer:
             raise DataError("this model's Yes and No begin with the same token", "self-weight")
         self._candidates = (yes, no)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        problem = schema.problem_text(data)
-        said = list(accumulate(steps))[first:]
-        readouts = yield [self._read(problem, given) for given in said]
-        return TraceScores([None] * first + [self._chance(readout) for readout in readouts])
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        problem = schema.problem_text(record)
+        prefixes = list(accumulate(steps))[first:]
+        readouts = yield [self._read(problem, prefix) for prefix in prefixes]
+        return TraceScores([None] * first + [self._share(readout) for readout in readouts])
 
-    def _read(self, problem: str, given: str) -> Read:
-        """The request for the opinion of an attempt whose text so far is ``given``."""
-        said = QUESTION.replace("{problem}", problem, 1)
-        head, _, tail = said.rpartition("{given}")
-        ids = self._prefixes.prompter.prompt(f"{head}{given}{tail}")
+    def _read(self, problem: str, prefix: str) -> Read:
+        """The request for the evaluation of a prefix, given as text."""
+        question = QUESTION.replace("{problem}", problem, 1)
+        before, _, after = question.rpartition("{given}")
+        ids = self._prefixes.prompter.prompt(f"{before}{prefix}{after}")
         last = len(ids) - 1
         key = digest("read", ids, (last,), self._candidates, size=12)
         return Read(key, ids, (last,), self._candidates)
 
     @staticmethod
-    def _chance(readout: Readout) -> float:
+    def _share(readout: Readout) -> float:
         """The share of "Yes"."""
         ((yes, no),) = readout.values
         return 1.0 / (1.0 + exp(min(no - yes, 700.0)))

@@ -1,8 +1,8 @@
-"""Draw at some nodes, in rounds, until a rule says of each that it is enough (core/stopping.py).
+"""Draw at some nodes, in rounds, until a stop rule ends it at each of them (core/stopping.py).
 
-In a round every node that goes on gets as many draws as cannot be too many, whatever they turn out
-to be. So no draw is ever made beyond a stop, and the rule sees draws in the order of their numbers.
-What decided is noted in ``tree.rule``.
+In a round every open node gets as many draws as cannot be too many, whatever their outcomes. So no
+draw is ever made after a stop, and the rule sees draws in the order of their numbers. ``tree.rule``
+gets what decided.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from stepkit.core import stopping
-from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
+from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.scheduler import Strategy
 
 PATIENCE = 2
-"""Undecided draws are made up for by others, up to this many times ``most`` draws in all."""
+"""Undecided draws are replaced by further ones, up to this many times ``most`` draws in all."""
 
 
 class SequentialDraws:
@@ -24,21 +25,21 @@ class SequentialDraws:
         stopped: whether the rule stopped, or too many draws were undecided.
     """
 
-    def __init__(self, growth: RolloutTree, node: int, rule: str) -> None:
+    def __init__(self, rollouts: RolloutTree, node: int, rule: str) -> None:
         self.node = node
         self.rule = rule
         self.k = self.n = self._total = 0
         self.stopped = False
-        self._growth = growth
+        self._rollouts = rollouts
         self._stops = stopping.stops(rule)
         self._most = int(stopping.parsed(rule)[1]["most"])
-        self.take()
-        self._held, self._blind = self._total, self.n
+        self.update()
+        self._total_before, self._decided_before = self._total, self.n
 
-    def take(self) -> None:
-        """Look at the draws that are there and were not looked at yet."""
-        outcomes = self._growth.tree["outcome"]
-        while (draw := self._growth.at(DrawPlace(self.node, self._total))) is not None:
+    def update(self) -> None:
+        """Count the draws that are there and were not counted yet."""
+        outcomes = self._rollouts.tree["outcome"]
+        while (draw := self._rollouts.node_at(DrawPlace(self.node, self._total))) is not None:
             self._total += 1
             if outcomes[draw] is not None:
                 self.k += outcomes[draw] == 1
@@ -46,7 +47,7 @@ class SequentialDraws:
             done = self.n > 0 and self._stops(self.k, self.n)
             self.stopped = self.stopped or done or self._total >= PATIENCE * self._most
 
-    def wanted(self) -> list[DrawPlace]:
+    def next_round(self) -> list[DrawPlace]:
         """The places of the next round; none when the rule stopped."""
         if self.stopped:
             return []
@@ -56,27 +57,27 @@ class SequentialDraws:
 
     @property
     def lost(self) -> bool | None:
-        """What the rule, a test, says of the prefix (see stopping.lost)."""
+        """The decision of the rule, a test, on the prefix (see stopping.lost)."""
         return stopping.lost(self.rule, self.k, self.n)
 
     @property
-    def leans(self) -> bool:
-        """``lost``, or what is more likely where the test did not come to an end."""
+    def more_likely_lost(self) -> bool:
+        """``lost``, or what is more likely where the test did not decide."""
         return stopping.leans(self.rule, self.k, self.n)
 
-    def note(self) -> None:
-        """Write down why drawing stopped, if anything was drawn."""
-        if self._total > self._held:
-            followed = self._followed(self._growth.noted(self.node))
+    def store_rule(self) -> None:
+        """Store why drawing stopped, if anything was drawn."""
+        if self._total > self._total_before:
+            followed = self._rule_of_all(self._rollouts.rule_at(self.node))
             decided = {True: " -> lost", False: " -> alive", None: ""}[self.lost]
-            self._growth.note(self.node, followed + decided if followed else "")
+            self._rollouts.set_rule(self.node, followed + decided if followed else "")
 
-    def _followed(self, old: str) -> str:
-        """The rule that all draws at the node followed, those that were there before included."""
+    def _rule_of_all(self, old: str) -> str:
+        """The rule that all draws at the node followed, including those from before this run."""
         rule = self.rule
         if old and not stopping.continues(rule, old):
             return "mixed"
-        least = stopping.parsed(old)[1].get("least", 0) if old else self._blind
+        least = stopping.parsed(old)[1].get("least", 0) if old else self._decided_before
         if least:
             rule = stopping.amended(rule, least=least)
         if self.n < self._most and not self._stops(self.k, self.n):
@@ -84,13 +85,15 @@ class SequentialDraws:
         return rule if self.n else ""
 
 
-def follow(growth: RolloutTree, rules: Mapping[int, str]) -> Asking:
-    """Draw at each node until its rule stops; returns {node: Lane}."""
-    lanes = {node: SequentialDraws(growth, node, rule) for node, rule in rules.items()}
-    while places := [place for lane in lanes.values() for place in lane.wanted()]:
-        yield from growth.drawn(places)
-        for lane in lanes.values():
-            lane.take()
-    for lane in lanes.values():
-        lane.note()
-    return lanes
+def draw_sequentially(
+    rollouts: RolloutTree, rules: Mapping[int, str]
+) -> Strategy[dict[int, SequentialDraws]]:
+    """Draw at each node until its rule stops; returns the draws at each."""
+    draws_at = {node: SequentialDraws(rollouts, node, rule) for node, rule in rules.items()}
+    while places := [place for draws in draws_at.values() for place in draws.next_round()]:
+        yield from rollouts.draw(places)
+        for draws in draws_at.values():
+            draws.update()
+    for draws in draws_at.values():
+        draws.store_rule()
+    return draws_at

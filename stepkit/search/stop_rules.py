@@ -11,25 +11,25 @@ from stepkit.schema import ROOT
 from stepkit.search.rollout_tree import RolloutTree
 
 Until = Mapping[str, Any]
-"""``name`` of the rule and its parameters."""
+"""``name`` of the question and its parameters."""
 
 SURELY = 0.98
-"""The largest rate that a drop is tested against, but where the lower one is as large."""
+"""The largest upper rate of a test for a drop, unless its lower rate is that large, too."""
 
 
-def rule_of(until: Until, most: int) -> str:
-    """The rule of a question that does not ask of another prefix."""
+def stop_rule(until: Until, most: int) -> str:
+    """The rule of a question about one prefix alone."""
     if until["name"] == "hard":
         most = stopping.needed(until["value"], until["error"])
     if until["name"] in ("first-success", "hard"):
         return stopping.text_of("first-success", most=most)
-    given = {name: value for name, value in until.items() if name != "name"}
-    return stopping.text_of("wilson", **given, most=most)
+    parameters = {name: value for name, value in until.items() if name != "name"}
+    return stopping.text_of("wilson", **parameters, most=most)
 
 
-def against_root(growth: RolloutTree, until: Until, most: int) -> str:
-    """The test of a drop to less than RHO of the root's share of right draws."""
-    k, n = growth.counted(ROOT)
+def drop_rule(rollouts: RolloutTree, until: Until, most: int) -> str:
+    """The test for a drop of the value to less than RHO times the root's."""
+    k, n = rollouts.counts_at(ROOT)
     if not k:
         return stopping.text_of("first-success", most=most)
     middle, half = until["rho"] * k / n, sqrt(until["ratio"])

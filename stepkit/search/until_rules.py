@@ -1,6 +1,6 @@
-"""The questions of --until: names, parameters, defaults.
+"""The questions of ``--until``: names, parameters, defaults.
 
-What they mean is said in search/methods/chain.py, and in search/methods/bisect.py.
+search/methods/chain.py and search/methods/bisect.py explain what they mean.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from stepkit.errors import UsageError
 
 
 class ParameterBounds(NamedTuple):
-    """A parameter: its default and what it must lie between."""
+    """A parameter: its default, and the bounds between which it must lie."""
 
     default: float
     low: float
@@ -36,23 +36,24 @@ QUESTIONS: Mapping[str, Mapping[str, ParameterBounds]] = {
 }
 
 MOST: Mapping[str, int] = {"wilson": 128, "drop": 64, "progress": 64, "posterior": 32}
-"""Most draws from a prefix where -k does not say: what the tests mostly need, and some more."""
+"""Most draws from a prefix without ``-k``: what the tests mostly need, and some more."""
 
 
-def parsed(text: str) -> dict[str, Any]:
+def parse_question(text: str) -> dict[str, Any]:
     """``NAME[:PARAMETER=VALUE,...]`` with its defaults. Raises UsageError."""
-    name, _, rest = text.partition(":")
+    name, _, parameters = text.partition(":")
     if name not in QUESTIONS:
         raise UsageError(f"--until {text}: expected one of {', '.join(QUESTIONS)}")
     bounds = QUESTIONS[name]
-    found: dict[str, Any] = {"name": name, **{key: bound.default for key, bound in bounds.items()}}
-    for part in filter(None, rest.split(",")):
+    question: dict[str, Any] = {"name": name}
+    question |= {key: bound.default for key, bound in bounds.items()}
+    for part in filter(None, parameters.split(",")):
         key, _, value = part.partition("=")
         if key not in bounds:
             known = f"its parameters are {', '.join(bounds)}" if bounds else "it has none"
             raise UsageError(f'--until {text}: no parameter "{key}"; {known}')
-        found[key] = _number(text, key, value, bounds[key])
-    return found
+        question[key] = _number(text, key, value, bounds[key])
+    return question
 
 
 def _number(text: str, key: str, value: str, bound: ParameterBounds) -> float:

@@ -18,7 +18,7 @@ from work import ROOT, clean_environment
 
 def typed(line: str) -> str:
     """A line of mdoc source as a reader types it."""
-    line = line.replace(r"\e", "\\").replace(r"\-", "-")
+    line = line.removeprefix(r"\&").replace(r"\e", "\\").replace(r"\-", "-")
     return line.replace(r"\(aq", "'").replace(r"\(dq", '"')
 
 

@@ -25,7 +25,7 @@ from stepkit.model.engine import (
     Request,
     Sampling,
 )
-from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import Scheduler, Strategy
 
@@ -249,7 +249,7 @@ def searched(
         {**METHODS[method].options, **options},
     )
     engine = world.engine(seed)
-    (fields,) = run(engine, [loaded(method)(setup, data)])
+    (fields,) = run(engine, [load_method(method)(setup, data)])
     if isinstance(fields, Exception):
         raise fields
     return fields, engine

@@ -32,10 +32,10 @@ from stepkit.model.engine import (
 )
 from stepkit.model.recorded_engine import RecordedEngine
 from stepkit.schema import Json
-from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.scheduler import Scheduler, Strategy
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest, draw_seed
 from stepkit.text.answers import extract
 
@@ -409,7 +409,7 @@ def search(
         draft=ByteSampler(seed, max_tokens, asks="draft"),  # type: ignore[arg-type]
     )
     data = world.record() if record is None else record
-    fields = run(loaded(method)(setup, data), engine or WorldEngine(world))
+    fields = run(load_method(method)(setup, data), engine or WorldEngine(world))
     tree: Tree = fields["tree"]
     return tree
 
@@ -424,7 +424,7 @@ class Known:
         self.scored: list[str] = []
         self._number = number
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
         texts = list(accumulate(steps))[first:]
         self.scored += texts

@@ -8,7 +8,7 @@ from typing import Any
 from simulated import RuleEngine
 
 from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Sampling
-from stepkit.model.multi_engine import MultiEngine, named, opened
+from stepkit.model.multi_engine import MultiEngine, name_in_group, open_all
 from stepkit.search.scheduler import AttemptRequest, JudgeRequest
 from stepkit.search.scorers import TraceScores
 from stepkit.search.scorers.model_alias import AliasedScorer
@@ -38,14 +38,14 @@ def test_every_request_goes_to_the_model_it_names() -> None:
 
 def test_several_are_opened_as_one() -> None:
     policy, prm = engine("policy"), engine("verifier")
-    both = opened({"": lambda: policy, "prm": lambda: prm})
+    both = open_all({"": lambda: policy, "prm": lambda: prm})
     assert both.engines == {"": policy, "prm": prm}
     assert policy.counters is prm.counters is both.counters
 
 
 def test_models_of_a_group_keep_their_names_in_it() -> None:
     """A scorer with two models of its own, beside a policy."""
-    assert (named("prm", ""), named("prm", "reference")) == ("prm", "prm/reference")
+    assert (name_in_group("prm", ""), name_in_group("prm", "reference")) == ("prm", "prm/reference")
 
 
 class Asks:

@@ -21,10 +21,10 @@ from stepkit.search.budget_allocation import (
     DrawAllocator,
     RunBudget,
     allocator,
-    informative,
-    uncertain,
+    gvm_weight,
+    variance_reduction,
 )
-from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import BudgetRequest, Scheduler
 
@@ -47,7 +47,7 @@ def shared(
     engine = RuleEngine(many.rule, arrival)
     records = [world.record() | {"problem": str(n)} for n, world in enumerate(worlds)]
     scheduler: Scheduler[int] = Scheduler(engine, ExactGrader(), allot)
-    supply = Listed(loaded(method)(setup, record) for record in records)
+    supply = Listed(load_method(method)(setup, record) for record in records)
     results = dict(scheduler.run(supply))
     return [results[n] for n in range(len(worlds))], engine
 
@@ -97,7 +97,7 @@ def test_a_budget_in_tokens_is_hardly_passed() -> None:
 
 def test_seconds_end_it() -> None:
     times = iter([0.0, 1.0, 2.0, 9.0])
-    allot = DrawAllocator(RunBudget(seconds=5), uncertain, 2, lambda: next(times))
+    allot = DrawAllocator(RunBudget(seconds=5), variance_reduction, 2, lambda: next(times))
     turn = BudgetRequest(0, [(0, 0)], [0], [100], (0, 0))
     assert [allot([turn])[0] is None for _ in range(4)] == [False, False, False, True]
 
@@ -131,7 +131,7 @@ def test_the_sum_of_variances_is_smaller_than_with_equal_shares() -> None:
 
 def test_attempts_go_in_the_proportions_of_gvm() -> None:
     rates, counts = (1.0, 0.25, 0.0625, 0.0), [16, 16, 16, 16]
-    allot = DrawAllocator(RunBudget(), informative, 8, lambda: 0.0)
+    allot = DrawAllocator(RunBudget(), gvm_weight, 8, lambda: 0.0)
     while sum(counts) < 1200:
         now = [(round(rate * n), n) for rate, n in zip(rates, counts, strict=True)]
         (more,) = allot([BudgetRequest(0, now, counts, [999] * 4, (0, 0))])
@@ -172,10 +172,10 @@ def test_a_record_that_fails_does_not_hold_the_others() -> None:
     )
     records: list[dict[str, Any]] = [w.record() | {"problem": str(n)} for n, w in enumerate(worlds)]
     del records[1]["answer"]
-    allot = DrawAllocator(RunBudget(draws=30), uncertain, 2, lambda: 0.0)
+    allot = DrawAllocator(RunBudget(draws=30), variance_reduction, 2, lambda: 0.0)
     engine = RuleEngine(many.rule)
     scheduler: Scheduler[int] = Scheduler(engine, ExactGrader(), allot)
-    results = dict(scheduler.run(Listed(loaded("chain")(setup, record) for record in records)))
+    results = dict(scheduler.run(Listed(load_method("chain")(setup, record) for record in records)))
     assert isinstance(results[1], Exception) and len(engine.seen) == 30
     assert {0, 2} <= {n for n, result in results.items() if isinstance(result, dict)}
 
@@ -200,7 +200,7 @@ def test_allotments_fit(places: list[list[tuple[int, int, int]]], draws: int) ->
         )
         for who, own in enumerate(places)
     ]
-    answers = DrawAllocator(RunBudget(draws=draws), uncertain, 2, lambda: 0.0)(turns)
+    answers = DrawAllocator(RunBudget(draws=draws), variance_reduction, 2, lambda: 0.0)(turns)
     given = 0
     for turn, answer in zip(turns, answers, strict=True):
         for more, room in zip(answer or [], turn.room, strict=False):
@@ -211,9 +211,9 @@ def test_allotments_fit(places: list[list[tuple[int, int, int]]], draws: int) ->
 
 
 def test_gains_are_those_of_their_sources() -> None:
-    assert uncertain(5, 8) == pytest.approx((6 / 10) * (4 / 10) / (8 * 9))
-    assert informative(0, 4) == 0
-    assert informative(2, 8) == pytest.approx(1 / sqrt(0.25 + 1e-3 / 0.25) / 8)
+    assert variance_reduction(5, 8) == pytest.approx((6 / 10) * (4 / 10) / (8 * 9))
+    assert gvm_weight(0, 4) == 0
+    assert gvm_weight(2, 8) == pytest.approx(1 / sqrt(0.25 + 1e-3 / 0.25) / 8)
 
 
 POLICY = ("-m", str(ROOT / "samples" / "models" / "policy.gguf"), "-t", "1", "--max-tokens", "96")

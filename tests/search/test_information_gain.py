@@ -14,9 +14,9 @@ from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import changepoint
 from stepkit.search import information_gain
-from stepkit.search.until_rules import parsed
+from stepkit.search.until_rules import parse_question
 
-POSTERIOR = parsed("posterior:chance=0.9")
+POSTERIOR = parse_question("posterior:chance=0.9")
 COUNTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=2, max_size=6).map(
     lambda pairs: [(min(k, n), n) for k, n in pairs]
 )
@@ -69,7 +69,7 @@ def test_a_draw_is_expected_to_tell_something_and_never_to_confuse(
 ) -> None:
     state = data.draw(st.integers(0, len(counts) - 1))
     possible = [True] * len(counts)
-    found = information_gain.gain(counts, possible, state)
+    found = information_gain.expected_gain(counts, possible, state)
     assert -1e-9 <= found <= log(2) + 1e-9  # a draw has one bit
 
 
@@ -77,10 +77,10 @@ def test_the_gain_is_that_of_the_predictive_chances() -> None:
     """Against the mixture over positions and rates, summed up over the grid by hand."""
     counts, state = [(3, 4), (1, 3), (0, 2)], 1
     possible = [True] * 3
-    now = information_gain.chances(counts, possible)
+    now = information_gain.first_error_probabilities(counts, possible)
     k, n = counts[state]
     after = {
-        outcome: information_gain.chances(
+        outcome: information_gain.first_error_probabilities(
             [*counts[:state], (k + outcome, n + 1), *counts[state + 1 :]], possible
         )
         for outcome in (0, 1)
@@ -93,7 +93,7 @@ def test_the_gain_is_that_of_the_predictive_chances() -> None:
     mean = rate * information_gain.entropy(after[1]) + (1 - rate) * information_gain.entropy(
         after[0]
     )
-    assert information_gain.gain(counts, possible, state) == pytest.approx(
+    assert information_gain.expected_gain(counts, possible, state) == pytest.approx(
         information_gain.entropy(now) - mean
     )
 
@@ -129,7 +129,7 @@ def test_it_goes_on_from_what_is_there_and_ends_when_all_was_drawn() -> None:
     assert engine.seen
     again, engine = curve.searched("bisect", 2, tree=first["tree"], until=POSTERIOR, draws=30)
     assert engine.seen == [] and again["tree"] == first["tree"]
-    sure = parsed("posterior:chance=0.999999")
+    sure = parse_question("posterior:chance=0.999999")
     fields, _ = Curve([0.02, 0.01, 0.0]).searched("bisect", 2, until=sure, draws=5)
     assert [n for _, n in counts_of(fields["tree"])] == [5, 5, 5]
 

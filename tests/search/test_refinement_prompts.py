@@ -15,9 +15,9 @@ from stepkit.search.refinement_prompts import (
     GLOBAL,
     LOCAL,
     Refinement,
-    asked,
     critique_of,
     refinement_of,
+    with_refinement_prompt,
 )
 
 POLICY = str(ROOT / "samples" / "models" / "policy.gguf")
@@ -40,7 +40,7 @@ TRACE: Json = {
 def test_every_place_of_a_format_is_filled_once() -> None:
     form = "{problem}|{attempt}|{kept}|{step}|{number}|{critique}|{other}"
     trace = TRACE | {"problem": "is {step} text?"}
-    told, critique = asked(trace, Refinement(False, form, "scores.judge"), 1)
+    told, critique = with_refinement_prompt(trace, Refinement(False, form, "scores.judge"), 1)
     assert critique == "4 is no sum."
     assert told["problem"] == (
         "is {step} text?|1 + 2 = 4\n4 + 3 = 7\nAnswer: 7|1 + 2 = 4\n|4 + 3 = 7|2|4 is no sum.|"
@@ -52,7 +52,7 @@ def test_every_place_of_a_format_is_filled_once() -> None:
 def test_of_a_chat_the_last_user_message_is_laid_out_anew() -> None:
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "1 + 2 + 3?"}]
     trace = {key: value for key, value in TRACE.items() if key != "problem"} | {"prompt": chat}
-    told, _ = asked(trace, Refinement(True, "again: {problem}"), None)
+    told, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
     assert told["prompt"] == [chat[0], {"role": "user", "content": "again: 1 + 2 + 3?"}]
     assert chat[1]["content"] == "1 + 2 + 3?"
 
@@ -60,7 +60,7 @@ def test_of_a_chat_the_last_user_message_is_laid_out_anew() -> None:
 def test_what_is_no_message_before_the_last_users_stays_as_it_is() -> None:
     chat = ["no message", {"role": "user", "content": "1 + 2 + 3?"}]
     trace = {key: value for key, value in TRACE.items() if key != "problem"} | {"prompt": chat}
-    told, _ = asked(trace, Refinement(True, "again: {problem}"), None)
+    told, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
     assert told["prompt"] == ["no message", {"role": "user", "content": "again: 1 + 2 + 3?"}]
 
 

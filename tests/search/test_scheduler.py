@@ -20,7 +20,7 @@ from stepkit.search.method_setup import MethodSetup
 from stepkit.search.methods.chain import start
 from stepkit.search.methods.sample import sample
 from stepkit.search.scheduler import AttemptRequest, JudgedAnswer, JudgeRequest, Strategy
-from stepkit.search.scorers import together
+from stepkit.search.scorers import run_together
 from stepkit.search.scorers.likelihood import LikelihoodScorer
 from stepkit.search.scorers.token_logit import TokenLogitScorer
 
@@ -296,7 +296,7 @@ def test_generators_together_ask_at_once_and_get_their_own_answers() -> None:
             got.append((yield [f"{rounds}"] * count))
         return got
 
-    both = together([asking(1, 2), asking(), asking(3)])
+    both = run_together([asking(1, 2), asking(), asking(3)])
     answers = None
     while True:
         try:

@@ -11,9 +11,9 @@ from simulated import Curve, Sampler, outcomes_at, run
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.method_registry import loaded
+from stepkit.search.method_registry import load_method
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.until_rules import parsed
+from stepkit.search.until_rules import parse_question
 
 CHANCES = [0.7, 0.5, 0.2, 0.05, 0.0]
 FIRST = {"name": "first-success"}
@@ -35,7 +35,9 @@ def counts(outcomes: list[Any]) -> tuple[int, int]:
 @pytest.mark.parametrize("undecided", [0.0, 0.3])
 def test_every_prefix_ends_where_its_rule_stops(text: str, undecided: float) -> None:
     for seed in range(8):
-        fields, _ = Curve(CHANCES, undecided).searched("chain", seed, until=parsed(text), draws=16)
+        fields, _ = Curve(CHANCES, undecided).searched(
+            "chain", seed, until=parse_question(text), draws=16
+        )
         for outcomes, rule in states(fields["tree"]):
             if not rule:
                 assert text.startswith("drop") and len(outcomes) == 12  # the root
@@ -53,7 +55,7 @@ def test_results_in_another_order_of_arrival_change_nothing() -> None:
     setup: Any = MethodSetup(Sampler(curve.prefixes), {"draws": 8, "until": FIRST, "budget": None})  # type: ignore[arg-type]
     found = []
     for order in range(5):
-        strategies = [loaded("chain")(setup, curve.record()) for _ in range(3)]
+        strategies = [load_method("chain")(setup, curve.record()) for _ in range(3)]
         found.append(run(curve.engine(order), strategies))
     assert all(fields == found[0] for fields in found)
 
@@ -75,7 +77,7 @@ def test_first_success_costs_what_theory_says_through_the_scheduler() -> None:
 def test_a_hard_label_misses_a_small_value_as_often_as_stated() -> None:
     runs, missed = 1500, 0
     for seed in range(runs):
-        fields, _ = Curve([0.1]).searched("chain", seed, until=parsed("hard"))
+        fields, _ = Curve([0.1]).searched("chain", seed, until=parse_question("hard"))
         missed += 1 not in outcomes_at(fields["tree"], 0)
     assert missed / runs <= 0.05 + 4 * sqrt(0.05 * 0.95 / runs)
 
@@ -85,7 +87,7 @@ def test_a_drop_is_called_with_the_error_rate_against_the_thresholds_tested() ->
     wrong = called = 0
     for seed in range(600):
         fields, _ = Curve([0.8, 0.9, 0.05]).searched(
-            "chain", seed, until=parsed("drop:root=24"), draws=200
+            "chain", seed, until=parse_question("drop:root=24"), draws=200
         )
         for (outcomes, rule), value in zip(states(fields["tree"])[1:], (0.9, 0.05), strict=True):
             given = stopping.parsed(rule)[1]
@@ -98,7 +100,7 @@ def test_a_drop_is_called_with_the_error_rate_against_the_thresholds_tested() ->
 
 def test_a_drop_to_nearly_the_roots_rate_is_not_called_where_all_is_right() -> None:
     """The lower of the rates that are tested was above the upper one."""
-    until = parsed("drop:rho=0.99,ratio=1.01,error=0.5,root=4")
+    until = parse_question("drop:rho=0.99,ratio=1.01,error=0.5,root=4")
     fields, _ = Curve([1.0, 1.0, 1.0]).searched("chain", until=until, draws=200)
     for outcomes, rule in states(fields["tree"])[1:]:
         given = stopping.parsed(rule)[1]
@@ -107,7 +109,7 @@ def test_a_drop_to_nearly_the_roots_rate_is_not_called_where_all_is_right() -> N
 
 
 def test_where_the_root_is_never_right_a_drop_asks_for_any_success() -> None:
-    fields, _ = Curve([0.0, 0.0]).searched("chain", until=parsed("drop:root=4"), draws=6)
+    fields, _ = Curve([0.0, 0.0]).searched("chain", until=parse_question("drop:root=4"), draws=6)
     assert [rule for _, rule in states(fields["tree"])] == ["", "first-success:most=6"]
 
 
@@ -116,7 +118,7 @@ def test_the_sign_of_progress_is_wrong_as_rarely_as_stated() -> None:
     runs = 400
     for seed in range(runs):
         fields, _ = Curve([0.5, 0.8, 0.3]).searched(
-            "chain", seed, until=parsed("progress:odds=2,error=0.05"), draws=500
+            "chain", seed, until=parse_question("progress:odds=2,error=0.05"), draws=500
         )
         rules = [fields["tree"]["rule"][node] for node in fields["tree"]["spine"][:-1]]
         assert all(rule.startswith("progress:odds=2,error=0.05,most=500 -> ") for rule in rules)
@@ -127,7 +129,7 @@ def test_the_sign_of_progress_is_wrong_as_rarely_as_stated() -> None:
 
 
 def test_progress_stays_open_between_equal_prefixes() -> None:
-    fields, _ = Curve([0.0, 0.0]).searched("chain", until=parsed("progress"), draws=10)
+    fields, _ = Curve([0.0, 0.0]).searched("chain", until=parse_question("progress"), draws=10)
     tree = fields["tree"]
     assert tree["rule"][tree["spine"][0]].endswith("open")
     assert [len(outcomes) for outcomes, _ in states(tree)] == [10, 10]
@@ -162,7 +164,7 @@ def test_draws_of_a_fixed_number_are_counted_by_the_rule_that_goes_on() -> None:
 def test_another_rule_over_a_rules_draws_is_called_mixed() -> None:
     fields, _ = Curve([0.0]).searched("chain", until=FIRST, draws=4)
     mixed, _ = Curve([0.0]).searched(
-        "chain", tree=fields["tree"], until=parsed("wilson:half=0.15"), draws=40
+        "chain", tree=fields["tree"], until=parse_question("wilson:half=0.15"), draws=40
     )
     assert states(mixed["tree"])[0][1] == "mixed"
 
@@ -192,7 +194,7 @@ def test_seeds_of_other_samplers_have_rules_of_their_own() -> None:
     for name, most in (("a", 3), ("b", 5)):
         options = {"draws": most, "until": FIRST, "budget": None}
         setup: Any = MethodSetup(Sampler(curve.prefixes, name=name), options)  # type: ignore[arg-type]
-        (fields,) = run(curve.engine(), [loaded("chain")(setup, data)])
+        (fields,) = run(curve.engine(), [load_method("chain")(setup, data)])
         data = curve.record(fields["tree"])
     tree = data["tree"]
     assert [sampler["id"] for sampler in tree["samplers"]] == ["a", "b"]

@@ -14,11 +14,11 @@ from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding
 from stepkit.cli.options.prm import PrmOptions
 from stepkit.cli.options.prompt import PromptOptions
-from stepkit.model.backend import steering
+from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
-from stepkit.search.method_registry import METHODS, loaded
+from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def draw_work(
     form = plan.prompt.form()
     sampler = Sampler(
         backend.prefixes,
-        Sampling(**{**sampling, **steering(backend.model, sampling)}),
+        Sampling(**{**sampling, **sampling_fields(backend.model, sampling)}),
         model=backend.identity,
         context=backend.context,
         seed=plan.seed,
@@ -117,7 +117,7 @@ def draw_work(
         guidance=models.guidance,
         draft=models.draft,
     )
-    start = loaded(plan.method)
+    start = load_method(plan.method)
 
     def strategy(record: Record) -> Strategy:
         return start(setup, record.data)
@@ -165,6 +165,10 @@ def _with_tree(record: Record, fields: dict[str, Any]) -> list[Record]:
 
 def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Record]:
     """A trace for each attempt, without the fields of another response."""
-    from stepkit.search.record_tree import DERIVED
+    from stepkit.search.record_tree import RESPONSE_FIELDS
 
-    return [record] if attempts is None else [another(record, DERIVED, one) for one in attempts]
+    return (
+        [record]
+        if attempts is None
+        else [another(record, RESPONSE_FIELDS, one) for one in attempts]
+    )

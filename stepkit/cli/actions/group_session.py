@@ -46,7 +46,7 @@ def run_groups(work: GroupWork, deciding: dict[str, Any]) -> None:
                 scheduler: Scheduler[list[Record]] = Scheduler(engine, grader)
                 supply = _Groups(source, work)
                 for records, result in scheduler.run(supply):
-                    source.progress(scheduler.answered, scheduler.asked)
+                    source.progress(scheduler.finished, scheduler.requested)
                     yield from _written(work, records, result)
         finally:
             engine.close()

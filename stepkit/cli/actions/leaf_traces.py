@@ -21,7 +21,7 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     Raises DataError when the record has no tree or a bad one.
     """
     from stepkit.core.leaves import leaf_traces
-    from stepkit.search.record_tree import DERIVED
+    from stepkit.search.record_tree import RESPONSE_FIELDS
     from stepkit.text.segment import split
     from stepkit.text.segment_rules import continued
 
@@ -31,4 +31,4 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
         return split(text, continued(rule, before))
 
     traces = leaf_traces(record.data, cut)
-    return [another(record, DERIVED, fields | {"split": rule}) for fields in traces]
+    return [another(record, RESPONSE_FIELDS, fields | {"split": rule}) for fields in traces]

@@ -18,7 +18,7 @@ from stepkit.model.engine import Engine
 from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
 from stepkit.runner.record_queue import RecordQueue
-from stepkit.search.dry_run import expected
+from stepkit.search.dry_run import expected_cost
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
 
 
@@ -119,7 +119,7 @@ class _Supply:
         tokens = counters.drawn_tokens or counters.read_tokens
         rate = tokens / max(1e-9, time.monotonic() - self._start)
         self._source.progress(
-            self._scheduler.answered, self._scheduler.asked, f"{rate:.0f} tokens/s"
+            self._scheduler.finished, self._scheduler.requested, f"{rate:.0f} tokens/s"
         )
 
 
@@ -145,7 +145,7 @@ def predict(
 
     def count(record: Record) -> list[Record]:
         strategy = partial(work.strategy, record)
-        draws, prefixes, tokens = expected(strategy, record.data, whole(record.data))
+        draws, prefixes, tokens = expected_cost(strategy, record.data, whole(record.data))
         add("records", 1)
         add("draws", draws)
         add("prefixes", len(prefixes))

@@ -105,7 +105,7 @@ def _scorer(judge: JudgeOptions, backend: Backend) -> Scorer:
         meta,
         draws=draws,
         vote=settings["vote"],
-        held=backend.model is not None,
+        grammar=backend.model is not None,
     )
 
 

@@ -33,9 +33,9 @@ class ScoringSetup:
 
     def open(self) -> Engine:
         """The engine that serves all its models."""
-        from stepkit.model.multi_engine import opened
+        from stepkit.model.multi_engine import open_all
 
-        return opened(self.opens)
+        return open_all(self.opens)
 
 
 def verifier(
@@ -56,7 +56,7 @@ def verifier(
             not needed.
     """
     from stepkit.model.backend import open_model
-    from stepkit.model.local.context_sizes import beside, choose, for_reading
+    from stepkit.model.local.context_sizes import for_drawing, for_reading, for_reading_like
     from stepkit.model.profiles.recognise import profile_of
     from stepkit.modelfile import model_name
 
@@ -65,9 +65,9 @@ def verifier(
     fields = {**prm.fields, "prompt": prompt}
     recognised = profile_of(opened, fields, prm.profile, prm.extra.profile)
     profile = recognised.profile
-    layout = choose(opened, model, 0) if search else for_reading(opened, model)
+    layout = for_drawing(opened, model, 0) if search else for_reading(opened, model)
     if search and _one_at_a_time(profile):
-        layout = beside(layout)
+        layout = for_reading_like(layout)
     if shared is None:
         streams.note(str(layout))
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")

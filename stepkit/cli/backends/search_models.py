@@ -66,9 +66,9 @@ def open_models(
     if "draft" in settings:
         draft = _draft(settings["draft"], policy, streams, opens)
         decides["draft"] = draft.decisive
-    from stepkit.model.multi_engine import opened
+    from stepkit.model.multi_engine import open_all
 
-    return SearchModels(partial(opened, opens), guidance, draft, decides)
+    return SearchModels(partial(open_all, opens), guidance, draft, decides)
 
 
 def _verifier(
@@ -84,7 +84,7 @@ def _verifier(
     to ``opens``.
     """
     from stepkit.cli.backends.scorers import verifier
-    from stepkit.model.multi_engine import named
+    from stepkit.model.multi_engine import name_in_group
     from stepkit.modelfile import check_file, fingerprint
     from stepkit.search.method_setup import PrmSource
     from stepkit.search.scorers.model_alias import AliasedScorer
@@ -102,7 +102,7 @@ def _verifier(
     if shared is not None:
         opens |= {model: open_it for model, open_it in scoring.opens.items() if model}
         return PrmSource(scoring.scorer), {"prm": meta}
-    opens |= {named("prm", model): open_it for model, open_it in scoring.opens.items()}
+    opens |= {name_in_group("prm", model): open_it for model, open_it in scoring.opens.items()}
     decides = {"prm": meta, **{f"prm {key}": value for key, value in scoring.build.items()}}
     return PrmSource(AliasedScorer(scoring.scorer, "prm")), decides
 
@@ -114,7 +114,7 @@ def _draft(
     opens: dict[str, Callable[[], Engine]],
 ) -> Sampler:
     """A draft model, which draws as the policy does."""
-    from stepkit.model.backend import biases, local_backend
+    from stepkit.model.backend import local_backend, logit_biases
     from stepkit.model.sampler import Sampler
 
     sampling = policy.sampler.sampling
@@ -128,7 +128,7 @@ def _draft(
     assert backend.model is not None
     return Sampler(
         backend.prefixes,
-        replace(sampling, logit_bias=biases(backend.model, policy.biases)),
+        replace(sampling, logit_bias=logit_biases(backend.model, policy.biases)),
         model=backend.identity,
         context=backend.context,
         seed=policy.seed,

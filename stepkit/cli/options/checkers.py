@@ -40,12 +40,8 @@ def checker_options(function: options.F) -> options.F:
             type=click.FloatRange(min=0, min_open=True),
             help=f"With --command: stop the program after this (default: {SECONDS:g}).",
         ),
-        click.option(
-            "-j",
-            "--jobs",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="With --command: programs run at the same time (default: 1).",
+        options.JOBS(
+            default=None, help="With --command: programs run at the same time (default: 1)."
         ),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stepkit.cli.options.shared import SAMPLER
 from stepkit.core.confidence import GROUP, MEASURES
 from stepkit.errors import UsageError
 from stepkit.runner import options
@@ -36,11 +37,7 @@ def confidence_options(function: options.F) -> options.F:
             is_flag=True,
             help="Take the log-probabilities that step-rollout --keep-tokens kept; no model.",
         ),
-        click.option(
-            "--sampler",
-            metavar="ID|INDEX",
-            help="With --by consistency: whose draws count, where several drew.",
-        ),
+        SAMPLER(help="With --by consistency: whose draws count, where several samplers drew."),
     )
 
 

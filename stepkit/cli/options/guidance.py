@@ -8,101 +8,86 @@ from typing import Any
 import click
 
 from stepkit.errors import UsageError
+from stepkit.runner.options import OptionDeclaration, declared
 from stepkit.search.method_registry import AGGREGATES
 
 COUNT = click.IntRange(min=1)
 
-OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "prm": (
-        ("--prm",),
-        {
-            "metavar": "FILE",
-            "type": click.Path(),
-            "help": "The process reward model that guides the search, a GGUF file.",
-        },
+OPTIONS: Mapping[str, OptionDeclaration] = {
+    "prm": declared(
+        "--prm",
+        metavar="FILE",
+        type=click.Path(),
+        help="The process reward model that guides the search, a GGUF file.",
     ),
-    "aggregate": (
-        ("--aggregate",),
-        {
-            "type": click.Choice(AGGREGATES),
-            "help": "What an attempt so far is worth, by its steps' scores (default: last).",
-        },
+    "aggregate": declared(
+        "--aggregate",
+        type=click.Choice(AGGREGATES),
+        help="What an attempt so far is worth, by its steps' scores (default: last).",
     ),
-    "beams": (
-        ("--beams",),
-        {"metavar": "N", "type": COUNT, "help": "Beams, or subtrees (default: 4)."},
+    "beams": declared(
+        "--beams",
+        metavar="N",
+        type=COUNT,
+        help="Beams, or subtrees (default: 4).",
     ),
-    "ahead": (
-        ("--ahead",),
-        {"metavar": "N", "type": COUNT, "help": "Steps to look ahead (default: 1)."},
+    "ahead": declared(
+        "--ahead",
+        metavar="N",
+        type=COUNT,
+        help="Steps to look ahead (default: 1).",
     ),
-    "weight_temperature": (
-        ("--weight-temperature",),
-        {
-            "metavar": "X",
-            "type": click.FloatRange(min=0, min_open=True),
-            "help": "What the logarithms of particles' weights are divided by (default: 1).",
-        },
+    "weight_temperature": declared(
+        "--weight-temperature",
+        metavar="X",
+        type=click.FloatRange(min=0, min_open=True),
+        help="What the logarithms of particles' weights are divided by (default: 1).",
     ),
-    "ess": (
-        ("--ess",),
-        {
-            "metavar": "X",
-            "type": click.FloatRange(0, 1),
-            "help": "Resample when the effective number of particles is below X of all (default: "
-            "1, always).",
-        },
+    "ess": declared(
+        "--ess",
+        metavar="X",
+        type=click.FloatRange(0, 1),
+        help="Resample when the effective number of particles is below X of all (default: "
+        "1, always).",
     ),
-    "resample": (
-        ("--resample",),
-        {
-            "type": click.Choice(["systematic", "multinomial"]),
-            "help": "How particles are drawn again (default: systematic).",
-        },
+    "resample": declared(
+        "--resample",
+        type=click.Choice(["systematic", "multinomial"]),
+        help="How particles are drawn again (default: systematic).",
     ),
-    "draft": (
-        ("--draft",),
-        {
-            "metavar": "FILE",
-            "type": click.Path(),
-            "help": "The small model that proposes steps, a GGUF file.",
-        },
+    "draft": declared(
+        "--draft",
+        metavar="FILE",
+        type=click.Path(),
+        help="The small model that proposes steps, a GGUF file.",
     ),
-    "accept": (
-        ("--accept",),
-        {
-            "metavar": "X",
-            "type": click.FLOAT,
-            "help": "A proposed step stands when its score is at least X (default: 0.7).",
-        },
+    "accept": declared(
+        "--accept",
+        metavar="X",
+        type=click.FLOAT,
+        help="A proposed step stands when its score is at least X (default: 0.7).",
     ),
-    "advantage": (
-        ("--advantage",),
-        {
-            "metavar": "X",
-            "type": click.FLOAT,
-            "help": "Let both models write every step, and take the policy's where its score is "
-            "more than X higher.",
-        },
+    "advantage": declared(
+        "--advantage",
+        metavar="X",
+        type=click.FLOAT,
+        help="Let both models write every step, and take the policy's where its score is "
+        "more than X higher.",
     ),
-    "score_weight": (
-        ("--score-weight",),
-        {
-            "metavar": "W",
-            "type": click.FloatRange(0, 1),
-            "help": "Weight of the PRM's score of a step, beside outcomes (default: 1).",
-        },
+    "score_weight": declared(
+        "--score-weight",
+        metavar="W",
+        type=click.FloatRange(0, 1),
+        help="Weight of the PRM's score of a step, beside outcomes (default: 1).",
     ),
-    "prior": (
-        ("--prior",),
-        {
-            "type": click.Choice(["likelihood", "score"]),
-            "help": "What PUCT expects of a step: its probability, or the PRM's score "
-            "(default: likelihood).",
-        },
+    "prior": declared(
+        "--prior",
+        type=click.Choice(["likelihood", "score"]),
+        help="What PUCT expects of a step: its probability, or the PRM's score "
+        "(default: likelihood).",
     ),
 }
-"""Option of a method -> its names and click's settings, as in cli/options/methods.py."""
+"""The options that guide a search, by name, as in cli/options/methods.py."""
 
 MODELS = ("prm", "draft")
 """Options that name a model: the model itself is what a resume must agree on, not its file."""

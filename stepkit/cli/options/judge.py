@@ -11,8 +11,10 @@ from typing import Any
 
 import click
 
+from stepkit.cli.options.sampling import MAX_TOKENS, TEMPERATURE, TOP_K, TOP_P
+from stepkit.cli.options.shared import SEED
 from stepkit.errors import UsageError
-from stepkit.runner import options
+from stepkit.runner.options import F, OptionDeclaration, declared, stack
 
 Settings = Mapping[str, Any]
 
@@ -55,23 +57,6 @@ PROTOCOLS: Mapping[str, JudgeProtocol] = {
 }
 """By name; the prompt of each is the file of that name in stepkit/text/prompts."""
 
-OPTIONS = {
-    "judge_prompt": "--judge-prompt",
-    "good": "--good",
-    "neutral": "--neutral",
-    "bad": "--bad",
-    "draws": "-k",
-    "vote": "--vote",
-    "max_reason": "--max-reason",
-    "rounds": "--rounds",
-    "temperature": "--temperature",
-    "top_k": "--top-k",
-    "top_p": "--top-p",
-    "max_tokens": "--max-tokens",
-    "seed": "--seed",
-}
-
-
 KINDS = ("all", "knockout", "elimination")
 
 
@@ -86,10 +71,65 @@ class ComparisonRounds(click.ParamType):
         self.fail(f"expected {', '.join(KINDS)} or a number, got {value!r}", param, ctx)
 
 
-def judge_options(function: options.F) -> options.F:
+OPTIONS: Mapping[str, OptionDeclaration] = {
+    "judge_prompt": declared(
+        "--judge-prompt",
+        metavar="FILE",
+        type=click.File(encoding="utf-8"),
+        help="The judge's prompt, instead of the one that comes with stepkit.",
+    ),
+    "good": declared("--good", metavar="WORD", help="The judge's word for a good step."),
+    "neutral": declared(
+        "--neutral", metavar="WORD", help="Its word for a step neither good nor bad."
+    ),
+    "bad": declared("--bad", metavar="WORD", help="Its word for a bad step."),
+    "draws": declared(
+        "-k",
+        "--draws",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Critiques, or chains of thought, for each trace (default: 1).",
+    ),
+    "vote": declared(
+        "--vote",
+        type=click.Choice(["mean", "majority", "intersection"]),
+        help="A step's score: the share of the critiques (default), what most say, or 0 only "
+        "where all agree.",
+    ),
+    "max_reason": declared(
+        "--max-reason",
+        metavar="N",
+        type=click.IntRange(1, 2000),
+        help="Most characters of a step's reason (default: 300).",
+    ),
+    "rounds": declared(
+        "--rounds",
+        metavar="N",
+        type=ComparisonRounds(),
+        help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
+    ),
+    "temperature": TEMPERATURE.changed(
+        type=click.FloatRange(0, 100),
+        help="Sampling temperature of what a judge writes (default: 0.7; genprm 0.6).",
+    ),
+    "top_k": TOP_K.changed(
+        help="Sample among the N most probable tokens (default: all; genprm 20)."
+    ),
+    "top_p": TOP_P.changed(
+        help="Sample among the tokens that make up P (default: 1; genprm 0.95)."
+    ),
+    "max_tokens": MAX_TOKENS.changed(
+        help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096)."
+    ),
+    "seed": SEED.changed(help="Seed of the whole run (default: 1)."),
+}
+"""The options of all protocols, by name; a value of None is: not given."""
+
+
+def judge_options(function: F) -> F:
     """--judge and what goes with it."""
     protocols = ", ".join(PROTOCOLS)
-    return options.stack(
+    return stack(
         function,
         click.option(
             "--judge",
@@ -97,66 +137,7 @@ def judge_options(function: options.F) -> options.F:
             type=click.Choice(list(PROTOCOLS)),
             help=f"With -m or --server, a chat model: ask it for verdicts ({protocols}).",
         ),
-        click.option(
-            "--judge-prompt",
-            metavar="FILE",
-            type=click.File(encoding="utf-8"),
-            help="The judge's prompt, instead of the one that comes with stepkit.",
-        ),
-        click.option("--good", metavar="WORD", help="The judge's word for a good step."),
-        click.option("--neutral", metavar="WORD", help="Its word for a step neither good nor bad."),
-        click.option("--bad", metavar="WORD", help="Its word for a bad step."),
-        click.option(
-            "-k",
-            "--draws",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="Critiques, or chains of thought, for each trace (default: 1).",
-        ),
-        click.option(
-            "--vote",
-            type=click.Choice(["mean", "majority", "intersection"]),
-            help="A step's score: the share of the critiques (default), what most say, or 0 only "
-            "where all agree.",
-        ),
-        click.option(
-            "--max-reason",
-            metavar="N",
-            type=click.IntRange(1, 2000),
-            help="Most characters of a step's reason (default: 300).",
-        ),
-        click.option(
-            "--rounds",
-            metavar="N",
-            type=ComparisonRounds(),
-            help="Pairs to compare: all (default), knockout, elimination, or N rounds.",
-        ),
-        click.option(
-            "-T",
-            "--temperature",
-            metavar="X",
-            type=click.FloatRange(0, 100),
-            help="Sampling temperature of what a judge writes (default: 0.7; genprm 0.6).",
-        ),
-        click.option(
-            "--top-k",
-            metavar="N",
-            type=click.IntRange(min=0),
-            help="Sample among the N most probable tokens (default: all; genprm 20).",
-        ),
-        click.option(
-            "--top-p",
-            metavar="P",
-            type=click.FloatRange(0, 1, min_open=True),
-            help="Sample among the tokens that make up P (default: 1; genprm 0.95).",
-        ),
-        click.option(
-            "--max-tokens",
-            metavar="N",
-            type=click.IntRange(min=1),
-            help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096).",
-        ),
-        click.option("--seed", metavar="N", type=int, help="Seed of the whole run (default: 1)."),
+        *(option() for option in OPTIONS.values()),
     )
 
 
@@ -186,17 +167,19 @@ def parse_judge_options(given: dict[str, Any]) -> JudgeOptions | None:
     values = {key: value for key, value in values.items() if value is not None}
     if name is None:
         for key in values:
-            raise UsageError(f"{OPTIONS[key]} goes with --judge")
+            raise UsageError(f"{OPTIONS[key].flag} goes with --judge")
         return None
     protocol = PROTOCOLS[name]
     file = values.pop("judge_prompt", None)
     for key in values:
         if key not in protocol.settings:
             users = ", ".join(user for user, other in PROTOCOLS.items() if key in other.settings)
-            raise UsageError(f"{OPTIONS[key]} has no effect with --judge {name}: it is for {users}")
+            raise UsageError(
+                f"{OPTIONS[key].flag} has no effect with --judge {name}: it is for {users}"
+            )
     for key in ("good", "neutral", "bad"):
         if not values.get(key, "word").strip(" ,"):
-            raise UsageError(f"{OPTIONS[key]}: expected a word")
+            raise UsageError(f"{OPTIONS[key].flag}: expected a word")
     prompt = _shipped(name) if file is None else _read(file)
     from stepkit.text.prompt_template import check
 

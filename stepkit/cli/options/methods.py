@@ -4,181 +4,159 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import nan
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from stepkit.cli.options import guidance
 from stepkit.cli.options.escapes import TEXT
+from stepkit.cli.options.shared import MAX_STEPS
 from stepkit.errors import DataError, UsageError
-from stepkit.search.method_registry import DEFAULT, METHODS, NEEDED, users_of
-from stepkit.search.until_rules import MOST, parsed
+from stepkit.runner.options import F, OptionDeclaration, declared, stack
+from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, methods_with
+from stepkit.search.until_rules import MOST, parse_question
 
-F = TypeVar("F", bound=Callable[..., Any])
 COUNT = click.IntRange(min=1)
 
-OPTIONS: Mapping[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "draws": (
-        ("-k", "--draws"),
-        {
-            "metavar": "K",
-            "type": COUNT,
-            "help": "Draws from each prefix, or attempts at each problem (default: 8; particle 16, "
-            "speculate 1).",
-        },
+OPTIONS: Mapping[str, OptionDeclaration] = {
+    "draws": declared(
+        "-k",
+        "--draws",
+        metavar="K",
+        type=COUNT,
+        help="Draws from each prefix, or attempts at each problem (default: 8; particle 16, "
+        "speculate 1).",
     ),
-    "at": (
-        ("--at",),
-        {
-            "metavar": "LABEL",
-            "help": "Draw attempts from the last good step: before the first error of "
-            "labels.LABEL.",
-        },
+    "at": declared(
+        "--at",
+        metavar="LABEL",
+        help="Draw attempts from the last good step: before the first error of labels.LABEL.",
     ),
-    "global": (
-        ("--global",),
-        {
-            "is_flag": True,
-            "default": None,
-            "help": "Refine whole attempts: draw them anew, with the attempt in the prompt.",
-        },
+    "global": declared(
+        "--global",
+        is_flag=True,
+        default=None,
+        help="Refine whole attempts: draw them anew, with the attempt in the prompt.",
     ),
-    "critique": (
-        ("--critique",),
-        {
-            "metavar": "FIELD",
-            "help": "With --at or --global: say in the prompt what is wrong, by a field of the "
-            "record, or the why of a score or label (scores.judge).",
-        },
+    "critique": declared(
+        "--critique",
+        metavar="FIELD",
+        help="With --at or --global: say in the prompt what is wrong, by a field of the "
+        "record, or the why of a score or label (scores.judge).",
     ),
-    "refine": (
-        ("--refine",),
-        {
-            "metavar": "FORMAT",
-            "type": TEXT,
-            "help": "With --at or --global: what to ask instead of the problem, with {problem}, "
-            "{attempt}, {kept}, {step}, {number} and {critique} in it.",
-        },
+    "refine": declared(
+        "--refine",
+        metavar="FORMAT",
+        type=TEXT,
+        help="With --at or --global: what to ask instead of the problem, with {problem}, "
+        "{attempt}, {kept}, {step}, {number} and {critique} in it.",
     ),
-    "until": (
-        ("--until",),
-        {
-            "metavar": "RULE",
-            "help": "Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
-            "progress, with parameters as in wilson:half=0.1; at most K draws.",
-        },
+    "until": declared(
+        "--until",
+        metavar="RULE",
+        help="Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
+        "progress, with parameters as in wilson:half=0.1; at most K draws.",
     ),
-    "budget": (
-        ("--budget",),
-        {
-            "metavar": "LIMITS",
-            "help": "Spend so much in the whole run, where it tells most: draws=N, tokens=N or "
-            "seconds=N, with commas between them; reads all records first.",
-        },
+    "budget": declared(
+        "--budget",
+        metavar="LIMITS",
+        help="Spend so much in the whole run, where it tells most: draws=N, tokens=N or "
+        "seconds=N, with commas between them; reads all records first.",
     ),
-    "by": (
-        ("--by",),
-        {
-            "metavar": "RULE",
-            "type": TEXT,
-            "help": "How drawn text is cut into steps: lines, blank, sentence, marker, ... "
-            "(default: the record's own rule, else lines).",
-        },
+    "by": declared(
+        "--by",
+        metavar="RULE",
+        type=TEXT,
+        help="How drawn text is cut into steps: lines, blank, sentence, marker, ... "
+        "(default: the record's own rule, else lines).",
     ),
-    "max_steps": (
-        ("--max-steps",),
-        {"metavar": "N", "type": COUNT, "help": "At most N steps; the last one takes the rest."},
+    "max_steps": MAX_STEPS,
+    "width": declared(
+        "--width",
+        metavar="N[,N...]",
+        type=click.STRING,
+        help="Steps drawn at each node; several numbers are for each level from the root.",
     ),
-    "width": (
-        ("--width",),
-        {
-            "metavar": "N[,N...]",
-            "type": click.STRING,
-            "help": "Steps drawn at each node; several numbers are for each level from the root.",
-        },
+    "searches": declared(
+        "--searches",
+        metavar="N",
+        type=COUNT,
+        help="Rounds of the search for each record.",
     ),
-    "searches": (
-        ("--searches",),
-        {"metavar": "N", "type": COUNT, "help": "Rounds of the search for each record."},
+    "exploration": declared(
+        "--exploration",
+        metavar="C",
+        type=click.FloatRange(min=0),
+        help="Weight of what was visited less.",
     ),
-    "exploration": (
-        ("--exploration",),
-        {
-            "metavar": "C",
-            "type": click.FloatRange(min=0),
-            "help": "Weight of what was visited less.",
-        },
+    "select": declared(
+        "--select",
+        type=click.Choice(["uct", "puct"]),
+        help="What a tree search goes down by (default: uct).",
     ),
-    "select": (
-        ("--select",),
-        {
-            "type": click.Choice(["uct", "puct"]),
-            "help": "What a tree search goes down by (default: uct).",
-        },
+    "self_weight": declared(
+        "--self-weight",
+        metavar="W",
+        type=click.FloatRange(0, 1),
+        help="Weight of the model's own opinion of a step, beside outcomes (default: 0).",
     ),
-    "self_weight": (
-        ("--self-weight",),
-        {
-            "metavar": "W",
-            "type": click.FloatRange(0, 1),
-            "help": "Weight of the model's own opinion of a step, beside outcomes (default: 0).",
-        },
+    "points": declared(
+        "--points",
+        metavar="N",
+        type=COUNT,
+        help="Forks in each attempt (default: 2).",
     ),
-    "points": (
-        ("--points",),
-        {"metavar": "N", "type": COUNT, "help": "Forks in each attempt (default: 2)."},
+    "rounds": declared(
+        "--rounds",
+        metavar="N",
+        type=COUNT,
+        help="Rounds of forks (default: 1).",
     ),
-    "rounds": (
-        ("--rounds",),
-        {"metavar": "N", "type": COUNT, "help": "Rounds of forks (default: 1)."},
+    "most_draws": declared(
+        "--most-draws",
+        metavar="N",
+        type=COUNT,
+        help="At most N draws for each record.",
     ),
-    "most_draws": (
-        ("--most-draws",),
-        {"metavar": "N", "type": COUNT, "help": "At most N draws for each record."},
+    "most_tokens": declared(
+        "--most-tokens",
+        metavar="N",
+        type=COUNT,
+        help="No further draw for a record once its draws have N tokens.",
     ),
-    "most_tokens": (
-        ("--most-tokens",),
-        {
-            "metavar": "N",
-            "type": COUNT,
-            "help": "No further draw for a record once its draws have N tokens.",
-        },
-    ),
-    "most_seconds": (
-        ("--most-seconds",),
-        {
-            "metavar": "S",
-            "type": click.FloatRange(min=0, min_open=True),
-            "help": "No further draw for a record S seconds after its first.",
-        },
+    "most_seconds": declared(
+        "--most-seconds",
+        metavar="S",
+        type=click.FloatRange(min=0, min_open=True),
+        help="No further draw for a record S seconds after its first.",
     ),
     **guidance.OPTIONS,
 }
-"""Option of a method -> its names and click's settings. None is: not given."""
+"""The options of all methods, by name; a value of None is: not given."""
 
 LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "budget"}
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
 
 def method_options(function: F) -> F:
-    """--method and the options of all methods; see ``chosen``."""
-    for option in reversed([*OPTIONS]):
-        if users_of(option):
-            names, settings = OPTIONS[option]
-            function = click.option(*names, **settings)(function)
+    """--method and the options of all methods."""
     lines = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
-    return click.option(
-        "--method",
-        type=click.Choice(list(METHODS)),
-        metavar="NAME",
-        help=f"{lines} (default: {DEFAULT}).",
-    )(function)
+    return stack(
+        function,
+        click.option(
+            "--method",
+            type=click.Choice(list(METHODS)),
+            metavar="NAME",
+            help=f"{lines} (default: {DEFAULT}).",
+        ),
+        *(option() for name, option in OPTIONS.items() if methods_with(name)),
+    )
 
 
 def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The method and its options, those of OPTIONS being taken out of ``given``.
 
-    Raises UsageError for an option that the method does not use, and for a value that is none.
+    Raises UsageError for an option that the method does not use, and for a malformed value.
     """
     values = {name: given.pop(name) for name in OPTIONS if name in given}
     values = {name: value for name, value in values.items() if value is not None}
@@ -186,43 +164,43 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
     own = METHODS[name].options
     for option in values:
         if option not in own:
-            users = " or ".join(users_of(option)) or "no method"
+            users = " or ".join(methods_with(option)) or "no method"
             raise UsageError(
-                f"{OPTIONS[option][0][-1]} has no effect with --method {name}: "
+                f"{OPTIONS[option].flag} has no effect with --method {name}: "
                 f"it goes with --method {users}"
             )
-    read = {option: READ.get(option, _same)(value) for option, value in values.items()}
-    if "until" in read and "budget" in read:
+    parsed_values = {option: _parse(option, value) for option, value in values.items()}
+    if "until" in parsed_values and "budget" in parsed_values:
         raise UsageError("--until and --budget exclude each other")
-    guidance.check(read)
-    if "until" in read:
-        read = _asking(name, read)
-    options = {**own, **read}
+    guidance.check(parsed_values)
+    if "until" in parsed_values:
+        parsed_values = _with_draws(name, parsed_values)
+    options = {**own, **parsed_values}
     for option, value in options.items():
-        if value is NEEDED:
-            raise UsageError(f"--method {name} needs {OPTIONS[option][0][-1]}")
+        if value is REQUIRED:
+            raise UsageError(f"--method {name} needs {OPTIONS[option].flag}")
     return name, options
 
 
-def _asking(method: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The options when there is a question, which may say itself how many draws it needs."""
-    question = given["until"]["name"]
-    if question not in METHODS[method].until:
+def _with_draws(method: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a method with a stopping rule, which may fix the number of draws itself."""
+    rule = given["until"]["name"]
+    if rule not in METHODS[method].until:
         can = ", ".join(METHODS[method].until)
-        raise UsageError(f"--until {question} is no question for --method {method}; it has {can}")
-    if question == "hard" and "draws" in given:
+        raise UsageError(f"--until {rule} is no stopping rule of --method {method}; it has {can}")
+    if rule == "hard" and "draws" in given:
         raise UsageError("--until hard says itself how many draws it needs: leave out -k")
-    return {"draws": MOST[question], **given} if question in MOST else given
+    return {"draws": MOST[rule], **given} if rule in MOST else given
 
 
 def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a method's options that a resume must agree on."""
-    not_these = LARGER | {*guidance.MODELS}
-    return {name: value for name, value in options.items() if name not in not_these}
+    """The options of a method that a resume must agree on."""
+    free = LARGER | {*guidance.MODELS}
+    return {name: value for name, value in options.items() if name not in free}
 
 
-def _same(value: Any) -> Any:
-    return value
+def _parse(option: str, value: Any) -> Any:
+    return PARSERS[option](value) if option in PARSERS else value
 
 
 def rule_of(text: str) -> dict[str, Any]:
@@ -278,10 +256,13 @@ def widths_of(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-READ: Mapping[str, Callable[[Any], Any]] = {
-    **{"until": parsed, "by": rule_of, "width": widths_of, "budget": limits_of}
+PARSERS: Mapping[str, Callable[[Any], Any]] = {
+    "until": parse_question,
+    "by": rule_of,
+    "width": widths_of,
+    "budget": limits_of,
 }
-"""Options whose text is read further."""
+"""The parsers of options whose text has parts."""
 
 REFINING = {"at", "global", "critique", "refine"}
 """Options that mean --method sample where no method is given."""

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from stepkit.cli.options.escapes import TEXT
+from stepkit.cli.options.shared import PROFILE, listing
 from stepkit.errors import UsageError
 from stepkit.runner import options
 
@@ -22,11 +23,9 @@ def prm_options(function: options.F) -> options.F:
     """--profile and what overrides it; --head and --reference."""
     return options.stack(
         function,
-        click.option(
-            "--profile",
-            metavar="NAME|FILE",
+        PROFILE(
             help="How the PRM is read: a family or a JSON file (default: auto, by the model "
-            "itself).",
+            "itself)."
         ),
         click.option(
             "--head",
@@ -58,13 +57,8 @@ def explain_options(function: options.F) -> options.F:
     """--list-profiles and --explain."""
     return options.stack(
         function,
-        click.option(
-            "--list-profiles",
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_list_profiles,
-            help="List the families of PRMs that are known, and exit.",
+        listing(
+            "--list-profiles", _profiles, help="List the families of PRMs that are known, and exit."
         ),
         click.option(
             "--explain",
@@ -75,13 +69,8 @@ def explain_options(function: options.F) -> options.F:
     )
 
 
-def _list_profiles(context: click.Context, option: click.Parameter, wanted: bool) -> None:
-    if wanted and not context.resilient_parsing:
-        _print_profiles()
-        context.exit()
-
-
-def _print_profiles() -> None:
+def _profiles() -> str:
+    """The table of the families."""
     from stepkit.model.profiles.families import families
 
     rows = [("NAME", "KIND", "READ", "SOURCE")]
@@ -89,9 +78,11 @@ def _print_profiles() -> None:
         where = "attempt" if profile.mark.attempt else READ_AT[profile.mark.at]
         rows.append((profile.name, profile.kind, where, profile.source))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = []
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[3]]))
+        lines.append("  ".join([*cells, row[3]]))
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -9,36 +9,48 @@ import click
 
 from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import UsageError
-from stepkit.runner.options import F, stack
+from stepkit.runner.options import F, declared, stack
+
+TEMPERATURE = declared(
+    "-T",
+    "--temperature",
+    metavar="X",
+    type=click.FloatRange(min=0),
+    default=1.0,
+    show_default=True,
+    help="Sampling temperature; 0 takes the most probable token.",
+)
+TOP_K = declared(
+    "--top-k",
+    metavar="N",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Sample among the N most probable tokens (default: all).",
+)
+TOP_P = declared(
+    "--top-p",
+    metavar="P",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=1.0,
+    help="Sample among the most probable tokens that make up P (default: 1, all).",
+)
+MAX_TOKENS = declared(
+    "--max-tokens",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    help="Most tokens in a draw; a draw that reaches it is cut off and undecided.",
+)
 
 
 def sampling_options(function: F) -> F:
     """Options for each field of engine.Sampling, by its name."""
     return stack(
         function,
-        click.option(
-            "-T",
-            "--temperature",
-            metavar="X",
-            type=click.FloatRange(min=0),
-            default=1.0,
-            show_default=True,
-            help="Sampling temperature; 0 takes the most probable token.",
-        ),
-        click.option(
-            "--top-k",
-            metavar="N",
-            type=click.IntRange(min=0),
-            default=0,
-            help="Sample among the N most probable tokens (default: all).",
-        ),
-        click.option(
-            "--top-p",
-            metavar="P",
-            type=click.FloatRange(0, 1, min_open=True),
-            default=1.0,
-            help="Sample among the most probable tokens that make up P (default: 1, all).",
-        ),
+        TEMPERATURE(),
+        TOP_K(),
+        TOP_P(),
         click.option(
             "--min-p",
             metavar="P",
@@ -66,14 +78,7 @@ def sampling_options(function: F) -> F:
             type=click.File(encoding="utf-8"),
             help="Draw only what follows this GBNF grammar.",
         ),
-        click.option(
-            "--max-tokens",
-            metavar="N",
-            type=click.IntRange(min=1),
-            default=512,
-            show_default=True,
-            help="Most tokens in a draw; a draw that reaches it is cut off and undecided.",
-        ),
+        MAX_TOKENS(),
         click.option(
             "--stop",
             metavar="TEXT",

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from stepkit.cli.options.shared import MAX_STEPS
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import F, stack
 from stepkit.text.segment_rules import OWN_KEYS, RULES, check
@@ -45,12 +46,7 @@ def segmentation_options(function: F) -> F:
             type=count,
             help="Join a step shorter than N characters to the next one.",
         ),
-        click.option(
-            "--max-steps",
-            metavar="N",
-            type=count,
-            help="At most N steps; the last one takes the rest.",
-        ),
+        MAX_STEPS(),
         click.option(
             "--cut-code", "code", is_flag=True, help="Also cut inside fenced blocks of code."
         ),

@@ -27,7 +27,7 @@ ROWS_AT_A_TIME = 4096
 _SPARE = re.compile(r"unused|reserved|\[PAD\d+\]", re.IGNORECASE)
 
 
-def need() -> None:
+def require_gguf() -> None:
     """Raise UsageError when the gguf package is not installed."""
     try:
         import gguf  # noqa: F401

@@ -108,7 +108,7 @@ class ContextSizes:
         return f"layout: {'exact' if self.exact else 'fast'}, {', '.join(sizes)}"
 
 
-def choose(model: ModelFacts, options: ContextOptions, max_tokens: int) -> ContextSizes:
+def for_drawing(model: ModelFacts, options: ContextOptions, max_tokens: int) -> ContextSizes:
     """The layout for draws of at most ``max_tokens`` (0: nothing is drawn).
 
     The context is the model's own, at most 4,096 and at least twice the tokens to draw. The slots
@@ -146,7 +146,7 @@ def for_reading(model: ModelFacts, options: ContextOptions) -> ContextSizes:
     )
 
 
-def beside(layout: ContextSizes) -> ContextSizes:
+def for_reading_like(layout: ContextSizes) -> ContextSizes:
     """The layout for reading in the same lengths as ``layout`` draws in."""
     batch = max(OUTPUTS, min(layout.context, ONE_PASS))
     return replace(

@@ -206,7 +206,7 @@ class ActiveDraws:
         elif not end_of_text:
             before = len(text)
             text += self._pieces[int(self.last[place])]
-            found = stopped(text, before, request.sampling.stop)
+            found = stop_position(text, before, request.sampling.stop)
             if found is not None:
                 return self._drawn(place, "stop", text[:found])
             if request.until is not None and request.until(text.decode("utf-8", "ignore")):
@@ -217,7 +217,7 @@ class ActiveDraws:
 
     def _drawn(self, place: int, finish: str, text: bytearray) -> FinishedDraw:
         logprobs = self._logprobs[place, : self._counts[place]].tolist()
-        return drawn(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
+        return finished_draw(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
 
     def _request(self, place: int) -> Draw:
         request = self._requests[place]
@@ -239,7 +239,7 @@ class ActiveDraws:
         self._logprobs = np.concatenate([self._logprobs, np.zeros_like(self._logprobs)], axis=1)
 
 
-def stopped(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int | None:
+def stop_position(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int | None:
     """Where a stop string begins that ends behind ``before``, in the order of ``stops``."""
     for stop in stops:
         mark = stop.encode()
@@ -249,7 +249,7 @@ def stopped(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int |
     return None
 
 
-def drawn(
+def finished_draw(
     finish: str, raw: bytes, ids: Ids, logprobs: Sequence[float], pieces: Sequence[bytes]
 ) -> FinishedDraw:
     """The result of a draw of the tokens ``ids`` whose text is ``raw``, or begins with it."""

@@ -31,7 +31,7 @@ from stepkit.model.engine import Branch, Counters, FinishedRequest, Read, Readou
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import Prefill
-from stepkit.model.local.readout import Values, values
+from stepkit.model.local.readout import Values, read_values
 from stepkit.model.prefixes import Ids
 
 TRUNK = 0
@@ -62,7 +62,7 @@ class ReadEngine:
         return len(self._waiting) + len(self._refused)
 
     def submit(self, request: Request) -> None:
-        error = cannot(request, self._context.context)
+        error = refusal(request, self._context.context)
         if error is not None:
             self._refused.append(FinishedRequest(request, error))
         else:
@@ -101,7 +101,7 @@ class ReadEngine:
         """Evaluate the first ``length`` of ``ids`` and read them where ``wanted``."""
         start = self._prefill.start(self._held, ids[:length], wanted)
         self._cut(start)
-        take = partial(values, request, ids)
+        take = partial(read_values, request, ids)
         hidden = request.head is not None
         rows = self._prefill.enter(TRUNK, ids[:length], start, wanted, take, hidden)
         self._held = ids[:length]
@@ -157,12 +157,12 @@ class ReadEngine:
         read = []
         for sequence, branch in enumerate(group, TRUNK + 1):
             own, rows = np.split(rows, [len(branch.read_at)])
-            read.append(values(request, branch.ids, branch.read_at, own))
+            read.append(read_values(request, branch.ids, branch.read_at, own))
             self._context.forget(sequence)
         return read
 
 
-def cannot(request: Request, context: int) -> StepkitError | None:
+def refusal(request: Request, context: int) -> StepkitError | None:
     """Why a request cannot be met by a context of that many tokens, or None."""
     room = context
     if isinstance(request, Read):

@@ -21,7 +21,7 @@ from stepkit.model.prefixes import Ids
 Values = tuple[float, ...]
 
 
-def values(request: Read, ids: Ids, positions: Sequence[int], rows: Any) -> list[Values]:
+def read_values(request: Read, ids: Ids, positions: Sequence[int], rows: Any) -> list[Values]:
     """The numbers that ``request`` asks for at some positions of ``ids``.
 
     Args:

@@ -30,15 +30,15 @@ import numpy as np
 from stepkit.core.common_prefix import common
 from stepkit.errors import DataError
 from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Readout, Request
-from stepkit.model.local.context_sizes import beside
+from stepkit.model.local.context_sizes import for_reading_like
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.draws_in_flight import ActiveDraws
 from stepkit.model.local.grammar import Grammar
 from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import LEAST_ROWS, Prefill, Take
 from stepkit.model.local.prefix_trie import PrefixTrie
-from stepkit.model.local.read_engine import ReadEngine, cannot
-from stepkit.model.local.readout import values
+from stepkit.model.local.read_engine import ReadEngine, refusal
+from stepkit.model.local.readout import read_values
 from stepkit.model.prefixes import Ids
 
 COPIED = 512
@@ -88,7 +88,7 @@ class SlotEngine:
 
     def submit(self, request: Request) -> None:
         self._pending += 1
-        error = cannot(request, self._context.context)
+        error = refusal(request, self._context.context)
         if error is not None:
             self._refused.append(FinishedRequest(request, error))
         elif isinstance(request, Draw):
@@ -278,7 +278,7 @@ class SlotEngine:
         rows: list[tuple[float, ...]] = []
         if wanted:
             ids = request.ids if request.candidates else request.ids[: wanted[-1] + 1]
-            take = partial(values, request, request.ids)
+            take = partial(read_values, request, request.ids)
             rows = self._prefill(self._shelve(ids), ids, wanted, take)
         if any(not np.isfinite(number) for row in rows for number in row):
             return FinishedRequest(request, DataError("the model's logits are not finite numbers"))
@@ -287,7 +287,7 @@ class SlotEngine:
     def _elsewhere(self, request: Read) -> FinishedRequest:
         """Read where sequences share cells and hidden states are caught; opened when needed."""
         if self._reader is None:
-            context = Context(self._context.model, beside(self._layout))
+            context = Context(self._context.model, for_reading_like(self._layout))
             self._reader = ReadEngine(context, self._turns)
             self._reader.counters = self.counters
         self._reader.submit(request)

@@ -21,7 +21,7 @@ def families() -> dict[str, Profile]:
     }
 
 
-def named(said: str) -> Profile:
+def load_profile(said: str) -> Profile:
     """The family called ``said``, or the profile in the file of that name. Raises UsageError."""
     if said in families():
         return families()[said]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stepkit.errors import UsageError
-from stepkit.model.profiles.families import families, named
+from stepkit.model.profiles.families import families, load_profile
 from stepkit.model.profiles.parsing import from_data, from_json
 from stepkit.model.profiles.profile import PROFILE_KEY, Profile
 from stepkit.model.profiles.token_layout import LayoutVocabulary, token_id
@@ -53,7 +53,7 @@ def profile_of(
     """
     told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
     if asked not in (None, AUTO):
-        found = RecognisedProfile(named(asked), f"--profile {asked}")
+        found = RecognisedProfile(load_profile(asked), f"--profile {asked}")
     else:
         found = _recognised(model, beside) or _untold(model, told)
     check_vocabulary(model, found.profile, told)

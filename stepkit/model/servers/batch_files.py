@@ -17,7 +17,7 @@ from typing import Any
 
 from stepkit.errors import DataError, FailedError, UsageError, reason
 from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request
-from stepkit.model.servers.completions import OTHER, MalformedResponse, draw_request, drawn
+from stepkit.model.servers.completions import OTHER, MalformedResponse, draw_request, finished_draw
 
 ENDPOINT = "/v1/completions"
 
@@ -29,7 +29,7 @@ class MissingAnswerError(DataError):
         super().__init__("a draw of it has no answer yet")
 
 
-class _AnswersAtOnce(ABC):
+class _ImmediateEngine(ABC):
     """An Engine (see model/engine.py) that never waits."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _AnswersAtOnce(ABC):
     def _result(self, draw: Draw) -> FinishedDraw | MissingAnswerError: ...
 
 
-class BatchRequests(_AnswersAtOnce):
+class BatchRequests(_ImmediateEngine):
     """Writes a request for every draw that it is asked for, and answers none.
 
     Args:
@@ -97,7 +97,7 @@ class BatchRequests(_AnswersAtOnce):
         return MissingAnswerError()
 
 
-class BatchResults(_AnswersAtOnce):
+class BatchResults(_ImmediateEngine):
     """Answers draws from a file of results, in any order.
 
     Raises UsageError when ``path`` cannot be read, FailedError when a line is no result.
@@ -153,7 +153,7 @@ class BatchResults(_AnswersAtOnce):
             start, size, number = place
             line = os.pread(self._descriptor, size, start)
             try:
-                return drawn(_body(self._parse(line, number)))
+                return finished_draw(_body(self._parse(line, number)))
             except MalformedResponse as error:
                 self.failed[draw.key] = str(error)
         self.missing.add(draw.key)

@@ -111,7 +111,7 @@ def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:
     }
 
 
-def drawn(answer: Mapping[str, Any]) -> FinishedDraw:
+def finished_draw(answer: Mapping[str, Any]) -> FinishedDraw:
     """The draw that an answer holds. Raises BadAnswer.
 
     Without log-probabilities, or where they cannot be matched with the text (its characters are
@@ -124,7 +124,7 @@ def drawn(answer: Mapping[str, Any]) -> FinishedDraw:
         raise MalformedResponse("the answer has no text")
     if finish not in ("stop", "length"):
         raise MalformedResponse(f"the draw ended by {finish!r}")
-    held = _holding(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
+    held = _tokens_of_text(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
     values = [value for _, value in held or () if value is not None and math.isfinite(value)]
     if held is None or len(values) < len(held):
         return FinishedDraw(text, finish, _counted(answer), None, None)
@@ -132,7 +132,7 @@ def drawn(answer: Mapping[str, Any]) -> FinishedDraw:
     return FinishedDraw(text, finish, len(held), None, sum(values), rounded)
 
 
-def listed(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+def listed_tokens(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
     """The most probable first tokens that an answer lists, with their log-probabilities; none
     where the text was at its end. Raises BadAnswer when it lists nothing anywhere.
     """
@@ -183,7 +183,7 @@ def _bytes(row: Mapping[str, Any]) -> bytes:
     return str(row["token"]).encode("utf-8", "surrogatepass")
 
 
-def _holding(text: bytes, tokens: list[Piece] | None, finish: str) -> list[Piece] | None:
+def _tokens_of_text(text: bytes, tokens: list[Piece] | None, finish: str) -> list[Piece] | None:
     """The tokens that hold ``text``, without one that only ended it; None when unknown."""
     if tokens is None:
         return None
@@ -197,7 +197,7 @@ def _holding(text: bytes, tokens: list[Piece] | None, finish: str) -> list[Piece
     return tokens if finish == "length" else None
 
 
-def spans(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
+def token_starts(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
     """The tokens of an answer that echoes ``text``, by the byte of it at which they begin.
 
     Tokens in front of the text (the beginning-of-text token's own name) have negative places.
@@ -218,7 +218,7 @@ def spans(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
     return found
 
 
-def readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[int]) -> Readout:
+def echoed_readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[int]) -> Readout:
     """Log-probabilities of the tokens of an echoed prompt.
 
     Args:
@@ -229,7 +229,7 @@ def readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[int]) ->
         At each position the log-probability of the token that begins with the next byte; empty
         where none does, or it is unknown. Raises BadAnswer.
     """
-    found = spans(answer, text)
+    found = token_starts(answer, text)
     rows = []
     for position in positions:
         _, value = found.get(position + 1, (b"", None))
@@ -250,7 +250,7 @@ def echoes(drawn_answer: Mapping[str, Any], echoed: Mapping[str, Any], prompt: s
     start = len(prompt.encode())
     choice = _choice(drawn_answer)
     try:
-        found = spans(echoed, (prompt + choice["text"]).encode())
+        found = token_starts(echoed, (prompt + choice["text"]).encode())
     except MalformedResponse:
         return False
     compared = 0

@@ -116,7 +116,7 @@ class HttpClient:
             content = content.replace(key.encode(), b"***")
         if response.status_code == 200:
             return _object(content)
-        raise _trouble(response.status_code, response.headers, content, bool(key))
+        raise _error_of_status(response.status_code, response.headers, content, bool(key))
 
 
 def _object(content: bytes) -> Json:
@@ -131,9 +131,11 @@ def _object(content: bytes) -> Json:
     return value
 
 
-def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool) -> HttpError:
+def _error_of_status(
+    status: int, headers: Mapping[str, str], content: bytes, key: bool
+) -> HttpError:
     """What an HTTP status other than 200 means; ``key``: one was sent."""
-    said = said_in(content)
+    said = error_message(content)
     what = f"HTTP {status}{': ' if said else ''}{said}"
     if status in (400, 413, 422):
         return RequestRefused(what)
@@ -146,7 +148,7 @@ def _trouble(status: int, headers: Mapping[str, str], content: bytes, key: bool)
     return ServerUnusable(what)
 
 
-def said_in(content: bytes) -> str:
+def error_message(content: bytes) -> str:
     """The server's own message in the body of an error, as one line; empty when there is none.
 
     OpenAI's form is {"error": {"message": ...}}; others have "detail" or "message", or a page.

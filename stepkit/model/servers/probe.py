@@ -24,9 +24,9 @@ from stepkit.model.servers.completions import (
     PROBE,
     MalformedResponse,
     check_request,
-    drawn,
     echo_request,
     echoes,
+    finished_draw,
 )
 from stepkit.model.servers.http import (
     HttpClient,
@@ -92,7 +92,7 @@ class ServerProbe:
     echo: bool = False
 
 
-def connected(
+def probe_servers(
     urls: list[str], options: ProbeOptions, probe: ServerProbe, warn: Callable[[str], None]
 ) -> dict[str, ServerFacts]:
     """What each server that can be used turned out to be, by its URL.
@@ -103,7 +103,7 @@ def connected(
     async def ask() -> list[ServerFacts | BaseException]:
         client = HttpClient(options.timeout)
         try:
-            asked = [_inquire(client, url, options, probe) for url in urls]
+            asked = [_probe_server(client, url, options, probe) for url in urls]
             return await asyncio.gather(*asked, return_exceptions=True)
         finally:
             await client.close()
@@ -141,7 +141,7 @@ def _run(asking: Coroutine[Any, Any, T]) -> T:
         loop.close()
 
 
-async def _inquire(
+async def _probe_server(
     client: HttpClient, url: str, options: ProbeOptions, probe: ServerProbe
 ) -> ServerFacts:
     """Find out what a server is. Raises Trouble or BadAnswer when it cannot be used, UsageError
@@ -150,16 +150,16 @@ async def _inquire(
     ask = partial(client.post, f"{url}/completions")
     body = check_request(model, 4)
     try:
-        answer = await _patiently(partial(ask, {**body, "logprobs": 1}), options.retries)
+        answer = await _with_retries(partial(ask, {**body, "logprobs": 1}), options.retries)
     except (RequestRefused, RetryableError) as error:
         if isinstance(error, RetryableError) and error.status not in CANNOT:
             raise
-        answer = await _patiently(partial(ask, body), options.retries)
-    one = drawn(answer)
+        answer = await _with_retries(partial(ask, body), options.retries)
+    one = finished_draw(answer)
     tokens = echo = False
     with suppress(RequestRefused, RetryableError, MalformedResponse):
         if probe.ids is not None:
-            drawn(await ask(check_request(model, 4, probe.ids)))
+            finished_draw(await ask(check_request(model, 4, probe.ids)))
             tokens = True
         if probe.echo:
             echo = echoes(answer, await ask(echo_request(PROBE + one.text, model)), PROBE)
@@ -172,7 +172,7 @@ async def _inquire(
 async def _model(client: HttpClient, url: str, options: ProbeOptions) -> tuple[str, str]:
     """The model to ask for, by the server's own name of it, and the kind of server."""
     try:
-        listed = await _patiently(lambda: client.get(f"{url}/models"), options.retries)
+        listed = await _with_retries(lambda: client.get(f"{url}/models"), options.retries)
     except ServerUnusable:
         if options.served is None:
             raise
@@ -194,7 +194,7 @@ async def _model(client: HttpClient, url: str, options: ProbeOptions) -> tuple[s
     raise UsageError(f"--server {url} serves {names}: choose one with --served NAME")
 
 
-async def _patiently(ask: Callable[[], Awaitable[T]], retries: int) -> T:
+async def _with_retries(ask: Callable[[], Awaitable[T]], retries: int) -> T:
     """``ask`` until it is answered; a server that is loading its model says so for a while.
 
     What is not there at all, or answers 500, is not asked again.

@@ -24,10 +24,10 @@ from stepkit.model.servers.completions import (
     check_readable,
     check_request,
     draw_request,
-    drawn,
     echo_request,
-    listed,
-    readout,
+    echoed_readout,
+    finished_draw,
+    listed_tokens,
 )
 from stepkit.model.servers.http import HttpClient, RequestRefused, RetryableError, ServerUnusable
 from stepkit.model.servers.load_balancer import LoadBalancer, Server
@@ -194,13 +194,15 @@ class ServerEngine:
         service = self._service
         if isinstance(request, Draw):
             prompt = list(request.prefix) if service.tokens else _text(request.prefix)
-            read = _with_listed if request.listed else drawn
+            read = _with_listed if request.listed else finished_draw
             return draw_request(request, prompt, "", service.kind, service.logprobs), read
         check_readable(request)
         if service.tokens:
             raise UsageError("servers are asked in token ids, and these are only drawn from")
         text, positions = bytes(request.ids), request.positions
-        return echo_request(_text(request.ids), ""), lambda answer: readout(answer, text, positions)
+        return echo_request(_text(request.ids), ""), lambda answer: echoed_readout(
+            answer, text, positions
+        )
 
     async def _ready(self) -> Server:
         """A server to ask, waiting until there is one. Raises FailedError when none is left."""
@@ -230,7 +232,7 @@ class ServerEngine:
 
 
 def _with_listed(answer: dict[str, Any]) -> FinishedDraw:
-    return replace(drawn(answer), listed=listed(answer))
+    return replace(finished_draw(answer), listed=listed_tokens(answer))
 
 
 def _busy(error: Exception) -> bool:

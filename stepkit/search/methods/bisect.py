@@ -1,25 +1,25 @@
 """The first error of a wrong attempt, by binary search over its prefixes.
 
-OmegaPRM (Luo et al., arXiv 2406.06592, section 3.2): a prefix from which no draw comes out right is
-lost; of the prefixes of a wrong attempt the first lost one is looked for by halving, in about
+OmegaPRM (Luo et al., arXiv 2406.06592, section 3.2): a prefix s with MC(s) = 0, from which none of
+k draws is right, is lost; the first lost prefix of a wrong attempt is found by halving, in about
 log2(steps) tests instead of one for each step.
 
 Where this differs:
 
 * a test stops at the first right draw; only a lost prefix costs all of them;
 * ``drop`` asks another question: is the value below RHO times the root's (see chain.py)? Where the
-  model often recovers from errors "no draw" comes too late, and the later the more draws there are;
-* nothing is looked for in an attempt that is right, or undecided, or whose problem the model never
-  gets right: there no prefix tells anything;
-* halving supposes that values only fall. They do not, so the neighbours are looked at afterwards:
-  while the prefix before the last good one is lost, or the one after the first lost one is not, the
-  search goes on there, in what has not been looked at. A prefix that was called lost, but after
-  which the model recovers, gets as many draws again before it stays so.
-
+  model often recovers from errors, "no right draw" comes too late, and the later the more draws
+  there are;
+* an attempt that is right or undecided, or whose problem the model never gets right, is not
+  searched: no prefix of it is informative;
+* halving assumes that values only fall. They do not, so the neighbours are tested afterwards: while
+  the prefix before the last good one is lost, or the one after the first lost one is good, the
+  search continues there, among prefixes not tested yet. A lost prefix before a good one is tested
+  again with as many draws before it stays lost;
 * ``posterior`` asks neither, but where the error most probably is (search/information_gain.py).
 
-What was drawn stands at the prefixes looked at, and why drawing stopped there in ``tree.rule``;
-step-label reads the first error from that.
+The draws stand at the prefixes that were tested, and why drawing stopped there in ``tree.rule``,
+from which step-label reads the first error.
 """
 
 from __future__ import annotations
@@ -29,45 +29,45 @@ from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT, Json
 from stepkit.search.information_gain import draw_by_information_gain
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.record_tree import close_tree, judged, open_tree
-from stepkit.search.rollout_tree import Asking, DrawPlace, RolloutTree
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
+from stepkit.search.rollout_tree import DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
-from stepkit.search.sequential_draws import follow
-from stepkit.search.stop_rules import Until, against_root, rule_of
+from stepkit.search.sequential_draws import draw_sequentially
+from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 AGAIN = 2
-"""A prefix that looked lost though the next one is not gets this many times as many draws."""
+"""A lost prefix before a good one gets this many times as many draws in all."""
 
 
-def start(setup: MethodSetup, data: Json) -> Strategy:
+def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = open_tree(setup, data)
-    yield from judged(growth, data)
+    rollouts = open_tree(setup, record)
+    yield from judge_trace(rollouts, record)
     until, most = setup.options["until"], setup.options["draws"]
-    spine = growth.tree["spine"]
-    if spine and growth.tree["outcome"][spine[-1]] == 0:
+    spine = rollouts.tree["spine"]
+    if spine and rollouts.tree["outcome"][spine[-1]] == 0:
         if until["name"] == "posterior":
-            own = assistant_steps(data, len(spine))
+            own = assistant_steps(record, len(spine))
             yield from draw_by_information_gain(
-                growth, growth.spine_prefixes(), own, until["chance"], most
+                rollouts, rollouts.spine_prefixes(), own, until["chance"], most
             )
         else:
-            yield from BisectionStates(growth, until, most).run()
-    return close_tree(growth, data)
+            yield from BisectionStates(rollouts, until, most).run()
+    return close_tree(rollouts, record)
 
 
 class BisectionStates:
-    """States 0 .. steps: the prefixes before each step, and the end, which is lost."""
+    """States 0 .. steps: the prefix before each step, and the whole attempt, which is lost."""
 
-    def __init__(self, growth: RolloutTree, until: Until, most: int) -> None:
-        self._growth = growth
+    def __init__(self, rollouts: RolloutTree, until: Until, most: int) -> None:
+        self._rollouts = rollouts
         self._until, self._most = until, most
-        self._nodes = [ROOT, *growth.tree["spine"]]
+        self._nodes = [ROOT, *rollouts.tree["spine"]]
         self._rule = ""
-        self._lost = {len(self._nodes) - 1: True}  # of the states looked at
+        self._lost = {len(self._nodes) - 1: True}  # of the states tested
 
-    def run(self) -> Asking:
-        """Look for the first lost state; what is found stands in the tree."""
+    def run(self) -> Strategy[None]:
+        """Find the first lost state; the draws and rules in the tree show it."""
         if (yield from self._root_is_lost()):
             return
         span: tuple[int, int] | None = (0, len(self._nodes) - 1)
@@ -75,18 +75,18 @@ class BisectionStates:
             good, bad = yield from self._halve(*span)
             span = (yield from self._earlier(good)) or (yield from self._later(bad))
 
-    def _root_is_lost(self) -> Asking:
+    def _root_is_lost(self) -> Strategy[bool]:
         if self._until["name"] != "drop":
-            self._rule = rule_of(self._until, self._most)
+            self._rule = stop_rule(self._until, self._most)
             return (yield from self._is_lost(0))
         count = int(self._until["root"])
-        yield from self._growth.drawn([DrawPlace(ROOT, number) for number in range(count)])
-        self._rule = against_root(self._growth, self._until, self._most)
-        self._lost[0] = not self._growth.counted(ROOT)[0]
+        yield from self._rollouts.draw([DrawPlace(ROOT, number) for number in range(count)])
+        self._rule = drop_rule(self._rollouts, self._until, self._most)
+        self._lost[0] = not self._rollouts.counts_at(ROOT)[0]
         return self._lost[0]
 
-    def _halve(self, good: int, bad: int) -> Asking:
-        """The two neighbours, good and lost, that halving between two such states comes to."""
+    def _halve(self, good: int, bad: int) -> Strategy[tuple[int, int]]:
+        """Halve between a good and a lost state until the two are neighbours; returns them."""
         while bad - good > 1:
             middle = (good + bad) // 2
             if (yield from self._is_lost(middle)):
@@ -95,15 +95,15 @@ class BisectionStates:
                 good = middle
         return good, bad
 
-    def _earlier(self, good: int) -> Asking:
-        """Where to look before ``good`` when the state before it is lost, though it is not."""
+    def _earlier(self, good: int) -> Strategy[tuple[int, int] | None]:
+        """Where to search before ``good`` when the state before it is lost; else None."""
         if good < 2 or good - 1 in self._lost or not (yield from self._is_lost(good - 1)):
             return None
         return max(s for s, lost in self._lost.items() if s < good and not lost), good - 1
 
-    def _later(self, bad: int) -> Asking:
-        """Where to look after ``bad`` when the state after it is good, and ``bad`` is so, too,
-        after as many draws again."""
+    def _later(self, bad: int) -> Strategy[tuple[int, int] | None]:
+        """Where to search after ``bad`` when the state after it is good, and ``bad`` is good, too,
+        after as many draws again; else None."""
         after = bad + 1
         if after in self._lost or after >= len(self._nodes) or (yield from self._is_lost(after)):
             return None
@@ -111,10 +111,10 @@ class BisectionStates:
             return None
         return after, min(s for s, lost in self._lost.items() if s > after and lost)
 
-    def _is_lost(self, state: int, again: bool = False) -> Asking:
+    def _is_lost(self, state: int, again: bool = False) -> Strategy[bool]:
         if state not in self._lost or again:
             rule = stopping.times(AGAIN, self._rule) if again else self._rule
             node = self._nodes[state]
-            lanes = yield from follow(self._growth, {node: rule})
-            self._lost[state] = lanes[node].leans
+            draws_at = yield from draw_sequentially(self._rollouts, {node: rule})
+            self._lost[state] = draws_at[node].more_likely_lost
         return self._lost[state]

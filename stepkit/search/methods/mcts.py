@@ -6,26 +6,26 @@ Every search goes down from the root by the highest
     PUCT: Q + c P sqrt(N(parent)) / (1 + N)      (AlphaMath, arXiv 2405.03553, section 3.2)
 
 to a step without children and draws ``width`` next steps there; then each new step is simulated by
-one draw of the remainder, and the outcomes are carried up. Q is the share of right ones among the
+one whole continuation, and the outcomes are backed up. Q is the share of right ones among the
 decided simulations through a step, N counts all of them, and P is the step's probability per token,
-exp(sum of log-probabilities / tokens), over the sum of its siblings'.
+exp(sum of log-probabilities / tokens), divided by the sum over its siblings.
 
-With a weight w there is also an opinion of each new step, and Q becomes (1 - w) Q + w C, C being
-the mean of the opinions over the simulations through a step. It is the model's own (MCTS-DPO, arXiv
-2405.00451, section 3.1, which adds the two) or a scorer's (AlphaMath, section 3.2, mixes its value
-model in like this; any process reward model will do). With w = 1, which is AlphaMath's search for
-answers, no remainders are drawn, opinions alone lead the search, and no answer is needed. A scorer
-can also be the prior: P is then its opinion of a step over the sum of its siblings'.
+With a weight w each new step also has a score from 0 to 1, and Q becomes (1 - w) Q + w C, where C
+is the mean score over the simulations through a step. The score is the policy's self-evaluation
+(MCTS-DPO, arXiv 2405.00451, section 3.1, which adds the two) or a PRM's (AlphaMath, section 3.2,
+mixes its value model in like this). With w = 1, which is AlphaMath's search for answers, no
+continuations are drawn, the scores alone guide the search, and no answer is needed. The PRM can
+also be the prior: P is then the score of a step divided by the sum over its siblings.
 
 Where this differs: all ``width`` new steps are simulated, because their draws share a batch and
-siblings with values are what training rows are made of. Equal siblings are one candidate, the
-first; the others stay in the tree. An undecided simulation counts in N and not in Q; a step of
-which nothing is decided has its parent's Q. Going to a step that ended the attempt repeats its
-outcome and draws nothing; it counts as a simulation. The opinion of a step that was cut off is 0.
+training rows are made of siblings with values. Equal siblings are one candidate, the first; the
+others stay in the tree. An undecided simulation counts in N and not in Q; a step without a decided
+simulation has its parent's Q. Going to a step that ended the attempt repeats its outcome and draws
+nothing; it counts as a simulation. The score of a step that was cut off is 0.
 
 ``tree.visits`` holds the node that each simulation ended at, in order, and ``tree.scores`` the
-opinions, the model's own as ``self``: N and Q are a replay of them (core/backups.py has that of the
-outcomes), and so is the whole search, from what the tree or the journal holds.
+scores, those of self-evaluation as ``self``: N and Q are a replay of them (core/backups.py replays
+the outcomes), and so is the whole search, from the tree or the journal.
 """
 
 from __future__ import annotations
@@ -43,44 +43,48 @@ from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree
 from stepkit.search.record_budget import Within
 from stepkit.search.record_tree import close_tree_with_rule, open_tree
-from stepkit.search.rollout_tree import Asking, RolloutTree
+from stepkit.search.rollout_tree import RolloutTree
 from stepkit.search.scheduler import Strategy
 from stepkit.search.self_evaluation import SelfEvaluationScorer
 
-Score = Callable[[int], float]
+NodeFunction = Callable[[int], float]
 
 
 class VisitStatistics:
-    """N and Q of the nodes so far: sums over the simulations that went through them."""
+    """N and Q of the nodes so far: sums over the simulations that went through them.
+
+    Args:
+        weight: w, the weight of scores in Q.
+    """
 
     def __init__(self, tree: Tree, weight: float = 0.0) -> None:
         self.visits: dict[int, int] = {}
         self._tree = tree
         self._weight = weight
-        self._opinion: dict[int, float] = {}
+        self._scores: dict[int, float] = {}
         self._right: dict[int, float] = {}
         self._decided: dict[int, int] = {}
 
-    def back_up(self, leaf: int, opinion: float) -> None:
-        """Note a simulation; carry its outcome and the opinion of its step up to the root."""
+    def back_up(self, leaf: int, score: float) -> None:
+        """Add a simulation: back up its outcome and the score of its step to the root."""
         outcome = self._tree["outcome"][leaf]
         self._tree["visits"].append(leaf)
         node = leaf
         while node != NO_PARENT:
             self.visits[node] = self.visits.get(node, 0) + 1
-            self._opinion[node] = self._opinion.get(node, 0.0) + opinion
+            self._scores[node] = self._scores.get(node, 0.0) + score
             if outcome is not None:
                 self._decided[node] = self._decided.get(node, 0) + 1
                 self._right[node] = self._right.get(node, 0.0) + outcome
             node = self._tree["parent"][node]
 
     def q(self, node: int) -> float:
-        """What the step is worth, by outcomes and opinions."""
-        own = self._opinion[node] / self.visits[node]
-        return (1 - self._weight) * self._share(node) + self._weight * own
+        """Q: the value of a step by outcomes and scores."""
+        mean_score = self._scores[node] / self.visits[node]
+        return (1 - self._weight) * self._share(node) + self._weight * mean_score
 
     def _share(self, node: int) -> float:
-        """Share of right ones among the decided, else the parent's; 0 where nothing is decided."""
+        """The share of right ones among the decided, else the parent's; 0 where none is decided."""
         while not self._decided.get(node):
             node = self._tree["parent"][node]
             if node == NO_PARENT:
@@ -90,16 +94,16 @@ class VisitStatistics:
 
 @dataclass(frozen=True)
 class MctsPlan:
-    """How a search goes.
+    """The settings of a search.
 
     Attributes:
-        simulations: how many; exactly so many, but for a budget that ends it earlier.
-        width: next steps drawn at depth 0, 1, ...; the last number is for all below.
+        simulations: exactly so many, unless the budget ends the search earlier.
+        width: next steps drawn at depth 0, 1, ...; the last number is for all greater depths.
         exploration: c.
-        puct: by PUCT, else by UCT.
-        weight: how much the opinion of a step counts in Q, 0 to 1.
-        prior: P by opinions, else by the policy's own probabilities.
-        within: asked before every expansion whether there is room for so many draws.
+        puct: select by PUCT, else by UCT.
+        weight: w, the weight of scores in Q, 0 to 1.
+        scores_as_prior: P by scores, else by the policy's own probabilities.
+        within: whether the budget has room for the draws of an expansion.
     """
 
     simulations: int
@@ -107,54 +111,54 @@ class MctsPlan:
     exploration: float
     puct: bool = False
     weight: float = 0.0
-    prior: bool = False
+    scores_as_prior: bool = False
     within: Within = lambda count=1: True
 
 
-def mcts(growth: RolloutTree, plan: MctsPlan, judge: PrmGuide | None = None) -> Asking:
+def mcts(rollouts: RolloutTree, plan: MctsPlan, guide: PrmGuide | None = None) -> Strategy[None]:
     """Search by ``plan``; the leaves of the simulations become the tree's ``visits``.
 
     Args:
-        judge: asked for opinions of new steps, where the plan goes by them.
+        guide: scores new steps, where the plan uses scores.
     """
-    tree = growth.tree
+    tree = rollouts.tree
     tree["visits"] = []
-    seen = VisitStatistics(tree, plan.weight)
+    statistics = VisitStatistics(tree, plan.weight)
     children: dict[int, list[int]] = {}
-    opinions: dict[int, float] = {}
-    prior = partial(_likely, tree) if not plan.prior else opinions.__getitem__
-    score = partial(_puct, prior) if plan.puct else _uct
+    scores: dict[int, float] = {}
+    prior = scores.__getitem__ if plan.scores_as_prior else partial(_probability, tree)
+    select_by = partial(_puct, prior) if plan.puct else _uct
     while (left := plan.simulations - len(tree["visits"])) > 0:
         node, depth = ROOT, 0
         while siblings := children.get(node):
-            node = max(siblings, key=score(seen, siblings, plan.exploration))
+            node = max(siblings, key=select_by(statistics, siblings, plan.exploration))
             depth += 1
-        if growth.ended(node):
-            seen.back_up(node, opinions.get(node, 0.0))
+        if rollouts.is_terminal(node):
+            statistics.back_up(node, scores.get(node, 0.0))
             continue
         width = plan.width[min(depth, len(plan.width) - 1)]
         if not plan.within(width + (min(width, left) if plan.weight < 1 else 0)):
             break
-        steps = yield from growth.drawn(growth.fresh(node, width, whole=False))
-        children[node] = sorted(distinct(growth, steps))
+        steps = yield from rollouts.draw(rollouts.next_places(node, width, whole=False))
+        children[node] = sorted(distinct(rollouts, steps))
         fresh = children[node][:left]
-        if judge is not None:
-            opinions |= zip(steps, (yield from judge.chances(steps)), strict=True)
-        leaves = yield from _simulated(growth, fresh, plan.weight < 1)
+        if guide is not None:
+            scores |= zip(steps, (yield from guide.probabilities(steps)), strict=True)
+        leaves = yield from _simulated(rollouts, fresh, plan.weight < 1)
         for step, leaf in zip(fresh, leaves, strict=True):
-            seen.back_up(leaf, opinions.get(step, 0.0))
+            statistics.back_up(leaf, scores.get(step, 0.0))
 
 
-def _simulated(growth: RolloutTree, steps: Sequence[int], by_draws: bool) -> Asking:
-    """The leaf of each step's simulation: a remainder drawn there, or the step itself where the
+def _simulated(rollouts: RolloutTree, steps: Sequence[int], by_draws: bool) -> Strategy[list[int]]:
+    """The leaf of each step's simulation: a continuation drawn there, or the step itself where the
     attempt ended or nothing is drawn."""
-    going_on = [step for step in steps if by_draws and not growth.ended(step)]
-    places = [growth.fresh(step, 1, whole=True)[0] for step in going_on]
-    leaves = dict(zip(going_on, (yield from growth.drawn(places)), strict=True))
+    going_on = [step for step in steps if by_draws and not rollouts.is_terminal(step)]
+    places = [rollouts.next_places(step, 1, whole=True)[0] for step in going_on]
+    leaves = dict(zip(going_on, (yield from rollouts.draw(places)), strict=True))
     return [leaves.get(step, step) for step in steps]
 
 
-def _likely(tree: Tree, step: int) -> float:
+def _probability(tree: Tree, step: int) -> float:
     """Probability of a step's tokens, per token. Raises DataError where it is not known."""
     logprob = tree["logprob"][step]
     if logprob is None:
@@ -166,26 +170,29 @@ def _likely(tree: Tree, step: int) -> float:
     return exp(logprob / max(1, tree["tokens"][step]))
 
 
-def _uct(seen: VisitStatistics, siblings: Sequence[int], c: float) -> Score:
-    above = log(sum(seen.visits.get(child, 0) for child in siblings))
-    return lambda child: seen.q(child) + c * sqrt(above / seen.visits[child])
+def _uct(statistics: VisitStatistics, siblings: Sequence[int], c: float) -> NodeFunction:
+    log_parent = log(sum(statistics.visits.get(child, 0) for child in siblings))
+    return lambda child: statistics.q(child) + c * sqrt(log_parent / statistics.visits[child])
 
 
-def _puct(likely: Score, seen: VisitStatistics, siblings: Sequence[int], c: float) -> Score:
-    above = sqrt(sum(seen.visits.get(child, 0) for child in siblings))
-    total = sum(map(likely, siblings)) or 1.0
+def _puct(
+    prior: NodeFunction, statistics: VisitStatistics, siblings: Sequence[int], c: float
+) -> NodeFunction:
+    root_parent = sqrt(sum(statistics.visits.get(child, 0) for child in siblings))
+    total = sum(map(prior, siblings)) or 1.0
     return lambda child: (
-        seen.q(child) + c * likely(child) / total * above / (1 + seen.visits[child])
+        statistics.q(child)
+        + c * prior(child) / total * root_parent / (1 + statistics.visits[child])
     )
 
 
-def start(setup: MethodSetup, data: Json) -> Strategy:
+def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     """The strategy for one record (see search/method_registry.py)."""
     options, guidance = setup.options, setup.guidance
     weight = options["score_weight"]
     if guidance is None and (weight := options["self_weight"]):
         guidance = PrmSource(SelfEvaluationScorer(setup.sampler), "self")
-    growth = open_tree(setup, data, ids=True, graded=weight < 1)
+    rollouts = open_tree(setup, record, ids=True, graded=weight < 1)
     plan = MctsPlan(
         options["searches"],
         options["width"],
@@ -193,11 +200,11 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
         options["select"] == "puct",
         weight,
         options["prior"] == "score",
-        growth.spent.within(options),
+        rollouts.spent.within(options),
     )
     if guidance is None:
-        yield from mcts(growth, plan)
-        return close_tree_with_rule(growth, data)
-    guide = PrmGuide(guidance, growth, data, options["aggregate"])
-    yield from mcts(growth, plan, guide)
-    return close_guided_tree(growth, guide, data, {"by": "mcts"})
+        yield from mcts(rollouts, plan)
+        return close_tree_with_rule(rollouts, record)
+    guide = PrmGuide(guidance, rollouts, record, options["aggregate"])
+    yield from mcts(rollouts, plan, guide)
+    return close_guided_tree(rollouts, guide, record, {"by": "mcts"})

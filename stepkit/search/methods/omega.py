@@ -1,22 +1,22 @@
-"""Errors of many attempts at one problem, by tree search over where they may lie (OmegaPRM).
+"""First errors of many attempts at one problem, by tree search over prefixes (OmegaPRM).
 
 Luo et al., arXiv 2406.06592, section 3.3. A state is a prefix, MC(s) the share of right ones among
-the k remainders drawn from it. Each search takes the state s and the wrong remainder r of it with
-the largest Q + U,
+the k continuations drawn from it. Each search takes the state s and the wrong continuation r of it
+with the largest Q + U,
 
     Q(s, r) = alpha^(1 - MC(s)) beta^(len(r) / L)              (1)
     U(s)    = c sqrt(sum of all N(s')) / (1 + N(s))             (2)
 
-and looks for the first error of r by halving: k remainders are drawn from the prefix in the middle;
+and finds the first error of r by halving: k continuations are drawn from the prefix in the middle;
 if none is right the error is before it, else after it. Each prefix drawn from is a new state, and
-its wrong remainders are candidates of later searches where 0 < MC < 1.
+its wrong continuations are candidates of later searches where 0 < MC < 1.
 
 Where this differs: len(r) is in tokens, not in words (L is theirs, 500); a pair (s, r) is searched
-once and never again (the published code puts it back, and may select it for ever); a record's own
-wrong attempt is a candidate from the start; the remainders of a state, right ones too, all stay in
-the tree; the steps cut from a wrong remainder stand below its state, marked by ``cut``, without its
-outcome: it was chosen for being wrong. Undecided draws are in neither k nor n; a prefix with no
-decided draw ends its search.
+once (the published code puts it back, and may select it for ever); a record's own wrong attempt is
+a candidate from the start; all continuations of a state stay in the tree, right ones too; the steps
+cut from a wrong continuation stand below its state, marked by ``cut``, without its outcome: it was
+chosen for being wrong. Undecided draws are in neither k nor n; a prefix with no decided draw ends
+its search.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from math import sqrt
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import close_tree, judged, open_tree
-from stepkit.search.rollout_tree import Asking, RolloutTree
+from stepkit.search.record_tree import close_tree, judge_trace, open_tree
+from stepkit.search.rollout_tree import RolloutTree
 from stepkit.search.scheduler import Strategy
 
 ALPHA, BETA, LENGTH = 0.5, 0.9, 500
@@ -36,7 +36,11 @@ ALPHA, BETA, LENGTH = 0.5, 0.9, 500
 
 @dataclass(frozen=True)
 class WrongContinuation:
-    """A wrong remainder of a state: the draw it is, or -1 for the record's own attempt."""
+    """A wrong continuation of a state.
+
+    Attributes:
+        draw: its node, or -1 for the record's own attempt.
+    """
 
     state: int
     draw: int
@@ -44,28 +48,28 @@ class WrongContinuation:
     tokens: int
 
 
-def start(setup: MethodSetup, data: Json) -> Strategy:
+def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     """The strategy for one record (see search/method_registry.py)."""
-    growth = open_tree(setup, data, ids=True)
-    yield from judged(growth, data)
+    rollouts = open_tree(setup, record, ids=True)
+    yield from judge_trace(rollouts, record)
     options = setup.options
-    search = OmegaSearch(growth, options["draws"], options["exploration"])
-    yield from search.run(options["searches"], growth.spent.within(options))
-    return close_tree(growth, data)
+    search = OmegaSearch(rollouts, options["draws"], options["exploration"])
+    yield from search.run(options["searches"], rollouts.spent.within(options))
+    return close_tree(rollouts, record)
 
 
 class OmegaSearch:
-    """The states of one problem and the wrong remainders that were not searched yet."""
+    """The states of one problem, and the wrong continuations that were not searched yet."""
 
-    def __init__(self, growth: RolloutTree, k: int, exploration: float) -> None:
-        self._growth = growth
+    def __init__(self, rollouts: RolloutTree, k: int, exploration: float) -> None:
+        self._rollouts = rollouts
         self._k, self._exploration = k, exploration
         self._values: dict[int, float | None] = {}
         self._searched: dict[int, int] = {}  # N(s)
         self._pool: list[WrongContinuation] = []
 
-    def run(self, searches: int, within: Within) -> Asking:
-        """Search at most ``searches`` pairs, while the budget lasts."""
+    def run(self, searches: int, within: Within) -> Strategy[None]:
+        """Search at most ``searches`` pairs (s, r), within the budget."""
         if not within(self._k):
             return
         yield from self._value(ROOT)
@@ -86,8 +90,8 @@ class OmegaSearch:
         u = self._exploration * sqrt(total) / (1 + self._searched.get(wrong.state, 0))
         return float(q + u)
 
-    def _halve(self, wrong: WrongContinuation, within: Within) -> Asking:
-        """Look for the first prefix of ``wrong`` from which no draw is right."""
+    def _halve(self, wrong: WrongContinuation, within: Within) -> Strategy[None]:
+        """Find the first prefix of ``wrong`` from which no draw is right."""
         good, bad = 0, len(wrong.steps)
         while bad - good > 1:
             if not within(self._k):
@@ -100,15 +104,15 @@ class OmegaSearch:
 
     def _node(self, wrong: WrongContinuation, steps: int) -> int:
         if wrong.draw < 0:
-            return int(self._growth.tree["spine"][steps - 1])
-        return self._growth.cut(wrong.draw, wrong.steps[:steps])[-1]
+            return int(self._rollouts.tree["spine"][steps - 1])
+        return self._rollouts.cut(wrong.draw, wrong.steps[:steps])[-1]
 
-    def _value(self, node: int) -> Asking:
-        """MC of a node; when it is a new state its wrong remainders come into the pool."""
+    def _value(self, node: int) -> Strategy[float | None]:
+        """MC of a node; the wrong continuations of a new state join the pool."""
         if node not in self._values:
-            growth = self._growth
-            draws = yield from growth.drawn(growth.fresh(node, self._k, whole=True))
-            k, n = growth.counted(node)
+            rollouts = self._rollouts
+            draws = yield from rollouts.draw(rollouts.next_places(node, self._k, whole=True))
+            k, n = rollouts.counts_at(node)
             self._values[node] = k / n if n else None
             if 0 < k < n:
                 for draw in draws:
@@ -116,16 +120,16 @@ class OmegaSearch:
         return self._values[node]
 
     def _add(self, state: int, draw: int) -> None:
-        if self._growth.tree["outcome"][draw] == 0:
-            steps = tuple(self._growth.steps_of(draw))
+        if self._rollouts.tree["outcome"][draw] == 0:
+            steps = tuple(self._rollouts.steps_of(draw))
             self._pool.append(
-                WrongContinuation(state, draw, steps, self._growth.tree["tokens"][draw])
+                WrongContinuation(state, draw, steps, self._rollouts.tree["tokens"][draw])
             )
 
     def _add_own(self) -> None:
-        growth = self._growth
-        spine = growth.tree["spine"]
-        if spine and growth.tree["outcome"][spine[-1]] == 0:
-            steps = tuple(growth.tree["text"][node] for node in spine)
-            length = len(growth.prefix(spine[-1])) - len(growth.prefix(ROOT))
+        rollouts = self._rollouts
+        spine = rollouts.tree["spine"]
+        if spine and rollouts.tree["outcome"][spine[-1]] == 0:
+            steps = tuple(rollouts.tree["text"][node] for node in spine)
+            length = len(rollouts.prefix_ids(spine[-1])) - len(rollouts.prefix_ids(ROOT))
             self._pool.append(WrongContinuation(ROOT, -1, steps, length))

@@ -1,17 +1,18 @@
-"""Whole attempts from one prefix: what best-of-n and self-consistency choose among.
+"""Whole attempts from one prefix, for best-of-n and self-consistency to choose among.
 
 Cobbe et al. (arXiv 2110.14168) and Wang et al. (arXiv 2203.11171): k independent attempts at a
 problem. From a later prefix (``step-rollout --at``) it is the redraw of refinement methods such as
-StepCo and GLoRe: what stands before the flagged step is kept, the rest is drawn anew; with
-``--global`` nothing is kept (search/refinement_prompts.py says what the model is told).
+StepCo (arXiv 2410.12934) and GLoRe (arXiv 2402.10963): the steps before the flagged one are kept,
+and a continuation is drawn; with ``--global`` nothing is kept (search/refinement_prompts.py has the
+prompts).
 
-With a budget for the whole run the problems that are right now and then, but rarely, get most
+With a budget for the whole run, problems that are rarely right, but sometimes, get most draws
 (search/budget_allocation.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,37 +22,37 @@ from stepkit.model.prefixes import Ids
 from stepkit.schema import Json
 from stepkit.search.flagged_step import flagged_step
 from stepkit.search.method_setup import MethodSetup
-from stepkit.search.refinement_prompts import asked, refinement_of
+from stepkit.search.refinement_prompts import refinement_of, with_refinement_prompt
 from stepkit.search.scheduler import AttemptRequest, BudgetRequest, FinishedAttempt, Strategy
 from stepkit.seeds import digest
 
 
 def sample(
-    requests: Sequence[Draw], given: str, answer: str | None
-) -> Generator[list[AttemptRequest], Sequence[FinishedAttempt], Sequence[FinishedAttempt]]:
-    """Draw attempts that begin with ``given``; returns them in the order of ``requests``."""
-    return (yield [AttemptRequest(request, given, answer) for request in requests])
+    requests: Sequence[Draw], prefix_text: str, answer: str | None
+) -> Strategy[Sequence[FinishedAttempt]]:
+    """Draw attempts from the prefix ``prefix_text``; returns them in the order of ``requests``."""
+    return (yield [AttemptRequest(request, prefix_text, answer) for request in requests])
 
 
-def sample_shared(
-    requests: Sequence[Draw], given: str, answer: str | None, who: int
-) -> Generator[list[AttemptRequest | BudgetRequest], Sequence[Any], list[FinishedAttempt]]:
+def sample_within_budget(
+    requests: Sequence[Draw], prefix_text: str, answer: str | None, problem: int
+) -> Strategy[Sequence[FinishedAttempt]]:
     """As many of ``requests`` as the run's budget gives this problem (budget_allocation.py)."""
-    found: list[FinishedAttempt] = []
+    attempts: list[FinishedAttempt] = []
     while True:
-        outcomes = [attempt.outcome for attempt in found if attempt.outcome is not None]
+        outcomes = [attempt.outcome for attempt in attempts if attempt.outcome is not None]
         counts = (sum(outcome == 1 for outcome in outcomes), len(outcomes))
-        spent = (len(found), sum(attempt.drawn.tokens for attempt in found))
-        left = len(requests) - len(found)
-        (more,) = yield [BudgetRequest(who, [counts], [len(found)], [left], spent)]
-        if more is None:
-            return found
-        asked = requests[len(found) : len(found) + more[0]]
-        if asked:
-            found += yield [AttemptRequest(request, given, answer) for request in asked]
+        spent = (len(attempts), sum(attempt.draw.tokens for attempt in attempts))
+        room = len(requests) - len(attempts)
+        (share,) = yield [BudgetRequest(problem, [counts], [len(attempts)], [room], spent)]
+        if share is None:
+            return attempts
+        chosen = requests[len(attempts) : len(attempts) + share[0]]
+        if chosen:
+            attempts += yield from sample(chosen, prefix_text, answer)
 
 
-def start(setup: MethodSetup, data: Json) -> Strategy:
+def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     """``sample`` on a record: from its problem, or to refine its attempt (refinement_prompts.py).
 
     A problem that comes again gets further draws, never the same ones under the same names.
@@ -59,101 +60,107 @@ def start(setup: MethodSetup, data: Json) -> Strategy:
     Returns the fields of each attempt as a trace, or None where ``at`` flags no step. Raises
     DataError when the record lacks what is needed.
     """
-    sampler, drawn = setup.sampler, setup.draws_of
+    sampler, draws_of = setup.sampler, setup.draws_of
     k, at = setup.options["draws"], setup.options["at"]
-    step = None if at is None else flagged_step(data, at)
+    step = None if at is None else flagged_step(record, at)
     if at is not None and step is None:
         return None
-    begun = _begun(setup, data, step)
-    beginning = digest("beginning", begun.prefix, begun.origin)
-    numbers = range(drawn[beginning], drawn[beginning] + k)
-    drawn[beginning] += k
-    requests = [sampler.draw(begun.prefix, "attempt", number, begun.origin) for number in numbers]
-    answer = schema.answer_of(data)
-    attempts: Sequence[FinishedAttempt]
+    prefix = _attempt_prefix(setup, record, step)
+    place = digest("beginning", prefix.ids, prefix.origin)
+    numbers = range(draws_of[place], draws_of[place] + k)
+    draws_of[place] += k
+    requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
+    answer = schema.answer_of(record)
     if setup.options["budget"] is None:
-        attempts = yield from sample(requests, begun.given, answer)
+        drawing = sample(requests, prefix.text, answer)
     else:
-        attempts = yield from sample_shared(requests, begun.given, answer, next(setup.order))
+        drawing = sample_within_budget(requests, prefix.text, answer, next(setup.order))
+    attempts = yield from drawing
     return [
         {
-            "id": f"{begun.name}/{number}",
-            "group": _group(data),
-            "response": begun.given + attempt.drawn.text,
-            "sample": _about(setup, number, request, attempt, begun.kept),
+            "id": f"{prefix.name}/{number}",
+            "group": _group(record),
+            "response": prefix.text + attempt.draw.text,
+            "sample": _sample_field(setup, number, request, attempt, prefix.kept),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
-            **begun.fields,
+            **prefix.fields,
         }
         for number, request, attempt in zip(numbers, requests, attempts, strict=False)
     ]
 
 
 class AttemptPrefix(NamedTuple):
-    """What attempts begin with.
+    """The prefix that attempts start from.
 
     Attributes:
-        name: what their ids begin with.
-        prefix: token ids that they are drawn from; the last of them are ``kept``.
-        given: the text of ``kept``.
-        origin: tells refinements of different texts apart; "" for attempts that refine nothing.
-        fields: further fields of each.
+        name: the start of their ids.
+        ids: the token ids that they are drawn from; the last of them are ``kept``.
+        kept: token ids of the steps that a refinement keeps.
+        text: the text of ``kept``.
+        origin: distinguishes refinements of different texts; "" for attempts that refine nothing.
+        fields: further fields of each attempt.
     """
 
     name: str
-    prefix: Ids
+    ids: Ids
     kept: Ids = ()
-    given: str = ""
+    text: str = ""
     origin: str = ""
     fields: Mapping[str, Any] = {}
 
 
-def _begun(setup: MethodSetup, data: Json, step: int | None) -> AttemptPrefix:
-    """The beginning of attempts at the record's problem, or of refinements of its attempt."""
-    prefixes, how = setup.sampler.prefixes, refinement_of(setup.options)
-    if how is None:
-        return AttemptPrefix(_group(data), prefixes.prompt(data))
-    response, name = schema.text(data, "response"), schema.id_of(data)
-    told, critique = asked(data, how, step)
-    about: Json = {"id": name, "step": 0 if how.whole or step is None else step}
-    about |= {"global": True} if how.whole else {}
-    about |= {} if critique is None else {"critique": critique}
-    if how.whole or step is None:
-        origin = digest("origin", response, "global")
-        prompt = prefixes.prompt(told)
-        return AttemptPrefix(f"{name}@global", prompt, origin=origin, fields={"origin": about})
-    steps = schema.steps(data)
+def _attempt_prefix(setup: MethodSetup, record: Json, step: int | None) -> AttemptPrefix:
+    """The prefix of attempts at the record's problem, or of refinements of its attempt."""
+    prefixes, refinement = setup.sampler.prefixes, refinement_of(setup.options)
+    if refinement is None:
+        return AttemptPrefix(_group(record), prefixes.prompt(record))
+    response, name = schema.text(record, "response"), schema.id_of(record)
+    laid_out, critique = with_refinement_prompt(record, refinement, step)
+    origin: Json = {"id": name, "step": 0 if refinement.whole or step is None else step}
+    if refinement.whole:
+        origin["global"] = True
+    if critique is not None:
+        origin["critique"] = critique
+    prompt = prefixes.prompt(laid_out)
+    if refinement.whole or step is None:
+        key = digest("origin", response, "global")
+        return AttemptPrefix(f"{name}@global", prompt, origin=key, fields={"origin": origin})
+    steps = schema.steps(record)
+    ids = prefixes.at_cuts(laid_out, steps)[step]
     return AttemptPrefix(
         f"{name}@{step}",
-        prefix := prefixes.at_cuts(told, steps)[step],
-        prefix[len(prefixes.prompt(told)) :],
+        ids,
+        ids[len(prompt) :],
         "".join(steps[:step]),
         digest("origin", response, step),
-        {"origin": about},
+        {"origin": origin},
     )
 
 
-def _group(data: Json) -> str:
-    return schema.group_of(data) if "group" in data or "id" not in data else schema.id_of(data)
+def _group(record: Json) -> str:
+    return (
+        schema.group_of(record) if "group" in record or "id" not in record else schema.id_of(record)
+    )
 
 
-def _about(
+def _sample_field(
     setup: MethodSetup, number: int, request: Draw, attempt: FinishedAttempt, kept: Ids
 ) -> Json:
-    drawn = attempt.drawn
-    about: Json = {
+    draw = attempt.draw
+    field: Json = {
         "sampler": setup.sampler.identity,
         "draw": number,
         "seed": request.seed,
-        "finish": drawn.finish,
-        "tokens": drawn.tokens,
-        "logprob": drawn.logprob,
+        "finish": draw.finish,
+        "tokens": draw.tokens,
+        "logprob": draw.logprob,
     }
-    if drawn.ids is not None:
-        ids = (*kept, *drawn.ids)
-        about["ids"] = list(ids)
+    if draw.ids is not None:
+        ids = (*kept, *draw.ids)
+        field["ids"] = list(ids)
         if setup.tokens:
             ends = setup.sampler.prefixes.ends(ids)
-            about["token_bytes"] = [end - begin for begin, end in pairwise([0, *ends])]
-            about["token_logprob"] = [*[None] * len(kept), *drawn.logprobs]
-    return about
+            field["token_bytes"] = [end - start for start, end in pairwise([0, *ends])]
+            field["token_logprob"] = [*[None] * len(kept), *draw.logprobs]
+    return field

@@ -1,27 +1,26 @@
 """Scorers: what gives every step of a trace a number.
 
-A scorer is asked for a trace by a generator, like a strategy (scheduler.py), so that step-score,
-which scores what is there, and a search, which scores what it has just drawn, ask the same one.
-What evidence costs is kept down by the engine: traces with a common beginning, scored one after
-another or in one ask, have it evaluated once.
+A scorer scores a trace by a strategy (scheduler.py), so that step-score, which scores what is
+there, and a search, which scores what it has just drawn, use the same one. The engine keeps the
+cost down: a prefix that several traces share, scored one after another or in one list of requests,
+is evaluated once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from stepkit.schema import Json
-from stepkit.search.scheduler import Ask
+from stepkit.search.scheduler import Strategy, StrategyRequest
 
 T = TypeVar("T")
-Asking = Generator[Sequence[Ask], Sequence[Any], T]
 
 
 @dataclass(frozen=True)
 class TraceScores:
-    """What a scorer says of a trace.
+    """What a scorer gives for a trace.
 
     Attributes:
         x: [steps] one number or None per step.
@@ -45,35 +44,34 @@ class Scorer(Protocol):
     of: str
     meta: Mapping[str, Any]
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        """Score ``steps``, an attempt at the problem of ``data`` or the beginning of one.
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        """Score ``steps``, an attempt at the problem of ``record`` or a prefix of one.
 
         Args:
-            first: steps before this one need no number; theirs is None or as it comes.
+            first: steps before this one need no number; a scorer may give them one or None.
 
         Raises DataError for what it cannot score.
         """
         ...
 
 
-def together(scorings: Sequence[Asking[T]]) -> Asking[list[T]]:
-    """Run several generators side by side: what they ask at a time is asked at once."""
-    results: list[Any] = [None] * len(scorings)
-    running: dict[int, Sequence[Ask]] = {}
+def run_together(strategies: Sequence[Strategy[T]]) -> Strategy[list[T]]:
+    """Run several strategies side by side: their requests go out together."""
+    returned: list[Any] = [None] * len(strategies)
+    running: dict[int, Sequence[StrategyRequest]] = {}
 
-    def advance(index: int, answers: Sequence[Any] | None) -> None:
+    def advance(index: int, results: Sequence[Any] | None) -> None:
         try:
-            running[index] = scorings[index].send(answers)  # type: ignore[arg-type]
+            running[index] = strategies[index].send(results)  # type: ignore[arg-type]
         except StopIteration as end:
             running.pop(index, None)
-            results[index] = end.value
+            returned[index] = end.value
 
-    for index in range(len(scorings)):
+    for index in range(len(strategies)):
         advance(index, None)
     while running:
-        asked = list(running.items())
-        answers = yield [ask for _, asks in asked for ask in asks]
-        given = iter(answers)
-        for index, asks in asked:
-            advance(index, [next(given) for _ in asks])
-    return results
+        submitted = list(running.items())
+        results = iter((yield [request for _, requests in submitted for request in requests]))
+        for index, requests in submitted:
+            advance(index, [next(results) for _ in requests])
+    return returned

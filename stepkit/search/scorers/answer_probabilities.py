@@ -1,8 +1,8 @@
-"""A forced choice: which of a few answers a model would give, read without drawing.
+"""A forced choice: the probabilities of a few answers after a prompt, read without drawing.
 
-An answer has several spellings (``Yes``, `` Yes``, ``yes``), whose probabilities are summed; what
-all other tokens have is left out. A spelling of several tokens counts by its first one, unless
-another answer may begin with it.
+An answer has several spellings (``Yes``, `` Yes``, ``yes``), whose probabilities are summed; all
+other tokens are left out. A spelling of several tokens counts by its first one, unless another
+answer may start with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stepkit.core.common_prefix import common
 from stepkit.errors import UsageError
 from stepkit.model.engine import Branch, Draw, FinishedDraw, Read, Readout, Sampling
 from stepkit.model.prefixes import Ids, Prefixes
-from stepkit.search.scorers import Asking
+from stepkit.search.scheduler import Strategy
 from stepkit.seeds import digest
 
 Shares = tuple[float, ...]
@@ -28,16 +28,17 @@ FEW = 5
 
 
 class AnswerProbabilities(Protocol):
-    """Makes a model choose."""
+    """Reads which answer a model would choose."""
 
-    def choose(self, prompts: Sequence[Ids]) -> Asking[list[Shares | None]]:
-        """The shares of the answers behind each prompt; None where the model tells nothing."""
+    def choose(self, prompts: Sequence[Ids]) -> Strategy[list[Shares | None]]:
+        """The shares of the answers after each prompt; None where the model gives none of them."""
         ...
 
 
 def spellings(answer: str) -> tuple[str, ...]:
-    """The ways in which an answer may begin a reply: as it is, capitalised and in small letters,
-    each with and without a space before it. Commas part several answers that mean the same."""
+    """The ways in which a reply may start with an answer: as it is, capitalised and in small
+    letters, each with and without a space before it. Commas separate several answers of the same
+    meaning."""
     forms = []
     for word in filter(None, map(str.strip, answer.split(","))):
         forms += [word, word[:1].upper() + word[1:], word.lower()]
@@ -45,11 +46,11 @@ def spellings(answer: str) -> tuple[str, ...]:
 
 
 class LocalAnswerProbabilities:
-    """Reads a model that runs here: all prompts in one Read, what they have in common once.
+    """Reads a model in this process: all prompts in one Read, which evaluates a shared prefix once.
 
     Args:
         answers: the spellings of each answer.
-        option: what to say of answers that this model cannot tell apart.
+        option: the option to name in the error for answers that this model cannot distinguish.
         model: name of the model among several (model/multi_engine.py).
 
     Raises UsageError when an answer has no token of its own.
@@ -62,7 +63,7 @@ class LocalAnswerProbabilities:
         self._candidates = tuple(token for own in self._tokens for token in own)
         self._model = model
 
-    def choose(self, prompts: Sequence[Ids]) -> Asking[list[Shares | None]]:
+    def choose(self, prompts: Sequence[Ids]) -> Strategy[list[Shares | None]]:
         if not prompts:
             return []
         different = sorted(dict.fromkeys(prompts), key=len, reverse=True)
@@ -88,8 +89,8 @@ class LocalAnswerProbabilities:
 class ServedAnswerProbabilities:
     """Asks a server for its most probable first tokens.
 
-    An answer none of whose tokens is listed counts as impossible: it is less probable than the
-    last one listed. Where no answer is listed at all nothing is known.
+    An answer none of whose tokens is listed counts as impossible: it is less probable than the last
+    one listed. Where no answer is listed the shares are unknown.
 
     Args:
         listed: how many tokens to ask for.
@@ -99,20 +100,21 @@ class ServedAnswerProbabilities:
         self._answers = answers
         self._listed = listed
 
-    def choose(self, prompts: Sequence[Ids]) -> Asking[list[Shares | None]]:
+    def choose(self, prompts: Sequence[Ids]) -> Strategy[list[Shares | None]]:
         sampling = Sampling(temperature=0.0, max_tokens=1)
-        asks = []
+        requests = []
         for prompt in prompts:
             key = digest("choose", prompt, self._listed, size=12)
-            asks.append(Draw(key, prompt, 0, sampling, listed=self._listed))
-        drawn = (yield asks) if asks else []
-        return [self._shares(one) for one in drawn]
+            requests.append(Draw(key, prompt, 0, sampling, listed=self._listed))
+        draws = (yield requests) if requests else []
+        return [self._shares(draw) for draw in draws]
 
-    def _shares(self, drawn: FinishedDraw) -> Shares | None:
+    def _shares(self, draw: FinishedDraw) -> Shares | None:
         weights = [0.0] * len(self._answers)
-        for text, logprob in drawn.listed:
-            if len(whose := _whose(text, self._answers)) == 1:
-                weights[whose[0]] += exp(logprob)
+        for text, logprob in draw.listed:
+            answers = _answers_starting_with(text, self._answers)
+            if len(answers) == 1:
+                weights[answers[0]] += exp(logprob)
         return _normalised(weights) if sum(weights) > 0.0 else None
 
 
@@ -140,9 +142,9 @@ def _tokens(
     firsts = [{spelled[0] for spelled in answer if spelled} for answer in ids]
     found = []
     for number, answer in enumerate(ids):
-        rivals = set().union(*(other for at, other in enumerate(firsts) if at != number))
+        others = set().union(*(other for at, other in enumerate(firsts) if at != number))
         own = dict.fromkeys(spelled[0] for spelled in answer if spelled)
-        found.append(tuple(token for token in own if token not in rivals))
+        found.append(tuple(token for token in own if token not in others))
         if not found[-1]:
             raise UsageError(
                 f'{option}: to this model "{answers[number][0]}" begins like another answer, or '
@@ -151,8 +153,8 @@ def _tokens(
     return found
 
 
-def _whose(text: str, answers: Sequence[Sequence[str]]) -> list[int]:
-    """The answers that a token with this text begins."""
+def _answers_starting_with(text: str, answers: Sequence[Sequence[str]]) -> list[int]:
+    """The answers with a spelling that starts with the text of a token."""
     if not text.strip():
         return []
     return [

@@ -7,16 +7,17 @@ from typing import Any
 
 from stepkit.core.trace import assistant_steps
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.text.arithmetic import of_steps
 
 
 class ArithmeticScorer:
     """A Scorer (see __init__.py): 0 for a step with a wrong sum, 1 where all that could be checked
-    are right, None where nothing could. It asks nothing.
+    are right, None where none could. It sends no requests.
 
     ``first`` is the first step with a wrong sum, -1 where none is wrong, None where no step has a
-    sum: it says nothing of other errors.
+    sum; other errors are not found.
     """
 
     of = "validity"
@@ -24,9 +25,9 @@ class ArithmeticScorer:
     def __init__(self) -> None:
         self.meta: Mapping[str, Any] = {"check": "arithmetic"}
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
-        own = assistant_steps(data, len(steps))
+        own = assistant_steps(record, len(steps))
         x: list[float | None] = []
         why: list[str | None] = []
         for mine, found in zip(own, of_steps(steps), strict=True):

@@ -2,8 +2,8 @@
 
 Of the answers that were reached by draws from a prefix, the share of the most frequent one
 (self-consistency, Wang et al., arXiv:2203.11171, at every prefix), and their entropy. It needs no
-reference answer. It is no label of step-label, for whether two answers are the same is a question
-for the grader, which labels do without; and it draws nothing, for draws are step-rollout's.
+reference answer. It is no label of step-label, because labels do without the grader, which decides
+whether two answers are the same; and it draws nothing, because step-rollout does that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from stepkit.core import trace
 from stepkit.core.selection import classes
 from stepkit.core.tree import draws_at
 from stepkit.schema import ROOT, Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 
 
 class AnswerAgreement(NamedTuple):
@@ -40,10 +41,10 @@ class AnswerAgreement(NamedTuple):
 
 
 class ConsistencyScorer:
-    """A Scorer (see __init__.py) that asks nothing.
+    """A Scorer (see __init__.py) that sends no requests.
 
     Args:
-        same: do two answers mean the same?
+        same: whether two answers mean the same.
         sampler: whose draws count, where several drew: an id or an index.
     """
 
@@ -58,11 +59,11 @@ class ConsistencyScorer:
         self.meta = meta
         self._same, self._sampler = same, sampler
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
-        tree = trace.spine_tree(data, steps)
+        tree = trace.spine_tree(record, steps)
         by, _ = trace.choose_sampler(tree, self._sampler)
-        own = trace.assistant_steps(data, len(steps))
+        own = trace.assistant_steps(record, len(steps))
         finals = tree.get("final") or [None] * len(tree["parent"])
         nodes = tree.get("spine", [])
         root = self._at(tree, ROOT, by, finals)
@@ -80,14 +81,14 @@ class ConsistencyScorer:
     def _at(self, tree: Json, node: int, by: int, finals: Sequence[str | None]) -> AnswerAgreement:
         if tree["finish"][node]:  # it ended here: its own answer is the only one
             return agreement([finals[node]], self._same)
-        drawn = [one for one in draws_at(tree, node, by) if tree["whole"][one]]
-        ended = [one for one in drawn if tree["finish"][one] != "error"]
+        draws = [one for one in draws_at(tree, node, by) if tree["whole"][one]]
+        ended = [one for one in draws if tree["finish"][one] != "error"]
         answers = [finals[one] if tree["finish"][one] == "stop" else None for one in ended]
         return agreement(answers, self._same)
 
 
 def agreement(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> AnswerAgreement:
-    """What some answers, None for a draw without one, have in common."""
+    """The agreement of some answers; None is a draw without one."""
     groups = classes(answers, same)
     n = sum(len(group.members) for group in groups)
     undecided = len(answers) - n

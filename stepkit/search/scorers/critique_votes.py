@@ -14,15 +14,16 @@ VOTES = ("mean", "majority", "intersection")
 
 @dataclass(frozen=True)
 class StepVotes:
-    """Per step: ``k`` of ``n`` decided verdicts say it is right, ``undecided`` say nothing."""
+    """Per step: ``k`` of ``n`` decided verdicts call it right; ``undecided`` give no verdict."""
 
     k: list[int]
     n: list[int]
     undecided: list[int]
 
     def x(self, vote: str) -> list[float | None]:
-        """By "mean" the share that says right; by "majority" what more than half say, 1 or 0; by
-        "intersection" 0 where all say wrong, else 1. None without a verdict, or a majority."""
+        """One number per step: by "mean" the share of "right"; by "majority" the verdict of more
+        than half, 1 or 0; by "intersection" 0 where all are "wrong", else 1. None without a
+        verdict, or a majority."""
         counts = zip(self.k, self.n, strict=True)
         if vote == "mean":
             return [k / n if n else None for k, n in counts]

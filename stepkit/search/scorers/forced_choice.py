@@ -1,4 +1,4 @@
-"""A chat model as judge of every step, by a forced choice behind it and without generation."""
+"""A chat model as judge of every step, by a forced choice after it, without generation."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
-from stepkit.search.scorers.judge_prompt import JudgePrompt, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps
 
 
 class ForcedChoiceScorer:
-    """A Scorer (see __init__.py): the judge sees a trace as far as a step and is asked about it.
+    """A Scorer (see __init__.py): the judge gets the trace up to a step and is asked about that.
 
     With two answers a score is the share of the good one. With three (good, neutral, bad) it is
     that of the good one and half that of the neutral one: the expected label of -1, 0 and 1, moved
@@ -37,19 +38,19 @@ class ForcedChoiceScorer:
         self._answers = answers
         self._words = words
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        asked = judged(data, steps, first)
-        problem = schema.problem_text(data)
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        judged = judged_steps(record, steps, first)
+        problem = schema.problem_text(record)
         prompts = [
             self._question.ids(
                 problem=problem, given="".join(steps[:at]), step=steps[at], **self._words
             )
-            for at in asked
+            for at in judged
         ]
         shares = yield from self._answers.choose(prompts)
         x: list[float | None] = [None] * len(steps)
         labels: list[int | None] = [None] * len(steps)
-        for at, share in zip(asked, shares, strict=True):
+        for at, share in zip(judged, shares, strict=True):
             if share is not None:
                 x[at] = share[0] + (share[1] / 2 if len(share) == 3 else 0.0)
                 labels[at] = 1 - max(range(len(share)), key=lambda answer: share[answer])

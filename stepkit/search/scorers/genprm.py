@@ -3,11 +3,11 @@ r"""GenPRM: a verifier in a conversation, which analyses each paragraph and then
 Zhao et al., arXiv:2504.00891, and the authors' code (RyanLiu112/GenPRM, prm_evaluation): the system
 message, the problem and the first step as the first message, one step a message, and the model's
 own analyses and judgements as replies between them. A score is the share of "Yes" against "No"
-where the judgement stands, averaged over independent conversations.
+at the judgement, averaged over independent conversations.
 
 Where this differs: the stage in which the model writes code to check a paragraph, which is then
 run, is left out (their ``verify=False``): nothing that a model wrote is executed here. "Yes" and
-"No" are read behind ``\boxed{``, where there they are found in what was drawn; and a missing
+"No" are read after ``\boxed{``, where their code looks for them in the drawn text; and a missing
 alternative or judgement is never given a number.
 """
 
@@ -20,10 +20,11 @@ from stepkit import schema
 from stepkit.model.engine import FinishedDraw
 from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores, together
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores, run_together
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
-from stepkit.search.scorers.judge_prompt import followed, judged
+from stepkit.search.scorers.judge_prompt import judged_steps, with_reply
 
 STOP = "</analyze>"
 JUDGEMENT = "\n<output>\n**Judgement**: $\\boxed{"
@@ -59,47 +60,47 @@ class GenPrmScorer:
         self._answers = answers
         self._draws = draws
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        problem = schema.problem_text(data)
-        asked = judged(data, steps)
-        chats = [self._conversation(problem, steps, asked, n) for n in range(self._draws)]
-        found = yield from together(chats)
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        problem = schema.problem_text(record)
+        judged = judged_steps(record, steps)
+        chats = [self._conversation(problem, steps, judged, n) for n in range(self._draws)]
+        found = yield from run_together(chats)
         x: list[float | None] = [None] * len(steps)
         n, cut = [0] * len(steps), [0] * len(steps)
         why: list[str | None] = [None] * len(steps)
-        for place, at in enumerate(asked):
+        for place, at in enumerate(judged):
             turns = [chat[place] for chat in found if place < len(chat)]
             known = [share for share, _ in turns if share is not None]
             x[at] = sum(known) / len(known) if known else None
             n[at] = len(known)
-            cut[at] = sum(drawn.finish == "length" for _, drawn in turns)
+            cut[at] = sum(draw.finish == "length" for _, draw in turns)
             why[at] = turns[0][1].text.strip() if turns else None
         return TraceScores(x, more={"n": n, "cut": cut, "why": why})
 
     def _conversation(
-        self, problem: str, steps: Sequence[str], asked: Sequence[int], number: int
-    ) -> Asking[list[tuple[float | None, FinishedDraw]]]:
+        self, problem: str, steps: Sequence[str], judged: Sequence[int], number: int
+    ) -> Strategy[list[tuple[float | None, FinishedDraw]]]:
         """(Share of "Yes", analysis) of the steps, one after the other, as far as they have one."""
         messages = [{"role": "system", "content": self._system}]
-        said = f"{problem}\n"
+        message = f"{problem}\n"
         turns: list[tuple[float | None, FinishedDraw]] = []
         for at, step in enumerate(steps):
-            said += step.strip()
-            if at not in asked:
-                said += "\n"
+            message += step.strip()
+            if at not in judged:
+                message += "\n"
                 continue
-            messages.append({"role": "user", "content": said})
+            messages.append({"role": "user", "content": message})
             opener = f"<analyze>\nLet's analyze the Paragraph {at + 1} step by step: "
-            prompt = self._prefixes.prompter.prompt(said, messages)
-            begun = followed(self._prefixes, prompt, opener)
-            (drawn,) = yield [self._sampler.draw(begun, PURPOSE, number)]
-            closed = followed(self._prefixes, begun, drawn, STOP + JUDGEMENT)
+            prompt = self._prefixes.prompter.prompt(message, messages)
+            opened = with_reply(self._prefixes, prompt, opener)
+            (draw,) = yield [self._sampler.draw(opened, PURPOSE, number)]
+            closed = with_reply(self._prefixes, opened, draw, STOP + JUDGEMENT)
             (shares,) = yield from self._answers.choose([closed])
-            turns.append((None if shares is None else shares[0], drawn))
+            turns.append((None if shares is None else shares[0], draw))
             if shares is None:
-                break  # a reply without a judgement is none that the next turn could follow
+                break  # the next turn cannot follow a reply without a judgement
             word = ANSWERS[shares[0] < shares[1]]
-            reply = f"{opener}{drawn.text}{STOP}{JUDGEMENT}{word}{END}"
+            reply = f"{opener}{draw.text}{STOP}{JUDGEMENT}{word}{END}"
             messages.append({"role": "assistant", "content": reply})
-            said = ""
+            message = ""
         return turns

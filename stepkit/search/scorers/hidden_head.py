@@ -1,7 +1,7 @@
 """Process reward models with a head of their own: on hidden states, or grafted into output rows.
 
-A value model, which reads any beginning of a trace at its last token, is one of them: its profile
-says "last", and its beginnings are branches of the whole trace.
+A value model, which reads any prefix of a trace at its last token, is one of them: its profile says
+"last", and the prefixes are branches of the whole trace.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 from stepkit.model.heads.head_network import Head
 from stepkit.model.profiles.token_layout import TokenLayouter
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
-from stepkit.search.scorers.profile_reads import asked, scored, told
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
+from stepkit.search.scorers.profile_reads import read_request, trace_scores, values_read
 
 
 class HiddenHeadScorer:
-    """A Scorer (see __init__.py): what a side-car head makes of the state behind every step.
+    """A Scorer (see __init__.py): the outputs of a separate head on the state after every step.
 
     Args:
         model: name of the model among several (model/multi_engine.py).
@@ -33,11 +34,13 @@ class HiddenHeadScorer:
         self._name = head.fingerprint
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        laid = self._writer.layout(data, steps)
-        (readout,) = yield [asked(laid, first, (), self._model, self._head, self._name)]
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        laid = self._writer.layout(record, steps)
+        (readout,) = yield [read_request(laid, first, (), self._model, self._head, self._name)]
         profile = self._writer.profile
-        return scored(profile, steps, map(profile.readout.number, told(laid, first, readout)))
+        return trace_scores(
+            profile, steps, map(profile.readout.number, values_read(laid, first, readout))
+        )
 
 
 class GraftedHeadScorer:
@@ -49,13 +52,13 @@ class GraftedHeadScorer:
         self._writer = writer
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         readout = self._writer.profile.readout
-        laid = self._writer.layout(data, steps)
-        (found,) = yield [asked(laid, first, readout.rows, self._model)]
+        laid = self._writer.layout(record, steps)
+        (read,) = yield [read_request(laid, first, readout.rows, self._model)]
         bias = readout.bias or (0.0,) * len(readout.rows)
         outputs = [
             [logit + shift for logit, shift in zip(logits, bias, strict=True)]
-            for logits in told(laid, first, found)
+            for logits in values_read(laid, first, read)
         ]
-        return scored(self._writer.profile, steps, map(readout.number, outputs))
+        return trace_scores(self._writer.profile, steps, map(readout.number, outputs))

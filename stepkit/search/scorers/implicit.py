@@ -1,12 +1,12 @@
-"""Implicit process reward models: how much likelier a trained model finds the steps than the one
-it was trained from.
+"""Implicit process reward models: the log-ratio of the steps' probabilities under a trained model
+and under the model it was trained from.
 
 ImplicitPRM (Yuan et al., arXiv:2412.01981, section 3, eq. 3-4): with r = beta log pi / pi_ref, the
-value of a beginning is q_t, beta times the sum of the log-ratios of the response's tokens up to its
-end, and the reward of a step is q_t - q_(t-1). Which of the two is a step's number the profile says
-(``cumulative``). Where the sum begins and a step ends the layout says, as the authors' evaluation
-has it; but there labels of value -100 are set to 0 before the loss mask is made of them, which so
-masks nothing.
+value of a prefix is q_t, beta times the sum of the log-ratios of the response's tokens up to its
+end, and the reward of a step is q_t - q_(t-1). The profile says which of the two is a step's number
+(``cumulative``). The layout says where the sum starts and where a step ends, as in the authors'
+evaluation; but there labels of value -100 are set to 0 before the loss mask is made of them, so
+that it masks nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 from stepkit.model.engine import Read, Readout
 from stepkit.model.profiles.token_layout import TokenLayout, TokenLayouter
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 
 REFERENCE = "reference"
@@ -30,8 +31,8 @@ class ImplicitScorer:
     ``total`` is the value of the whole attempt.
 
     Args:
-        model: name of the trained model among several (model/multi_engine.py); the reference is
-            behind it.
+        model: name of the trained model among several (model/multi_engine.py); that of the
+            reference is this with REFERENCE appended.
     """
 
     def __init__(self, writer: TokenLayouter, meta: Mapping[str, Any], model: str = "") -> None:
@@ -40,12 +41,12 @@ class ImplicitScorer:
         self._writer = writer
         self._models = (model, model + REFERENCE)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        laid = self._writer.layout(data, steps)
-        trained, reference = yield [_asked(laid, model) for model in self._models]
-        likely, before = _sums(laid, trained), _sums(laid, reference)
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        laid = self._writer.layout(record, steps)
+        trained, reference = yield [_logprob_request(laid, model) for model in self._models]
+        policy_sums, reference_sums = _logprob_sums(laid, trained), _logprob_sums(laid, reference)
         readout = self._writer.profile.readout
-        values = [readout.beta * (a - b) for a, b in zip(likely, before, strict=True)]
+        values = [readout.beta * (a - b) for a, b in zip(policy_sums, reference_sums, strict=True)]
         if self._writer.profile.mark.attempt:
             return TraceScores([None] * len(steps), values[-1])
         if readout.cumulative:
@@ -55,15 +56,15 @@ class ImplicitScorer:
         )
 
 
-def _asked(laid: TokenLayout, model: str) -> Read:
-    """The log-probability of every token that counts."""
+def _logprob_request(laid: TokenLayout, model: str) -> Read:
+    """The request for the log-probability of every token that counts."""
     positions = tuple(range(laid.start - 1, max(laid.positions)))
     return Read(
         digest("read", laid.ids, list(positions), size=12), laid.ids, positions, model=model
     )
 
 
-def _sums(laid: TokenLayout, readout: Readout) -> list[float]:
-    """Log-probability of what counts up to each place, in nats."""
-    reached = [0.0, *accumulate(row[0] for row in readout.values)]
-    return [reached[max(0, at + 1 - laid.start)] for at in laid.positions]
+def _logprob_sums(laid: TokenLayout, readout: Readout) -> list[float]:
+    """Log-probability, in nats, of the tokens that count up to each position."""
+    sums = [0.0, *accumulate(row[0] for row in readout.values)]
+    return [sums[max(0, at + 1 - laid.start)] for at in laid.positions]

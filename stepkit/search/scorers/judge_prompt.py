@@ -1,4 +1,4 @@
-"""What all judges share: how a trace is put into their prompt, and which steps they judge."""
+"""Shared by all judges: how a trace is put into their prompt, and which steps they judge."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stepkit.text.prompt_template import filled
 class JudgePrompt:
     """A prompt with places in it, laid out as a user's message.
 
-    No special token is recognised in it, nor in what is put into it (model/chat.py).
+    No special token is recognised in it, nor in the values put into it (model/chat.py).
     """
 
     def __init__(self, prefixes: Prefixes, form: str) -> None:
@@ -22,13 +22,13 @@ class JudgePrompt:
         self._form = form
 
     def ids(self, **values: str) -> Ids:
-        """The prompt's tokens, up to where the judge's reply begins."""
+        """The prompt's tokens, up to the start of the judge's reply."""
         return self._prefixes.prompter.prompt(filled(self._form, **values))
 
 
-def followed(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
-    """A prompt and the beginning of its reply; what was drawn goes in by its own tokens."""
-    for part in said:
+def with_reply(prefixes: Prefixes, prompt: Ids, *parts: str | FinishedDraw) -> Ids:
+    """A prompt and a prefix of its reply; draws go in by their own tokens."""
+    for part in parts:
         if isinstance(part, FinishedDraw):
             prompt += prefixes.exact(part.text) if part.ids is None else part.ids
         else:
@@ -36,9 +36,9 @@ def followed(prefixes: Prefixes, prompt: Ids, *said: str | FinishedDraw) -> Ids:
     return prompt
 
 
-def judged(data: Json, steps: Sequence[str], first: int = 0) -> list[int]:
-    """The steps from ``first`` on that are the model's own; what came back to it is not judged."""
+def judged_steps(record: Json, steps: Sequence[str], first: int = 0) -> list[int]:
+    """The model's own steps from ``first`` on; tool outputs and other roles are not judged."""
     own = [True] * len(steps)
-    if steps == data.get("steps"):
-        own = assistant_steps(data, len(steps))
+    if steps == record.get("steps"):
+        own = assistant_steps(record, len(steps))
     return [number for number in range(first, len(steps)) if own[number]]

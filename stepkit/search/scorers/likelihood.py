@@ -1,4 +1,4 @@
-"""How sure a model is of the steps that it is shown: its log-probability of them, and the like."""
+"""A model's confidence in the steps that it reads: their log-probability, and similar measures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
 from stepkit.model.engine import LOGPROB_DIGITS, DistributionSummary, Read
 from stepkit.model.prefixes import Prefixes
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 from stepkit.text.token_cuts import TextTokens
 
@@ -20,7 +21,7 @@ class LikelihoodScorer:
     """A Scorer (see __init__.py) by one of the measures of core/confidence.py.
 
     A token belongs to the step that holds its first byte; a step that holds none has no score.
-    Over the bytes of a text (see engine.Readout) only those count with which a token begins.
+    Over the bytes of a text (see engine.Readout) only those count with which a token starts.
 
     Args:
         keep_tokens: put the log-probability of every token into the entry, rounded to
@@ -49,9 +50,9 @@ class LikelihoodScorer:
         self._summary = self._measure.reads != "logprob"
         self._column = DistributionSummary._fields.index(self._measure.reads)
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        prompt = self._prefixes.prompt(data)
-        response = self._prefixes.response({**data, "response": "".join(steps)})
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        prompt = self._prefixes.prompt(record)
+        response = self._prefixes.response({**record, "response": "".join(steps)})
         if not response:
             return self._scored(steps, [], 0)
         ids = prompt + response
@@ -61,26 +62,26 @@ class LikelihoodScorer:
         (readout,) = yield [Read(key, ids, positions, model=self._model, summary=self._summary)]
         ends = self._prefixes.ends(response)
         starts = [0, *ends[:-1]]
-        begun = [(at, row) for at, row in zip(starts, readout.values, strict=True) if row]
-        return self._scored(steps, begun, ends[-1])
+        read = [(at, row) for at, row in zip(starts, readout.values, strict=True) if row]
+        return self._scored(steps, read, ends[-1])
 
     def _scored(
-        self, steps: Sequence[str], begun: Sequence[tuple[int, Sequence[float]]], end: int
+        self, steps: Sequence[str], read: Sequence[tuple[int, Sequence[float]]], end: int
     ) -> TraceScores:
-        """Args: begun: byte at which each token begins, and what was read there."""
-        starts = [start for start, _ in begun]
-        values = [row[self._column] for _, row in begun]
+        """Scores from the byte at which each token starts and the numbers read there."""
+        starts = [start for start, _ in read]
+        values = [row[self._column] for _, row in read]
         x, total = measured(self._measure, values, spans(steps, starts), self._group)
         kept: dict[str, Any] = {}
         if self._keep_tokens:
             kept[SIZES] = [after - start for start, after in pairwise([*starts, end])]
-            kept[LOGPROBS] = [round(row[0], LOGPROB_DIGITS) for _, row in begun]
+            kept[LOGPROBS] = [round(row[0], LOGPROB_DIGITS) for _, row in read]
         return TraceScores(x, total, kept)
 
 
 class StoredLikelihoodScorer:
     """A Scorer (see __init__.py) by the log-probabilities that were kept when the trace was drawn;
-    it asks nothing. Tokens that were given and not drawn have none and do not count.
+    it sends no requests. Tokens of a prefix that was not drawn have none and do not count.
 
     Args:
         by: name of a measure that reads log-probabilities.
@@ -92,17 +93,17 @@ class StoredLikelihoodScorer:
         self.meta = meta
         self._measure = MEASURES[by]
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
-        x, total = measured(self._measure, *_drawn(tokens_of(data, None), steps))
+        x, total = measured(self._measure, *_drawn(tokens_of(record, None), steps))
         return TraceScores(x, total)
 
 
 def _drawn(tokens: TextTokens, steps: Sequence[str]) -> tuple[list[float], list[tuple[int, int]]]:
-    """The known log-probabilities, and which are of each step."""
-    begun, start = [], 0
+    """The known log-probabilities, and the range of them that belongs to each step."""
+    known, start = [], 0
     for size, logprob in zip(tokens.size, tokens.logprob, strict=True):
         if logprob is not None:
-            begun.append((start, logprob))
+            known.append((start, logprob))
         start += size
-    return [logprob for _, logprob in begun], spans(steps, [at for at, _ in begun])
+    return [logprob for _, logprob in known], spans(steps, [at for at, _ in known])

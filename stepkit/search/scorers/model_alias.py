@@ -1,7 +1,7 @@
 """A scorer whose model is one of several in the process (model/multi_engine.py).
 
-Every scorer names the models that it asks as if it were alone with them; here each gets the name
-that it has among all.
+Every scorer names its models as if there were no others; here each request gets the name that its
+model has among all.
 """
 
 from __future__ import annotations
@@ -11,33 +11,35 @@ from dataclasses import replace
 from typing import Any
 
 from stepkit.model.engine import Draw, Read
-from stepkit.model.multi_engine import named
+from stepkit.model.multi_engine import name_in_group
 from stepkit.schema import Json
-from stepkit.search.scheduler import Ask, AttemptRequest
-from stepkit.search.scorers import Asking, Scorer, TraceScores
+from stepkit.search.scheduler import AttemptRequest, Strategy, StrategyRequest
+from stepkit.search.scorers import Scorer, TraceScores
 
 
 class AliasedScorer:
-    """A Scorer (see __init__.py) that asks as ``scorer`` does, of the models under ``name``."""
+    """A Scorer (see __init__.py) that sends the requests of ``scorer`` to the models under
+    ``name``."""
 
     def __init__(self, scorer: Scorer, name: str) -> None:
         self.of, self.meta = scorer.of, scorer.meta
         self._scorer, self._name = scorer, name
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        scoring = self._scorer.score(data, steps, first)
-        answers: Sequence[Any] | None = None
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        scoring = self._scorer.score(record, steps, first)
+        results: Sequence[Any] | None = None
         while True:
             try:
-                asks = scoring.send(answers)  # type: ignore[arg-type]
+                requests = scoring.send(results)  # type: ignore[arg-type]
             except StopIteration as end:
                 return end.value
-            answers = yield [self._renamed(ask) for ask in asks]
+            results = yield [self._renamed(request) for request in requests]
 
-    def _renamed(self, ask: Ask) -> Ask:
-        if isinstance(ask, AttemptRequest):
-            request = replace(ask.request, model=named(self._name, ask.request.model))
-            return replace(ask, request=request)
-        if isinstance(ask, (Draw, Read)):
-            return replace(ask, model=named(self._name, ask.model))
-        return ask
+    def _renamed(self, request: StrategyRequest) -> StrategyRequest:
+        if isinstance(request, AttemptRequest):
+            draw = request.request
+            draw = replace(draw, model=name_in_group(self._name, draw.model))
+            return replace(request, request=draw)
+        if isinstance(request, (Draw, Read)):
+            return replace(request, model=name_in_group(self._name, request.model))
+        return request

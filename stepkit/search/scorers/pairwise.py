@@ -1,16 +1,17 @@
 """A chat model as judge of two attempts at a time: which of them is better.
 
-The judge is asked in both orders and the mean of the two log-odds is taken, so that a liking for
-the first place, which adds the same to both, cancels. Which pairs are asked:
+The judge is asked in both orders and the mean of the two log-odds is taken, so that a preference
+for the first place, which adds the same to both, cancels. The pairs that are compared:
 
 * ``all``: each two, n(n-1)/2 pairs for n attempts.
-* a number R: R rounds of a round robin, in which everyone meets R others: at most nR/2 pairs.
-* ``knockout``: rounds in which the winners meet, n-1 pairs; who is left out of an odd round goes
-  on, and of two equals the one that came first.
+* a number R: R rounds of a round robin, in which every attempt meets R others: at most nR/2 pairs.
+* ``knockout``: rounds in which the winners meet, n-1 pairs; an attempt without an opponent in a
+  round of an odd number goes on, and of two equals the one that came first.
 * ``elimination``: rounds of which each eliminates the worst, until one is left (IRanker, Feng et
-  al., arXiv:2506.21638). There the model sees all that are left and names one; here, since a list
-  of attempts does not fit into a small model's context, everyone meets his two neighbours in the
-  ring of those left, and the one with the lowest mean against these goes: at most 2n-3 pairs.
+  al., arXiv:2506.21638). There the model reads all that are left and names one; here, since a list
+  of attempts does not fit into a small model's context, every attempt meets its two neighbours in
+  the ring of those left, and the one with the lowest mean against these is eliminated: at most 2n-3
+  pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 from stepkit import schema
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking
+from stepkit.search.scheduler import Strategy
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities, Shares, log_odds
 from stepkit.search.scorers.judge_prompt import JudgePrompt
 
@@ -53,11 +54,11 @@ class PairwiseJudge:
         self._answers = answers
         self._rounds = rounds
 
-    def compare(self, records: Sequence[Json]) -> Asking[list[list[Json]]]:
+    def compare(self, records: Sequence[Json]) -> Strategy[list[list[Json]]]:
         """For each record its verdicts, ``{"against": id, "p": chance that it is better, "n": 1}``.
 
-        A pair is in both records, with probabilities that add up to 1; one of which the judge says
-        nothing is in neither. Raises DataError for records of one id, or of different problems.
+        A pair is in both records, with probabilities that add up to 1; a pair without a verdict is
+        in neither. Raises DataError for records of one id, or of different problems.
         """
         names = [schema.id_of(record) for record in records]
         for number, name in enumerate(names):
@@ -68,10 +69,10 @@ class PairwiseJudge:
             raise DataError("the records of a group state different problems", "problem")
         texts = [schema.text(record, "response") for record in records]
         known: dict[Pair, float | None] = {}
-        for wanted in _rounds(self._rounds, len(records), known):
-            asked = [pair for pair in wanted if pair not in known]
-            chances = yield from self._ask(problem, texts, asked)
-            known.update(zip(asked, chances, strict=True))
+        for pairs in _rounds(self._rounds, len(records), known):
+            new = [pair for pair in pairs if pair not in known]
+            chances = yield from self._ask(problem, texts, new)
+            known.update(zip(new, chances, strict=True))
         verdicts: list[list[Json]] = [[] for _ in records]
         for (a, b), chance in known.items():
             if chance is not None:
@@ -81,7 +82,7 @@ class PairwiseJudge:
 
     def _ask(
         self, problem: str, texts: Sequence[str], pairs: Sequence[Pair]
-    ) -> Asking[list[float | None]]:
+    ) -> Strategy[list[float | None]]:
         """The chance that the first of each pair is better."""
         prompts = []
         for a, b in pairs:
@@ -96,7 +97,7 @@ class PairwiseJudge:
 def _rounds(
     rounds: str, count: int, known: Mapping[Pair, float | None]
 ) -> Iterator[Sequence[Pair]]:
-    """The pairs of each round; ``known`` has the chances of those before when a round begins."""
+    """The pairs of each round; ``known`` has the chances of earlier rounds when one starts."""
     if rounds == "knockout":
         yield from _knockout(count, known)
     elif rounds == "elimination":
@@ -129,7 +130,7 @@ def _elimination(count: int, known: Mapping[Pair, float | None]) -> Iterator[Seq
 
 
 def _chance(known: Mapping[Pair, float | None], a: int, b: int) -> float:
-    """The chance that ``a`` is better; even where the judge said nothing."""
+    """The chance that ``a`` is better; 1/2 where the judge gave no verdict."""
     chance = known[a, b]
     return 0.5 if chance is None else chance
 
@@ -137,7 +138,7 @@ def _chance(known: Mapping[Pair, float | None], a: int, b: int) -> float:
 def round_robin(count: int) -> list[list[Pair]]:
     """Rounds in which each of ``count`` meets one other, until all have met (the circle method).
 
-    In a pair the lower number comes first; of an odd count one rests in each round.
+    In a pair the lower number comes first; of an odd count one has no opponent in each round.
     """
     seats: list[int | None] = [*range(count), *([None] if count % 2 else [])]
     rounds = []
@@ -151,8 +152,8 @@ def round_robin(count: int) -> list[list[Pair]]:
     return rounds
 
 
-def _both(forth: Shares | None, back: Shares | None) -> float | None:
+def _both(in_order: Shares | None, swapped: Shares | None) -> float | None:
     """The chance that the first attempt is better, from both orders."""
-    if forth is None or back is None:
+    if in_order is None or swapped is None:
         return None
-    return 1.0 / (1.0 + exp((log_odds(back[0]) - log_odds(forth[0])) / 2))
+    return 1.0 / (1.0 + exp((log_odds(swapped[0]) - log_odds(in_order[0])) / 2))

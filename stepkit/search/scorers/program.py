@@ -10,24 +10,26 @@ from stepkit import schema
 from stepkit.core.trace import assistant_steps
 from stepkit.model.engine import Draw, Sampling
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 
 OURS = {
     *("id", "group", "response", "steps", "role", "tree", "labels", "scores", "verdicts", "choice"),
     *("sample", "split", "origin", "final", "correct", schema.VERSION_KEY),
 }
-"""Fields that a checker does not see: what it is to judge, what others said, what comes later."""
+"""Fields that a checker does not get: what it is to judge, other judgements, and what comes
+later."""
 AT_ONCE = 64
-"""Steps of a trace that are in work together."""
+"""Steps of a trace that are checked at the same time."""
 
 
 class ProgramScorer:
-    """A Scorer (see __init__.py) that asks a program about each step, given what stands before it.
+    """A Scorer (see __init__.py) that asks a program about each step, given the prefix before it.
 
-    A step's number is what the program says of it: 1 right, 0 wrong, or between; None where it
-    cannot tell or failed. Steps that are not the model's own are not checked. ``first`` is the
-    first step with less than a half, -1 where there is none, None behind a step without a number.
+    A step's number is the program's verdict: 1 right, 0 wrong, or between; None where it cannot
+    tell or failed. Steps that are not the model's own are not checked. ``first`` is the first step
+    with less than a half, -1 where there is none, None where a step before it has no number.
 
     Args:
         model: name of its engine (model/checkers/program_engine.py) among several
@@ -40,23 +42,23 @@ class ProgramScorer:
         self.meta = meta
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        own = assistant_steps(data, len(steps))
-        wanted = [step for step in range(first, len(steps)) if own[step]]
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        own = assistant_steps(record, len(steps))
+        checked = [step for step in range(first, len(steps)) if own[step]]
         x: list[float | None] = [None] * len(steps)
         why: list[str | None] = [None] * len(steps)
-        about = {key: value for key, value in data.items() if key not in OURS}
-        for begin in range(0, len(wanted), AT_ONCE):
-            chosen = wanted[begin : begin + AT_ONCE]
-            answers = yield [self._ask(about, steps, step) for step in chosen]
-            for step, drawn in zip(chosen, answers, strict=True):
-                said = json.loads(drawn.text)
-                x[step], why[step] = said["x"], said["why"]
-        return TraceScores(x, more={"first": _first(x, wanted), "why": why})
+        shown = {key: value for key, value in record.items() if key not in OURS}
+        for start in range(0, len(checked), AT_ONCE):
+            chosen = checked[start : start + AT_ONCE]
+            draws = yield [self._request(shown, steps, step) for step in chosen]
+            for step, draw in zip(chosen, draws, strict=True):
+                verdict = json.loads(draw.text)
+                x[step], why[step] = verdict["x"], verdict["why"]
+        return TraceScores(x, more={"first": _first(x, checked), "why": why})
 
-    def _ask(self, about: Json, steps: Sequence[str], step: int) -> Draw:
-        given = {**about, "index": step, "prefix": "".join(steps[:step]), "step": steps[step]}
-        text = json.dumps(given).encode()
+    def _request(self, shown: Json, steps: Sequence[str], step: int) -> Draw:
+        question = {**shown, "index": step, "prefix": "".join(steps[:step]), "step": steps[step]}
+        text = json.dumps(question).encode()
         # bytes are a sequence of ids, as in model/servers/byte_vocabulary.py, and an eighth of a
         # tuple's size
         prefix = cast("tuple[int, ...]", text)

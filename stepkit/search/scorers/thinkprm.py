@@ -1,13 +1,13 @@
-"""ThinkPRM: a verifier that thinks about a prefix, and then says whether it is correct.
+"""ThinkPRM: a verifier that thinks about a prefix and then judges whether it is correct.
 
 Khalifa et al., arXiv:2504.16828, and the authors' code (mukhal/ThinkPRM, prm/thinkprm_api.py): the
-problem and the steps so far, a rationale that begins with fixed words, then a closing question; the
+problem and the steps so far, a rationale that starts with fixed words, then a closing question; the
 score is the share of "yes" against "no", averaged over independent rationales. One score per
 prefix, so a trace of T steps takes T rationales. A rationale that was cut off is followed by the
 question all the same, as there; ``cut`` counts them.
 
 Where this differs: "yes" and "no" are compared by their first tokens in all their spellings; a
-step's own "Step 3:" is left out where the step begins with it, not within.
+step's own "Step 3:" is left out where the step starts with it, not within.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from stepkit import schema
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.sampler import Sampler
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores, together
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores, run_together
 from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
 from stepkit.search.scorers.critique import PURPOSE
-from stepkit.search.scorers.judge_prompt import JudgePrompt, followed, judged
+from stepkit.search.scorers.judge_prompt import JudgePrompt, judged_steps, with_reply
 
 OPENER = "\nLet's verify step by step:"
 QUESTION = "\nIs the solution correct?"
@@ -59,14 +60,14 @@ class ThinkPrmScorer:
         self._answers = answers
         self._draws = draws
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        problem = schema.problem_text(data)
-        asked = judged(data, steps, first)
-        found = yield from together([self._prefix(problem, steps[: at + 1]) for at in asked])
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        problem = schema.problem_text(record)
+        judged = judged_steps(record, steps, first)
+        found = yield from run_together([self._prefix(problem, steps[: at + 1]) for at in judged])
         x: list[float | None] = [None] * len(steps)
         n, cut = [0] * len(steps), [0] * len(steps)
         why: list[str | None] = [None] * len(steps)
-        for at, (shares, rationales) in zip(asked, found, strict=True):
+        for at, (shares, rationales) in zip(judged, found, strict=True):
             known = [share for share in shares if share is not None]
             x[at] = sum(known) / len(known) if known else None
             n[at] = len(known)
@@ -76,21 +77,21 @@ class ThinkPrmScorer:
 
     def _prefix(
         self, problem: str, steps: Sequence[str]
-    ) -> Asking[tuple[list[float | None], list[FinishedDraw]]]:
+    ) -> Strategy[tuple[list[float | None], list[FinishedDraw]]]:
         """The share of "yes" after each rationale about these steps, and the rationales."""
-        asked = self._question.ids(problem=problem, steps=_laid_out(steps))
-        prompt = followed(self._prefixes, asked, OPENER)
-        beyond = f"Step {len(steps) + 1}:"
-        rationales = yield [self._draw(prompt, number, beyond) for number in range(self._draws)]
-        closed = [followed(self._prefixes, prompt, one, QUESTION) for one in rationales]
+        question = self._question.ids(problem=problem, steps=_numbered(steps))
+        prompt = with_reply(self._prefixes, question, OPENER)
+        next_step = f"Step {len(steps) + 1}:"
+        rationales = yield [self._draw(prompt, number, next_step) for number in range(self._draws)]
+        closed = [with_reply(self._prefixes, prompt, one, QUESTION) for one in rationales]
         shares = yield from self._answers.choose(closed)
         return [None if share is None else share[0] for share in shares], list(rationales)
 
-    def _draw(self, prompt: tuple[int, ...], number: int, beyond: str) -> Draw:
-        draw = self._sampler.draw(prompt, PURPOSE, number, origin=beyond)
-        return replace(draw, sampling=replace(self._sampler.sampling, stop=(*STOPS, beyond)))
+    def _draw(self, prompt: tuple[int, ...], number: int, next_step: str) -> Draw:
+        draw = self._sampler.draw(prompt, PURPOSE, number, origin=next_step)
+        return replace(draw, sampling=replace(self._sampler.sampling, stop=(*STOPS, next_step)))
 
 
-def _laid_out(steps: Sequence[str]) -> str:
+def _numbered(steps: Sequence[str]) -> str:
     plain = [OWN_NUMBER.sub("", step).strip() for step in steps]
     return "\n".join(f"Step {number}: {step}" for number, step in enumerate(plain, 1))

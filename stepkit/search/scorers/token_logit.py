@@ -7,8 +7,9 @@ from typing import Any
 
 from stepkit.model.profiles.reader import ProfileReader
 from stepkit.schema import Json
-from stepkit.search.scorers import Asking, TraceScores
-from stepkit.search.scorers.profile_reads import asked, scored, told
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import TraceScores
+from stepkit.search.scorers.profile_reads import read_request, trace_scores, values_read
 
 
 class TokenLogitScorer:
@@ -24,8 +25,8 @@ class TokenLogitScorer:
         self._reader = reader
         self._model = model
 
-    def score(self, data: Json, steps: Sequence[str], first: int = 0) -> Asking[TraceScores]:
-        laid = self._reader.layout(data, steps)
-        (readout,) = yield [asked(laid, first, self._reader.candidates, self._model)]
-        numbers = map(self._reader.score, told(laid, first, readout))
-        return scored(self._reader.profile, steps, numbers)
+    def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
+        laid = self._reader.layout(record, steps)
+        (readout,) = yield [read_request(laid, first, self._reader.candidates, self._model)]
+        numbers = map(self._reader.score, values_read(laid, first, readout))
+        return trace_scores(self._reader.profile, steps, numbers)

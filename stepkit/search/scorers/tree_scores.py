@@ -1,4 +1,4 @@
-"""Scores for every node of a tree: what its trace's steps get, and what was drawn beside them."""
+"""Scores for every node of a tree: its trace's steps, and the draws next to them."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stepkit.schema import ROOT, Json
-from stepkit.search.scorers import Asking, Scorer, TraceScores, together
+from stepkit.search.scheduler import Strategy
+from stepkit.search.scorers import Scorer, TraceScores, run_together
 
 Number = float | None
 
 
 def score_tree(
-    scorer: Scorer, data: Json, tree: Mapping[str, Any]
-) -> Asking[tuple[TraceScores, list[Number]]]:
-    """Score the spine of a checked tree as a trace, then each way from the root to a leaf.
+    scorer: Scorer, record: Json, tree: Mapping[str, Any]
+) -> Strategy[tuple[TraceScores, list[Number]]]:
+    """Score the spine of a checked tree as a trace, then each path from the root to a leaf.
 
-    A node's number is that of its own text as a step behind the nodes above it; a whole remainder
-    is one step. A way asks for the nodes that no way before it has, so that each is read once; what
-    ways have in common the engine evaluates once.
+    A node's number is that of its own text as a step after the nodes above it; a whole continuation
+    is one step. A path requests the nodes that no path before it has, so that each is read once;
+    the engine evaluates a prefix that paths share once.
 
     Returns:
         the spine's scores, and [nodes] one number or None per node (None at the root).
@@ -27,39 +28,41 @@ def score_tree(
     spine = list(tree.get("spine", []))
     scored = TraceScores([])
     if spine:
-        scored = yield from scorer.score(data, [tree["text"][node] for node in spine])
+        scored = yield from scorer.score(record, [tree["text"][node] for node in spine])
     _put(numbers, spine, scored.x, 0)
     seen = {ROOT, *spine}
-    ways = []
-    for way in _ways(tree["parent"]):
-        new = next((index for index, node in enumerate(way) if node not in seen), len(way))
-        seen.update(way)
-        if new < len(way):
-            ways.append((way, new))
-    texts = [[tree["text"][node] for node in way] for way, _ in ways]
-    asking = [scorer.score(data, steps, new) for steps, (_, new) in zip(texts, ways, strict=True)]
-    results = yield from together(asking)
-    for (way, new), result in zip(ways, results, strict=True):
-        _put(numbers, way, result.x, new)
+    paths = []
+    for path in _paths(tree["parent"]):
+        new = next((index for index, node in enumerate(path) if node not in seen), len(path))
+        seen.update(path)
+        if new < len(path):
+            paths.append((path, new))
+    texts = [[tree["text"][node] for node in path] for path, _ in paths]
+    scorings = [
+        scorer.score(record, steps, new) for steps, (_, new) in zip(texts, paths, strict=True)
+    ]
+    results = yield from run_together(scorings)
+    for (path, new), result in zip(paths, results, strict=True):
+        _put(numbers, path, result.x, new)
     return scored, numbers
 
 
-def _put(numbers: list[Number], way: Sequence[int], x: Sequence[Number], new: int) -> None:
-    for node, number in list(zip(way, x, strict=True))[new:]:
+def _put(numbers: list[Number], path: Sequence[int], x: Sequence[Number], new: int) -> None:
+    for node, number in list(zip(path, x, strict=True))[new:]:
         numbers[node] = number
 
 
-def _ways(parent: Sequence[int]) -> list[list[int]]:
-    """The nodes from the root's child down to each leaf; ways that share most are adjacent."""
+def _paths(parent: Sequence[int]) -> list[list[int]]:
+    """The nodes from a child of the root down to each leaf; paths that share most are adjacent."""
     children: list[list[int]] = [[] for _ in parent]
     for node in range(1, len(parent)):
         children[parent[node]].append(node)
-    ways: list[list[int]] = []
+    paths: list[list[int]] = []
     waiting = [[child] for child in reversed(children[ROOT])]
     while waiting:
-        way = waiting.pop()
-        below = children[way[-1]]
-        waiting += [[*way, child] for child in reversed(below)]
+        path = waiting.pop()
+        below = children[path[-1]]
+        waiting += [[*path, child] for child in reversed(below)]
         if not below:
-            ways.append(way)
-    return ways
+            paths.append(path)
+    return paths

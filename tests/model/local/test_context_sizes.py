@@ -9,7 +9,7 @@ import pytest
 
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local import context_sizes
-from stepkit.model.local.context_sizes import ContextSizes, check_room, choose
+from stepkit.model.local.context_sizes import ContextSizes, check_room, for_drawing
 from stepkit.runner.options import ModelOptions
 
 GIB = 1 << 30
@@ -28,7 +28,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(facts: Facts | None = None, tokens: int = 512, **options: int | bool) -> ContextSizes:
-    return choose(facts or Facts(), ModelOptions(None, threads=2, **options), tokens)  # type: ignore[arg-type]
+    return for_drawing(facts or Facts(), ModelOptions(None, threads=2, **options), tokens)  # type: ignore[arg-type]
 
 
 def test_a_small_model_gets_all_slots_and_half_as_many_shelves() -> None:

@@ -17,7 +17,7 @@ from work import ROOT
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Result, Sampling
 from stepkit.model.local import draws_in_flight, llama
-from stepkit.model.local.context_sizes import choose as choose_layout
+from stepkit.model.local.context_sizes import for_drawing as choose_layout
 from stepkit.model.local.llama import Context, Model
 from stepkit.model.local.token_sampling import TokenSampler, log_softmax_at, uniforms
 from stepkit.runner.options import ModelOptions
@@ -364,15 +364,15 @@ def test_ids_detokenise_to_the_text(model: Model) -> None:
 
 def test_a_limit_inside_a_character_leaves_the_character_out(model: Model) -> None:
     pieces = ["né".encode(), "€".encode()[:-1]]
-    result = draws_in_flight.drawn("length", b"".join(pieces), (0, 1), [-1, -2], pieces)
+    result = draws_in_flight.finished_draw("length", b"".join(pieces), (0, 1), [-1, -2], pieces)
     assert (result.text, result.ids) == ("né", None)
 
 
 def test_a_stop_string_at_a_token_boundary_leaves_the_ids() -> None:
     pieces = [b"ab", b"c", b"\n\n"]
     ids, logprobs = (0, 1, 2), [-1.0, -2.0, -4.0]
-    at_boundary = draws_in_flight.drawn("stop", b"abc", ids, logprobs, pieces)
-    inside = draws_in_flight.drawn("stop", b"a", ids, logprobs, pieces)
+    at_boundary = draws_in_flight.finished_draw("stop", b"abc", ids, logprobs, pieces)
+    inside = draws_in_flight.finished_draw("stop", b"a", ids, logprobs, pieces)
     assert at_boundary == FinishedDraw("abc", "stop", 2, (0, 1), -3.0, (-1.0, -2.0))
     assert inside == FinishedDraw("a", "stop", 1, None, -1.0, (-1.0,))
 

@@ -131,9 +131,9 @@ def twice() -> Strategy:
     sampling = Sampling(max_tokens=9)
     prompt = tuple(b"How?")
     (one,) = yield [AttemptRequest(Draw("a", prompt, 1, sampling), "", None)]
-    key = f"b{one.drawn.tokens}"
+    key = f"b{one.draw.tokens}"
     (two,) = yield [AttemptRequest(Draw(key, prompt, 2, sampling), "", None)]
-    return one.drawn.text, two.drawn.text
+    return one.draw.text, two.drawn.text
 
 
 def test_a_strategy_that_looks_at_its_draws_takes_rounds(work: Workdir) -> None:

@@ -15,8 +15,8 @@ from stepkit.errors import UsageError
 from stepkit.model.engine import Branch, Engine, Read
 from stepkit.model.servers.batch_files import BatchRequests
 from stepkit.model.servers.byte_vocabulary import name_of
-from stepkit.model.servers.completions import MalformedResponse, drawn, readout
-from stepkit.model.servers.http import base_url, key_for, retry_after, said_in
+from stepkit.model.servers.completions import MalformedResponse, echoed_readout, finished_draw
+from stepkit.model.servers.http import base_url, error_message, key_for, retry_after
 from stepkit.model.servers.load_balancer import LONGEST_REST, LoadBalancer, Server
 from stepkit.model.servers.server_engine import ServedModel, ServerEngine
 from stepkit.schema import Json
@@ -92,38 +92,40 @@ def test_batch_files_refuse_to_be_read() -> None:
 
 
 def test_the_token_that_ends_a_draw_does_not_count() -> None:
-    one = drawn(answer("4 + 4", legacy(("4", -1.0), (" +", -0.5), (" 4", -0.25), ("</s>", -9.0))))
+    one = finished_draw(
+        answer("4 + 4", legacy(("4", -1.0), (" +", -0.5), (" 4", -0.25), ("</s>", -9.0)))
+    )
     assert (one.text, one.finish, one.tokens, one.ids) == ("4 + 4", "stop", 3, None)
     assert (one.logprob, one.logprobs) == (-1.75, (-1.0, -0.5, -0.25))
 
 
 def test_a_token_that_a_stop_string_ended_inside_counts() -> None:
-    one = drawn(answer("is 4", legacy(("is", -1.0), (" 4.\n", -0.5), ("\n", -3.0))))
+    one = finished_draw(answer("is 4", legacy(("is", -1.0), (" 4.\n", -0.5), ("\n", -3.0))))
     assert (one.tokens, one.logprob) == (2, -1.5)
 
 
 def test_characters_split_over_tokens() -> None:
     raw = "é€".encode()
     split = content((raw[:1], -1.0), (raw[1:3], -2.0), (raw[3:], -4.0), (b"", -8.0))
-    one = drawn(answer("é€", split))
+    one = finished_draw(answer("é€", split))
     assert (one.tokens, one.logprobs) == (3, (-1.0, -2.0, -4.0))
     # where only texts are given they do not join: nothing is made up
     lost = legacy(("\ufffd", -1.0), ("\ufffd", -2.0), ("</s>", -3.0))
-    one = drawn(answer("é", lost))
+    one = finished_draw(answer("é", lost))
     assert (one.tokens, one.logprob, one.logprobs) == (9, None, ())
     # but a draw that was cut off has no token that is not its own
-    one = drawn(answer("é", legacy(("\ufffd", -1.0), ("\ufffd", -2.0)), "length"))
+    one = finished_draw(answer("é", legacy(("\ufffd", -1.0), ("\ufffd", -2.0)), "length"))
     assert (one.finish, one.tokens, one.logprob) == ("length", 2, -3.0)
 
 
 def test_nothing_drawn() -> None:
-    one = drawn(answer("", legacy(("</s>", -0.5))))
+    one = finished_draw(answer("", legacy(("</s>", -0.5))))
     assert (one.tokens, one.logprob, one.logprobs) == (0, 0.0, ())
 
 
 def test_logprobs_that_are_no_numbers() -> None:
     for value in (None, -math.inf, math.nan):
-        one = drawn(answer("ab", legacy(("a", -1.0), ("b", value))))
+        one = finished_draw(answer("ab", legacy(("a", -1.0), ("b", value))))
         assert (one.tokens, one.logprob) == (9, None)
 
 
@@ -145,7 +147,7 @@ def test_logprobs_that_are_no_numbers() -> None:
 )
 def test_bad_answers(bad: Json) -> None:
     with pytest.raises(MalformedResponse):
-        drawn(bad)
+        finished_draw(bad)
 
 
 @given(st.lists(st.text(min_size=1), min_size=1), st.integers(0, 3), st.booleans())
@@ -157,7 +159,7 @@ def test_tokens_are_matched_with_the_text(tokens: list[str], extra: int, in_byte
     shown = [*tokens, *["<end>"] * extra]
     pairs = list(zip(shown, values, strict=True))
     given = content(*((t.encode(), v) for t, v in pairs)) if in_bytes else legacy(*pairs)
-    one = drawn(answer(text, given))
+    one = finished_draw(answer(text, given))
     assert one.logprobs == tuple(values[: len(tokens)])
     assert one.logprob == sum(values[: len(tokens)])
 
@@ -166,12 +168,12 @@ def test_readings_are_placed_by_bytes() -> None:
     text = "é1 22"
     echoed = answer(text + "3", legacy(("<s>", None), ("é1", -1.0), (" 2", -2.0), ("23", -4.0)))
     raw = text.encode()  # é é 1 _ 2 2
-    read = readout(echoed, raw, range(-1, len(raw) - 1))
+    read = echoed_readout(echoed, raw, range(-1, len(raw) - 1))
     assert read.values == ((-1.0,), (), (), (-2.0,), (), (-4.0,))
     with pytest.raises(MalformedResponse):
-        readout(answer("abc", legacy(("a", 0.0), ("c", 0.0))), b"abc", range(2))
+        echoed_readout(answer("abc", legacy(("a", 0.0), ("c", 0.0))), b"abc", range(2))
     with pytest.raises(MalformedResponse):
-        readout(answer("abc"), b"abc", range(2))
+        echoed_readout(answer("abc"), b"abc", range(2))
 
 
 # ---- HTTP -----------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ def test_readings_are_placed_by_bytes() -> None:
     ],
 )
 def test_the_servers_own_words(body: bytes, said: str) -> None:
-    assert said_in(body) == said
+    assert error_message(body) == said
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

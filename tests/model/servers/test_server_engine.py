@@ -607,7 +607,7 @@ def _read_behind_bos(trace: Json) -> list[float]:
     from stepkit.model.backend import open_engine
     from stepkit.model.chat import PromptEncoder, fill
     from stepkit.model.engine import Read, Readout
-    from stepkit.model.local.context_sizes import choose
+    from stepkit.model.local.context_sizes import for_drawing
     from stepkit.model.local.llama import Model
     from stepkit.runner.options import ModelOptions
 
@@ -616,7 +616,7 @@ def _read_behind_bos(trace: Json) -> list[float]:
     bos = model.special_tokens()[model.bos_text]
     prompt = (bos, *PromptEncoder(model).plain(form))
     ids = prompt + model.tokenize(trace["response"])
-    engine = open_engine(model, choose(model, ModelOptions(None, slots=8, context=512), 0))
+    engine = open_engine(model, for_drawing(model, ModelOptions(None, slots=8, context=512), 0))
     engine.submit(Read("r", ids, tuple(range(len(prompt) - 1, len(ids) - 1))))
     finished = engine.step()
     while not finished:

@@ -27,7 +27,7 @@ from worlds import (
 from stepkit.core.leaves import leaf_traces
 from stepkit.core.tree import Tree, draws_at
 from stepkit.errors import DataError
-from stepkit.search.methods.beam import dealt
+from stepkit.search.methods.beam import split_evenly
 
 F = Fraction
 
@@ -293,6 +293,6 @@ def test_a_step_without_a_score_comes_last() -> None:
 
 @given(st.integers(0, 60), st.integers(1, 9))
 def test_draws_are_dealt_evenly(count: int, hands: int) -> None:
-    shares = dealt(count, hands)
+    shares = split_evenly(count, hands)
     assert sum(shares) == count and len(shares) == hands
     assert max(shares) - min(shares) <= 1 and shares == sorted(shares, reverse=True)

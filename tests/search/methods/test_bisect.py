@@ -10,7 +10,7 @@ from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import stopping
 from stepkit.core.tree import rule_at
-from stepkit.search.until_rules import parsed
+from stepkit.search.until_rules import parse_question
 
 
 def found(tree: dict[str, Any]) -> int | None:
@@ -133,7 +133,9 @@ def test_a_drop_is_found_where_the_model_recovers_from_errors() -> None:
     for seed in range(200):
         fields, _ = Curve(values).searched("bisect", seed, draws=32)
         zero += found(fields["tree"]) == 2
-        fields, _ = Curve(values).searched("bisect", seed, until=parsed("drop:root=32"), draws=200)
+        fields, _ = Curve(values).searched(
+            "bisect", seed, until=parse_question("drop:root=32"), draws=200
+        )
         drop += found(fields["tree"]) == 2
     assert drop >= 0.9 * 200 and zero <= 0.1 * 200
 
@@ -181,7 +183,7 @@ def test_it_goes_on_from_what_is_there() -> None:
 
 def test_a_second_look_takes_as_many_draws_again_as_the_question_allows() -> None:
     """The question may allow more than -k: hard says itself how many."""
-    hard = parsed("hard:value=0.2,error=0.1")
+    hard = parse_question("hard:value=0.2,error=0.1")
     looks = set()
     for seed in range(60):
         fields, _ = Curve([1.0, 0.0, 1.0, 0.0, 0.0]).searched("bisect", seed, until=hard)

@@ -272,7 +272,7 @@ def critic(
     prefixes = laid_out()
     question = JudgePrompt(prefixes, "{problem} {steps} {solution}")
     sampler = sampler_on(prefixes, **sampling)
-    return CritiqueScorer(question, sampler, shape, META, draws=draws, vote=vote, held=held)
+    return CritiqueScorer(question, sampler, shape, META, draws=draws, vote=vote, grammar=held)
 
 
 def noisy(truth: Sequence[bool], accuracy: float) -> Callable[[Draw], str]:

@@ -283,7 +283,10 @@ def test_a_resume_may_ask_for_more_critiques(work: Workdir, chat: Path) -> None:
     [
         (("-m", "CHAT", "--good", "Fine"), "--good goes with --judge"),
         (("--prm", "CHAT", "--judge", "choice"), "-m or --server"),
-        (("-m", "CHAT", "--judge", "choice", "-k", "3"), "-k has no effect with --judge choice"),
+        (
+            ("-m", "CHAT", "--judge", "choice", "-k", "3"),
+            "--draws has no effect with --judge",
+        ),
         (("-m", "CHAT", "--judge", "critic", "--vote", "mean"), "it is for critique, align"),
         (("-m", "CHAT", "--judge", "choice", "--keep-tokens"), "--keep-tokens"),
         (("-m", "CHAT", "--judge", "choice", "--judge-prompt", "bare"), "{step}"),

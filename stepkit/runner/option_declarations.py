@@ -1,0 +1,50 @@
+"""An option is declared once, with its help, however many commands have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class OptionDeclaration:
+    """An option before it belongs to a command.
+
+    Attributes:
+        names: the names of click.option, as in "-k", "--draws".
+        settings: its settings there.
+    """
+
+    names: tuple[str, ...]
+    settings: Mapping[str, Any]
+
+    @property
+    def flag(self) -> str:
+        """Its long spelling, as messages have it."""
+        return [name for name in self.names if name.startswith("-")][-1]
+
+    def changed(self, **changes: Any) -> OptionDeclaration:
+        """The option with other settings, and without a default where ``changes`` have none."""
+        settings = {**self.settings, "default": None, "show_default": False, **changes}
+        return OptionDeclaration(self.names, settings)
+
+    def __call__(self, **changes: Any) -> Callable[[F], F]:
+        """The decorator that gives a command the option; ``changes`` replace settings."""
+        return click.option(*self.names, **{**self.settings, **changes})
+
+
+def declared(*names: str, **settings: Any) -> OptionDeclaration:
+    """Declare an option, with the arguments of click.option."""
+    return OptionDeclaration(names, settings)
+
+
+def stack(function: F, *decorators: Callable[[Any], Any]) -> F:
+    """Apply the decorators so that the options stand in --help as they stand here."""
+    for decorator in reversed(decorators):
+        function = decorator(function)
+    return function
