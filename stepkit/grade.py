@@ -41,6 +41,7 @@ MOST_REASONS = 3  # that a note names
 
 _reference_in = lru_cache(4096)(answers.reference)  # attempts at one problem share it
 
+Asked = tuple[str, str | None] | tuple[str, str | None, str]
 Question = tuple[str, str, str]
 """Reference, final answer, problem."""
 
@@ -115,13 +116,13 @@ class Grader:
         self.pending -= len(found_all)
         return found_all
 
-    def grade(self, questions: Iterable[tuple[str, str | None]]) -> list[float | None]:
-        """The verdicts on (reference, final) pairs, in their order. Nothing else may be pending."""
-        return [outcome(verdict) for verdict in self.judge((*pair, "") for pair in questions)]
+    def grade(self, questions: Iterable[Asked]) -> list[float | None]:
+        """The verdicts on (reference, final) or (reference, final, problem), in their order.
+        Nothing else may be pending."""
+        return [outcome(verdict) for verdict in self.judge(questions)]
 
-    def judge(self, questions: Iterable[tuple[str, str | None, str]]) -> list[Verdict]:
-        """The verdicts on (reference, final, problem), with reasons, in their order. Nothing else
-        may be pending."""
+    def judge(self, questions: Iterable[Asked]) -> list[Verdict]:
+        """As ``grade``, with reasons."""
         verdicts: dict[Hashable, Verdict] = {}
         for number, question in enumerate(questions):
             self.submit(number, *question)
@@ -138,7 +139,7 @@ class Grader:
         ]
         more = ", ..." if len(self.undecided) > MOST_REASONS else ""
         total = sum(self.undecided.values())
-        return f"{total} answers undecided: {', '.join(reasons)}{more}"
+        return f"{total} answer{'s' * (total > 1)} undecided: {', '.join(reasons)}{more}"
 
     def close(self) -> None:
         """End the workers at once, whatever they are doing. May be called twice."""

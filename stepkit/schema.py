@@ -88,6 +88,14 @@ def optional_text(record: Json, key: str) -> str | None:
     return None if value is None else _expect(value, str, "a string", key)
 
 
+def problem_or_nothing(record: Json) -> str:
+    """``problem_text``, or "" where there is none that can be read."""
+    try:
+        return problem_text(record)
+    except DataError:
+        return ""
+
+
 def problem_text(record: Json) -> str:
     """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``.
 

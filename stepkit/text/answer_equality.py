@@ -1,12 +1,12 @@
 r"""Whether two final answers are the same: true and false only where that is sure.
 
 Both are read (answer_values.py) and compared by their kinds; whatever is doubtful is undecided,
-with a reason. In this order: the same spelling; letters of a choice, with the problem's own options;
-names ("x = 5" against 5); percentages, which equal a bare number only where the problem asks for a
-percentage; quantities, whose unit may be missing on one side and is converted where both have one;
-then two of one kind, part by part: numbers exactly (a rounded one is left open), times, numerals
-with bases, ratios, intervals and inequalities, matrices, sequences with dots, lists, sets and
-tuples, words. Formulas are left to algebra (stepkit.algebra), which ``prove`` asks.
+with a reason. In this order: the same spelling; letters of a choice, with the problem's own
+options; names ("x = 5" against 5); percentages, which equal a bare number only where the problem
+asks for a percentage; quantities, whose unit may be missing on one side and is converted where both
+have one; then two of one kind, part by part: numbers exactly (a rounded one is left open), times,
+numerals with bases, ratios, intervals and inequalities, matrices, sequences with dots, lists, sets
+and tuples, words. Formulas are left to algebra (stepkit.algebra), which ``prove`` asks.
 
 The order of the two does not matter. ``problem`` is the text of the problem, where it is known.
 """
@@ -70,7 +70,8 @@ CONDITION = re.compile(r"[=<>]|\\(?:ne|le|ge|in|pm|mp|cup|cap|setminus|mathbb|do
 ASKS_ROUND = re.compile(r"\bround|nearest|approximat|decimal place|significant", re.IGNORECASE)
 NEGATIONS = re.compile(
     r"no (?:real |integer |valid |possible )?(?:solutions?|answers?|values?|roots?)|none|no|dne"
-    r"|undefined|does not exist|impossible|empty set|not defined|infeasible|no such \w+|never|zero|nothing",
+    r"|undefined|does not exist|impossible|empty set|not defined|infeasible|no such \w+|never"
+    r"|zero|nothing",
     re.IGNORECASE,
 )
 BOUND = re.compile(

@@ -19,6 +19,7 @@ In this order:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from stepkit.text.announcements import Announcement, announced, first_announcement, goes_on
@@ -52,6 +53,10 @@ class FoundAnswer(NamedTuple):
 
     answer: str | None
     where: str
+
+
+AnswerReader = Callable[[str], FoundAnswer]
+"""Finds the answer in a text: ``find``, ``find_last_number`` or one of ``pattern_reader``."""
 
 
 def extract(text: str) -> str | None:
@@ -104,6 +109,22 @@ def by_pattern(pattern: re.Pattern[str], text: str) -> str | None:
     group = min(pattern.groups, 1)
     found = [match[group] for match in pattern.finditer(said)]
     return tidy(found[-1] or "") or None if found else None
+
+
+def find_last_number(text: str) -> FoundAnswer:
+    """``last_number`` as an AnswerReader."""
+    number = last_number(text)
+    return FoundAnswer(number, NOTHING if number is None else "last number")
+
+
+def pattern_reader(pattern: re.Pattern[str]) -> AnswerReader:
+    """``by_pattern`` as an AnswerReader."""
+
+    def found(text: str) -> FoundAnswer:
+        answer = by_pattern(pattern, text)
+        return FoundAnswer(answer, NOTHING if answer is None else "pattern")
+
+    return found
 
 
 def _plain(number: str) -> str:

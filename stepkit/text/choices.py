@@ -8,7 +8,7 @@ from functools import lru_cache
 from stepkit.text.answer_marks import tidy
 from stepkit.text.answer_spelling import LONGEST, TEXT
 
-OPTION = re.compile(r"(?:^|(?<=[\s,;.?:]))(?:\(([A-J])\)|([A-J])[.):](?=\s|\\|\$))\s*")
+OPTION = re.compile(r"(?:^|(?<=[\s,;.?:$}]))(?:\(([A-J])\)|([A-J])[.):](?=\s|\\|\$))\s*")
 LEAST = 2
 
 
