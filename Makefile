@@ -56,7 +56,7 @@ $(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	  | tee build/install.log | awk "$$PROGRESS" \
 	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }
 	@echo "Compiling the kernels."
-	@$(VENV)/bin/python -c 'from stepkit.core import tree; from stepkit.model.local import token_sampling; tree.warm(); token_sampling.warm()'
+	@$(VENV)/bin/python -c 'from stepkit.core import tree; from stepkit.model.local import token_sampling; tree.compile_kernels(); token_sampling.warm()'
 	@touch $@
 
 # ---- the demonstration: one rule an arrow ---------------------------------------------------

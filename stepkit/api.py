@@ -324,7 +324,7 @@ def count_draws(tree: Tree, sampler: str | None = None) -> dict[str, list[Any]]:
 
     schema.check_tree({"tree": tree})
     by, _ = trace.choose_sampler(tree, sampler)
-    counts = trees.count(trees.plant([tree]), [by])
+    counts = trees.count_draws(trees.build_forest([tree]), [by])
     return {"k": list(counts.k), "n": list(counts.n), "undecided": list(counts.undecided)}
 
 
@@ -585,13 +585,13 @@ def evaluate(
     aggregate: Sequence[str] = ("min",),
     against: Sequence[str] = (),
     undecided: str = "wrong",
-    resamples: int = 10_000,
+    intervals: bool = True,
     seed: int = 1,
 ) -> list[Record]:
     """step-eval: what choosing among graded attempts brings, a row a measure.
 
     A row has ``measure``, ``k``, ``score`` and ``aggregate`` where they apply, ``value`` (a share
-    from 0 to 1) and the bounds ``low`` and ``high`` of its 95 % interval, by resampling problems.
+    from 0 to 1) and the bounds ``low`` and ``high`` of its 95 % interval over problems.
 
     Args:
         curves: of pass, majority, best, weighted, log-weighted; none: those that can be had.
@@ -599,7 +599,8 @@ def evaluate(
         score, aggregate: which scores, and how they become one number.
         against: also the differences to "single" or "majority".
         undecided: attempts without a verdict are "wrong", or left out ("apart").
-        resamples, seed: of the bootstrap.
+        intervals: False leaves out ``low`` and ``high``.
+        seed: of random subsets.
 
     Raises DataError when nothing can be measured, UsageError for a name that is not there.
     """
@@ -615,7 +616,7 @@ def evaluate(
         aggregates=tuple(aggregate),
         against=tuple(against),
         undecided=undecided,
-        resamples=resamples,
+        intervals=intervals,
         seed=seed,
     )
     collected = CollectedAttempts(AttemptFields(tuple(score), options.aggregates))

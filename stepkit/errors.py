@@ -1,4 +1,4 @@
-"""What can go wrong, by exit status.
+"""The errors, by exit status.
 
 An error knows its cause (field, what was wrong, what to do); the place (file and line) is added
 by the runner, which knows it. Nothing here ends the process.

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin as one exception, raised at once except around a native call.
+"""SIGINT, SIGTERM and SIGHUP as one exception, raised at once except around a native call.
 
 SIGINT, SIGTERM and SIGHUP raise ``Interrupted`` where the program stands; inside ``deferred()`` the
 handler only raises a flag, which the abort callback of a long native call polls with
@@ -27,7 +27,7 @@ _raised = False
 
 
 class Interrupted(BaseException):
-    """Somebody asked the process to stop; like KeyboardInterrupt, not an Exception."""
+    """The process is to stop; like KeyboardInterrupt, not an Exception."""
 
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
@@ -42,7 +42,7 @@ def install() -> None:
 
 
 def requested() -> int:
-    """The signal that asked the process to stop, or 0."""
+    """The signal by which the process is to stop, or 0."""
     return _requested
 
 

@@ -1,6 +1,6 @@
-"""GGUF files as files: is one there, which model is it, what is it called. Nothing is loaded.
+"""GGUF files as files: whether one is there, its fingerprint and its name. Nothing is loaded.
 
-The command line asks before anything is read, and the engine before llama.cpp sees the file.
+The command line checks before anything is read, and the engine before llama.cpp opens the file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The record: field names, what they must hold, and one-line complaints when they do not.
+"""The record: field names, the values they must hold, and one-line errors when they do not.
 
 One JSON object a line; the unit is a *trace*, one attempt at one problem (man step-split, RECORD
 FORMAT). The checks here look only at the fields that stepkit reads; everything else is the user's
@@ -51,7 +51,7 @@ LOOSE_COLUMNS: Mapping[str, tuple[frozenset[type], str]] = {
     "tokens": (frozenset({int, NoneType}), "an integer or null"),
     "logprob": (frozenset({int, float, NoneType}), "a number or null"),
 }
-"""Columns of ``tree`` that may be missing: types of their entries, and how messages say them."""
+"""Columns of ``tree`` that may be missing: types of their entries, and their names in messages."""
 
 
 def name_of(value: object) -> str:
@@ -259,7 +259,7 @@ def check_tree(record: Json) -> Json | None:
 
 
 def _is_sound(tree: Json) -> bool:
-    """A quick yes to what the checks below find, column by column in C; no says nothing.
+    """True only when all checks below would pass, column by column in C; False decides nothing.
 
     Every tree is checked by every command, and nearly every tree is sound.
     """

@@ -317,9 +317,9 @@ def test_evaluate_is_step_eval(work: Workdir) -> None:
         for one in scored()
     ]
     path = written(work, "in.jsonl", attempts)
-    arguments = ("--k", "1,3", "--against", "single", "--resamples", "200")
+    arguments = ("--k", "1,3", "--against", "single")
     wanted = command(work, "step-eval", *arguments, path)
-    got = stepkit.evaluate(attempts, k=[1, 3], against=["single"], resamples=200)
+    got = stepkit.evaluate(attempts, k=[1, 3], against=["single"])
     assert got == [{name: one[name] for name in one if name != "stepkit"} for one in wanted]
 
 

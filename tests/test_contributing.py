@@ -1,4 +1,5 @@
-"""CONTRIBUTING.md is true: its recipes are followed to the letter in a copy of the package.
+"""CONTRIBUTING.md is true: the layers and names are there, records go the way that it says, and its
+recipes are followed to the letter in a copy of the package.
 
 The sentence before a block of ``python`` says where it goes: "Append to `FILE`:", "Create `FILE`:",
 or "Above (Below) the line `LINE` of `FILE`:". A block of ``console`` is run as those of the README
@@ -11,18 +12,20 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from examples import agrees, transcript
 from labelling import trace
-from work import ROOT, clean_environment
+from work import ROOT, Workdir, clean_environment
 
 from stepkit.schema import Json
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 PLACE = re.compile(r"(Append to|Create|(?:Above|Below) the line `.*` of) `(.*)`:$")
+CALLED = re.compile(r"`([\w/]+\.py:\w+)`")
 LINE = re.compile("`(.*)`")
 LONGEST = 25
 MOST_FILES = 3
@@ -124,6 +127,85 @@ def carried_out(title: str, folder: Path) -> list[str]:
         outputs.append(run(command, folder))
         assert agrees(expected, outputs[-1]), f"$ {command}\n{outputs[-1]}"
     return outputs
+
+
+# ---- the map ---------------------------------------------------------------------------------
+
+
+def test_the_layers_name_every_part_of_the_package() -> None:
+    table = TEXT.split("\n## The layers\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+(?:\.py|/))`", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
+    parts = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / "stepkit").iterdir()
+        if path.suffix in ("", ".py") and not path.name.startswith("__")
+    }
+    assert named == parts
+
+
+def test_every_file_and_name_of_the_map_is_there() -> None:
+    """Those of recipes are looked for when they are followed."""
+    named = re.findall(r"`([\w/]+\.py)(?::(\w+))?`", TEXT.split("\n## Recipes\n")[0])
+    assert len(named) > 50
+    for file, name in named:
+        found = [*(ROOT / "stepkit").rglob(file), *ROOT.glob(file)]
+        assert found, file
+        if name:
+            defines = re.compile(rf"^ *(class|def) {name}\b", re.M)
+            assert defines.search(found[0].read_text()), f"{file}:{name}"
+
+
+CALLS = """
+import importlib, sys, threading
+file, command, *arguments = sys.argv[1:]
+seen, out = set(), open(file, "a", buffering=1)
+def note(frame, event, argument):
+    code = frame.f_code
+    if event == "call" and "/stepkit/" in code.co_filename:
+        place = f"{code.co_filename.rsplit('/stepkit/', 1)[1]}:{code.co_name}"
+        if place not in seen:
+            seen.add(place)
+            out.write(place + chr(10))
+main = importlib.import_module(f"stepkit.cli.{command}").main
+sys.argv = [f"step-{command}", *arguments]
+threading.setprofile(note)
+sys.setprofile(note)
+main()
+"""
+"""Runs a command and writes which functions it calls, in the order in which it first does."""
+
+
+def test_a_record_goes_the_way_that_the_page_says(work: Workdir) -> None:
+    way = TEXT.split("\n## The way of a record\n")[1].split("\n## ")[0]
+    around, *paragraphs = way.strip().split("\n\n")
+    samples = ROOT / "samples"
+    policy = samples / "models" / "policy.gguf"
+    limits = ("-k", "4", "--max-tokens", "64")
+    lines: dict[str, list[str | Path]] = {
+        "split": ["--grade", "--limit", "1", samples / "traces.jsonl", "-o", "split.jsonl"],
+        "rollout": [*limits, "-m", policy, "split.jsonl", "-o", "rollout.jsonl"],
+        "label": ["rollout.jsonl", "-o", "label.jsonl"],
+        "pairs": ["--conversational", "label.jsonl", "-o", "pairs.jsonl"],
+    }
+    assert [one.partition(":")[0] for one in paragraphs] == [f"`step-{name}`" for name in lines]
+    for (command, arguments), paragraph in zip(lines.items(), paragraphs, strict=True):
+        work.write("calls.txt", "")
+        done = subprocess.run(
+            [sys.executable, "-c", CALLS, "calls.txt", command, *map(str, arguments)],
+            cwd=work.path,
+            env=clean_environment(work.path),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        calls = work.read("calls.txt").decode().split()
+        places = CALLED.findall(paragraph)
+        assert len(places) > 5
+        assert set(CALLED.findall(around)) <= set(calls), command
+        assert [place for place in calls if place in places] == places, command
+
+
+# ---- the recipes -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("title", recipes())

@@ -41,6 +41,8 @@ SECTIONS = (
 )
 """In this order in every page; a page may have others of its own behind OPTIONS."""
 
+ROUGH = re.compile(r"step-eval: the intervals are rough: .*\n")
+
 
 class Item(NamedTuple):
     """An option in a man page: its names, its line and what is said about it."""
@@ -334,7 +336,7 @@ def test_man_example(example: str, tmp_path: Path) -> None:
     done = run(example, tmp_path)
     assert done.returncode == 0, done.stderr
     if not example.startswith("step-head"):
-        assert done.stderr == ""
+        assert ROUGH.sub("", done.stderr) == ""  # the samples are few
     assert done.stdout.endswith("\n") or " -o " in example
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.cli.options.aggregate import aggregate_option, checked
+from stepkit.cli.options.aggregate import aggregate_option, check_aggregate
 from stepkit.cli.options.shared import SEED, UNDECIDED
 from stepkit.errors import UsageError
-from stepkit.runner.options import command, reads, refuse_idle_options, writes
+from stepkit.runner.options import command, input_options, output_options, refuse_idle_options
 from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
@@ -23,7 +23,17 @@ REDUNDANCY = 0.15
 PROTOCOLS = ("processbench", "prmbench", "agentprocessbench")
 METHODS = ("temperature", "platt", "isotonic", "threshold")
 
-ROWS = {"scores", "gold", "part", "by_file", "against", "resamples", "seed", "as_table"}
+ROWS = {
+    "scores",
+    "gold",
+    "part",
+    "by_file",
+    "against",
+    "no_intervals",
+    "resamples",
+    "seed",
+    "as_table",
+}
 EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
@@ -111,13 +121,12 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     show_default=True,
     help="Bins of the calibration error.",
 )
+@click.option("--no-intervals", is_flag=True, help="Numbers alone, without their 95 % intervals.")
 @click.option(
     "--resamples",
-    metavar="N",
     type=click.IntRange(min=0),
-    default=10000,
-    show_default=True,
-    help="Bootstrap resamples for the intervals; 0 is none.",
+    hidden=True,
+    help="Of earlier versions: 0 is --no-intervals, any other number changes nothing.",
 )
 @SEED(help="Seed of the resamples and subsets.")
 @click.option(
@@ -148,8 +157,8 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     type=click.Path(dir_okay=False),
     help="Write the records with the score that a map makes, nothing else.",
 )
-@reads
-@writes
+@input_options
+@output_options
 def main(
     streams: StreamOptions, fit: str | None, apply_file: str | None, gold: str | None, **given: Any
 ) -> None:
@@ -165,7 +174,7 @@ def main(
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
     votes = [name for name in given["curves"] if name in VOTES]
     for how in given["aggregates"]:
-        checked(how, votes, "--curves")
+        check_aggregate(how, votes, "--curves")
     if apply_file is not None:
         from stepkit.cli.actions.calibration_maps import apply_map, read_map
 

@@ -1,4 +1,4 @@
-"""step-head: the head of a process reward model, out of a checkpoint and into what runs here."""
+"""step-head: the head of a process reward model, out of a checkpoint into a file that runs here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "--tensors",
     metavar="NAME",
-    help="What the names of the head's tensors begin with, as in score.",
+    help="Prefix of the names of the head's tensors, as in score.",
 )
 @PROFILE()
 @model_file(
@@ -76,7 +76,7 @@ def main(
 
     if graft is not None:
         head_graft.require_gguf()
-    told, text = _profile(profile) if profile else (None, "")
+    known, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
     inputs |= {
@@ -85,25 +85,25 @@ def main(
         *filter(None, (graft, backbone, profile)),
     }
     head = from_checkpoint(found, tensors, text)
-    if told is not None and told.readout.outputs not in (0, head.outputs):
-        wanted = told.readout.outputs
+    if known is not None and known.readout.outputs not in (0, head.outputs):
+        wanted = known.readout.outputs
         raise UsageError(f"--profile {profile}: of {wanted} outputs, the head has {head.outputs}")
     if backbone is not None:
         head = _bound(head, backbone)
     done = f"a head of kind {head.kind}"
-    with _appearing(target, inputs) as part:
-        if graft is None or told is None:
+    with _replacing(target, inputs) as part:
+        if graft is None or known is None:
             with open(part, "wb") as file:
                 file.write(head.encode())
         else:
-            grafted = head_graft.graft(head, told, graft, part, _rows(rows), wide)
+            grafted = head_graft.graft(head, known, graft, part, _rows(rows), wide)
             check_loads(part, graft)
             done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
     click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
 
 
 def _bound(head: Head, backbone: str) -> Head:
-    """The head, for this GGUF file only. Raises UsageError where it does not fit."""
+    """The head, bound to this GGUF file. Raises UsageError when it does not fit."""
     from stepkit.model.heads.head_network import check_fits
     from stepkit.model.local.llama import Model
 
@@ -114,8 +114,8 @@ def _bound(head: Head, backbone: str) -> Head:
 
 
 @contextmanager
-def _appearing(target: str, inputs: Iterable[str]) -> Iterator[str]:
-    """Where to write what becomes ``target`` when all went well, and goes away when not."""
+def _replacing(target: str, inputs: Iterable[str]) -> Iterator[str]:
+    """The name of a file that becomes ``target`` on success, and is removed on failure."""
     from stepkit.io.sink import PART, STDOUT, is_special, open_locked, refuse_inputs, target_of
 
     if target == STDOUT or is_special(target):
@@ -144,13 +144,13 @@ def _rows(text: str | None) -> tuple[int, ...]:
         raise UsageError(f"--rows {text}: expected token ids with commas between them") from None
 
 
-def _profile(said: str) -> tuple[Profile, str]:
+def _profile(name: str) -> tuple[Profile, str]:
     """The profile of a family or in a file, and its JSON."""
     import json
 
     from stepkit.model.profiles.families import load_profile
 
-    told = load_profile(said)
-    if told.kind != "hidden-head":
-        raise UsageError(f'--profile {said}: of kind "{told.kind}", not "hidden-head"')
-    return told, json.dumps(told.data(), ensure_ascii=False)
+    profile = load_profile(name)
+    if profile.kind != "hidden-head":
+        raise UsageError(f'--profile {name}: of kind "{profile.kind}", not "hidden-head"')
+    return profile, json.dumps(profile.data(), ensure_ascii=False)

@@ -8,7 +8,7 @@ from stepkit.cli.actions.label_records import label_block, label_group, settings
 from stepkit.cli.options.shared import SAMPLER, UNDECIDED, listing
 from stepkit.core import labels
 from stepkit.errors import UsageError
-from stepkit.runner.options import command, grouped, reads, writes
+from stepkit.runner.options import command, input_options, output_options, regroup_option
 from stepkit.runner.run import StreamOptions, blocks, groups
 
 
@@ -55,9 +55,9 @@ from stepkit.runner.run import StreamOptions, blocks, groups
     type=click.IntRange(min=1),
     help="Also write each trace up to N times with two neighbouring steps as one.",
 )
-@grouped
-@reads
-@writes
+@regroup_option
+@input_options
+@output_options
 def main(
     streams: StreamOptions,
     names: tuple[str, ...],

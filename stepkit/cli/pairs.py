@@ -17,12 +17,12 @@ from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
 from stepkit.runner.options import (
     command,
-    grouped,
+    input_options,
     model_file,
     on_command_line,
-    reads,
+    output_options,
     refuse_idle_options,
-    writes,
+    regroup_option,
 )
 from stepkit.runner.run import StreamOptions
 
@@ -64,7 +64,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     metavar="NAME",
     default="draws",
     show_default=True,
-    help="What a step is worth: draws, leaves, visits, or a score or label of the tree.",
+    help="The value of a step: draws, leaves, visits, or a score or label of the tree.",
 )
 @SAMPLER()
 @click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
@@ -103,7 +103,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--match-length", is_flag=True, help="Of several attempts take the most equal in length."
 )
-@click.option("--max-per-set", metavar="N", type=COUNT, help="Most pairs of rivals at one prefix.")
+@click.option("--max-per-set", metavar="N", type=COUNT, help="Most pairs of steps at one prefix.")
 @click.option("--max-per-problem", metavar="N", type=COUNT, help="Most pairs of a problem.")
 @click.option(
     "--weight",
@@ -132,7 +132,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
     "--check",
     metavar="TARGET",
     type=click.Choice(list(trainer_registry.TARGETS)),
-    help="Make nothing: say what this trainer would spoil in the rows of FILE.",
+    help="Make nothing: list what this trainer would spoil in the rows of FILE.",
 )
 @click.option(
     "--max-length",
@@ -140,10 +140,10 @@ CHECKS = {"check", "max_length", "tokenizer"}
     type=COUNT,
     help="With --check: where the trainer cuts rows off (characters; tokens with --tokenizer).",
 )
-@grouped
-@reads
-@writes
-def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **told: Any) -> None:
+@regroup_option
+@input_options
+@output_options
+def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **given: Any) -> None:
     """Make rows for a trainer from traces with evidence or labels, or check such rows.
 
     \b
@@ -156,18 +156,18 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **tol
         refuse_idle_options(CHECKS, "with --check")
         from stepkit.cli.actions.check_rows import check as check_rows
 
-        check_rows(streams, check, told["max_length"], _tokens(tokenizer))
+        check_rows(streams, check, given["max_length"], _tokens(tokenizer))
         return
-    if told["max_length"]:
+    if given["max_length"]:
         raise UsageError("--max-length has no effect without --check")
-    maker = maker_of(told, {*on_command_line()}, _tokens(tokenizer))
+    maker = maker_of(given, {*on_command_line()}, _tokens(tokenizer))
     if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
     from stepkit.cli.actions import side_files
 
-    side_files.check(told["to"], streams.output)
+    side_files.check(given["to"], streams.output)
     write_rows(streams, maker)
-    side_files.write(streams, told["to"], maker.plan.rule.kind)
+    side_files.write(streams, given["to"], maker.plan.rule.kind)
 
 
 def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:

@@ -8,7 +8,7 @@ from stepkit.cli.actions.rank_groups import GroupRanking, settings_of
 from stepkit.cli.options.aggregate import aggregate_option
 from stepkit.core.selection import METHODS
 from stepkit.errors import UsageError
-from stepkit.runner.options import command, grouped, reads, writes
+from stepkit.runner.options import command, input_options, output_options, regroup_option
 from stepkit.runner.run import StreamOptions, groups
 
 COUNT = click.IntRange(min=1)
@@ -48,9 +48,9 @@ COUNT = click.IntRange(min=1)
     "--keep", metavar="K", type=COUNT, help="Write the first K of each group (default: 1)."
 )
 @click.option("--all", "everyone", is_flag=True, help="Write every attempt, with its rank.")
-@grouped
-@reads
-@writes
+@regroup_option
+@input_options
+@output_options
 def main(
     streams: StreamOptions,
     by: str,

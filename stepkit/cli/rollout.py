@@ -8,7 +8,7 @@ import click
 
 from stepkit.cli.backends import draw_source
 from stepkit.cli.options import prm
-from stepkit.cli.options.answer_reading import parse_answer_options, reads_answers
+from stepkit.cli.options.answer_reading import answer_options, parse_answer_options
 from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_batch_options
 from stepkit.cli.options.methods import method_options, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
@@ -21,8 +21,8 @@ from stepkit.search.refinement_prompts import refinement_of
 
 
 @options.command("step-rollout")
-@options.uses_model("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
-@options.uses_servers
+@options.model_options("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
+@options.server_options
 @method_options
 @prm.prm_options
 @SEED()
@@ -44,11 +44,11 @@ from stepkit.search.refinement_prompts import refinement_of
     help="Draw nothing: judge the answers of all draws in the input again.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
-@options.grades
-@reads_answers
-@options.journalled
-@options.reads
-@options.writes
+@options.jobs_option
+@answer_options
+@options.journal_options
+@options.input_options
+@options.output_options
 def main(
     streams: run.StreamOptions,
     model: options.ModelOptions,

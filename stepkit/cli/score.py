@@ -17,11 +17,11 @@ from stepkit.runner import options, run
 
 
 @options.command("step-score")
-@options.uses_model("--prm", required=False, help="A process reward model, a GGUF file.")
+@options.model_options("--prm", required=False, help="A process reward model, a GGUF file.")
 @options.model_file(
     "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
-@options.uses_servers
+@options.server_options
 @prm.prm_options
 @prm.explain_options
 @confidence.confidence_options
@@ -43,9 +43,9 @@ from stepkit.runner import options, run
     type=click.Path(),
     help="Keep scores in DIR, and take them from there.",
 )
-@options.journalled
-@options.reads
-@options.writes
+@options.journal_options
+@options.input_options
+@options.output_options
 def main(
     streams: run.StreamOptions,
     model: options.ModelOptions,

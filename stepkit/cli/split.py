@@ -11,12 +11,18 @@ from stepkit.cli.actions.leaf_traces import leaf_records
 from stepkit.cli.actions.split_records import AnswerSource, ResponseText, Splitter, caught
 from stepkit.cli.options.answer_reading import (
     ANSWER_PARAMETERS,
+    answer_options,
     parse_answer_options,
-    reads_answers,
 )
 from stepkit.cli.options.segmentation import rule_of, segmentation_options
 from stepkit.errors import DataError, UsageError
-from stepkit.runner.options import command, grades, on_command_line, reads, writes
+from stepkit.runner.options import (
+    command,
+    input_options,
+    jobs_option,
+    on_command_line,
+    output_options,
+)
 from stepkit.runner.run import StreamOptions, blocks, each
 
 BY_TOKEN = ("tokens", "confidence")
@@ -24,7 +30,7 @@ BY_TOKEN = ("tokens", "confidence")
 
 
 @command("step-split")
-@reads
+@input_options
 @segmentation_options
 @click.option(
     "--quantile",
@@ -51,10 +57,10 @@ BY_TOKEN = ("tokens", "confidence")
 )
 @click.option("--leaves", is_flag=True, help="Write a trace for each attempt in a tree.")
 @click.option("--grade", is_flag=True, help="Fill final and correct; needs the field answer.")
-@grades
-@reads_answers
+@jobs_option
+@answer_options
 @click.option("--force", is_flag=True, help="Cut again what carries evidence, and drop that.")
-@writes
+@output_options
 def main(
     streams: StreamOptions,
     by: str,

@@ -11,7 +11,7 @@ import click
 
 from stepkit.cli.options.shared import SAMPLER
 from stepkit.errors import DataError, UsageError
-from stepkit.runner.options import command, reads, writes
+from stepkit.runner.options import command, input_options, output_options
 from stepkit.runner.run import STANDARD, StreamOptions, blocks
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ COLOURS = ("auto", "always", "never")
     type=click.Choice(COLOURS),
     help="Colours with --term: on a terminal (auto, the default), always or never.",
 )
-@reads
-@writes
+@input_options
+@output_options
 def main(
     streams: StreamOptions,
     label: str | None,
@@ -42,7 +42,7 @@ def main(
     term: bool,
     color: str | None,
 ) -> None:
-    """Make one page of the traces: their steps, what they are worth, and why.
+    """Make one page of the traces: their steps, their values, and the evidence.
 
     \b
       step-view labels.jsonl -o page.html
@@ -55,15 +55,15 @@ def main(
         raise UsageError("--label and --score exclude each other: steps have one colour")
     if color is not None and not term:
         raise UsageError("--color has no effect without --term")
-    asked = f"labels.{label}" if label is not None else f"scores.{score}" if score else None
-    choice = ViewOptions(asked, sampler)
+    measure = f"labels.{label}" if label is not None else f"scores.{score}" if score else None
+    options = ViewOptions(measure, sampler)
     if term:
-        _terminal(streams, choice, color or "auto")
+        _terminal(streams, options, color or "auto")
     else:
-        _page(streams, choice)
+        _page(streams, options)
 
 
-def _page(streams: StreamOptions, choice: ViewOptions) -> None:
+def _page(streams: StreamOptions, options: ViewOptions) -> None:
     from stepkit.view import page
     from stepkit.view.trace_view import summary
 
@@ -75,29 +75,29 @@ def _page(streams: StreamOptions, choice: ViewOptions) -> None:
     def piece(case: Json) -> bytes:
         return page.piece(encode(summary(case)), encode(case))
 
-    head = page.head(encode({"measure": choice.measure}))
-    blocks(streams, _each(choice, piece), head)
+    head = page.head(encode({"measure": options.measure}))
+    blocks(streams, _each(options, piece), head)
 
 
-def _terminal(streams: StreamOptions, choice: ViewOptions, color: str) -> None:
+def _terminal(streams: StreamOptions, options: ViewOptions, color: str) -> None:
     from stepkit.view.terminal import TerminalView
 
     terminal = TerminalView(
         _columns(), color == "always" or (color == "auto" and _coloured(streams))
     )
-    blocks(streams, _each(choice, lambda case: terminal.text(case).encode()))
+    blocks(streams, _each(options, lambda case: terminal.text(case).encode()))
 
 
 def _each(
-    choice: ViewOptions, write: Callable[[Json], bytes]
+    options: ViewOptions, write: Callable[[Json], bytes]
 ) -> Callable[[list[Record]], list[bytes | DataError]]:
-    """The block function that turns each record into what ``write`` makes of its case."""
+    """The block function that turns each record into its case, written by ``write``."""
     from stepkit.view.trace_view import cases
 
     def block(records: list[Record]) -> list[bytes | DataError]:
         data = [record.data for record in records]
-        found = cases(data, [record.place for record in records], choice)
-        return [one if isinstance(one, DataError) else write(one) for one in found]
+        found = cases(data, [record.place for record in records], options)
+        return [case if isinstance(case, DataError) else write(case) for case in found]
 
     return block
 

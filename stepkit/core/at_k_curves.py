@@ -62,7 +62,7 @@ def pass_at(right: Sequence[float], k: int) -> Estimate:
 
     Raises ValueError unless 1 <= k <= n.
     """
-    n, wrong = _checked(len(right), k), sum(not one for one in right)
+    n, wrong = _check_k(len(right), k), sum(not one for one in right)
     return Estimate(1 - comb(wrong, k) / comb(n, k))
 
 
@@ -75,7 +75,7 @@ def best_at(scores: Sequence[float], right: Sequence[float], k: int) -> Estimate
 
     Raises ValueError unless 1 <= k <= n.
     """
-    n = _checked(len(right), k)
+    n = _check_k(len(right), k)
     tied: dict[float, list[float]] = {}
     for score, one in zip(scores, right, strict=True):
         tied.setdefault(score, []).append(one)
@@ -107,7 +107,7 @@ def majority_at(
     """
     n, most = len(right), max(ks)
     for k in ks:
-        _checked(n, k)
+        _check_k(n, k)
     if n > LARGEST:
         return [weighted_at([1.0] * n, answers, right, k, seed) for k in ks]
     sizes, verdicts = _by_answer(answers, right)
@@ -152,9 +152,9 @@ def weighted_at(
 
     Raises ValueError unless 1 <= k <= n.
     """
-    n = _checked(len(right), k)
+    n = _check_k(len(right), k)
     exact = comb(n, k) <= SUBSETS
-    subsets = _every(n, k) if exact else _some(n, k, seed)
+    subsets = _all_subsets(n, k) if exact else _sampled_subsets(n, k, seed)
     verdicts = np.array(_by_answer(answers, right)[1])
     if not verdicts.size:
         return Estimate(0.0)
@@ -182,7 +182,7 @@ def _weights(subsets: Array, weights: Array, as_logs: bool) -> Array:
     return np.exp(there - np.where(np.isfinite(top), top, 0.0))
 
 
-def _checked(n: int, k: int) -> int:
+def _check_k(n: int, k: int) -> int:
     if not 1 <= k <= n:
         raise ValueError(f"{k} of {n} attempts")
     return n
@@ -199,7 +199,7 @@ def _by_answer(answers: Sequence[int], right: Sequence[float]) -> tuple[list[int
 
 
 @lru_cache(64)
-def _every(n: int, k: int) -> Array:
+def _all_subsets(n: int, k: int) -> Array:
     """[C(n, k), n] 1 where an attempt is in the subset, for all subsets."""
     indices = np.array(list(combinations(range(n), k)))
     subsets = np.zeros((len(indices), n))
@@ -207,7 +207,7 @@ def _every(n: int, k: int) -> Array:
     return subsets
 
 
-def _some(n: int, k: int, seed: int) -> Array:
+def _sampled_subsets(n: int, k: int, seed: int) -> Array:
     """[SAMPLES, n] the same for random subsets."""
     order = np.random.default_rng(seed).random((SAMPLES, n)).argpartition(k - 1, axis=1)
     subsets = np.zeros((SAMPLES, n))

@@ -12,9 +12,9 @@ What the tree methods take for the value of a node, under the name it is asked f
 
 All but ``visits`` take the attempts of one sampler that ended anywhere in the subtree. They mix
 draws of later prefixes in: where a search put them is no accident, so this is no unbiased estimate
-of the value at the node; for that, count the draws made at the very node (tree.count). The trace's
-own steps are no evidence about themselves, and a text cut from another draw is that draw's, so
-neither counts as a leaf. A draw that a file holds twice counts once.
+of the value at the node; for that, count the draws made at the very node (tree.count_draws). The
+trace's own steps are no evidence about themselves, and a text cut from another draw is that draw's,
+so neither counts as a leaf. A draw that a file holds twice counts once.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def back_up(forest: Forest, ended: array[int]) -> dict[str, BackedUpValues]:
 def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> BackedUpValues:
     """``visits`` of every node: N and Q as the search had them, whoever drew.
 
-    A tree whose visits are missing or no nodes has none; ``checked_visits`` says so.
+    A tree whose visits are missing or no nodes has none; see ``checked_visits``.
     """
     size = forest.offsets[-1]
     visits = array("q")

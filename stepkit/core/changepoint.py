@@ -10,7 +10,8 @@ there is no error (probability 1/2) or each step is as likely. The end of an att
 draw; a wrong end leaves no room for "no error".
 
 This is a model of our own. It answers what a threshold on k/n (zero, or half the root) cannot: how
-many draws are enough to tell, and that where the sampler never gets there no step is to be accused.
+many draws are enough to decide, and that no step is to be accused where the sampler never gets
+there.
 Since it sees the draws through their likelihood alone, a rule that looked at the draws to stop them
 changes nothing (the likelihood principle).
 

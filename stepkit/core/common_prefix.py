@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def common(one: Sequence[Any], other: Sequence[Any]) -> int:
+def common_length(one: Sequence[Any], other: Sequence[Any]) -> int:
     """The number of leading elements in which two sequences agree.
 
     By halving: comparing slices is C, and the sequences are whole texts and prompts.

@@ -85,7 +85,7 @@ MEASURES = {
 }
 
 
-def spans(steps: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
+def token_spans(steps: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
     """[n_steps] first and past-last token of each step.
 
     Args:
@@ -97,7 +97,7 @@ def spans(steps: Sequence[str], starts: Sequence[int]) -> list[tuple[int, int]]:
     return list(pairwise(tokens))
 
 
-def measured(
+def measure_steps(
     measure: ConfidenceMeasure, values: Sequence[float], of: Spans, group: int = GROUP
 ) -> Folded:
     """Numbers of the steps, None where one holds no token, and of the whole text.

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 REPAID = 1_000_000
-"""Elements visited in plain Python (about 0.4 s) after which compiling is worth it."""
+"""Elements visited in plain Python (about 0.4 s) after which compiling pays."""
 
 Kernel = Callable[..., None]
 
@@ -33,7 +33,7 @@ class jit:
     Args:
         plain: what runs instead of the kernel until then, with the same results bit for bit;
             None is the kernel itself, in plain Python.
-        repaid: elements visited uncompiled after which compiling is worth it; None is REPAID.
+        repaid: elements visited uncompiled after which compiling pays; None is REPAID.
 
     Attributes:
         visited: elements so far.

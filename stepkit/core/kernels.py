@@ -25,7 +25,7 @@ def count_draws(
     outcome: Floats,  # [n_nodes] float64; NaN: undecided
     by: Ints,  # [n_nodes] int64
     draw: Ints,  # [n_nodes] int64
-    drawn: Ints,  # [n_nodes] int8; 1: a whole remainder that did not fail
+    drawn: Ints,  # [n_nodes] int8; 1: a whole continuation that did not fail
     last: Ints,  # [n_nodes] int64, in: -1; out: the last draw counted at this node
     earlier: Ints,  # [n_nodes] int64, in: -1; out: the draw counted before this one
     highest: Ints,  # [n_nodes] int64, in: -1; out: the highest number drawn at this node
@@ -33,7 +33,7 @@ def count_draws(
     n: Ints,  # [n_nodes] int64, in: 0; out: decided draws
     undecided: Ints,  # [n_nodes] int64, in: 0; out: draws that ended without a verdict
 ) -> None:
-    """Count at every node the whole remainders drawn at that very node, never in its subtree.
+    """Count at every node the whole continuations drawn at that very node, never in its subtree.
 
     A draw is known by its number: one that a merged or topped-up file holds twice counts once,
     the first that did not fail. Numbers mostly ascend, so the search for an equal one is rare.

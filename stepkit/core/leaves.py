@@ -1,6 +1,6 @@
 """The attempts that a tree holds: one trace for each path from the root to where an attempt ended.
 
-A search makes many attempts that share their beginnings. As traces of one group they can be scored,
+A search makes many attempts that share their prefixes. As traces of one group they can be scored,
 reranked and paired like any others. Steps that were cut from a draw are views of it, not attempts;
 so a leaf that is such a view is left out, and the draw it was cut from stands for both. Draws that
 failed are no attempts either. An attempt whose every step was scored in the tree keeps the scores.
@@ -40,7 +40,7 @@ def leaf_traces(record: Json, cut: Callable[[str, int], list[str]]) -> list[Json
     """What each attempt of ``record["tree"]`` sets as a trace of its own, in file order.
 
     Args:
-        cut: the steps of a whole remainder, given its text and the number of steps before it.
+        cut: the steps of a whole continuation, given its text and the number of steps before it.
 
     Raises DataError when the record has no tree or a bad one.
     """
@@ -80,7 +80,7 @@ def _attempt(tree: Json, nodes: list[int], cut: Callable[[str, int], list[str]])
 
 def _scores(tree: Json, nodes: list[int]) -> Json:
     """Those of ``tree.scores`` that have a number for every step of the attempt; none of a whole
-    remainder, which is more steps than one."""
+    continuation, which is more steps than one."""
     steps = [node for node in nodes if tree["text"][node]]
     if any(tree["whole"][node] for node in steps):
         return {}

@@ -1,7 +1,7 @@
 """Draws counted at every prefix that they pass through, not only at the one they were made from.
 
-A continuation of the empty prefix that happens to begin with the trace's first step is a draw of
-the value after that step, too: it was not chosen for its outcome. So
+A continuation of the empty prefix that happens to have the trace's first step as its own is a
+draw of the value after that step, too: it was not chosen for its outcome. So
 
 * ``pooled``  counts at each prefix the draws made there and those from earlier prefixes that pass
   through it, of all traces handed over together: identical prefixes of one problem are one state
@@ -41,7 +41,7 @@ class PooledDraw(NamedTuple):
 
 @dataclass
 class PooledPrefix:
-    """A prefix and the draws that pass through it (or begin there), each once.
+    """A prefix and the draws that pass through it (or were made there), each once.
 
     Attributes:
         draws: in order of arrival.
@@ -95,12 +95,12 @@ def pool(traces: Sequence[PooledTrace]) -> dict[str, PooledPrefix]:
                 state.draws.append(draw)
                 state.onward.append(following)
     for prefix in sorted(states, key=len, reverse=True):
-        states[prefix].value = _improved(states[prefix])
+        states[prefix].value = _later_value(states[prefix])
     return states
 
 
 def _boundaries(draw: PooledDraw, rule: SegmentRule | None, before: int) -> list[str]:
-    """The prefixes at which a step of the draw ends and another begins."""
+    """The prefixes between two steps of the draw."""
     from stepkit.text.segment import split  # here: its patterns take a while to compile
 
     if rule is None:
@@ -112,7 +112,7 @@ def _boundaries(draw: PooledDraw, rule: SegmentRule | None, before: int) -> list
     return places
 
 
-def _improved(state: PooledPrefix) -> float | None:
+def _later_value(state: PooledPrefix) -> float | None:
     values = [
         draw.outcome if onward is None or onward.value is None else onward.value
         for draw, onward in zip(state.draws, state.onward, strict=True)

@@ -11,7 +11,7 @@ Z_95 = 1.96
 """Two-sided 95 % of a normal distribution, as people write it."""
 
 
-def wilson(k: float, n: int, z: float = Z_95) -> tuple[float, float]:
+def wilson(k: float, n: float, z: float = Z_95) -> tuple[float, float]:
     """Wilson's score interval for a rate (Wilson 1927; Brown, Cai and DasGupta 2001).
 
     ``centre = (p + z^2/2n) / (1 + z^2/n)``, half-width
@@ -19,7 +19,8 @@ def wilson(k: float, n: int, z: float = Z_95) -> tuple[float, float]:
     at p = 0 and 1. Outcomes between 0 and 1 may be summed in ``k``: none has a larger variance
     than the two-valued outcome with the same mean, so the interval is then on the safe side.
 
-    Returns (0, 1) when n = 0. Raises ValueError unless 0 <= k <= n.
+    ``n`` may be an effective number, which is not whole. Returns (0, 1) when n = 0. Raises
+    ValueError unless 0 <= k <= n.
     """
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n}")
@@ -98,10 +99,10 @@ def best_of(k: int, n: int, draws: int) -> float:
 
 
 def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | None:
-    """The rate, without bias, when ``stops(k, n)`` ended the drawing at k right of n.
+    """The rate, without bias, when ``stops(k, n)`` stopped the draws at k right of n.
 
     k/n is biased then: who stops at the first success stops on one. The share of all orders of
-    draws that lead to (k, n), and not to a stop before, which begin with a success, is unbiased:
+    draws that lead to (k, n), and not to a stop before, whose first is a success, is unbiased:
     it is the chance that the first draw was right, given where it ended (Girshick, Mosteller and
     Savage, "Unbiased estimates for certain binomial sampling problems", 1946, theorem 3.1). With a
     fixed n it is k/n; with a stop at the c-th success (c - 1)/(n - 1) (Haldane 1945); with a stop
@@ -115,7 +116,7 @@ def unbiased_rate(k: int, n: int, stops: Callable[[int, int], bool]) -> float | 
     """
     if not 0 <= k <= n or n == 0 or not stops(k, n):
         return None
-    # paths[k] = (orders that lead to k right of the draws so far, those that begin with a success)
+    # paths[k] = (orders that lead to k right of the draws so far, those whose first is a success)
     paths = {0: (1, 0), 1: (1, 1)}
     for drawn in range(1, n):
         onward: dict[int, tuple[int, int]] = {}

@@ -4,7 +4,7 @@ Wang et al., HRM, arXiv:2503.13551: training rows in which neighbouring steps ar
 reward model see steps of different size, and an error that the next step corrects. Their trees
 merge a node with its parent at random and then count anew without it, which they call controlled
 noise; here every number is kept: a merged step leads to the state that its second half led to, so
-it has that half's value and counts, and its progress is the sum of the two. What was said of a step
+it has that half's value and counts, and its progress is the sum of the two. What is known of a step
 by itself in another way (a judge's score, a test) is not known of two, and is left out.
 """
 
@@ -25,7 +25,7 @@ WHOLE_TRACE = ("scan",)
 """Labels of states that depend on how far the first error is."""
 
 
-def chosen(record: Json, most: int) -> list[int]:
+def steps_to_merge(record: Json, most: int) -> list[int]:
     """Up to ``most`` steps to merge with the one that follows, ascending.
 
     Both must be the model's own. The choice is a hash of the record's id: the same in every run.
@@ -37,7 +37,7 @@ def chosen(record: Json, most: int) -> list[int]:
     return sorted(sorted(pairs, key=lambda step: digest("merge", name, step))[:most])
 
 
-def merged(record: Json, labels: Json, step: int) -> Json:
+def merge_steps(record: Json, labels: Json, step: int) -> Json:
     """The fields to give a copy of ``record`` in which ``step`` and the next one are one step."""
     steps = schema.steps(record)
     fields: Json = {

@@ -35,10 +35,10 @@ PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "wilson": {"half": 0.1, "z": Z_95},
     "sprt": {"low": 0.0, "high": 0.0, "error": 0.05},
 }
-"""Name of a rule -> its parameters, beside ``most`` and ``least``, and their defaults."""
+"""Name of a rule -> its parameters, in addition to ``most`` and ``least``, and their defaults."""
 
 
-def parsed(rule: str) -> tuple[str, dict[str, float]]:
+def parse_rule(rule: str) -> tuple[str, dict[str, float]]:
     """Name and parameters. Raises ValueError for what is no rule."""
     name, _, rest = rule.partition(":")
     if name not in PARAMETERS:
@@ -54,17 +54,17 @@ def parsed(rule: str) -> tuple[str, dict[str, float]]:
     return name, given
 
 
-def text_of(name: str, **parameters: float) -> str:
+def format_rule(name: str, **parameters: float) -> str:
     """The rule as it stands in ``tree.rule``."""
     return f"{name}:" + ",".join(f"{key}={value:.15g}" for key, value in parameters.items())
 
 
 @lru_cache(maxsize=4096)
-def stops(rule: str) -> Stops:
+def stop_condition(rule: str) -> Stops:
     """Where ``rule`` stops, asked after every decided draw. Raises ValueError for no rule."""
-    name, given = parsed(rule)
+    name, given = parse_rule(rule)
     most, least = given["most"], given.get("least", 1)
-    ends = ENDS[name](given)
+    ends = STOP_CONDITIONS[name](given)
     return lambda k, n: n >= most or (n >= least and ends(k, n))
 
 
@@ -83,76 +83,76 @@ def _when_narrow(given: Mapping[str, float]) -> Stops:
 
 
 def _when_decided(given: Mapping[str, float]) -> Stops:
-    return lambda k, n: decision(given, k, n) is not None
+    return lambda k, n: sprt_decision(given, k, n) is not None
 
 
-ENDS: Mapping[str, Callable[[Mapping[str, float]], Stops]] = {
+STOP_CONDITIONS: Mapping[str, Callable[[Mapping[str, float]], Stops]] = {
     "first-success": _at_success,
     "wilson": _when_narrow,
     "sprt": _when_decided,
 }
 
 
-def decision(given: Mapping[str, float], k: int, n: int) -> bool | None:
-    """What the ``sprt`` with these parameters says: True for the rate ``low``, False for ``high``,
-    None when it does not know yet."""
-    found, bound = evidence(given, k, n), -log(given["error"])
+def sprt_decision(given: Mapping[str, float], k: int, n: int) -> bool | None:
+    """The decision of the ``sprt`` with these parameters: True for the rate ``low``, False for
+    ``high``, None when it does not know yet."""
+    found, bound = log_likelihood_ratio(given, k, n), -log(given["error"])
     return None if -bound < found < bound else found > 0
 
 
-def evidence(given: Mapping[str, float], k: int, n: int) -> float:
+def log_likelihood_ratio(given: Mapping[str, float], k: int, n: int) -> float:
     """Log-likelihood ratio of the rates ``low`` and ``high`` after k right of n draws."""
     low, high = given["low"], given["high"]
     return k * log(low / high) + (n - k) * log((1 - low) / (1 - high))
 
 
-def lost(rule: str, k: int, n: int) -> bool | None:
-    """What a test that stopped at k right of n says of a prefix: is it lost, as far as it asked?
+def is_lost(rule: str, k: int, n: int) -> bool | None:
+    """The result of a test that stopped at k right of n: is the prefix lost, as far as it asked?
 
     ``first-success``: True when all of ``most`` draws were wrong. ``sprt``: True for the low rate.
     None when it did not come to an end, or asks nothing (``wilson``). Raises ValueError.
     """
-    name, given = parsed(rule)
+    name, given = parse_rule(rule)
     if name == "sprt":
-        return decision(given, k, n)
+        return sprt_decision(given, k, n)
     if name != "first-success" or (k == 0 and n < given.get("asked", given["most"])):
         return None
     return k == 0
 
 
-def leans(rule: str, k: int, n: int) -> bool:
+def is_probably_lost(rule: str, k: int, n: int) -> bool:
     """``lost``, or where the test did not come to an end the likelier of its two answers."""
-    found = lost(rule, k, n)
+    found = is_lost(rule, k, n)
     if found is not None:
         return found
-    name, given = parsed(rule)
-    return k == 0 if name == "first-success" else evidence(given, k, n) > 0
+    name, given = parse_rule(rule)
+    return k == 0 if name == "first-success" else log_likelihood_ratio(given, k, n) > 0
 
 
-def amended(rule: str, **changes: float) -> str:
+def with_parameters(rule: str, **changes: float) -> str:
     """The rule with other values of some parameters."""
-    name, given = parsed(rule)
-    return text_of(name, **{**given, **changes})
+    name, given = parse_rule(rule)
+    return format_rule(name, **{**given, **changes})
 
 
-def times(number: int, rule: str) -> str:
+def with_times_the_draws(number: int, rule: str) -> str:
     """The rule with so many times as many draws at most."""
-    return amended(rule, most=number * parsed(rule)[1]["most"])
+    return with_parameters(rule, most=number * parse_rule(rule)[1]["most"])
 
 
-def continues(rule: str, old: str) -> bool:
+def extends(rule: str, old: str) -> bool:
     """Whether draws stopped by ``old`` and then drawn on by ``rule`` are just those of ``rule``:
     the two differ in nothing but how many draws they allow, and from where on they look."""
     bounds = ("most", "least", "asked")
     try:
-        (name, given), (before, held) = parsed(rule), parsed(old)
+        (name, given), (before, held) = parse_rule(rule), parse_rule(old)
     except ValueError:
         return False
     ours = {key: value for key, value in given.items() if key not in bounds}
     return name == before and ours == {key: v for key, v in held.items() if key not in bounds}
 
 
-def ahead(rule: Stops, k: int, n: int) -> int:
+def draws_before_stop(rule: Stops, k: int, n: int) -> int:
     """How many draws can be made at once, k right of n being there: none of them is one too many.
 
     The smallest number after which the rule may stop, whatever they turn out to be; 0 where it
@@ -166,7 +166,7 @@ def ahead(rule: Stops, k: int, n: int) -> int:
     return more
 
 
-def needed(value: float, error: float) -> int:
+def draws_to_rule_out(value: float, error: float) -> int:
     """Draws after which a prefix of this value has shown a success, but for the chance ``error``.
 
     The smallest n with (1 - value)^n <= error: the length of a sequential test of "value or more"
@@ -175,7 +175,7 @@ def needed(value: float, error: float) -> int:
     return ceil(log(error) / log(1 - value) - 1e-9)
 
 
-def lead(odds: float, error: float) -> int:
+def lead_to_decide(odds: float, error: float) -> int:
     """By how many discordant pairs one of two prefixes must lead to be called the better one.
 
     Wald's sequential test of two rates (Sequential Analysis, 1947, section 6.2): draws are paired
@@ -186,7 +186,7 @@ def lead(odds: float, error: float) -> int:
     return ceil(-log(error) / log(odds) - 1e-9)
 
 
-def expected(rule: Stops, rate: float) -> float:
+def expected_draws(rule: Stops, rate: float) -> float:
     """Expected number of draws under ``rule`` when each is right with chance ``rate``. Exact."""
     total, chance, n = 0.0, {0: 1.0}, 0
     while chance:

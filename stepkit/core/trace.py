@@ -124,7 +124,7 @@ def choose_sampler(tree: Mapping[str, Any], wanted: str | None) -> tuple[int, st
     """Index and id of the sampler whose draws count; (-1, "") when nothing was drawn.
 
     Args:
-        wanted: a sampler's ``id`` or index; None takes the only one that drew whole remainders or,
+        wanted: a sampler's ``id`` or index; None takes the only one that drew continuations or,
             in a tree grown step by step, anything.
     """
     ids = []

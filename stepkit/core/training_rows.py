@@ -1,7 +1,7 @@
 """What the rules make and the formats write: one plain type for each kind of training row.
 
-A rule says what is better than what and why; it lays out no prompt and knows no trainer. Texts are
-exactly what stands in the record; ``prefix`` is the text of the steps before them.
+A rule decides what is better than what and why; it lays out no prompt and knows no trainer. Texts
+are exactly those of the record; ``prefix`` is the text of the steps before them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ class RowOrigin(NamedTuple):
 
     rule: str
     version: int  # of the rule: raised when it would choose otherwise
-    step: int  # index of the step at which it begins, from 0
+    step: int  # index of its first step, from 0
     sources: tuple[str, ...]  # ids of the traces
     draws: tuple[str, ...]  # of the draws and nodes that are counted in it
 
@@ -30,7 +30,7 @@ class PairSide(NamedTuple):
 
 
 class PairRow(NamedTuple):
-    """Two rivals: the better and the worse."""
+    """Two siblings: the better and the worse."""
 
     prefix: str
     chosen: PairSide
@@ -45,7 +45,7 @@ class PairRow(NamedTuple):
 
 
 class RankedRow(NamedTuple):
-    """Rivals from the best to the worst."""
+    """Siblings from the best to the worst."""
 
     prefix: str
     sides: tuple[PairSide, ...]

@@ -1,8 +1,8 @@
 """The evidence tree: build it, extend it, and lay many trees out flat for the kernels.
 
 A tree is a dict of equal-length columns (schema.TREE_COLUMNS) in which a parent comes before its
-children; beside the columns stand ``spine`` (one node per step of the trace) and ``samplers``.
-A drawn node is never moved, merged or re-cut here. What the numbers mean is said in labels/.
+children; in addition there are ``spine`` (one node per step of the trace) and ``samplers``.
+A drawn node is never moved, merged or re-cut here. What the numbers mean: labels/.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Tree = dict[str, Any]
 NOT_COLUMNS = ("spine", "samplers", "visits", "ids", "token_logprob", "labels", "scores")
 """Keys of a tree that are no columns, whatever their length."""
 
-GIVEN: Mapping[str, Any] = {
+GIVEN_NODE: Mapping[str, Any] = {
     "parent": NO_PARENT,
     "text": "",
     "whole": False,
@@ -40,7 +40,7 @@ GIVEN: Mapping[str, Any] = {
 
 def from_steps(steps: Sequence[str]) -> Tree:
     """The tree of a trace before any draw: the root, and one given node per step as the spine."""
-    tree: Tree = {name: [value] for name, value in GIVEN.items()}
+    tree: Tree = {name: [value] for name, value in GIVEN_NODE.items()}
     tree["spine"] = []
     tree["samplers"] = []
     node = ROOT
@@ -50,7 +50,7 @@ def from_steps(steps: Sequence[str]) -> Tree:
     return tree
 
 
-def copied(tree: Mapping[str, Any]) -> Tree:
+def copy_tree(tree: Mapping[str, Any]) -> Tree:
     """A copy that can be extended without touching ``tree`` (a record's data is read-only)."""
     return {key: list(value) if isinstance(value, list) else value for key, value in tree.items()}
 
@@ -81,7 +81,7 @@ def add(
 
     Args:
         parent: index of an existing node.
-        whole: True for a whole remainder, False for one step.
+        whole: True for a whole continuation, False for one step.
         finish: "" when the attempt goes on here, else how it ended (schema.FINISHES).
         outcome: 1.0, 0.0, another number, or None (undecided); only where the attempt ended.
         by, draw: index into ``samplers`` and number of the draw; both -1 for given text.
@@ -111,10 +111,10 @@ def add(
         "tokens": tokens,
         "logprob": logprob,
     }
-    for name, given in GIVEN.items():
+    for name, given in GIVEN_NODE.items():
         tree.setdefault(name, [given] * size).append(node[name])
     for name, column in tree.items():
-        if name not in GIVEN and name not in NOT_COLUMNS and _is_column(column, size):
+        if name not in GIVEN_NODE and name not in NOT_COLUMNS and _is_column(column, size):
             column.append(None)
     for name, values in (("ids", ids), ("token_logprob", token_logprob)):
         if name in tree:
@@ -127,14 +127,14 @@ UNKNOWN: Mapping[str, Any] = {"ids": -1, "token_logprob": None}
 """What stands for each token of a node whose tokens are not known."""
 
 
-def keep(tree: Tree, name: str) -> None:
+def keep_tokens(tree: Tree, name: str) -> None:
     """Make ``tree`` keep ``ids`` or ``token_logprob``: one flat list, node i owns ``tokens[i]``."""
     if name not in tree:
         lengths = tree.setdefault("tokens", [0] * len(tree["parent"]))
         tree[name] = [UNKNOWN[name]] * sum(lengths)
 
 
-def kept(tree: Mapping[str, Any], name: str) -> list[list[Any]] | None:
+def kept_tokens(tree: Mapping[str, Any], name: str) -> list[list[Any]] | None:
     """``ids`` or ``token_logprob`` of every node, or None where the tree does not keep them.
 
     Raises DataError when they are not one for each token.
@@ -155,7 +155,7 @@ def rule_at(tree: Mapping[str, Any], node: int, by: int) -> str:
     first begin with "@" and the sampler's index. An entry may end in " -> " and what was decided.
     """
     for entry in _entries(tree, node):
-        mark, text = _marked(entry)
+        mark, text = _split_entry(entry)
         if mark == by:
             return text.partition(" -> ")[0]
     return ""
@@ -164,9 +164,9 @@ def rule_at(tree: Mapping[str, Any], node: int, by: int) -> str:
 def set_rule(tree: Tree, node: int, by: int, text: str) -> None:
     """Note why sampler ``by`` stopped drawing at ``node``; "" takes its note away."""
     column = tree.setdefault("rule", [""] * len(tree["parent"]))
-    kept = [entry for entry in _entries(tree, node) if _marked(entry)[0] != by]
+    kept = [entry for entry in _entries(tree, node) if _split_entry(entry)[0] != by]
     new = [] if not text else [f"@{by} {text}" if by else text]
-    column[node] = "; ".join(sorted([*kept, *new], key=lambda entry: _marked(entry)[0]))
+    column[node] = "; ".join(sorted([*kept, *new], key=lambda entry: _split_entry(entry)[0]))
 
 
 def _entries(tree: Mapping[str, Any], node: int) -> list[str]:
@@ -175,7 +175,7 @@ def _entries(tree: Mapping[str, Any], node: int) -> list[str]:
     return [entry for entry in (text or "").split("; ") if entry]
 
 
-def _marked(entry: str) -> tuple[int, str]:
+def _split_entry(entry: str) -> tuple[int, str]:
     """(sampler's index, the rest) of an entry of the rule column."""
     mark, _, rest = entry.partition(" ")
     return (int(mark[1:]), rest) if mark[:1] == "@" and mark[1:].isdecimal() else (0, entry)
@@ -214,7 +214,7 @@ def draws_at(tree: Mapping[str, Any], node: int, by: int) -> list[int]:
 
 
 def drawing_samplers(tree: Mapping[str, Any]) -> list[int]:
-    """Indices of the samplers that drew whole remainders in this tree, ascending."""
+    """Indices of the samplers that drew whole continuations in this tree, ascending."""
     return sorted({by for by, whole in zip(tree["by"], tree["whole"], strict=True) if whole} - {-1})
 
 
@@ -230,10 +230,10 @@ class Forest(NamedTuple):
     outcome: array[float]  # [n_nodes] float64; NaN: undecided or not ended
     by: array[int]  # [n_nodes] int64; index into the tree's own samplers
     draw: array[int]  # [n_nodes] int64
-    drawn: array[int]  # [n_nodes] int8; 1: a whole remainder that was drawn and did not fail
+    drawn: array[int]  # [n_nodes] int8; 1: a whole continuation that was drawn and did not fail
 
 
-def plant(trees: Sequence[Mapping[str, Any]]) -> Forest:
+def build_forest(trees: Sequence[Mapping[str, Any]]) -> Forest:
     """Lay ``trees`` (checked by schema.check_tree) out as one Forest."""
     offsets, parent = array("q", [0]), array("q")
     outcome, by, draw, drawn = array("d"), array("q"), array("q"), array("b")
@@ -284,7 +284,7 @@ def no_counts(size: int) -> NodeCounts:
     return NodeCounts(none, none[:], none[:], array("d", [0.0]) * size, zero, zero[:])
 
 
-def count(forest: Forest, samplers: Sequence[int]) -> NodeCounts:
+def count_draws(forest: Forest, samplers: Sequence[int]) -> NodeCounts:
     """Count, at every node, the draws made there by ``samplers[i]`` in tree i.
 
     One call for many trees: compiled once the work repays it (jit.py).
@@ -295,7 +295,7 @@ def count(forest: Forest, samplers: Sequence[int]) -> NodeCounts:
     return counts
 
 
-def warm() -> None:
+def compile_kernels() -> None:
     """Compile the kernels now, so that their cache is on disk (for an installer)."""
-    forest = plant([])
+    forest = build_forest([])
     kernels.count_draws(jit.REPAID, forest.offsets, array("q"), *forest[1:], *no_counts(0))

@@ -1,1 +1,1 @@
-"""Foreign formats: a table row and a function each."""
+"""Rows for trainers: a module and a table row for each trainer, and the check of such rows."""

@@ -25,14 +25,16 @@ def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
         "chosen": row_layout.assistant(chosen),
         "rejected": row_layout.assistant(rejected),
     }
-    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
+    return texts | row_metadata.pair_metadata(row, record, layout, str(before), chosen, rejected)
 
 
 def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """messages, for its type chat_template."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"messages": [*before, row_layout.assistant(text)]}
-    return texts | row_metadata.of_attempt("text", row.origin, record, layout, str(before), text)
+    return texts | row_metadata.attempt_metadata(
+        "text", row.origin, record, layout, str(before), text
+    )
 
 
 def chat_pair(row: Json) -> TrainerView:

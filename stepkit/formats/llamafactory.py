@@ -24,21 +24,23 @@ def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     sides = (row.chosen.text, row.rejected.text)
     before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
     texts = {"conversations": _turns(before), "chosen": _gpt(chosen), "rejected": _gpt(rejected)}
-    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
+    return texts | row_metadata.pair_metadata(row, record, layout, str(before), chosen, rejected)
 
 
 def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     """conversations and kto_tag, true or false."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"conversations": [*_turns(before), _gpt(text)], "kto_tag": row.desirable}
-    return texts | row_metadata.of_side(row, record, layout, str(before), text)
+    return texts | row_metadata.side_metadata(row, record, layout, str(before), text)
 
 
 def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     """conversations alone."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"conversations": [*_turns(before), _gpt(text)]}
-    return texts | row_metadata.of_attempt("text", row.origin, record, layout, str(before), text)
+    return texts | row_metadata.attempt_metadata(
+        "text", row.origin, record, layout, str(before), text
+    )
 
 
 def _turns(before: list[Json]) -> list[Json]:

@@ -19,7 +19,7 @@ MARK = "ки"
 
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = row_layout.opening(record, layout).rstrip(), judged(row)
+    prompt, labels = row_layout.prompt_text(record, layout).rstrip(), judged(row)
     steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
     if any(MARK in text for text in (prompt, *steps)):
         raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
@@ -29,7 +29,9 @@ def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
         "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
         "task": schema.optional_text(record, "task") or "",
     }
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
+    return texts | row_metadata.attempt_metadata(
+        "stepwise", row.origin, record, layout, prompt, *steps
+    )
 
 
 def judged(row: StepwiseRow) -> list[bool]:

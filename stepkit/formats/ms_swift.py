@@ -30,14 +30,14 @@ def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
     sides = (row.chosen.text, row.rejected.text)
     before, (chosen, rejected) = row_layout.chat(row.prefix, sides, record, layout)
     texts = {"messages": [*before, row_layout.assistant(chosen)], "rejected_response": rejected}
-    return texts | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
+    return texts | row_metadata.pair_metadata(row, record, layout, str(before), chosen, rejected)
 
 
 def feedback(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     """messages and label, true or false."""
     before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
     texts = {"messages": [*before, row_layout.assistant(text)], "label": row.desirable}
-    return texts | row_metadata.of_side(row, record, layout, str(before), text)
+    return texts | row_metadata.side_metadata(row, record, layout, str(before), text)
 
 
 def steps(row: WeightedRow, record: Json, layout: RowLayout) -> Json:
@@ -55,7 +55,7 @@ def steps(row: WeightedRow, record: Json, layout: RowLayout) -> Json:
     pieces = zip(row.steps, row.weights, strict=True)
     answer = [row_layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
     texts = {"messages": [*(one | {"loss_scale": 0.0} for one in before), *answer]}
-    return texts | row_metadata.of_attempt(
+    return texts | row_metadata.attempt_metadata(
         "weighted", row.origin, record, layout, str(before), *row.steps
     )
 
@@ -77,7 +77,7 @@ def unpaired(row: Json) -> TrainerView:
 
 
 def weighted(row: Json) -> TrainerView:
-    """A chat that ends with what is trained on, in one message or step by step."""
+    """A chat whose last answer is trained on, in one message or step by step."""
     weights = []
     for index, message in enumerate(items(row, "messages")):
         weight = message.get("loss_scale", 0.0) if isinstance(message, dict) else 0.0

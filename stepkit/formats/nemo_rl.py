@@ -19,7 +19,7 @@ def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
         for rank, text in enumerate(answers)
     ]
     texts = {"context": before, "completions": completions}
-    return texts | row_metadata.of_pair(row, record, layout, str(before), *answers)
+    return texts | row_metadata.pair_metadata(row, record, layout, str(before), *answers)
 
 
 def ranked(row: Json) -> TrainerView:
@@ -28,14 +28,14 @@ def ranked(row: Json) -> TrainerView:
     if len(completions) != 2:
         raise DataError(f"{len(completions)} of them: NeMo RL takes exactly two", "completions")
     found = []
-    for index, one in enumerate(completions):
-        if not isinstance(one, dict) or type(one.get("rank")) is not int:
+    for index, completion in enumerate(completions):
+        if not isinstance(completion, dict) or type(completion.get("rank")) is not int:
             raise DataError('expected an object with a whole "rank"', f"completions[{index}]")
         field = f"completions[{index}].completion"
-        turns = messages(one.get("completion"), field)
+        turns = messages(completion.get("completion"), field)
         if len(turns) != 1 or turns[0][0] != "assistant":
             raise DataError("expected one message of the assistant", field)
-        found.append((one["rank"], (field, turns[0][1])))
+        found.append((completion["rank"], (field, turns[0][1])))
     if found[0][0] == found[1][0]:
         raise DataError("both completions have one rank", "completions")
     sides = tuple(side for _, side in sorted(found))

@@ -21,12 +21,12 @@ def supervised(row: TextRow, record: Json, layout: RowLayout) -> Json:
     if layout.chat:
         before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"input": before, "output": [row_layout.assistant(text)]}
-        return turns | row_metadata.of_attempt(
+        return turns | row_metadata.attempt_metadata(
             "text", row.origin, record, layout, str(before), text
         )
     prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"input": prompt, "output": text}
-    return texts | row_metadata.of_attempt("text", row.origin, record, layout, prompt, text)
+    return texts | row_metadata.attempt_metadata("text", row.origin, record, layout, prompt, text)
 
 
 def prompt_response(row: Json) -> TrainerView:

@@ -27,7 +27,9 @@ def ranked(row: RankedRow, record: Json, layout: RowLayout) -> Json:
         "k": [side.k for side in row.sides],
         "n": [side.n for side in row.sides],
     }
-    return texts | row_metadata.of_attempt("ranked", row.origin, record, layout, prompt, *sides)
+    return texts | row_metadata.attempt_metadata(
+        "ranked", row.origin, record, layout, prompt, *sides
+    )
 
 
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
@@ -50,11 +52,15 @@ def text(row: TextRow, record: Json, layout: RowLayout) -> Json:
         before, (answer,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"prompt": before, "completion": [row_layout.assistant(answer)]}
         ended = {"ended": row.side.ended}
-        named = row_metadata.of_attempt("text", row.origin, record, layout, str(before), answer)
+        named = row_metadata.attempt_metadata(
+            "text", row.origin, record, layout, str(before), answer
+        )
         return turns | ended | named
     prompt, (completion,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"prompt": prompt, "completion": completion, "ended": row.side.ended}
-    return texts | row_metadata.of_attempt("text", row.origin, record, layout, prompt, completion)
+    return texts | row_metadata.attempt_metadata(
+        "text", row.origin, record, layout, prompt, completion
+    )
 
 
 def advantage(row: AdvantageRow, record: Json, layout: RowLayout) -> Json:
@@ -92,6 +98,8 @@ def single(row: Json) -> TrainerView:
 def _steps(
     kind: str, row: StepwiseRow | WeightedRow | AdvantageRow, record: Json, layout: RowLayout
 ) -> Json:
-    prompt = row_layout.opening(record, layout)
+    prompt = row_layout.prompt_text(record, layout)
     texts = {"prompt": prompt, "steps": list(row.steps)}
-    return texts | row_metadata.of_attempt(kind, row.origin, record, layout, prompt, *row.steps)
+    return texts | row_metadata.attempt_metadata(
+        kind, row.origin, record, layout, prompt, *row.steps
+    )

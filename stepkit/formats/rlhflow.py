@@ -14,14 +14,16 @@ from stepkit.schema import Json
 
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """conversations. Masked steps at the end are left out; one before is refused."""
-    prompt, labels = row_layout.opening(record, layout).rstrip(), judged(row)
+    prompt, labels = row_layout.prompt_text(record, layout).rstrip(), judged(row)
     steps = [step.strip() for step in row.steps[: len(labels)]]
     turns = []
     for index, (step, label) in enumerate(zip(steps, labels, strict=True)):
         text = step if index else f"{prompt} {step}"
         turns += [{"role": "user", "content": text}, row_layout.assistant("+" if label else "-")]
     texts = {"conversations": turns}
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
+    return texts | row_metadata.attempt_metadata(
+        "stepwise", row.origin, record, layout, prompt, *steps
+    )
 
 
 def plus_minus(row: Json) -> TrainerView:

@@ -1,4 +1,4 @@
-"""What a trainer would silently spoil in a file of rows: found row by row, in bounded memory.
+"""The rows of a file that a trainer would silently spoil, found row by row in bounded memory.
 
 A finding is a DataError: the field and what is wrong with it; the caller knows the line. The checks
 are those of the trainer (trainer_registry.py: columns, labels, turns), types that differ between
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError
 from stepkit.formats.column_types import ColumnTypes
 from stepkit.formats.row_views import TrainerView
@@ -93,9 +93,9 @@ class RowChecker:
             yield from balance(self._labels[True], self._labels[False])
 
     def _texts(self, view: TrainerView) -> Iterator[DataError]:
-        yield from blanks(view)
+        yield from empty_sides(view)
         if view.kind == "pair":
-            yield from rivals(view)
+            yield from indistinct_sides(view)
         if view.kind == "stepwise":
             yield from stepwise(view)
         if view.chat:
@@ -136,24 +136,24 @@ def balance(desirable: int, undesirable: int) -> Iterator[DataError]:
         )
 
 
-def blanks(view: TrainerView) -> Iterator[DataError]:
+def empty_sides(view: TrainerView) -> Iterator[DataError]:
     """Sides without text."""
     for field, text in view.sides:
         if not text.strip():
             yield DataError("empty", field)
 
 
-def rivals(view: TrainerView) -> Iterator[DataError]:
-    """Two sides that the trainer cannot tell apart, or only by where they end."""
-    (field, one), (other_field, other) = view.sides
-    if one == other:
+def indistinct_sides(view: TrainerView) -> Iterator[DataError]:
+    """Two sides that are equal for the trainer, or of which one is a prefix of the other."""
+    (field, text), (other_field, other) = view.sides
+    if text == other:
         yield DataError(f"the same text as {other_field}", field)
-    elif one.strip() == other.strip():
+    elif text.strip() == other.strip():
         yield DataError(f"the same text as {other_field} but for white space", field)
-    elif other.startswith(one) and one:
-        yield DataError(f"only the beginning of {other_field}", field)
-    elif one.startswith(other) and other:
-        yield DataError(f"only the beginning of {field}", other_field)
+    elif other.startswith(text) and text:
+        yield DataError(f"only a prefix of {other_field}", field)
+    elif text.startswith(other) and other:
+        yield DataError(f"only a prefix of {field}", other_field)
 
 
 def stepwise(view: TrainerView) -> Iterator[DataError]:
@@ -208,10 +208,10 @@ def lengths(view: TrainerView, most: int, tokens: Tokenizer) -> Iterator[DataErr
     if prompt >= most:
         yield DataError(f"the prompt alone is {prompt} long: the row is dropped or cut to nothing")
     elif view.kind == "pair":
-        one, other = (tokens(view.prompt + text) for _, text in view.sides)
-        parted = common(one, other)
-        if parted >= most:
-            yield DataError(f"the sides part at {parted}, beyond where the trainer cuts them off")
+        first, second = (tokens(view.prompt + text) for _, text in view.sides)
+        shared = common_length(first, second)
+        if shared >= most:
+            yield DataError(f"the sides part at {shared}, beyond where the trainer cuts them off")
     elif view.kind == "stepwise":
         at = prompt
         for field, text in view.sides:

@@ -16,7 +16,7 @@ DEFAULT_PROMPT = PROBLEM + "\n"
 
 
 class RowLayout(NamedTuple):
-    """The user's choices that every kind of row shares.
+    """The choices of the user that hold for every kind of row.
 
     Attributes:
         prompt: a text in which {problem} stands for the problem.
@@ -36,7 +36,7 @@ class BoundaryError(DataError):
     """A side cannot be parted from its prompt between two tokens."""
 
 
-def drawn_with(record: Json, sampler: str | None) -> str | None:
+def sampler_prompt(record: Json, sampler: str | None) -> str | None:
     """The prompt by which the record's draws were made, or the attempt itself; None if unknown.
 
     A plain one is a format with {problem}; of a chat template it is "chat:" and a hash.
@@ -52,8 +52,8 @@ def drawn_with(record: Json, sampler: str | None) -> str | None:
     return prompt if isinstance(prompt, str) else None
 
 
-def opening(record: Json, layout: RowLayout) -> str:
-    """What stands before the first step."""
+def prompt_text(record: Json, layout: RowLayout) -> str:
+    """The prompt as text: what comes before the first step."""
     return layout.prompt.replace(PROBLEM, schema.problem_text(record))
 
 
@@ -65,20 +65,20 @@ def texts(
     Raises BoundaryError when the vocabulary has no place for a cut there.
     """
     if layout.scope == "full":
-        parted = boundary(opening(record, layout), [prefix + side for side in sides])
+        parted = boundary(prompt_text(record, layout), [prefix + side for side in sides])
     else:
-        parted = boundary(opening(record, layout) + prefix, sides)
-    return parted if layout.tokens is None else between_tokens(*parted, layout.tokens)
+        parted = boundary(prompt_text(record, layout) + prefix, sides)
+    return parted if layout.tokens is None else cut_between_tokens(*parted, layout.tokens)
 
 
-def between_tokens(
+def cut_between_tokens(
     prompt: str, sides: Sequence[str], tokens: Callable[[str], Sequence[int]]
 ) -> tuple[str, list[str]]:
     """Move white space across the cut until the prompt's tokens are the first ones of every whole.
 
     Where the prompt ends within a token, a trainer's model would see other tokens there than the
     one that sampled. Tried are the cut as it is, then without white space at the prompt's end, then
-    with all that the sides share at their beginning. Raises BoundaryError when none will do.
+    with all that the sides share at their start. Raises BoundaryError when none will do.
     """
     kept = prompt.rstrip()
     shared = common(sides)
@@ -108,7 +108,7 @@ def chat(
             raise DataError("ends with the assistant's turn: an answer opens another", "prompt")
         before = [{"role": role, "content": content} for role, content in turns]
     else:
-        before = [{"role": "user", "content": opening(record, layout).strip()}]
+        before = [{"role": "user", "content": prompt_text(record, layout).strip()}]
     return before, [(prefix + side).strip() for side in sides]
 
 

@@ -1,4 +1,4 @@
-"""What stands beside the texts of a row: ids, evidence and origin, under names no trainer reads.
+"""The columns next to the texts of a row: ids, evidence and origin, under names no trainer reads.
 
 Every row of a kind has the same keys with one type each: strings, whole numbers, and numbers with
 a point; no null. ``id`` is a hash of the texts as they are written, so that equal rows are equal
@@ -14,8 +14,8 @@ from stepkit.schema import Json
 from stepkit.seeds import digest
 
 
-def of_pair(row: PairRow, record: Json, layout: RowLayout, *texts: str) -> Json:
-    """Beside a pair; ``texts`` are prompt, chosen and rejected as they are written."""
+def pair_metadata(row: PairRow, record: Json, layout: RowLayout, *texts: str) -> Json:
+    """Columns of a pair; ``texts`` are prompt, chosen and rejected as they are written."""
     return {
         **_named("pair", row.origin, record, layout, *texts),
         **_evidence(row.chosen, "_chosen"),
@@ -27,13 +27,15 @@ def of_pair(row: PairRow, record: Json, layout: RowLayout, *texts: str) -> Json:
     }
 
 
-def of_side(row: UnpairedRow, record: Json, layout: RowLayout, *texts: str) -> Json:
-    """Beside a row of one text."""
+def side_metadata(row: UnpairedRow, record: Json, layout: RowLayout, *texts: str) -> Json:
+    """Columns of a row of one text."""
     return _named("unpaired", row.origin, record, layout, *texts) | _evidence(row.side)
 
 
-def of_attempt(kind: str, origin: RowOrigin, record: Json, layout: RowLayout, *texts: str) -> Json:
-    """Beside a row made of a whole attempt."""
+def attempt_metadata(
+    kind: str, origin: RowOrigin, record: Json, layout: RowLayout, *texts: str
+) -> Json:
+    """Columns of a row made of a whole attempt."""
     return _named(kind, origin, record, layout, *texts)
 
 

@@ -1,7 +1,7 @@
-"""What a trainer sees in a row of its format: the texts, their labels, and how they are joined.
+"""A row as its trainer reads it: the texts, their labels, and how they are joined.
 
 One reader a shape of row. A reader raises DataError at the first thing that its trainer stops at,
-drops or misreads; what can be said of the texts themselves is said in row_checker.py. Names of
+drops or misreads; the texts themselves are checked in row_checker.py. Names of
 columns are the trainers' defaults.
 """
 
@@ -20,8 +20,9 @@ class TrainerView(NamedTuple):
 
     Attributes:
         kind: "pair", "unpaired", "stepwise", "text"; in plain rows also "completions" and "steps".
-        prompt: what stands before the sides; of a chat, its messages as one text.
-        sides: name and text of what is trained on: chosen and rejected, a completion, the steps.
+        prompt: the text before the sides; of a chat, its messages as one text.
+        sides: name and text of each part that is trained on: chosen and rejected, a completion,
+            the steps.
         labels: of the sides, for the kinds that have them; of a chat, the weights of its messages.
         chat: the trainer's own template joins the messages.
     """
@@ -88,7 +89,7 @@ def stepwise(row: Json) -> TrainerView:
 
 
 def conversation(row: Json) -> TrainerView:
-    """A chat that ends with what is trained on."""
+    """A chat whose last answer is trained on."""
     turns, start = answered(row)
     return TrainerView(
         "text", joined(turns[:start]), (("messages", plain(turns[start:])),), chat=True

@@ -63,10 +63,10 @@ class TrainerFormat(NamedTuple):
     """One trainer.
 
     Attributes:
-        about: what reads the rows, in a line.
-        rows: what writes each kind of row that it takes.
+        about: the program that reads the rows, in a line.
+        rows: the writer of each kind of row that it takes.
         shapes: the shapes of row that it reads; a row has the first shape whose columns it has.
-        reserved: other columns to which it gives a meaning of its own, and what it does with them.
+        reserved: other columns that it reads, each with what it does with it.
         chat: its rows are messages for its own template: True always, False never, None by choice.
         ends: it puts an end-of-text token after every text, so that a text must be whole.
         only_chats: kinds that are messages whatever ``chat`` is.
@@ -255,7 +255,7 @@ def first_kind(name: str) -> str:
     return next(kind for kind, row in KINDS.items() if row is first)
 
 
-def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
+def settle_layout(name: str, kind: str, layout: RowLayout) -> RowLayout:
     """The layout that the target ``name`` needs for rows of ``kind``.
 
     Raises UsageError when it does not take the kind, or when its trainer would silently spoil what
@@ -288,7 +288,7 @@ def settle(name: str, kind: str, layout: RowLayout) -> RowLayout:
     return layout
 
 
-def write(name: str, row: Row, record: Json, layout: RowLayout) -> Json:
+def write_row(name: str, row: Row, record: Json, layout: RowLayout) -> Json:
     """One row for the target ``name``. Raises DataError for texts that its trainer would spoil."""
     target = TARGETS[name]
     if target.ends and not ended(row):

@@ -31,10 +31,12 @@ def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
             "chosen": [row_layout.assistant(chosen)],
             "rejected": [row_layout.assistant(rejected)],
         }
-        return turns | row_metadata.of_pair(row, record, layout, str(before), chosen, rejected)
+        return turns | row_metadata.pair_metadata(
+            row, record, layout, str(before), chosen, rejected
+        )
     prompt, (chosen, rejected) = row_layout.texts(row.prefix, sides, record, layout)
     texts = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-    return texts | row_metadata.of_pair(row, record, layout, prompt, chosen, rejected)
+    return texts | row_metadata.pair_metadata(row, record, layout, prompt, chosen, rejected)
 
 
 def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
@@ -43,10 +45,10 @@ def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
     if layout.chat:
         before, (text,) = row_layout.chat(row.prefix, [row.side.text], record, layout)
         turns = {"prompt": before, "completion": [row_layout.assistant(text)]}
-        return turns | label | row_metadata.of_side(row, record, layout, str(before), text)
+        return turns | label | row_metadata.side_metadata(row, record, layout, str(before), text)
     prompt, (text,) = row_layout.texts(row.prefix, [row.side.text], record, layout)
     texts = {"prompt": prompt, "completion": text}
-    return texts | label | row_metadata.of_side(row, record, layout, prompt, text)
+    return texts | label | row_metadata.side_metadata(row, record, layout, prompt, text)
 
 
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
@@ -56,12 +58,14 @@ def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     left out: the trainer's separator stands for them.
     """
     labels = [MASKED if label is None else int(label) for label in hard(row)]
-    prompt = row_layout.opening(record, layout)
+    prompt = row_layout.prompt_text(record, layout)
     steps = [step.strip("\r\n") for step in row.steps]
     if "" in steps:
         raise DataError("a step of nothing but newlines", f"steps[{steps.index('')}]")
     texts = {"prompt": prompt, "completions": steps, "labels": labels}
-    return texts | row_metadata.of_attempt("stepwise", row.origin, record, layout, prompt, *steps)
+    return texts | row_metadata.attempt_metadata(
+        "stepwise", row.origin, record, layout, prompt, *steps
+    )
 
 
 def hard(row: StepwiseRow) -> list[bool | None]:

@@ -25,7 +25,7 @@ VERSION = 1
 SYNC_EVERY = 1.0
 """Seconds between two fsync."""
 
-_HEAD = b'{"%b":' % MARK.encode()  # a crash may leave any beginning of a header
+_HEAD = b'{"%b":' % MARK.encode()  # a crash may leave any prefix of a header
 
 
 class NullJournal:
@@ -192,7 +192,7 @@ def path_for(output: str, journal: str | None) -> str | None:
 
 
 def check(output: str, journal: str | None, resume: bool) -> None:
-    """Raise UsageError for what can be told before a model is loaded."""
+    """Raise UsageError for what is known to be wrong before a model is loaded."""
     path = path_for(output, journal)
     if path is None:
         if resume:

@@ -24,7 +24,7 @@ class Record:
 
     Attributes:
         raw: the line as it came, without its newline.
-        data: the parsed object; read-only (use ``set`` and ``drop``, which keep it true).
+        data: the parsed object; read-only (use ``set`` and ``drop``, which change the line too).
         index: ordinal of the record in the whole input, from 0; blank lines are not counted.
         number: its physical line, from 1.
         source: the file's name as it was given, ``<stdin>`` for standard input.
@@ -205,7 +205,7 @@ def _opening(key: str) -> bytes:
 
 
 def _complaint(line: bytes, position: int, message: str) -> DataError:
-    """What was wrong with a line that is not JSON: where (in bytes), what, and a hint."""
+    """The error of a line that is not JSON: its place in bytes, what is wrong, and a hint."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:

@@ -76,7 +76,7 @@ class LineReader:
         self.total = _size(files)
 
     def __iter__(self) -> Iterator[LineBlock]:
-        """Yield Lines until the end. Raises FailedError when reading or decompressing fails."""
+        """Yield every block. Raises FailedError when reading or decompressing fails."""
         for name in self.files:
             yield from self._file(name)
 
@@ -152,7 +152,7 @@ def _decompressed(chunks: Iterator[bytes], source: str) -> Iterator[bytes]:
     head = b""
     for chunk in chunks:
         head += chunk
-        # Three bytes may be a whole record, {} and a newline: wait only for a magic number begun.
+        # Three bytes may be a whole record, {} and a newline: wait only for a magic number.
         if not any(magic.startswith(head) for magic in (_GZIP, _ZSTD)) or head in (_GZIP, _ZSTD):
             break
     rest = _after(head, chunks)

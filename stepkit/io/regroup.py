@@ -90,7 +90,7 @@ def _temporary() -> IO[bytes]:
 
 
 def _spill(file: IO[bytes], rows: list[Row]) -> tuple[int, int]:
-    """Write the rows sorted; return where they begin and end."""
+    """Write the rows sorted; return the offsets of their start and end."""
     rows.sort()
     start = file.tell()
     try:

@@ -23,7 +23,7 @@ VERSION = 1
 
 
 class ScoreCache:
-    """Results by key; ``deciding`` is what a result depends on beside its key.
+    """Results by key; ``deciding`` is what a result depends on in addition to its key.
 
     Raises FailedError when the folder cannot be made.
 

@@ -52,7 +52,7 @@ class Sink:
             self._start_part(inputs)
 
     def _open(self, output: str) -> int:
-        """Open a special file, or choose the .part beside the file that a link leads to."""
+        """Open a special file, or choose the .part next to the file that a link leads to."""
         if output.endswith(".zst"):
             raise UsageError(f"{output}: cannot write zstd; write .gz, or pipe into zstd")
         status = _status(output)

@@ -66,7 +66,7 @@ def _end(match: re.Match[bytes] | None) -> int:
 
 
 def without(raw: bytes, begin: int, end: int) -> bytes:
-    """``raw`` without the entry at ``begin .. end`` and one of the commas beside it."""
+    """``raw`` without the entry at ``begin .. end`` and one of the commas next to it."""
     if after := _COMMA.match(raw, end):
         return raw[:begin] + raw[after.end() :]
     head = raw[:begin].rstrip()

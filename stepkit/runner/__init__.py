@@ -1,1 +1,1 @@
-"""What every command does between its options and its one function."""
+"""The work of every command between its options and its one function."""

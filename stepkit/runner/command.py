@@ -159,25 +159,26 @@ def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _model(values: dict[str, Any]) -> ModelOptions:
-    """Take the model options out of ``values``; what has no effect on a processor is refused."""
-    chosen = {key: values.pop(key) for key in _MODEL}
-    chosen["threads"] = chosen["threads"] or cores()
+    """Take the model options out of ``values``; those without effect on a processor are refused."""
+    settings = {key: values.pop(key) for key in _MODEL}
+    settings["threads"] = settings["threads"] or cores()
     for placed in ("main_gpu", "tensor_split"):
-        if chosen[placed] not in (None, ()) and not chosen["gpu_layers"]:
+        if settings[placed] not in (None, ()) and not settings["gpu_layers"]:
             raise UsageError(f"--{placed.replace('_', '-')} has no effect without --gpu-layers")
-    return ModelOptions(values.pop("gguf"), **chosen)
+    return ModelOptions(values.pop("gguf"), **settings)
 
 
 def _servers(values: dict[str, Any]) -> ServerOptions:
-    """Take the server options out of ``values``; what has no effect with or without is refused."""
+    """Take the server options out of ``values``; those without effect are refused."""
     urls = values.pop("urls")
-    chosen = {key: values.pop(key) for key in _SERVER}
-    given = {key: value for key, value in chosen.items() if value is not None}
+    settings = {key: values.pop(key) for key in _SERVER}
+    given = {key: value for key, value in settings.items() if value is not None}
     # batch files are answered by a server too, and need to know which model it serves
-    alone = {"served"} if values.get("to_batch") or values.get("from_batch") else set()
-    if not urls and (idle := [key for key in given if key not in alone]):
+    usable = {"served"} if values.get("to_batch") or values.get("from_batch") else set()
+    idle = [key for key in given if key not in usable]
+    if not urls and idle:
         raise UsageError(f"--{idle[0]} goes with --server")
-    if (urls or alone) and values.get("prm") is None:  # a verifier runs here all the same
+    if (urls or usable) and values.get("prm") is None:  # a verifier runs here all the same
         context = click.get_current_context()
         for key in _MODEL:
             if _from_command_line(context, key):
@@ -196,7 +197,7 @@ def _streams(name: str, given: dict[str, Any]) -> StreamOptions:
     given["on_error"] = _on_error(given.get("on_error"), given.get("rejects"))
     if given.get("verbose") and given.get("quiet"):
         raise UsageError("--quiet and --verbose exclude each other")
-    # Told now, not after a model was loaded.
+    # Reported now, not after a model was loaded.
     from stepkit.io import journal, lines
 
     lines.check(given["files"])

@@ -72,13 +72,13 @@ def _report(command: str, error: Exception) -> int:
 
 
 def _flush() -> None:
-    """Write what --help and --version left in Python's buffer while an error can still be told."""
+    """Write the buffered --help or --version while an error can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _drop_stdout() -> None:
-    """Send what is left in Python's buffer nowhere, or the interpreter complains and exits 120."""
+    """Send the rest of Python's buffer nowhere, or the interpreter complains and exits 120."""
     try:
         _flush()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The open files of one run: what is read, written, rejected and remembered, from start to end.
+"""The open files of one run: input, output, rejects and journal, from start to end.
 
 Whatever the ending, earlier records are delivered, FILE changes only on success, and the journal
 outlives a failure. Nothing here knows the shape of a command (run.py does).
@@ -77,12 +77,12 @@ class OpenRun:
                 self.progress.update(self.reader.taken)
 
     def settle(self, item: Item, result: Result | bytes) -> None:
-        """Write what became of an item, or reject it; raises the DataError that ends the run."""
+        """Write the result of an item, or reject it; raises the DataError that ends the run."""
         self.tally.read += 1
         if isinstance(result, DataError):
             self._reject(item, result)
             return
-        lines = [result] if isinstance(result, bytes) else [one.line() for one in result]
+        lines = [result] if isinstance(result, bytes) else [record.line() for record in result]
         if lines and self.head and not self.tally.written:
             self.pending.append(self.head)
         self.tally.written += len(lines)
@@ -117,9 +117,9 @@ class OpenRun:
             finally:
                 self.journal.close()
             if isinstance(error, Interrupted) and error.signum != SIGPIPE:
-                self._say_what_is_safe()
+                self._report_what_is_kept()
 
-    def _say_what_is_safe(self) -> None:
+    def _report_what_is_kept(self) -> None:
         parts = []
         if self.sink.part and self.tally.written:
             parts.append(f"{self.tally.written} records are in {self.sink.part}")
@@ -131,12 +131,12 @@ class OpenRun:
             self.streams.warn(f"interrupted; {'; '.join(parts)}")
 
     def finish(self) -> None:
-        """The output has its name: say what was unusual."""
+        """The output has its name: report what was unusual."""
         self.progress.close()
         tally = self.tally
         if tally.rejected:
-            how = f"rejected (see {self.streams.rejects})" if self.rejects else "skipped"
-            self.streams.warn(f"{tally.rejected} of {tally.read} records {how}")
+            outcome = f"rejected (see {self.streams.rejects})" if self.rejects else "skipped"
+            self.streams.warn(f"{tally.rejected} of {tally.read} records {outcome}")
 
 
 class _Rejects:
@@ -150,7 +150,7 @@ class _Rejects:
             raise UsageError(f"{self.path}: is also the output")
 
     def open(self) -> None:
-        """Begin with an empty file."""
+        """Start with an empty file."""
         try:
             self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         except OSError as error:
@@ -180,5 +180,5 @@ def _journal(streams: StreamOptions, deciding: dict[str, Any] | None) -> Any:
     if opened.count:
         streams.warn(f"resuming with {opened.count} results of {path}")
     elif streams.resume:
-        streams.note(f"{path}: nothing to resume, starting at the beginning")
+        streams.note(f"{path}: nothing to resume, starting with the first record")
     return opened

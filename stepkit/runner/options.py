@@ -22,24 +22,24 @@ __all__ = [
     "ServerOptions",
     "command",
     "declared",
-    "grades",
-    "grouped",
-    "journalled",
+    "input_options",
+    "jobs_option",
+    "journal_options",
     "model_file",
+    "model_options",
     "on_command_line",
-    "reads",
+    "output_options",
     "refuse_idle_options",
+    "regroup_option",
+    "server_options",
     "stack",
-    "uses_model",
-    "uses_servers",
-    "writes",
 ]
 
 MOST_THREADS = 512
 """llama.cpp's own bound; with many more it dies without a word."""
 
 
-def reads(function: F) -> F:
+def input_options(function: F) -> F:
     """FILE..., --limit, --shard, --on-error, --rejects."""
     return stack(
         function,
@@ -70,7 +70,7 @@ def reads(function: F) -> F:
     )
 
 
-def writes(function: F) -> F:
+def output_options(function: F) -> F:
     """-o, -q, -v."""
     return stack(
         function,
@@ -87,7 +87,7 @@ def writes(function: F) -> F:
     )
 
 
-def grouped(function: F) -> F:
+def regroup_option(function: F) -> F:
     """--regroup."""
     return stack(
         function,
@@ -99,7 +99,7 @@ def grouped(function: F) -> F:
     )
 
 
-def journalled(function: F) -> F:
+def journal_options(function: F) -> F:
     """--resume, --journal, --window."""
     return stack(
         function,
@@ -123,7 +123,7 @@ def journalled(function: F) -> F:
     )
 
 
-def uses_model(
+def model_options(
     *names: str, required: bool = True, help: str = "The model, a GGUF file."
 ) -> Callable[[F], F]:
     """-m/--model (or ``names``) and how it is run: gathered as ``model``."""
@@ -191,7 +191,7 @@ def uses_model(
     return decorate
 
 
-def uses_servers(function: F) -> F:
+def server_options(function: F) -> F:
     """--server, --served, --concurrency, --timeout, --retries: gathered as ``server``."""
     return stack(
         function,
@@ -242,7 +242,7 @@ JOBS = declared(
 )
 
 
-def grades(function: F) -> F:
+def jobs_option(function: F) -> F:
     """-j/--jobs, given to the command as ``jobs``."""
     return JOBS()(function)
 

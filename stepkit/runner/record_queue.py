@@ -20,7 +20,7 @@ from stepkit.runner.settings import Result
 
 
 class RecordQueue:
-    """What a session takes its records from.
+    """The records of a session, in input order.
 
     Args:
         items: the input; it is read in a thread.
@@ -83,7 +83,7 @@ class RecordQueue:
         self._progress.update(done, expected, rate)
 
     def answer(self, record: Record, result: Result) -> None:
-        """Note what became of a record that was taken. An error may end the input."""
+        """Note the result of a record that was taken. An error may end the input."""
         self._answers[record.index] = result
         if isinstance(result, DataError) and not self._tolerant:
             self.stop()

@@ -1,4 +1,4 @@
-"""The runner: what every command does between its options and its one function.
+"""The runner: the work of every command between its options and its one function.
 
 A command is a map of one of three shapes. ``blocks`` hands it the records of one read, ``groups``
 the adjacent records of one group, ``session`` a source to take records from while a model works.
@@ -97,7 +97,7 @@ def groups(streams: StreamOptions, function: GroupFunction) -> RunCounts:
         function: is given the records of a group and returns the records to write. A DataError
             that it raises rejects the whole group.
 
-    A record whose group was complete already is rejected: it names both lines.
+    A record whose group was complete already is rejected, with the places of both.
     """
     from stepkit.io.lines import SMALL_READ
     from stepkit.runner.open_files import opened

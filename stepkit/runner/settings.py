@@ -1,4 +1,4 @@
-"""What the shared options gather, and the counts of a run."""
+"""The values of the shared options, and the counts of a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RunCounts:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What the shared options gathered.
+    """The values of the options of input and output.
 
     Attributes:
         command: the command's name, with which messages begin.
@@ -62,14 +62,14 @@ class StreamOptions:
         return self.on_error != "fail"
 
     def warn(self, text: str) -> None:
-        """Tell people something unusual, unless -q was given."""
+        """Write one line about something unusual to standard error, unless -q was given."""
         if not self.quiet:
             from stepkit.runner.console import say
 
             say(self.command, text)
 
     def note(self, text: str) -> None:
-        """Tell people a detail, when -v was given."""
+        """Write one line about a detail to standard error, when -v was given."""
         if self.verbose:
             from stepkit.runner.console import say
 
@@ -123,4 +123,4 @@ class ServerOptions:
 
 
 Result: TypeAlias = Union["list[Record]", DataError]
-"""What becomes of a record: the records to write in its place, or why it is rejected."""
+"""The result of a record: the records to write in its place, or why it is rejected."""

@@ -48,7 +48,7 @@ def draw_by_information_gain(
         best = max(room, key=gains.__getitem__)
         yield from rollouts.draw([DrawPlace(nodes[best], totals[best])])
     if rollouts.spent.new > new:
-        rule = stopping.text_of("posterior", chance=chance, most=most)
+        rule = stopping.format_rule("posterior", chance=chance, most=most)
         first = max(
             range(len(possible)), key=first_error_probabilities(counts, possible).__getitem__
         )

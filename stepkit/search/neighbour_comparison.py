@@ -1,7 +1,7 @@
 """Draw at the prefixes of a trace until it is decided which of each two neighbours has more value.
 
 The i-th decided draws of two prefixes are a pair; Wald's sequential test of two rates looks at the
-pairs of which just one is right (core/stopping.py, ``lead``). It keeps its error rate whatever the
+pairs of which just one is right (stopping.lead_to_decide). It keeps its error rate whatever the
 two rates are: where one has at least ``odds`` times the odds of the other, the wrong one is called
 better with a probability of at most ``error``.
 """
@@ -56,7 +56,7 @@ def compare_neighbours(
 ) -> Strategy[None]:
     """Decide for each node whether its value is higher ("up") or lower ("down") than that of the
     one before it."""
-    goal = stopping.lead(odds, error)
+    goal = stopping.lead_to_decide(odds, error)
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
     comparisons = [PairedOutcomes(a, b, goal, most) for a, b in pairwise(outcomes)]
@@ -85,7 +85,7 @@ def compare_neighbours(
         yield from rollouts.draw(places)
         collect()
     if rollouts.spent.new > new:
-        rule = stopping.text_of("progress", odds=odds, error=error, most=most)
+        rule = stopping.format_rule("progress", odds=odds, error=error, most=most)
         rollouts.set_rule(nodes[0], rule)
         for node, comparison in zip(nodes[1:], comparisons, strict=True):
             rollouts.set_rule(node, f"{rule} -> {comparison.decided}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core import tree as trees
-from stepkit.core.tree import copied, from_steps
+from stepkit.core.tree import copy_tree, from_steps
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
@@ -37,15 +37,15 @@ def open_tree(
     if answer is None and graded:
         raise DataError("missing: draws are graded against it", "answer")
     stored = schema.check_tree(record)
-    tree = from_steps(steps) if stored is None else copied(stored)
+    tree = from_steps(steps) if stored is None else copy_tree(stored)
     tree.setdefault("spine", [])
     tree.setdefault("final", [None] * len(tree["parent"]))
     if [tree["text"][node] for node in tree["spine"]] != steps:
         raise DataError("its spine is not the trace's steps", "tree.spine")
     if ids or setup.tokens:
-        trees.keep(tree, "ids")
+        trees.keep_tokens(tree, "ids")
     if setup.tokens:
-        trees.keep(tree, "token_logprob")
+        trees.keep_tokens(tree, "token_logprob")
     if steps and "correct" in record:
         last = tree["spine"][-1]
         tree["finish"][last] = finish_of(record)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from stepkit import schema
 from stepkit.core.leaves import path
-from stepkit.core.tree import copied
+from stepkit.core.tree import copy_tree
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.record_tree import finish_of, without_sampled
@@ -53,7 +53,7 @@ def _tree(record: Json, judge: Judge) -> tuple[Json, int]:
     stored = schema.check_tree(record)
     if stored is None:
         return {}, 0
-    tree = copied(stored)
+    tree = copy_tree(stored)
     size = len(tree["parent"])
     tree.setdefault("final", [None] * size)
     nodes = [

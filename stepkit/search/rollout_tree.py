@@ -70,7 +70,7 @@ class RolloutTree:
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
         self._texts = {ROOT: ""}
-        self._ids = trees.kept(tree, "ids")
+        self._ids = trees.kept_tokens(tree, "ids")
         self._nodes: dict[DrawPlace, int] = {}
         self._cuts: dict[tuple[int, int], int] = {}
         self._counted: set[DrawPlace] = set()  # in ``spent``
@@ -258,7 +258,7 @@ class RolloutTree:
         ends = self.token_ends(node)
         if not ends:
             return [self.tree["text"][node]]
-        known = trees.kept(self.tree, "token_logprob")
+        known = trees.kept_tokens(self.tree, "token_logprob")
         sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
         tokens = TextTokens(sizes, known[node] if known else [None] * len(sizes))
         return split(self.tree["text"][node], rule, tokens)

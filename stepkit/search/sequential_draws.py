@@ -31,8 +31,8 @@ class SequentialDraws:
         self.k = self.n = self._total = 0
         self.stopped = False
         self._rollouts = rollouts
-        self._stops = stopping.stops(rule)
-        self._most = int(stopping.parsed(rule)[1]["most"])
+        self._stops = stopping.stop_condition(rule)
+        self._most = int(stopping.parse_rule(rule)[1]["most"])
         self.update()
         self._total_before, self._decided_before = self._total, self.n
 
@@ -52,18 +52,18 @@ class SequentialDraws:
         if self.stopped:
             return []
         most = PATIENCE * self._most - self._total
-        count = min(stopping.ahead(self._stops, self.k, self.n), most)
+        count = min(stopping.draws_before_stop(self._stops, self.k, self.n), most)
         return [DrawPlace(self.node, self._total + number) for number in range(count)]
 
     @property
     def lost(self) -> bool | None:
-        """The decision of the rule, a test, on the prefix (see stopping.lost)."""
-        return stopping.lost(self.rule, self.k, self.n)
+        """The decision of the rule, a test, on the prefix (see stopping.is_lost)."""
+        return stopping.is_lost(self.rule, self.k, self.n)
 
     @property
     def more_likely_lost(self) -> bool:
         """``lost``, or what is more likely where the test did not decide."""
-        return stopping.leans(self.rule, self.k, self.n)
+        return stopping.is_probably_lost(self.rule, self.k, self.n)
 
     def store_rule(self) -> None:
         """Store why drawing stopped, if anything was drawn."""
@@ -75,13 +75,13 @@ class SequentialDraws:
     def _rule_of_all(self, old: str) -> str:
         """The rule that all draws at the node followed, including those from before this run."""
         rule = self.rule
-        if old and not stopping.continues(rule, old):
+        if old and not stopping.extends(rule, old):
             return "mixed"
-        least = stopping.parsed(old)[1].get("least", 0) if old else self._decided_before
+        least = stopping.parse_rule(old)[1].get("least", 0) if old else self._decided_before
         if least:
-            rule = stopping.amended(rule, least=least)
+            rule = stopping.with_parameters(rule, least=least)
         if self.n < self._most and not self._stops(self.k, self.n):
-            rule = stopping.amended(rule, asked=self._most, most=self.n)
+            rule = stopping.with_parameters(rule, asked=self._most, most=self.n)
         return rule if self.n else ""
 
 

@@ -20,19 +20,19 @@ SURELY = 0.98
 def stop_rule(until: Until, most: int) -> str:
     """The rule of a question about one prefix alone."""
     if until["name"] == "hard":
-        most = stopping.needed(until["value"], until["error"])
+        most = stopping.draws_to_rule_out(until["value"], until["error"])
     if until["name"] in ("first-success", "hard"):
-        return stopping.text_of("first-success", most=most)
+        return stopping.format_rule("first-success", most=most)
     parameters = {name: value for name, value in until.items() if name != "name"}
-    return stopping.text_of("wilson", **parameters, most=most)
+    return stopping.format_rule("wilson", **parameters, most=most)
 
 
 def drop_rule(rollouts: RolloutTree, until: Until, most: int) -> str:
     """The test for a drop of the value to less than RHO times the root's."""
     k, n = rollouts.counts_at(ROOT)
     if not k:
-        return stopping.text_of("first-success", most=most)
+        return stopping.format_rule("first-success", most=most)
     middle, half = until["rho"] * k / n, sqrt(until["ratio"])
     low = middle / half
     high = min(max(SURELY, sqrt(low)), middle * half)  # above ``low``, however high that is
-    return stopping.text_of("sprt", low=low, high=high, error=until["error"], most=most)
+    return stopping.format_rule("sprt", low=low, high=high, error=until["error"], most=most)

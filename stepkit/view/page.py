@@ -17,10 +17,10 @@ SCRIPTS = ("text.js", "store.js", "list.js", "chart.js", "trace.js", "main.js")
 
 
 def head(settings: bytes) -> bytes:
-    """The beginning of the document.
+    """The start of the document.
 
     Args:
-        settings: JSON that the script reads: ``measure``, what to colour by at first, or null.
+        settings: JSON that the script reads: ``measure``, the first to colour by, or null.
     """
     style = _file("style.css")
     script = b"".join(_file(name) for name in SCRIPTS)

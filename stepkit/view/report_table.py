@@ -1,4 +1,4 @@
-"""Rows of step-eval as a table for people: in percent, differences beside what they are of."""
+"""Rows of step-eval as a table for people: in percent, each difference next to its measure."""
 
 from __future__ import annotations
 
@@ -34,24 +34,22 @@ BY_POSITION = "a score that knows only a step's position"
 WHAT = ("file", "part")
 
 
-def table(rows: Sequence[Json], resamples: int) -> str:
-    """The table, ending in a newline. Differences follow what they are of, as in the rows."""
+def table(rows: Sequence[Json], intervals: bool) -> str:
+    """The table, ending in a newline. Differences follow their measure, as in the rows."""
     heads = [row for row in rows if row["measure"] == "data"]
     lines = [_head(row) for row in heads]
-    lines.append(f"percent, with 95 % intervals by {resamples} resamples of problems")
-    if not resamples:
-        lines[-1] = "percent"
-    against = list(dict.fromkeys(row["against"] for row in _told(rows) if "against" in row))
+    lines.append("percent, with 95 % intervals over problems" if intervals else "percent")
+    against = list(dict.fromkeys(row["against"] for row in _shown(rows) if "against" in row))
     cells = [["", "", "", *(f"against {name}" for name in against)]]
-    for row in _told(rows):
+    for row in _shown(rows):
         if "against" in row:
             cells[-1][3 + against.index(row["against"])] = _number(row, "+5.1f", "+.1f")
         else:
             cells.append(
-                [_name(row), _number(row, "5.1f", ".1f"), _aside(row), *[""] * len(against)]
+                [_name(row), _number(row, "5.1f", ".1f"), _notes(row), *[""] * len(against)]
             )
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    # what is said aside comes last
+    # the notes come last
     order = [0, 1, *range(3, 3 + len(against)), 2]
     for line in cells:
         made = "  ".join(line[i].ljust(widths[i]) for i in order).rstrip()
@@ -61,7 +59,7 @@ def table(rows: Sequence[Json], resamples: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(rows: Sequence[Json]) -> list[Json]:
+def _shown(rows: Sequence[Json]) -> list[Json]:
     """Rows but of the data, and of other choices among one attempt where that is there itself."""
     single = any(row["measure"] == "pass" and row.get("k") == 1 for row in rows)
     return [
@@ -78,8 +76,10 @@ def _head(row: Json) -> str:
     attempts = "attempt" if most == 1 else "attempts"
     where = _where(row)
     left = row.get("undecided", 0)
-    how = {"wrong": "counted as wrong", "apart": "left out"}.get(row.get("undecided_are", ""), "")
-    undecided = f"; {left} without a verdict, {how}" if left else ""
+    counted = {"wrong": "counted as wrong", "apart": "left out"}.get(
+        row.get("undecided_are", ""), ""
+    )
+    undecided = f"; {left} without a verdict, {counted}" if left else ""
     return f"{where}{row['problems']} problems, {each} {attempts} each{undecided}"
 
 
@@ -111,7 +111,7 @@ def _percent(value: float) -> float:
     return round(100 * value, 1) + 0.0
 
 
-def _aside(row: Json) -> str:
+def _notes(row: Json) -> str:
     parts = []
     if "baseline" in row:
         parts.append(f"{100 * row['baseline']:.1f} by {BY_POSITION}")

@@ -40,7 +40,7 @@ class SearchSummary:
         return (schema.ROOT, *self._evidence.spine)[-1]
 
     def _chosen(self) -> list[int]:
-        """The path that the search chose; empty where it says none."""
+        """The path that the search chose; empty where it has none."""
         about, place = self._evidence.tree.get("search"), self._evidence.place
         node = about.get("chosen") if isinstance(about, dict) else None
         if type(node) is not int or not 0 < node < len(place):
@@ -56,16 +56,16 @@ class SearchSummary:
         return path
 
     def _rank(self, place: int) -> tuple[float, ...]:
-        one = self.ends.get(place, OutcomeCounts())
-        share = one.k / one.n if one.n else -1.0
+        counts = self.ends.get(place, OutcomeCounts())
+        share = counts.k / counts.n if counts.n else -1.0
         score = next(iter(self._scores.values()), {"x": {place: None}})["x"][place]
-        return share, one.n, self._visits.get(place, 0), -inf if score is None else score
+        return share, counts.n, self._visits.get(place, 0), -inf if score is None else score
 
     def measures(self) -> dict[str, Json]:
         """The shares along the path, and the tree's own labels and scores there."""
         spine, tree = self._evidence.spine, self._evidence.tree
         found = {
-            trace_measures.LEAVES: trace_measures.measure(
+            trace_measures.LEAVES: trace_measures.read_measure(
                 self._shares(), len(spine), trace_measures.LEAVES
             )
         }
@@ -74,7 +74,7 @@ class SearchSummary:
             for name in entries if isinstance(entries, dict) else ():
                 field = f"tree.{key}.{name}"
                 along = _along(trace.named(tree, key, name, "")[1], spine, len(tree["parent"]))
-                found[f"{key}.{name}"] = trace_measures.measure(along, len(spine), field)
+                found[f"{key}.{name}"] = trace_measures.read_measure(along, len(spine), field)
         return found
 
     def _shares(self) -> Json:
@@ -100,7 +100,7 @@ def _along(entry: Json, spine: list[int], size: int) -> Json:
 
 def ends_below(evidence: RecordPrefixes) -> dict[int, OutcomeCounts]:
     """By place, the attempts that ended at or below it; views that were cut from a draw do not
-    count beside it, and failed draws not at all."""
+    count in addition to it, and failed draws not at all."""
     tree, place, found = evidence.tree, evidence.place, dict[int, OutcomeCounts]()
     cuts = tree.get("cut") or [schema.UNDRAWN] * len(tree["parent"])
     for node, finish in enumerate(tree["finish"]):

@@ -1,9 +1,9 @@
-"""What stands behind a step: the rollouts drawn from it, and the steps that compete with it.
+"""The evidence for a step: the rollouts drawn from it, and the candidate steps at its prefix.
 
-At a prefix compete the steps that stand there in the tree, and the first steps of the whole
-remainders drawn there, cut by the record's own ``split`` (without one they are left out). Steps
-that differ only in outer white space are one rival; its counts are those of core/pairs/siblings.py:
-draws made at it, or the outcome it had, and draws from the prefix that begin with it. Here
+The candidates at a prefix are the steps that the tree has there, and the first steps of the
+rollouts drawn there, cut by the record's own ``split`` (without one they are left out). Steps that
+differ only in outer white space are one candidate; its counts are those of core/pairs/siblings.py:
+draws made at it, or its own outcome, and draws from the prefix that start with it. Here
 draws without a verdict are counted, too, apart, and outcomes need not be 0 or 1. In a search tree
 without a trace the counts at a step are of all attempts that ended at it or below.
 """
@@ -54,10 +54,10 @@ def _best_first(group: Json) -> tuple[bool, float, int]:
     return outcome is None, -(outcome or 0), -len(group["draws"])
 
 
-def rivals(
+def candidates(
     evidence: RecordPrefixes, below: Mapping[int, OutcomeCounts] | None = None
 ) -> list[list[Json]]:
-    """For each step the steps that compete at the prefix before it, itself among them.
+    """For each step the candidates at the prefix before it, itself among them.
 
     A tree without a trace has those at its root. ``own`` marks the trace's step, ``visits`` counts
     the simulations of a tree search that went through it, ``scores`` are the tree's own.
@@ -67,10 +67,10 @@ def rivals(
     """
     places = [schema.ROOT, *evidence.spine[:-1]]
     through = visits(evidence)
-    return [_rivals(evidence, place, step, through, below) for step, place in enumerate(places)]
+    return [_candidates(evidence, place, step, through, below) for step, place in enumerate(places)]
 
 
-def _rivals(
+def _candidates(
     evidence: RecordPrefixes,
     place: int,
     step: int,
@@ -107,19 +107,19 @@ def _rivals(
     own = tree["text"][mine].strip() if mine >= 0 else None
     made: list[Json] = []
     for key, text in spelled.items():
-        rival: Json = {"text": text, **counts[key].fields()}
+        candidate: Json = {"text": text, **counts[key].fields()}
         if key == own:
-            rival["own"] = True
+            candidate["own"] = True
         if visits:
-            rival["visits"] = through[key]
+            candidate["visits"] = through[key]
         if key in scores:
-            rival["scores"] = scores[key]
-        made.append(rival)
-    return sorted(made, key=_share_first)
+            candidate["scores"] = scores[key]
+        made.append(candidate)
+    return sorted(made, key=_by_share)
 
 
 def _outcomes(evidence: RecordPrefixes, place: int) -> Iterable[float | None]:
-    """What is known at a step of the tree: how it ended, else how the draws made there did."""
+    """The outcomes at a step of the tree: its own where it ended, else those of the draws there."""
     tree = evidence.tree
     if evidence.spine and place == evidence.spine[-1]:
         return [trace.verdict(evidence.record, tree)[0]]
@@ -128,9 +128,9 @@ def _outcomes(evidence: RecordPrefixes, place: int) -> Iterable[float | None]:
     return [tree["outcome"][node] for node in evidence.draws_at.get(place, ())]
 
 
-def _share_first(rival: Json) -> tuple[float, int, bool]:
-    share = rival["k"] / rival["n"] if rival["n"] else -1.0
-    return -share, -rival["n"], not rival.get("own")
+def _by_share(candidate: Json) -> tuple[float, int, bool]:
+    share = candidate["k"] / candidate["n"] if candidate["n"] else -1.0
+    return -share, -candidate["n"], not candidate.get("own")
 
 
 def visits(evidence: RecordPrefixes) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""The same for a terminal: a trace as lines of a given width, with or without colours.
+"""The view for a terminal: a trace as lines of a given width, with or without colours.
 
 A step has its number, a bar, k of n and the interval in front of it, as far as there is room and
 the record has them. What a text could do to a terminal or a reader (control characters, changes of
@@ -44,8 +44,8 @@ MEANING = {
     "share": "of the attempts that ended here or below, how many are right",
 }
 
-RIVALS = 3
-"""Of the steps that compete with one of a searched path, so many are shown."""
+SHOWN = 3
+"""So many other candidates are shown at each step of a searched path."""
 
 COUNTS, INTERVAL = 8, 11
 """Columns of ``6/8 +1?`` and of ``0.22-0.78``."""
@@ -68,18 +68,20 @@ class TerminalView:
         return "".join(line + "\n" for line in (*self._head(case), *self._steps(case), ""))
 
     def _head(self, case: Json) -> Iterator[str]:
-        said, colour = VERDICTS.get(case["correct"], VERDICTS[None])
+        verdict, colour = VERDICTS.get(case["correct"], VERDICTS[None])
         if "searched" in case:
-            said = f"best path {said}" if case["searched"] != "open" else "search, path is open"
+            verdict = (
+                f"best path {verdict}" if case["searched"] != "open" else "search, path is open"
+            )
         elif not case["steps"]:
-            said, colour = "no attempt", GREY
+            verdict, colour = "no attempt", GREY
         answers = [
             f"{name} {spelled(case[key])}"
             for name, key in (("answer", "final"), ("reference", "answer"))
             if case[key] is not None
         ]
         rest = " · ".join([*answers, case["place"]])
-        yield f"{self._in(spelled(case['id']), BOLD)}  {self._in(said, colour)}  {rest}"
+        yield f"{self._in(spelled(case['id']), BOLD)}  {self._in(verdict, colour)}  {rest}"
         for line in wrapped(case["problem"], self.columns):
             yield self._in(line, GREY)
         if case["measure"]:
@@ -112,21 +114,21 @@ class TerminalView:
         for line in wrapped(text, self.columns - len(indent)):
             yield f"{front}{line if mine else self._in(line, GREY)}"
             front = indent
-        for said in errors:
-            yield f"{indent}{self._in(said, RED)}"
+        for error in errors:
+            yield f"{indent}{self._in(error, RED)}"
         if state and "searched" in case:
-            yield from self._rivals(indent, case["rivals"][state - 1])
+            yield from self._candidates(indent, case["rivals"][state - 1])
 
-    def _rivals(self, indent: str, all_of_them: Sequence[Json]) -> Iterator[str]:
-        """The first of the steps that a search grew beside one, a line each."""
-        rivals = [rival for rival in all_of_them if not rival.get("own")]
-        for rival in rivals[:RIVALS]:
-            counts = _counts(rival | {"settled": False})
+    def _candidates(self, indent: str, candidates: Sequence[Json]) -> Iterator[str]:
+        """The first candidates next to the step of a search, a line each."""
+        others = [candidate for candidate in candidates if not candidate.get("own")]
+        for candidate in others[:SHOWN]:
+            counts = _counts(candidate | {"settled": False})
             room = self.columns - len(indent) - 3 - COUNTS
-            line = next(wrapped(rival["text"].strip("\n"), room))
+            line = next(wrapped(candidate["text"].strip("\n"), room))
             yield self._in(f"{indent}| {counts:<{COUNTS}} {line}", GREY)
-        if len(rivals) > RIVALS:
-            yield self._in(f"{indent}| … {len(rivals) - RIVALS} more", GREY)
+        if len(others) > SHOWN:
+            yield self._in(f"{indent}| … {len(others) - SHOWN} more", GREY)
 
     def _parts(self, states: Sequence[Json]) -> list[Part]:
         """What stands before each text: as much of it as there is, and as there is room for."""
@@ -248,7 +250,7 @@ def _interval(numbers: Json) -> str:
 
 
 def _errors(case: Json) -> dict[int, list[str]]:
-    """What is said about a step: whose first error it is."""
+    """By step, the lines on whose first error it is."""
     found: dict[int, list[str]] = {}
     for name, first in trace_measures.first_errors(case["measures"]).items():
         if first is not None and first >= 0:

@@ -25,7 +25,7 @@ PREFERRED = ("labels.value", LEAVES, DRAWS, "labels.hard", "labels.soft", "label
 GOLD = "labels.gold"
 
 
-def measures(record: Json, count: int) -> dict[str, Json]:
+def read_measures(record: Json, count: int) -> dict[str, Json]:
     """Every entry of ``labels`` and ``scores`` of a trace of ``count`` steps, checked, in order.
 
     Each has ``of``, ``by``, and as far as the record has them ``x``, COLUMNS, ``why`` (one per
@@ -37,11 +37,11 @@ def measures(record: Json, count: int) -> dict[str, Json]:
         entries = record.get(key) or {}
         for name in _object(entries, key):
             entry = trace.named(record, key, name, "")[1]
-            found[f"{key}.{name}"] = measure(entry, count, f"{key}.{name}")
+            found[f"{key}.{name}"] = read_measure(entry, count, f"{key}.{name}")
     return found
 
 
-def measure(entry: Json, count: int, field: str) -> Json:
+def read_measure(entry: Json, count: int, field: str) -> Json:
     """One entry, checked. Raises DataError naming what is below ``field``."""
     made: Json = {key: entry[key] for key in ("of", "by") if isinstance(entry.get(key), str)}
     for name in ("x", *COLUMNS):
@@ -99,13 +99,13 @@ def _interval(k: float | None, n: int | None) -> tuple[float | None, float | Non
     return stats.wilson(k, n)
 
 
-def with_draws(found: dict[str, Json]) -> bool:
-    """True when a measure already tells k of n, so that the tree need not be counted again."""
+def has_counts(found: dict[str, Json]) -> bool:
+    """True when a measure already has k of n, so that the tree need not be counted again."""
     return any("k" in one for one in found.values())
 
 
-def chosen(found: dict[str, Json], asked: str | None) -> str | None:
-    """The measure to colour by: the one asked for, else the most telling one that has numbers.
+def choose_measure(found: dict[str, Json], asked: str | None) -> str | None:
+    """The measure to colour by: the one asked for, else the most informative one that has numbers.
 
     Raises DataError when the one asked for is not there or has no numbers.
     """
@@ -120,7 +120,7 @@ def chosen(found: dict[str, Json], asked: str | None) -> str | None:
 
 
 def preferred(names: Sequence[str]) -> str | None:
-    """The most telling of ``names``: values before other labels, labels before scores."""
+    """The most informative of ``names``: values before other labels, labels before scores."""
     for name in (*PREFERRED, *(name for name in names if name != GOLD), *names):
         if name in names:
             return name
@@ -132,5 +132,5 @@ def _names(names: Iterable[str], key: str) -> list[str]:
 
 
 def first_errors(found: dict[str, Json]) -> dict[str, int | None]:
-    """What each measure says is the first wrong step: -1 for none, None for unknown."""
+    """The first wrong step by each measure: -1 for none, None for unknown."""
     return {name: one["first"] for name, one in found.items() if "first" in one}

@@ -1,4 +1,4 @@
-"""One trace as it is looked at: its texts, its numbers by name, and the evidence for each step.
+"""One trace to look at: its texts, its numbers by name, and the evidence for each step.
 
 Plain values, the same for the page and the terminal. ``summary`` is what a list of thousands needs
 of it.
@@ -25,7 +25,7 @@ COUNTED = labels.parse_all(("value",))
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """What to look at.
+    """The choices of the viewer.
 
     Attributes:
         measure: ``labels.NAME`` or ``scores.NAME`` to colour by; None: what is there.
@@ -52,7 +52,7 @@ def cases(
         except DataError as error:
             made.append(error.with_traceback(None))
             continue
-        if "states" in case and case["steps"] and not trace_measures.with_draws(case["measures"]):
+        if "states" in case and case["steps"] and not trace_measures.has_counts(case["measures"]):
             uncounted.append(index)
         made.append(case)
     _count(records, uncounted, made, choice)
@@ -70,7 +70,7 @@ def _choose(case: Json, choice: ViewOptions) -> None:
     asked = choice.measure if case["steps"] else None
     if "searched" in case and asked not in case["measures"]:
         asked = None
-    case["measure"] = trace_measures.chosen(case["measures"], asked)
+    case["measure"] = trace_measures.choose_measure(case["measures"], asked)
 
 
 def _count(
@@ -85,13 +85,13 @@ def _count(
         # of draws that a rule stopped there may be no unbiased value: then there is none to show
         if not isinstance(found, DataError) and not isinstance(case, DataError):
             field = trace_measures.DRAWS
-            entry = trace_measures.measure(found["value"], len(case["steps"]), field)
+            entry = trace_measures.read_measure(found["value"], len(case["steps"]), field)
             case["measures"][field] = entry
 
 
 def _case(record: Json, place: str, choice: ViewOptions) -> Json:
     steps = schema.steps(record)
-    found = trace_measures.measures(record, len(steps))
+    found = trace_measures.read_measures(record, len(steps))
     case: Json = {
         "id": schema.id_of(record),
         "group": schema.group_of(record),
@@ -111,7 +111,7 @@ def _case(record: Json, place: str, choice: ViewOptions) -> Json:
         read = RecordPrefixes(record, choice.sampler)
         below = None if record.get("response") is not None else _searched(case, read)
         case["states"] = step_evidence.states(read)
-        case["rivals"] = step_evidence.rivals(read, below)
+        case["rivals"] = step_evidence.candidates(read, below)
         if read.sampler != schema.UNDRAWN:
             case["facts"]["draws by"] = _named(read.tree["samplers"][read.sampler])
     return case
@@ -137,7 +137,7 @@ def _searched(case: Json, read: RecordPrefixes) -> dict[int, OutcomeCounts] | No
 
 
 def _facts(record: Json) -> dict[str, str]:
-    """Where the attempt comes from, in words, as far as the record says."""
+    """Where the attempt comes from, in words, as far as the record has it."""
     facts = {}
     sample = record.get("sample")
     if isinstance(sample, dict):
@@ -173,7 +173,7 @@ def _listed(fields: Json) -> str:
 
 
 def summary(case: Json) -> Json:
-    """What a list shows of a case, and what it is filtered by."""
+    """The fields of a case that a list shows and filters by."""
     return {
         "id": case["id"],
         "group": case["group"],

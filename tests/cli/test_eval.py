@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -16,7 +17,7 @@ from work import Done, Workdir
 from stepkit.core import selection
 from stepkit.schema import Json
 
-QUICK = ("--resamples", "200")
+ROUGH = re.compile(r"step-eval: the intervals are rough: problems \d+, fewer than 30\n")
 
 
 def attempt(
@@ -46,7 +47,7 @@ def lines(records: list[Json]) -> str:
 
 
 def rows_of(done: Done) -> list[Json]:
-    assert (done.status, done.err) == (0, ""), done.err
+    assert (done.status, ROUGH.sub("", done.err)) == (0, ""), done.err
     return [json.loads(line) for line in done.lines]
 
 
@@ -74,7 +75,7 @@ TWO = [
 
 def test_curves_by_hand(work: Workdir) -> None:
     """k = 2. a: pairs 11, 12, 12; b: 57, 5-, 7-."""
-    rows = rows_of(work.run("step-eval", *QUICK, "--k", "1,2,3", input=lines(TWO)))
+    rows = rows_of(work.run("step-eval", "--k", "1,2,3", input=lines(TWO)))
     assert value(rows, "pass", k=1) == pytest.approx((2 / 3 + 1 / 3) / 2)
     assert value(rows, "pass", k=2) == pytest.approx((1 + 2 / 3) / 2)
     # a: 11 right, else the 2 with 0.8; b: 57 and 7- take the 7
@@ -92,7 +93,7 @@ def test_curves_by_hand(work: Workdir) -> None:
 
 def test_undecided_apart(work: Workdir) -> None:
     """b has two attempts left: one right of two."""
-    args = (*QUICK, "--undecided", "apart", "--curves", "pass", "--k", "1,2,3")
+    args = ("--undecided", "apart", "--curves", "pass", "--k", "1,2,3")
     rows = rows_of(work.run("step-eval", *args, input=lines(TWO)))
     assert value(rows, "pass", k=1) == pytest.approx((2 / 3 + 1 / 2) / 2)
     (last,) = [row for row in rows if row.get("k") == 3]
@@ -100,7 +101,7 @@ def test_undecided_apart(work: Workdir) -> None:
 
 
 def test_differences(work: Workdir) -> None:
-    args = (*QUICK, "--k", "2", "--against", "single", "--against", "majority", "--against", "last")
+    args = ("--k", "2", "--against", "single", "--against", "majority", "--against", "last")
     more = ("--aggregate", "min", "--aggregate", "last")
     rows = rows_of(work.run("step-eval", *args, *more, input=lines(TWO)))
     best = value(rows, "best", aggregate="min")
@@ -132,7 +133,7 @@ def world(problems: int, n: int, seed: int = 1, bias: float = 1.0) -> list[Json]
 def test_all_attempts_is_what_step_rerank_chooses(work: Workdir) -> None:
     """At k = n there is one subset, and without ties nothing to share: the commands must agree."""
     work.write("in.jsonl", lines(world(60, 5)))
-    rows = rows_of(work.run("step-eval", "in.jsonl", "--k", "5", "--resamples", "0"))
+    rows = rows_of(work.run("step-eval", "in.jsonl", "--k", "5", "--no-intervals"))
     for by in ("best", "weighted"):
         assert value(rows, by, k=5) == pytest.approx(share_chosen(work, "--by", by))
 
@@ -159,7 +160,7 @@ def test_whatever_step_rerank_goes_by_can_be_measured(work: Workdir, by: str) ->
     work.write("in.jsonl", lines(records))
     hows = VOTED.get(by, AGGREGATES)
     asked = [word for how in hows for word in ("--aggregate", how)]
-    shape = ("--curves", by, "--k", "4", "--resamples", "0")
+    shape = ("--curves", by, "--k", "4", "--no-intervals")
     rows = rows_of(work.run("step-eval", "in.jsonl", *shape, *asked))
     for how in hows:
         share = share_chosen(work, "--by", by, "--aggregate", how)
@@ -170,10 +171,10 @@ def test_sums_are_measured_but_no_votes(work: Workdir) -> None:
     """Unasked, a vote that step-rerank refuses is left out, also where a sum happens to be below 1;
     log-odds of long attempts are far beyond what exp can hold."""
     sure = [attempt("g", str(i), bool(i), [0.2 + 0.1 * i]) for i in range(2)]
-    rows = rows_of(work.run("step-eval", *QUICK, "--aggregate", "sum", input=lines(sure)))
+    rows = rows_of(work.run("step-eval", "--aggregate", "sum", input=lines(sure)))
     assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
     long = [attempt("g", str(i), bool(i), [(1 + i) / 1e6] * 99) for i in (0, 1)]
-    args = ("--curves", "log-weighted", "--aggregate", "logits", "--k", "2", *QUICK)
+    args = ("--curves", "log-weighted", "--aggregate", "logits", "--k", "2")
     rows = rows_of(work.run("step-eval", *args, input=lines(long)))
     assert value(rows, "log-weighted", k=2) == 1
 
@@ -190,7 +191,7 @@ def test_what_nothing_is_said_of_is_chosen_as_step_rerank_chooses(work: Workdir,
         elif number % 4 == 2:
             x[-1] = 0.0
     work.write("in.jsonl", lines(records))
-    args = ("in.jsonl", "--k", "4", "--resamples", "0", "--aggregate", how)
+    args = ("in.jsonl", "--k", "4", "--no-intervals", "--aggregate", how)
     rows = rows_of(work.run("step-eval", *args))
     for by in ("best", "weighted"):
         chosen = work.run("step-rerank", "in.jsonl", "--by", by, "--aggregate", how)
@@ -213,9 +214,9 @@ def test_a_simulated_world_lies_within_the_interval(work: Workdir) -> None:
 def test_the_order_of_records_changes_nothing(work: Workdir) -> None:
     """Attempts at a problem need not stand together here."""
     records = world(30, 4)
-    done = work.run("step-eval", *QUICK, input=lines(records))
+    done = work.run("step-eval", input=lines(records))
     random.Random(3).shuffle(records)
-    shuffled = work.run("step-eval", *QUICK, input=lines(records))
+    shuffled = work.run("step-eval", input=lines(records))
     for one, other in zip(rows_of(done), rows_of(shuffled), strict=True):
         assert one == pytest.approx(other)
 
@@ -227,14 +228,14 @@ def test_files_side_by_side_are_paired_by_problem(work: Workdir) -> None:
     work.write("a.jsonl", lines(records))
     work.write("b.jsonl", lines([*records, *more]))
     args = ("--by-file", "--curves", "pass", "--k", "1", "--against", "a.jsonl")
-    rows = rows_of(work.run("step-eval", "a.jsonl", "b.jsonl", *QUICK, *args))
+    rows = rows_of(work.run("step-eval", "a.jsonl", "b.jsonl", *args))
     assert value(rows, "pass", file="a.jsonl") == pytest.approx(0.25)
     assert value(rows, "pass", file="b.jsonl") == pytest.approx(0.2)
     (gap,) = [row for row in rows if "against" in row]
     assert (gap["file"], gap["value"]) == ("b.jsonl", pytest.approx(-0.05))
     (own,) = [row for row in rows if row.get("file") == "b.jsonl" and "low" in row and row != gap]
-    # 1/4 and 1/5 of the same problems: the difference is a fifth of a, and as sure as that
-    assert gap["high"] - gap["low"] == pytest.approx((own["high"] - own["low"]) / 4)
+    # 1/4 and 1/5 of the same problems: the difference is a fifth of a, and about as sure as that
+    assert gap["high"] - gap["low"] == pytest.approx((own["high"] - own["low"]) / 4, rel=0.5)
 
 
 def test_only_problems_that_both_files_have_are_compared(work: Workdir) -> None:
@@ -243,7 +244,7 @@ def test_only_problems_that_both_files_have_are_compared(work: Workdir) -> None:
     work.write("more.jsonl", lines([attempt("h", "1", True)]))
     work.write("a.jsonl", work.read("a.jsonl") + work.read("more.jsonl"))
     work.write("b.jsonl", lines([attempt("g", "1", True), attempt("i", "1", False)]))
-    args = ("--by-file", "--curves", "pass", "--against", "a.jsonl", *QUICK)
+    args = ("--by-file", "--curves", "pass", "--against", "a.jsonl")
     rows = rows_of(work.run("step-eval", "a.jsonl", "b.jsonl", *args))
     assert [value(rows, "pass", file=f"{name}.jsonl") for name in "ab"] == [0.75, 0.5]
     (gap,) = [row for row in rows if "against" in row]
@@ -254,7 +255,7 @@ def test_tokens_a_point(work: Workdir) -> None:
     """Two attempts of 10 tokens, one right: at k = 2 pass gains 50 points for 10 more tokens."""
     records = [attempt("g", "1", right, sample={"tokens": 10}) for right in (True, False)]
     args = ("--curves", "pass", "--k", "2", "--against", "single")
-    rows = rows_of(work.run("step-eval", *QUICK, *args, input=lines(records)))
+    rows = rows_of(work.run("step-eval", *args, input=lines(records)))
     (gain,) = [row for row in rows if "against" in row]
     assert (gain["tokens"], gain["tokens_per_point"]) == (10, pytest.approx(0.2))
 
@@ -275,7 +276,7 @@ def test_tokens_of_a_tree_are_counted_once(work: Workdir) -> None:
         "samplers": [{"id": "s"}],
     }
     record = attempt("g", "1", True, tree=tree)
-    rows = rows_of(work.run("step-eval", *QUICK, input=lines([record])))
+    rows = rows_of(work.run("step-eval", input=lines([record])))
     assert {row["tokens"] for row in rows if row["measure"] == "pass"} == {12}
 
 
@@ -292,7 +293,7 @@ GOLD = [
 
 def test_steps_up_to_the_first_error(work: Workdir) -> None:
     """Right: 0.9 0.8 0.7 0.9 0.45; wrong: 0.4 0.3, and what follows them is not counted."""
-    rows = rows_of(work.run("step-eval", *QUICK, input=lines(GOLD)))
+    rows = rows_of(work.run("step-eval", input=lines(GOLD)))
     assert value(rows, "base_rate") == pytest.approx(5 / 7)
     assert value(rows, "auc_steps") == 1
     (pooled,) = [row for row in rows if row["measure"] == "auc_steps"]
@@ -306,7 +307,7 @@ def test_steps_up_to_the_first_error(work: Workdir) -> None:
 
 def test_processbench(work: Workdir) -> None:
     """easy: 1 named, cleared: F1 1. hard: 0 named, accused: acc_cor 0, F1 0. Their mean: 1/2."""
-    args = (*QUICK, "--protocol", "processbench", "--part", "subset")
+    args = ("--protocol", "processbench", "--part", "subset")
     rows = rows_of(work.run("step-eval", *args, input=lines(GOLD)))
     assert value(rows, "f1", part="easy") == 1
     assert value(rows, "f1", part="hard") == 0
@@ -321,7 +322,7 @@ def test_processbench_own_field_and_a_label_that_judges(work: Workdir) -> None:
         attempt("q", x=[0.9, 0.4], label=-1, labels={"critic": {"first": -1}}),
         attempt("r", x=[0.9, 0.4], label=0, labels={}),
     ]
-    args = (*QUICK, "--protocol", "processbench", "--label", "critic")
+    args = ("--protocol", "processbench", "--label", "critic")
     rows = rows_of(work.run("step-eval", *args, input=lines(records)))
     assert value(rows, "acc_err", label="critic") == 0.5  # the missing judgement is wrong
     assert value(rows, "acc_cor", label="critic") == 1
@@ -335,7 +336,7 @@ def test_processbench_own_field_and_a_label_that_judges(work: Workdir) -> None:
 def test_prmbench_counts_from_one(work: Workdir) -> None:
     """Wrong are the steps 2 and 3 of 3; judged below 0.5 are 2 and 1: tn, fp, fn of wrong steps."""
     records = [attempt("p", x=[0.2, 0.3, 0.8], error_steps=[2, 3])]
-    rows = rows_of(work.run("step-eval", *QUICK, "--protocol", "prmbench", input=lines(records)))
+    rows = rows_of(work.run("step-eval", "--protocol", "prmbench", input=lines(records)))
     assert value(rows, "negative_f1") == pytest.approx(2 / (2 + 1 + 1))
     assert value(rows, "f1") == 0
     assert value(rows, "first_error_acc") == 1
@@ -354,7 +355,7 @@ def test_prmbench_judges_redundant_steps_by_their_redundancy(work: Workdir) -> N
         attempt(kind, x=[0] * 3, scores=which, error_steps=[2], classification=kind)
         for kind, which in (("redundency", high), ("circular", high), ("deception", scores))
     ]
-    args = ("--protocol", "prmbench", *QUICK, "--part", "classification")
+    args = ("--protocol", "prmbench", "--part", "classification")
     rows = rows_of(work.run("step-eval", *args, "--redundancy", "redundancy", input=lines(records)))
     for kind in ("redundency", "circular", "deception", None):
         assert value(rows, "prmscore", part=kind) == 1
@@ -419,7 +420,7 @@ def test_benchmarks_files_as_they_are(work: Workdir) -> None:
     def filled(score: Json) -> Json:
         return {"of": "validity", "x": [1.0 if x is None else x for x in score["x"]]}
 
-    args = (*QUICK, "--protocol")
+    args = ("--protocol",)
     first = rows_of(work.run("step-eval", *args, "processbench", input=judged(PROCESSBENCH)))
     assert [value(first, name) for name in ("acc_err", "acc_cor", "f1")] == [1, 1, 1]
     names = ("--problem", "modified_question", "--field", "modified_process")
@@ -437,7 +438,7 @@ def test_agentprocessbench(work: Workdir) -> None:
         attempt("p", x=[0.0] * 4, role=role, step_labels={"0": 1, "2": -1, "3": -1}, labels=labels)
     ]
     args = ("--protocol", "agentprocessbench", "--label", "agent")
-    rows = rows_of(work.run("step-eval", *QUICK, *args, input=lines(records)))
+    rows = rows_of(work.run("step-eval", *args, input=lines(records)))
     assert value(rows, "step_acc") == pytest.approx(2 / 3)
     assert value(rows, "first_error_acc") == 1
     assert value(rows, "exact_match") == 0
@@ -483,7 +484,7 @@ def test_fitted_on_one_file_applied_to_another(work: Workdir, method: str) -> No
     assert applied.status == 0
     records = [json.loads(line) for line in applied.lines]
     assert [list(record["scores"]) for record in records[:2]] == [["prm", f"prm-{method}"]] * 2
-    rows = rows_of(work.run("step-eval", "--resamples", "0", input=applied.out))
+    rows = rows_of(work.run("step-eval", "--no-intervals", input=applied.out))
     before, after = (value(rows, "skill", score=name) for name in ("prm", f"prm-{method}"))
     if method != "temperature":  # which can only sharpen or flatten: scores of 0.5 stay there
         assert before < 0 < after
@@ -526,7 +527,7 @@ def test_a_fitted_threshold(work: Workdir) -> None:
     work.write("train.jsonl", lines(judged(range(600))))
     test = lines(judged(range(600, 1200)))
     work.run("step-eval", "train.jsonl", "--fit", "threshold", "-o", "t.json")
-    args = ("--protocol", "processbench", *QUICK)
+    args = ("--protocol", "processbench")
     fitted = rows_of(work.run("step-eval", *args, "--threshold", "t.json", input=test))
     plain = rows_of(work.run("step-eval", *args, input=test))
     assert value(fitted, "f1") > value(plain, "f1")
@@ -585,21 +586,21 @@ def test_all_or_nothing(work: Workdir) -> None:
     """A report on a part of the records would be another report: nothing is written of it."""
     work.write("o", "OLD\n")
     work.write("in.jsonl", lines(TWO) + "{bad\n")
-    done = work.run("step-eval", "in.jsonl", *QUICK, "-o", "o", "--plot", "p.svg")
+    done = work.run("step-eval", "in.jsonl", "-o", "o", "--plot", "p.svg")
     assert (done.status, work.read("o"), work.names()) == (3, b"OLD\n", ["in.jsonl", "o"])
-    done = work.run("step-eval", "in.jsonl", *QUICK, "-o", "o", "--on-error", "skip")
-    assert (done.status, done.err) == (1, "step-eval: 1 of 7 records skipped\n")
-    assert work.read("o") == work.run("step-eval", *QUICK, input=lines(TWO)).out
+    done = work.run("step-eval", "in.jsonl", "-o", "o", "--on-error", "skip")
+    assert (done.status, ROUGH.sub("", done.err)) == (1, "step-eval: 1 of 7 records skipped\n")
+    assert work.read("o") == work.run("step-eval", input=lines(TWO)).out
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_disk_and_a_reader_that_is_gone(work: Workdir) -> None:
     with open("/dev/full", "wb") as full:
-        done = work.run("step-eval", *QUICK, input=lines(TWO), stdout=full)
+        done = work.run("step-eval", input=lines(TWO), stdout=full)
     assert (done.status, "no space left on device" in done.err) == (4, True)
     ours, theirs = os.pipe()
     work.write("in.jsonl", lines(TWO))
-    process = work.start("step-eval", "in.jsonl", *QUICK, stdout=theirs)
+    process = work.start("step-eval", "in.jsonl", "--no-intervals", stdout=theirs)
     os.close(theirs)
     os.close(ours)
     assert (process.communicate(timeout=60)[1], process.returncode) == (b"", -signal.SIGPIPE)
@@ -659,7 +660,7 @@ def test_a_score_that_is_missing_further_down(work: Workdir) -> None:
 def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:
     raw = {"reward": {"of": "raw", "by": "scorer", "x": [7.5]}}
     records = [attempt("g", str(i), bool(i), scores=raw) for i in range(2)]
-    rows = rows_of(work.run("step-eval", *QUICK, input=lines(records)))
+    rows = rows_of(work.run("step-eval", input=lines(records)))
     assert {row["measure"] for row in rows if "score" in row} == {"best", "auc_attempts"}
     for vote in ("weighted", "log-weighted"):
         done = work.run("step-eval", "--curves", vote, input=lines(records))
@@ -669,7 +670,7 @@ def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:
 
 
 def test_the_table(work: Workdir) -> None:
-    done = work.run("step-eval", "--table", "--resamples", "0", "--k", "2", input=lines(TWO))
+    done = work.run("step-eval", "--table", "--no-intervals", "--k", "2", input=lines(TWO))
     assert done.out.decode() == (
         "2 problems, 3 attempts each; 1 without a verdict, counted as wrong\n"
         "percent\n"
@@ -683,7 +684,7 @@ def test_the_table(work: Workdir) -> None:
 
 def test_the_plot(work: Workdir) -> None:
     records = [record | {"scores": {"<b>&": record["scores"]["prm"]}} for record in TWO]
-    done = work.run("step-eval", *QUICK, "--plot", "p.svg", input=lines(records))
+    done = work.run("step-eval", "--plot", "p.svg", input=lines(records))
     assert done.status == 0
     root = ElementTree.fromstring(work.read("p.svg"))
     texts = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -693,9 +694,9 @@ def test_the_plot(work: Workdir) -> None:
     for one in root.iter("{http://www.w3.org/2000/svg}text"):
         assert 0 <= float(one.attrib["x"]) < width
     work.write("in.jsonl", lines(TWO))
-    same = work.run("step-eval", "in.jsonl", *QUICK, "--plot", "in.jsonl")
+    same = work.run("step-eval", "in.jsonl", "--plot", "in.jsonl")
     assert (same.status, "is also an input" in same.err) == (2, True)
-    tokens = work.run("step-eval", "in.jsonl", *QUICK, "--plot", "t.svg", "--over", "tokens")
+    tokens = work.run("step-eval", "in.jsonl", "--plot", "t.svg", "--over", "tokens")
     assert (tokens.status, "tokens are all known" in tokens.err) == (2, True)
 
 

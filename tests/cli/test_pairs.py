@@ -14,7 +14,7 @@ from pairing import Draw, trace
 from work import ROOT, Workdir
 
 from stepkit.core.pairs.pair_registry import RULES
-from stepkit.formats.row_layout import BoundaryError, between_tokens
+from stepkit.formats.row_layout import BoundaryError, cut_between_tokens
 from stepkit.schema import Json
 
 POLICY = ROOT / "samples" / "models" / "policy.gguf"
@@ -251,8 +251,8 @@ def test_white_space_moves_across_the_cut_where_that_helps() -> None:
         words = re.findall(r" ?\w+|\n+|\W", text)  # a space belongs to the word after it
         return [crc32(word.encode()) for word in words]
 
-    assert between_tokens("A: ", ["7", "8"], tokens) == ("A:", [" 7", " 8"])
-    assert between_tokens("A:\n", ["\n7", "\n8"], tokens) == ("A:", ["\n\n7", "\n\n8"])
-    assert between_tokens("A:", [" 7", " 8"], tokens) == ("A:", [" 7", " 8"])
+    assert cut_between_tokens("A: ", ["7", "8"], tokens) == ("A:", [" 7", " 8"])
+    assert cut_between_tokens("A:\n", ["\n7", "\n8"], tokens) == ("A:", ["\n\n7", "\n\n8"])
+    assert cut_between_tokens("A:", [" 7", " 8"], tokens) == ("A:", [" 7", " 8"])
     with pytest.raises(BoundaryError):
-        between_tokens("1", ["7", " 8"], tokens)
+        cut_between_tokens("1", ["7", " 8"], tokens)

@@ -105,7 +105,7 @@ class Plain:
 
 
 def check(made: list[Tree], samplers: list[int]) -> None:
-    forest = trees.plant(made)
+    forest = trees.build_forest(made)
     size = forest.offsets[-1]
     found = backups.back_up(forest, backups.leaves(made, samplers, size))
     visits = backups.replay(forest, made)
@@ -137,7 +137,7 @@ def test_backups_are_the_recursion(made: list[Tree]) -> None:
 @given(some.lists(searched(), max_size=3))
 def test_compiled_backups_are_the_same_bit_for_bit(made: list[Tree]) -> None:
     def columns() -> list[bytes]:
-        forest = trees.plant(made)
+        forest = trees.build_forest(made)
         ended = backups.leaves(made, [0] * len(made), forest.offsets[-1])
         all_of_them = [*backups.back_up(forest, ended).values(), backups.replay(forest, made)]
         return [column.tobytes() for backup in all_of_them for column in backup]
@@ -167,7 +167,7 @@ def test_replay_is_the_running_mean_of_a_search() -> None:
             value[node] = (value[node] * count[node] + gain) / (count[node] + 1)
             count[node] += 1
             node = tree["parent"][node]
-    found = backups.replay(trees.plant([tree]), [tree])
+    found = backups.replay(trees.build_forest([tree]), [tree])
     assert list(found.n) == [count[node] for node in range(5)] == [5, 4, 3, 1, 1]
     assert list(found.value) == pytest.approx([value[node] for node in range(5)])
 
@@ -181,7 +181,7 @@ def test_visits_that_are_no_nodes_are_named(visits: Any) -> None:
 
 def test_a_tree_without_draws_has_no_values() -> None:
     tree = trees.from_steps(["a"])
-    forest = trees.plant([tree])
+    forest = trees.build_forest([tree])
     found = backups.back_up(forest, backups.leaves([tree], [-1], 2))
     assert all(backup.n == array("q", [0, 0]) for backup in found.values())
 
@@ -193,7 +193,7 @@ tree.sampler_index(one, {"id": "s"})
 for node, draw, outcome in [(0, 0, 1.0), (1, 0, None)]:
     tree.add(one, node, "x", whole=True, finish="stop", outcome=outcome, by=0, draw=draw)
 jit.REPAID = 0
-forest = tree.plant([one])
+forest = tree.build_forest([one])
 found = backups.back_up(forest, backups.leaves([one], [0], 5))
 print(found["leaves"].n.tolist(), backups.replay(forest, [one]).n.tolist())
 """

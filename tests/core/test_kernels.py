@@ -43,7 +43,7 @@ def forests(draw: some.DrawFn) -> tuple[list[tree.Tree], list[int]]:
 
 
 def arguments(made: list[tree.Tree], samplers: list[int]) -> list[array[Any]]:
-    forest = tree.plant(made)
+    forest = tree.build_forest(made)
     counts = tree.no_counts(forest.offsets[-1])
     return [*forest[:1], array("q", samplers), *forest[1:], *counts]
 
@@ -100,7 +100,7 @@ tree.sampler_index(one, {"id": "s"})
 for node, draw, outcome in [(0, 0, 1.0), (0, 1, 0.0), (1, 0, None), (0, 1, 0.0)]:
     tree.add(one, node, "x", whole=True, finish="stop", outcome=outcome, by=0, draw=draw)
 jit.REPAID = LIMIT
-c = tree.count(tree.plant([one]), [0])
+c = tree.count_draws(tree.build_forest([one]), [0])
 print(*(x.tolist() for x in (c.k, c.n, c.undecided)),
       "numba" in sys.modules, "numpy" in sys.modules)
 """
@@ -168,7 +168,7 @@ def test_an_unwritable_cache_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_warming_leaves_a_cache_that_the_real_call_uses(tmp_path: Path) -> None:
-    run("from stepkit.core import tree; tree.warm()", NUMBA_CACHE_DIR=str(tmp_path))
+    run("from stepkit.core import tree; tree.compile_kernels()", NUMBA_CACHE_DIR=str(tmp_path))
     cached = sorted(tmp_path.rglob("*.nb?"))
     assert [path.suffix for path in cached] == [".nbc", ".nbi"]
     run(COUNT.replace("LIMIT", "0"), NUMBA_CACHE_DIR=str(tmp_path))

@@ -23,7 +23,7 @@ def labelled(verdict: float = 0.0) -> tuple[Json, Json]:
 
 def test_a_merged_step_leads_where_its_second_half_led() -> None:
     record, made = labelled()
-    twin = step_merging.merged(record, made, 1)
+    twin = step_merging.merge_steps(record, made, 1)
     assert twin["steps"] == ["a\n", "b\nc\n", "d"] and "".join(twin["steps"]) == record["response"]
     assert twin["id"] == "t/m1" and twin["origin"] == {"id": "t", "step": 1, "merged": 2}
     labels = twin["labels"]
@@ -38,12 +38,12 @@ def test_a_merged_step_leads_where_its_second_half_led() -> None:
 @pytest.mark.parametrize(("step", "first"), [(0, 1), (1, 1), (2, 2)])
 def test_the_first_error_moves_with_its_step(step: int, first: int) -> None:
     record, made = labelled()
-    assert step_merging.merged(record, made, step)["labels"]["hard"]["first"] == first
+    assert step_merging.merge_steps(record, made, step)["labels"]["hard"]["first"] == first
 
 
 def test_unknown_progress_stays_unknown() -> None:
     record = trace(["a\n", "b\n", "c"], {0: [1], 2: [0]}, 0.0, id="t")
-    labels = step_merging.merged(record, one(record, "progress"), 0)["labels"]
+    labels = step_merging.merge_steps(record, one(record, "progress"), 0)["labels"]
     assert labels["progress"]["x"] == [None, 0.0]
 
 
@@ -51,13 +51,13 @@ def test_unknown_progress_stays_unknown() -> None:
 def test_only_neighbours_of_the_model_are_merged(mine: list[bool], most: int) -> None:
     role = ["assistant" if own else "tool" for own in mine]
     record = {"id": "t", "response": "x" * len(mine), "steps": ["x"] * len(mine), "role": role}
-    steps = step_merging.chosen(record, most)
+    steps = step_merging.steps_to_merge(record, most)
     pairs = [i for i in range(len(mine) - 1) if mine[i] and mine[i + 1]]
     assert steps == sorted(set(steps)) and set(steps) <= set(pairs)
     assert len(steps) == min(most, len(pairs))
-    assert steps == step_merging.chosen(record, most)
+    assert steps == step_merging.steps_to_merge(record, most)
     for step in steps:
-        assert step_merging.merged(record, {}, step)["role"] == role[:step] + role[step + 1 :]
+        assert step_merging.merge_steps(record, {}, step)["role"] == role[:step] + role[step + 1 :]
 
 
 def test_command_writes_twins_behind_their_trace(work: Workdir) -> None:

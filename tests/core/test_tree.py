@@ -59,7 +59,7 @@ def test_add_carries_foreign_columns_and_completes_older_trees() -> None:
 
 def test_a_copy_leaves_the_original_alone() -> None:
     tree = trees.from_steps(["a"])
-    copy = trees.copied(tree)
+    copy = trees.copy_tree(tree)
     trees.sampler_index(copy, SAMPLER)
     drawn(copy, 0, 0)
     assert tree == trees.from_steps(["a"])
@@ -118,13 +118,13 @@ def test_plant_lays_trees_end_to_end() -> None:
     drawn(one, 0, 2, cut=node)
     two = trees.from_steps(["b", "c"])
     del two["cut"]  # an older file
-    forest = trees.plant([one, two])
+    forest = trees.build_forest([one, two])
     assert list(forest.offsets) == [0, 5, 8]
     assert list(forest.parent) == [-1, 0, 1, 0, 0, -1, 5, 6]
     assert list(forest.drawn) == [0, 0, 1, 0, 0, 0, 0, 0]
     assert forest.outcome[2] == 1.0 and all(isnan(x) for x in forest.outcome[3:])
     assert list(forest.draw) == [-1, -1, 0, 1, 2, -1, -1, -1]
-    assert list(trees.plant([]).offsets) == [0]
+    assert list(trees.build_forest([]).offsets) == [0]
 
 
 def test_every_sampler_notes_its_own_rule() -> None:
@@ -145,13 +145,13 @@ def test_tokens_are_kept_for_every_node_or_known_to_be_missing() -> None:
     tree = trees.from_steps(["a"])
     trees.sampler_index(tree, SAMPLER)
     drawn(tree, 0, 0, tokens=2)  # drawn before anyone asked
-    trees.keep(tree, "ids")
+    trees.keep_tokens(tree, "ids")
     drawn(tree, 0, 1, tokens=3, ids=(7, 8, 9))
     drawn(tree, 0, 2, tokens=1, ids=None)
     drawn(tree, 1, 0, tokens=2, ids=(5,))  # a text that its tokens do not give back
-    trees.keep(tree, "ids")
+    trees.keep_tokens(tree, "ids")
     assert tree["ids"] == [-1, -1, 7, 8, 9, -1, -1, -1]
-    assert trees.kept(tree, "ids") == [[], [], [-1, -1], [7, 8, 9], [-1], [-1, -1]]
-    assert trees.kept(tree, "token_logprob") is None
+    assert trees.kept_tokens(tree, "ids") == [[], [], [-1, -1], [7, 8, 9], [-1], [-1, -1]]
+    assert trees.kept_tokens(tree, "token_logprob") is None
     with pytest.raises(DataError, match=r"tree\.ids"):
-        trees.kept({**tree, "ids": [1]}, "ids")
+        trees.kept_tokens({**tree, "ids": [1]}, "ids")

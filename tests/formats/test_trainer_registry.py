@@ -61,8 +61,8 @@ LIVE = {
 
 def written(name: str, row: Row, record: Json = RECORD, **layout: Any) -> Json:
     kind = next(kind for kind, cls in KINDS.items() if cls is type(row))
-    settled = trainer_registry.settle(name, kind, RowLayout(**{"scope": "full", **layout}))
-    return trainer_registry.write(name, row, record, settled)
+    settled = trainer_registry.settle_layout(name, kind, RowLayout(**{"scope": "full", **layout}))
+    return trainer_registry.write_row(name, row, record, settled)
 
 
 def seen(name: str, row: Json) -> TrainerView:
@@ -131,7 +131,7 @@ def test_a_chat_holds_the_whole_answer_after_the_users_turn(
 def test_a_chat_that_is_imitated_is_asked_and_answered_once(name: str) -> None:
     only = TextRow in TARGETS[name].only_chats or TARGETS[name].chat is True
     view = seen(name, written(name, ROWS["text"], chat=not only))
-    assert trainer_registry.settle(name, "text", RowLayout(scope="full", chat=not only)).chat
+    assert trainer_registry.settle_layout(name, "text", RowLayout(scope="full", chat=not only)).chat
     assert view.chat and view.prompt in ("user: 2 + 2?", "human: 2 + 2?")
     assert [text for _, text in view.sides] == [GOOD.text]
 
@@ -151,13 +151,13 @@ def test_the_messages_of_the_record_come_before_the_answer(name: str) -> None:
 def test_end_of_text_after_a_single_step_is_refused(name: str, kind: str) -> None:
     if KINDS[kind] in TARGETS[name].rows:
         with pytest.raises(UsageError, match="teach the model to stop after a step"):
-            trainer_registry.settle(name, kind, RowLayout(scope="step", chat=False))
+            trainer_registry.settle_layout(name, kind, RowLayout(scope="step", chat=False))
 
 
 @pytest.mark.parametrize("name", CHATS)
 def test_second_assistant_header_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="use --scope full"):
-        trainer_registry.settle(name, "pair", RowLayout(scope="continuation", chat=True))
+        trainer_registry.settle_layout(name, "pair", RowLayout(scope="continuation", chat=True))
 
 
 @pytest.mark.parametrize("name, kind", TAKEN)
@@ -196,7 +196,7 @@ def test_an_attempt_that_was_cut_off_is_refused(name: str, kind: str) -> None:
 )
 def test_what_a_target_refuses(name: str, kind: str, layout: Json, part: str) -> None:
     with pytest.raises(UsageError, match=part):
-        trainer_registry.settle(name, kind, RowLayout(**layout))
+        trainer_registry.settle_layout(name, kind, RowLayout(**layout))
 
 
 def test_process_rewards_are_whole_numbers_without_the_trainers_newline() -> None:

@@ -160,7 +160,7 @@ def test_what_went_by_what_was_seen_is_noted_and_no_rule_of_counts() -> None:
     rule = rule_at(fields[0]["tree"], 0, 0)
     assert rule.startswith("allocated:")
     with pytest.raises(ValueError, match="rule"):
-        stopping.stops(rule)
+        stopping.stop_condition(rule)
 
 
 def test_a_record_that_fails_does_not_hold_the_others() -> None:

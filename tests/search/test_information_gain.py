@@ -141,4 +141,4 @@ def test_the_rule_is_none_of_counts() -> None:
     rules = [rule for rule in fields["tree"]["rule"] if rule]
     assert rules and all(rule.startswith("posterior:chance=0.9,most=") for rule in rules)
     with pytest.raises(ValueError, match="rule"):
-        stopping.stops(rules[0].partition(" -> ")[0])
+        stopping.stop_condition(rules[0].partition(" -> ")[0])

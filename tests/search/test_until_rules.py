@@ -42,7 +42,7 @@ def test_every_prefix_ends_where_its_rule_stops(text: str, undecided: float) -> 
             if not rule:
                 assert text.startswith("drop") and len(outcomes) == 12  # the root
                 continue
-            stops, k, n = stopping.stops(rule), 0, 0
+            stops, k, n = stopping.stop_condition(rule), 0, 0
             for outcome in outcomes[:-1]:
                 k, n = k + (outcome == 1), n + (outcome is not None)
                 assert n == 0 or "asked" in rule or not stops(k, n)
@@ -90,11 +90,11 @@ def test_a_drop_is_called_with_the_error_rate_against_the_thresholds_tested() ->
             "chain", seed, until=parse_question("drop:root=24"), draws=200
         )
         for (outcomes, rule), value in zip(states(fields["tree"])[1:], (0.9, 0.05), strict=True):
-            given = stopping.parsed(rule)[1]
+            given = stopping.parse_rule(rule)[1]
             if given["low"] < value < given["high"]:
                 continue
             called += 1
-            wrong += stopping.lost(rule, *counts(outcomes)) is not (value <= given["low"])
+            wrong += stopping.is_lost(rule, *counts(outcomes)) is not (value <= given["low"])
     assert called > 1000 and wrong / called <= 0.05 + 4 * sqrt(0.05 * 0.95 / called)
 
 
@@ -103,9 +103,9 @@ def test_a_drop_to_nearly_the_roots_rate_is_not_called_where_all_is_right() -> N
     until = parse_question("drop:rho=0.99,ratio=1.01,error=0.5,root=4")
     fields, _ = Curve([1.0, 1.0, 1.0]).searched("chain", until=until, draws=200)
     for outcomes, rule in states(fields["tree"])[1:]:
-        given = stopping.parsed(rule)[1]
+        given = stopping.parse_rule(rule)[1]
         assert given["low"] < given["high"] < 1
-        assert stopping.lost(rule, *counts(outcomes)) is False
+        assert stopping.is_lost(rule, *counts(outcomes)) is False
 
 
 def test_where_the_root_is_never_right_a_drop_asks_for_any_success() -> None:
@@ -158,7 +158,7 @@ def test_draws_of_a_fixed_number_are_counted_by_the_rule_that_goes_on() -> None:
                 assert (len(outcomes), rule) == (4, "")
             else:
                 assert rule == "first-success:most=8,least=4"
-                assert stopping.stops(rule)(*counts(outcomes))
+                assert stopping.stop_condition(rule)(*counts(outcomes))
 
 
 def test_another_rule_over_a_rules_draws_is_called_mixed() -> None:

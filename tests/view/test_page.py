@@ -107,7 +107,7 @@ def test_a_label_with_counts_is_not_counted_again() -> None:
 def test_intervals_of_counts_alone(meta: Json) -> None:
     """A label that wrote none gets Wilson's; not where k of n are no independent draws."""
     entry = {"of": "value", "x": [1, 0, 0], "k": [3, 0, 0], "n": [4, 0, 1], "meta": meta}
-    made = trace_measures.measure(entry | {"root": {"x": 1, "k": 2, "n": 2}}, 3, "labels.hard")
+    made = trace_measures.read_measure(entry | {"root": {"x": 1, "k": 2, "n": 2}}, 3, "labels.hard")
     if meta:
         assert "low" not in made and "low" not in made["root"]
         return
@@ -127,7 +127,7 @@ def test_an_undecided_verdict_is_no_undecided_draw() -> None:
 
 def test_intervals_that_a_label_refused_stay_refused() -> None:
     entry = {"of": "value", "x": [0.5], "k": [2], "n": [4], "low": [None], "high": [None]}
-    made = trace_measures.measure(entry, 1, "labels.value")
+    made = trace_measures.read_measure(entry, 1, "labels.value")
     assert (made["low"], made["high"]) == ([None], [None])
 
 
@@ -144,7 +144,7 @@ def test_intervals_that_a_label_refused_stay_refused() -> None:
 )
 def test_what_is_wrong_is_named(record: Json, field: str) -> None:
     with pytest.raises(DataError) as caught:
-        trace_measures.measures(record, 3)
+        trace_measures.read_measures(record, 3)
     assert caught.value.field == field
 
 
@@ -161,7 +161,7 @@ def test_what_is_wrong_is_named(record: Json, field: str) -> None:
 )
 def test_what_is_coloured_by_at_first(names: list[str], best: str | None) -> None:
     found = {name: {"x": [1]} for name in names} | {"labels.first": {"first": 0}}
-    assert trace_measures.chosen(found, None) == best
+    assert trace_measures.choose_measure(found, None) == best
 
 
 # ---- evidence -------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""What the commands do with the records, a file each."""
+"""The work of the commands on their records, an action a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stepkit.cli.actions.record_fields import stamped
+from stepkit.cli.actions.record_fields import with_version
 from stepkit.errors import DataError, UsageError, reason
 from stepkit.runner.run import StreamOptions, blocks, each
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 def read_map(path: str) -> CalibrationMap:
     """The map in a file that step-eval --fit wrote. Raises UsageError."""
-    from stepkit.core.evaluation.calibration_map import parsed
+    from stepkit.core.evaluation.calibration_map import parse_map
     from stepkit.io.jsonl import decode
 
     try:
         with open(path, "rb") as file:
-            return parsed(decode(file.read()))
+            return parse_map(decode(file.read()))
     except OSError as error:
         raise UsageError(f"{path}: {reason(error)}") from None
     except DataError as error:
@@ -38,6 +38,6 @@ def apply_map(streams: StreamOptions, fitted: CalibrationMap) -> None:
 
     def mapped(record: Record) -> list[Record]:
         record.merge("scores", {fitted.name: fitted.applied(record.data)})
-        return [stamped(record)]
+        return [with_version(record)]
 
     blocks(streams, each(mapped))

@@ -1,4 +1,4 @@
-"""step-pairs --check: rows in; out a line for each thing that their trainer would spoil."""
+"""step-pairs --check: rows in; out a line for each mistake that their trainer would not report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def check(
     max_length: int | None = None,
     tokens: Callable[[str], Sequence[int]] | None = None,
 ) -> None:
-    """Write ``file:line: finding`` for each finding; what has one counts as rejected: exit 1.
+    """Write ``file:line: finding`` for each finding; a row with one counts as rejected: exit 1.
 
     A line that is no JSON object is a finding too. What only the whole input shows comes last,
     after the name of the last file.

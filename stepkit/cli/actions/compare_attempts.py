@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepkit.cli.actions.group_session import GroupWork, run_groups
-from stepkit.cli.actions.record_fields import stamped
+from stepkit.cli.actions.record_fields import with_version
 from stepkit.errors import UsageError
 from stepkit.runner.run import StreamOptions
 
@@ -61,4 +61,4 @@ def _write_verdicts(
     if known:
         entry["total"] = sum(known) / len(known)
     record.merge("scores", {name: {**entry, "meta": judge.meta}})
-    stamped(record)
+    with_version(record)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepkit.cli.actions.record_fields import another, with_fields
+from stepkit.cli.actions.record_fields import derived_trace, with_fields
 from stepkit.cli.actions.run_batch_files import batch_action
-from stepkit.cli.actions.session import SessionWork, predict, run_strategies
+from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
 from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
 from stepkit.cli.options.batch_files import BatchOptions
-from stepkit.cli.options.methods import deciding
+from stepkit.cli.options.methods import deciding_options
 from stepkit.cli.options.prm import PrmOptions
 from stepkit.cli.options.prompt import PromptOptions
 from stepkit.model.backend import sampling_fields
@@ -81,7 +81,7 @@ def draw(
     if dry_run:
         # how long a draw is shows in its tokens, and a server's prefixes are bytes
         whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
-        predict(work, most, whole, backend.unit)
+        print_estimate(work, most, whole, backend.unit)
     elif action is not None:
         action.run(work, decides)
     else:
@@ -129,7 +129,11 @@ def draw_work(
     allot = _allot(plan.method, plan.settings.get("budget"))
     read = plan.answers.reader()
     work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot, read)
-    decides = {"method": plan.method, **deciding(plan.settings), "keep-tokens": plan.keep_tokens}
+    decides = {
+        "method": plan.method,
+        **deciding_options(plan.settings),
+        "keep-tokens": plan.keep_tokens,
+    }
     decides |= plan.answers.decides()
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
     return work, decides
@@ -176,5 +180,5 @@ def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Rec
     return (
         [record]
         if attempts is None
-        else [another(record, RESPONSE_FIELDS, one) for one in attempts]
+        else [derived_trace(record, RESPONSE_FIELDS, one) for one in attempts]
     )

@@ -1,4 +1,4 @@
-"""What step-eval does with attempts: read them all, then report, draw or fit."""
+"""step-eval: all attempts are read, then reported, plotted, or a map is fitted on them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
 from stepkit.core.evaluation import attempts
 from stepkit.core.evaluation.attempts import AttemptFields, GoldSource, MeasuredAttempt
+from stepkit.core.evaluation.intervals import FEW
 from stepkit.core.evaluation.measure_types import ReportOptions
 from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.core.evaluation.report import report
@@ -49,7 +50,7 @@ class CollectedAttempts:
             self._wanted = replace(self._wanted, scores=names)
         if self._fitted is not None:
             self._fitted.check(record.data)
-        attempt = attempts.read(record.data, self._wanted, record.source, record.place)
+        attempt = attempts.read_attempt(record.data, self._wanted, record.source, record.place)
         self._names_known = True
         self.attempts.append(attempt)
         return []
@@ -69,7 +70,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         threshold=threshold,
         redundancy=above,
         bins=given["bins"],
-        resamples=given["resamples"],
+        intervals=not given["no_intervals"] and given["resamples"] != 0,
         seed=given["seed"],
         by_file=given["by_file"],
     )
@@ -105,10 +106,13 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         rows = report(collected.attempts, options, same_answer)
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])
+        problems = max(row["problems"] for row in rows if row["measure"] == "data")
+        if options.intervals and problems < FEW:
+            streams.warn(f"the intervals are rough: problems {problems}, fewer than {FEW}")
         if _is_table(streams, given["as_table"]):
             from stepkit.view.report_table import table
 
-            return table(rows, options.resamples).encode()
+            return table(rows, options.intervals).encode()
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)
 
     blocks(streams, each(collected.take), tail=finish)
@@ -118,7 +122,7 @@ def fit(
     streams: StreamOptions, method: str, scores: tuple[str, ...], gold: GoldSource | None
 ) -> None:
     """Fit a map on all attempts and write it."""
-    from stepkit.core.evaluation.calibration_map import fitted
+    from stepkit.core.evaluation.calibration_map import fit_map
 
     if len(scores) > 1:
         raise UsageError("--fit takes one --score")
@@ -132,7 +136,7 @@ def fit(
             have = ", ".join(names) or "none"
             raise DataError(f"scores here: {have}; choose one with --score NAME", "scores")
         return (
-            encode(fitted(collected.attempts, method, names[0], str(gold or GoldSource()))) + b"\n"
+            encode(fit_map(collected.attempts, method, names[0], str(gold or GoldSource()))) + b"\n"
         )
 
     blocks(streams, each(collected.take), tail=finish)
@@ -156,7 +160,7 @@ def _threshold(given: Json) -> tuple[float | None, CalibrationMap | None]:
 
 
 def _redundancy(given: Json) -> tuple[str | None, float]:
-    """The name of a redundancy score, and above what a step is redundant."""
+    """The name of a redundancy score, and the threshold above which a step is redundant."""
     text = given["redundancy"]
     if text is None:
         return None, REDUNDANCY

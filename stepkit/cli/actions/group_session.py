@@ -70,7 +70,7 @@ def _written(
 
 
 class _Groups:
-    """Hands the scheduler a strategy per group (scheduler.StrategySource)."""
+    """The strategies of the groups, one each, for the scheduler (scheduler.StrategySource)."""
 
     def __init__(self, source: RecordQueue, work: GroupWork) -> None:
         self._source, self._work = source, work
@@ -113,7 +113,7 @@ class _Groups:
             )
 
     def _whole(self, following: list[Record], name: str) -> tuple[list[Record], Strategy]:
-        """The group that is held, and its strategy; ``following`` begins the next one."""
+        """The group that is held, and its strategy; the next group starts with ``following``."""
         records, self._held, self._name = self._held, following, name
         for record in following:
             self._seen[name] = record.place

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from stepkit import schema
-from stepkit.cli.actions.record_fields import another, stamped
+from stepkit.cli.actions.record_fields import derived_trace, with_version
 from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.run import Result
@@ -90,16 +90,18 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
             record.merge("tree", {"labels": old | of_nodes})
     except DataError as error:
         return error
-    return [stamped(record), *twins]
+    return [with_version(record), *twins]
 
 
 def _to_merge(record: Record, most: int) -> list[int]:
     from stepkit.core import step_merging
 
-    return step_merging.chosen(record.data, most) if most else []
+    return step_merging.steps_to_merge(record.data, most) if most else []
 
 
 def _merged(record: Record, made: schema.Json, step: int) -> Record:
     from stepkit.core import step_merging
 
-    return another(record, step_merging.DERIVED, step_merging.merged(record.data, made, step))
+    return derived_trace(
+        record, step_merging.DERIVED, step_merging.merge_steps(record.data, made, step)
+    )

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.cli.actions.record_fields import another
+from stepkit.cli.actions.record_fields import derived_trace
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
 
 
 def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
-    """A copy of the record for each attempt in its tree, without what belonged to another response.
+    """A copy of the record for each attempt in its tree, without the fields of another response.
 
     Args:
-        rule: how whole remainders are cut into steps; by one that goes by tokens each is one step,
-            since a tree does not say where its tokens end.
+        rule: how whole rollouts are cut into steps; by a rule that needs tokens each is one step,
+            since a tree does not have the ends of its tokens.
 
     Raises DataError when the record has no tree or a bad one.
     """
@@ -31,4 +31,4 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
         return split(text, continued(rule, before))
 
     traces = leaf_traces(record.data, cut)
-    return [another(record, RESPONSE_FIELDS, fields | {"split": rule}) for fields in traces]
+    return [derived_trace(record, RESPONSE_FIELDS, fields | {"split": rule}) for fields in traces]

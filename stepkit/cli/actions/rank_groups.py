@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from stepkit.cli.actions.record_fields import stamped
-from stepkit.cli.options.aggregate import checked
+from stepkit.cli.actions.record_fields import with_version
+from stepkit.cli.options.aggregate import check_aggregate
 from stepkit.core import selection
 from stepkit.core.selection import METHODS, EarlyErrorFilter, SelectionSettings
 from stepkit.errors import DataError, UsageError
@@ -28,7 +28,7 @@ def settings_of(
     if label is not None and drop_before is None:
         raise UsageError("--label has no effect without --drop-before")
     early = None if drop_before is None else _early(drop_before, label)
-    how = checked(aggregate or "min", [by] if METHODS[by].votes else [], "--by")
+    how = check_aggregate(aggregate or "min", [by] if METHODS[by].votes else [], "--by")
     return SelectionSettings(by, how, score, longest or 0, early)
 
 
@@ -37,7 +37,7 @@ class GroupRanking:
 
     def __init__(self, settings: SelectionSettings, keep: int | None) -> None:
         self._settings = settings
-        self._read = selection.reader(settings)
+        self._read = selection.candidate_reader(settings)
         self._keep = keep
 
     def __call__(self, records: list[Record]) -> list[Record]:
@@ -52,7 +52,7 @@ class GroupRanking:
         for record, note in zip(records, notes, strict=True):
             if note is not None:
                 record.set("choice", note)
-                kept.append(stamped(record))
+                kept.append(with_version(record))
         return kept
 
 

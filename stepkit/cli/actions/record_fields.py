@@ -11,28 +11,33 @@ if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
 
 
-def stamped(record: Record) -> Record:
-    """The record, which says by now which schema it has."""
+def with_version(record: Record) -> Record:
+    """The record, with the version of its schema in it."""
     if record.data.get(VERSION_KEY) != VERSION:
         record.set(VERSION_KEY, VERSION)
     return record
 
 
 def with_fields(record: Record, fields: Mapping[str, Any]) -> Record:
-    """The record with ``fields`` set; ``labels`` of which none is left are taken away."""
+    """The record with ``fields`` set; ``labels`` without an entry are removed."""
     for key, value in fields.items():
         if key == "labels" and not value:
             record.drop(key)
         else:
             record.set(key, value)
-    return stamped(record)
+    return with_version(record)
 
 
-def another(record: Record, without: Iterable[str], fields: Mapping[str, Any]) -> Record:
-    """The record's line again as another trace: ``without`` what is not that one's."""
+def derived_trace(record: Record, without: Iterable[str], fields: Mapping[str, Any]) -> Record:
+    """Another trace made of the record's line.
+
+    Args:
+        without: fields of the record that are not of that trace.
+        fields: fields of its own.
+    """
     trace = record.copy()
     for key in without:
         trace.drop(key)
     for key, value in fields.items():
         trace.set(key, value)
-    return stamped(trace)
+    return with_version(trace)

@@ -68,8 +68,8 @@ def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) ->
     to, prompt = options["to"], options["prompt"]
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
-    scope = plan.choice.scope if "scope" in plan.rule.uses else "full"
-    layout = trainer_registry.settle(
+    scope = plan.filters.scope if "scope" in plan.rule.uses else "full"
+    layout = trainer_registry.settle_layout(
         to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, options["conversational"])
     )
     if plan.rule.kind == "weighted" and scope == "step" and trainer_registry.TARGETS[to].ends:

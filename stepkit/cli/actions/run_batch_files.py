@@ -1,4 +1,4 @@
-"""Draws by batch files: write what the journal lacks, or take the answers in."""
+"""Draws by batch files: the requests that the journal lacks are written, or their results read."""
 
 from __future__ import annotations
 

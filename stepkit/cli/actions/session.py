@@ -1,4 +1,4 @@
-"""What the commands that run a model share: strategies in, records out, in one session."""
+"""A session of a model command: a strategy for each record in, records out."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from stepkit.text.answers import AnswerReader, find
 
 @dataclass(frozen=True)
 class SessionWork:
-    """A model command: the engine to open, a strategy for each record, and what its result writes.
+    """A model command: the engine, a strategy for each record, and the writer of its result.
 
-    ``allot`` gives out what the whole run shares; all records are read before it does. ``read``
-    finds the answer of an attempt.
+    ``allot`` shares out the budget of the whole run; all records are read before it does.
+    ``read`` finds the answer of an attempt.
     """
 
     streams: run.StreamOptions
@@ -60,7 +60,11 @@ class RecordSource(Protocol):
 
 
 def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
-    """Run them all, through the journal; ``deciding`` is what a resume must agree on."""
+    """Run all strategies, through the journal.
+
+    Args:
+        deciding: values that decide the output, which a resume must agree on, by name.
+    """
 
     def session(
         source: RecordQueue, journal: JournalProtocol
@@ -78,8 +82,10 @@ def run_strategies(work: SessionWork, deciding: dict[str, Any]) -> None:
 def results(
     work: SessionWork, source: RecordSource, journal: JournalProtocol
 ) -> Generator[tuple[Record, Any], None, None]:
-    """Run the strategies of what ``source`` gives; yields each record with its strategy's result,
-    or with the DataError that is its own."""
+    """Run the strategies of the records in ``source``.
+
+    Yields each record with the result of its strategy, or with the DataError that it raised.
+    """
     engine = RecordedEngine(work.open(), journal)
     try:
         with Grader(work.jobs) as grader:
@@ -92,7 +98,7 @@ def results(
                 lambda record: schema.problem_or_nothing(record.data),
                 lambda record, found: unanswered.add(schema.id_of(record.data), found),
             )
-            yield from scheduler.run(_Supply(source, work, scheduler))
+            yield from scheduler.run(_StrategySource(source, work, scheduler))
             if unanswered.missing:
                 work.streams.warn(unanswered.note())
             if note := grader.note():
@@ -111,8 +117,8 @@ def written(work: SessionWork, record: Record, result: Any) -> run.Result:
         return error
 
 
-class _Supply:
-    """Hands the scheduler a strategy per record, and shows how far it is."""
+class _StrategySource:
+    """The source of strategies, one per record, that the scheduler reads; it shows the progress."""
 
     def __init__(
         self, source: RecordSource, work: SessionWork, scheduler: Scheduler[Record]
@@ -138,17 +144,17 @@ class _Supply:
         )
 
 
-def predict(
+def print_estimate(
     work: SessionWork,
     max_tokens: int,
     whole: Callable[[dict[str, Any]], int | None],
     unit: str = "tokens",
 ) -> None:
-    """Print what a run would ask for, as one JSON object, without a draw (search/dry_run.py).
+    """Print the size of a run, as one JSON object, without a draw (search/dry_run.py).
 
     Args:
-        whole: tokens of a record's prompt and a whole attempt, or None when nothing tells.
-        unit: what a prefix is made of.
+        whole: tokens of a record's prompt and a whole attempt, or None when it is not known.
+        unit: unit of the length of a prefix, "tokens" or "bytes".
     """
     length = f"prefix_{unit}"
     totals: dict[str, float | None] = {"records": 0, "draws": 0, "prefixes": 0, length: 0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.cli.actions.record_fields import stamped
+from stepkit.cli.actions.record_fields import with_version
 from stepkit.errors import DataError
 from stepkit.runner import run
 
@@ -43,4 +43,4 @@ def with_scores(record: Record, key: str, scorer: Scorer, by: str, scores: Trace
     if scores.total is not None:
         entry["total"] = scores.total
     record.merge("scores", {key: {**entry, **scores.more, "meta": scorer.meta}})
-    return stamped(record)
+    return with_version(record)

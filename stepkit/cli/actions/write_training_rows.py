@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.core.pairs.pair_registry import RowPlan, dealt
+from stepkit.core.pairs.pair_registry import RowPlan, interleaved
 from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
 from stepkit.formats import trainer_registry
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 FROM_SAMPLER = {"pair", "ranked", "unpaired", "weighted", "text"}
-"""Kinds that train a model on what it, or one like it, said to the prompt that was drawn from."""
+"""Kinds that train a model on draws of its own, or of a similar model, from the same prompt."""
 
 
 class RowMaker:
@@ -81,7 +81,7 @@ class RowMaker:
         A trainer of unpaired rows takes each row's neighbour for an answer to another prompt. Rows
         move within their record alone: a block ends where a pipe happened to end it.
         """
-        rows = dealt((_asked(row.data), row) for row in rows)
+        rows = interleaved((_asked(row.data), row) for row in rows)
         for row in rows:
             asked = _asked(row.data)
             self._neighbours += asked == self._asked
@@ -97,7 +97,7 @@ class RowMaker:
             dropped["the attempt was cut off"] += 1
             return None
         try:
-            return trainer_registry.write(self._target, row, data, layout)
+            return trainer_registry.write_row(self._target, row, data, layout)
         except BoundaryError:
             dropped["no token boundary after the prompt"] += 1
             return None
@@ -110,7 +110,7 @@ class RowMaker:
 
     def _prompt(self, data: Json) -> str:
         """The prompt that the draws were made with, if it is a plain format."""
-        prompt = layouts.drawn_with(data, self.plan.reading.sampler)
+        prompt = layouts.sampler_prompt(data, self.plan.reading.sampler)
         if prompt is None or layouts.PROBLEM not in prompt:
             self._template = self._template or prompt or ""
             return layouts.DEFAULT_PROMPT

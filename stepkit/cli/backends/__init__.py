@@ -1,1 +1,1 @@
-"""From options to what is asked: engines, scorers, judges, guides."""
+"""From options to opened models: the backends of draws, scorers, judges and searches."""

@@ -1,4 +1,4 @@
-"""From the options of --judge to the chat model that judges, and what asks it."""
+"""From the options of --judge to the chat model that judges, and its scorer."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The options of the commands, in groups that belong together."""
+"""The options of the commands: declared in groups, and parsed into one object a group."""

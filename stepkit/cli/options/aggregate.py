@@ -24,7 +24,7 @@ def aggregate_option(parameter: str, repeatable: bool = False) -> Callable[[F], 
     )
 
 
-def checked(aggregate: str, votes: Sequence[str], option: str) -> str:
+def check_aggregate(aggregate: str, votes: Sequence[str], option: str) -> str:
     """``aggregate`` itself.
 
     Args:
@@ -34,7 +34,7 @@ def checked(aggregate: str, votes: Sequence[str], option: str) -> str:
     Raises UsageError for an unknown aggregate, and for one that no vote can sum.
     """
     try:
-        selection.way(aggregate)
+        selection.aggregate_function(aggregate)
     except ValueError as error:
         raise UsageError(f"--aggregate {aggregate}: {error}") from None
     for vote in votes:

@@ -20,7 +20,7 @@ ANSWER_PARAMETERS = ("answer_pattern", "answer_rule", "answer_field")
 NAMED = 3  # responses without an answer that are named
 
 
-def reads_answers(function: F) -> F:
+def answer_options(function: F) -> F:
     """--answer-pattern, --answer, --answer-field."""
     return stack(
         function,

@@ -1,4 +1,4 @@
-"""step-score --check and --command: rules and programs that say whether a step is right."""
+"""step-score --check and --command: rules and programs that check whether a step is right."""
 
 from __future__ import annotations
 

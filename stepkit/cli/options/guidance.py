@@ -23,7 +23,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
     "aggregate": declared(
         "--aggregate",
         type=click.Choice(AGGREGATES),
-        help="What an attempt so far is worth, by its steps' scores (default: last).",
+        help="The value of an attempt so far, from its steps' scores (default: last).",
     ),
     "beams": declared(
         "--beams",
@@ -78,7 +78,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--score-weight",
         metavar="W",
         type=click.FloatRange(0, 1),
-        help="Weight of the PRM's score of a step, beside outcomes (default: 1).",
+        help="Weight of the PRM's score of a step, in addition to outcomes (default: 1).",
     ),
     "prior": declared(
         "--prior",
@@ -90,7 +90,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
 """The options that guide a search, by name, as in cli/options/methods.py."""
 
 MODELS = ("prm", "draft")
-"""Options that name a model: the model itself is what a resume must agree on, not its file."""
+"""Options that name a model file; a resume must agree on the model, not on its file."""
 
 
 def check(given: Mapping[str, Any]) -> None:

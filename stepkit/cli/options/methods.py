@@ -60,7 +60,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
     "budget": declared(
         "--budget",
         metavar="LIMITS",
-        help="Spend so much in the whole run, where it tells most: draws=N, tokens=N or "
+        help="Spend so much in the whole run, where it matters most: draws=N, tokens=N or "
         "seconds=N, with commas between them; reads all records first.",
     ),
     "by": declared(
@@ -98,7 +98,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--self-weight",
         metavar="W",
         type=click.FloatRange(0, 1),
-        help="Weight of the model's own opinion of a step, beside outcomes (default: 0).",
+        help="Weight of the model's own opinion of a step, in addition to outcomes (default: 0).",
     ),
     "points": declared(
         "--points",
@@ -189,11 +189,11 @@ def _with_draws(method: str, given: dict[str, Any]) -> dict[str, Any]:
         can = ", ".join(METHODS[method].until)
         raise UsageError(f"--until {rule} is no stopping rule of --method {method}; it has {can}")
     if rule == "hard" and "draws" in given:
-        raise UsageError("--until hard says itself how many draws it needs: leave out -k")
+        raise UsageError("--until hard sets the number of draws itself: leave out -k")
     return {"draws": MOST[rule], **given} if rule in MOST else given
 
 
-def deciding(options: Mapping[str, Any]) -> dict[str, Any]:
+def deciding_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a method that a resume must agree on."""
     free = LARGER | {*guidance.MODELS}
     return {name: value for name, value in options.items() if name not in free}
@@ -203,7 +203,7 @@ def _parse(option: str, value: Any) -> Any:
     return PARSERS[option](value) if option in PARSERS else value
 
 
-def rule_of(text: str) -> dict[str, Any]:
+def parse_rule(text: str) -> dict[str, Any]:
     """``NAME[:KEY=VALUE,...]`` as a rule of text/segment.py; a pattern may hold commas."""
     from stepkit.text.segment import check
 
@@ -234,7 +234,7 @@ def _json(value: str) -> Any:
         return value
 
 
-def limits_of(text: str) -> dict[str, float]:
+def parse_limits(text: str) -> dict[str, float]:
     """``draws=N,tokens=N,seconds=N``, some of them."""
     limits: dict[str, float] = {}
     for part in text.split(","):
@@ -248,7 +248,7 @@ def limits_of(text: str) -> dict[str, float]:
     return limits
 
 
-def widths_of(text: str) -> list[int]:
+def parse_widths(text: str) -> list[int]:
     """Numbers from 1 up, with commas between them."""
     parts = text.split(",")
     if not all(part.isdecimal() and int(part) > 0 for part in parts):
@@ -258,9 +258,9 @@ def widths_of(text: str) -> list[int]:
 
 PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "until": parse_question,
-    "by": rule_of,
-    "width": widths_of,
-    "budget": limits_of,
+    "by": parse_rule,
+    "width": parse_widths,
+    "budget": parse_limits,
 }
 """The parsers of options whose text has parts."""
 

@@ -21,7 +21,7 @@ from stepkit.schema import Json
 from stepkit.seeds import digest
 
 VOTES = ("weighted", "log-weighted")
-"""Those of selection.METHODS that sum what an aggregate says."""
+"""Those of selection.METHODS that sum aggregates."""
 
 
 class GoldSource(NamedTuple):
@@ -100,7 +100,7 @@ class AttemptScore(NamedTuple):
     """One score of an attempt.
 
     Attributes:
-        steps: [T] of each step, NaN where it is not the model's or nothing is said of it.
+        steps: [T] of each step, NaN where it is not the model's or has no score.
         order: by aggregate, what attempts are compared by.
         weight: by aggregate and vote, what is summed as votes: the value, or the logarithm of a
             product or of odds; None where step-rerank would not sum it.
@@ -156,7 +156,9 @@ class MeasuredAttempt:
             raise DataError(f"{error}; see --gold", place=self.place) from None
 
 
-def read(record: Json, wanted: AttemptFields, file: str = "", place: str = "") -> MeasuredAttempt:
+def read_attempt(
+    record: Json, wanted: AttemptFields, file: str = "", place: str = ""
+) -> MeasuredAttempt:
     """Read one attempt."""
     steps = schema.steps(record)
     if record.get("response") is None:
@@ -174,7 +176,7 @@ def read(record: Json, wanted: AttemptFields, file: str = "", place: str = "") -
         judged_by=wanted.judge or "",
         place=place,
     )
-    attempt.truth = _truth(record, wanted, own)
+    attempt.truth = _gold_labels(record, wanted, own)
     if wanted.judge is not None:
         attempt.judged = _labels(record, wanted.judge, own)
     key, kinds = REDUNDANT
@@ -226,7 +228,7 @@ def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> A
     order: dict[str, float] = {}
     weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
-        one = selection.candidate(record, selection.SelectionSettings("best", how, name))
+        one = selection.read_candidate(record, selection.SelectionSettings("best", how, name))
         found = one.aggregate
         assert found is not None
         order[how] = one.standing
@@ -257,7 +259,7 @@ def are_logs(how: str, by: str) -> bool:
     return by == "log-weighted" or selection.name_of(how) == selection.LOGARITHM
 
 
-def _truth(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
+def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
     gold = wanted.gold or GoldSource()
     labels = record.get("labels")
     if gold.base is None and isinstance(labels, dict) and gold.name in labels:

@@ -6,7 +6,7 @@ from math import isnan
 
 import numpy as np
 
-from stepkit.core.evaluation import bootstrap, protocols
+from stepkit.core.evaluation import intervals, protocols
 from stepkit.core.evaluation.attempts import GoldLabels, MeasuredAttempt
 from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
 from stepkit.errors import DataError
@@ -34,9 +34,9 @@ def measures(
         made = protocols.measures(
             protocol, counts, np.array([index for index, _ in known]), len(part.groups)
         )
-        for name, statistic in made.items():
+        for name, estimate in made.items():
             measure = Measure(
-                bootstrap.at(statistic, part.problems), len({index for index, _ in known})
+                estimate.among(part.problems, part.among), len({index for index, _ in known})
             )
             measure.more["attempts"] = len(known)
             if score and protocol != "agentprocessbench":
@@ -119,8 +119,10 @@ def average_parts(measures: dict[MeasureKey, Measure], options: ReportOptions) -
         return
     for key in [key for key in measures if not key.part]:
         parts = [
-            m for other, m in measures.items() if other.part and other._replace(part="") == key
+            measure
+            for other, measure in measures.items()
+            if other.part and other._replace(part="") == key
         ]
         if parts:
-            measures[key].statistic = protocols.average([m.statistic for m in parts])
+            measures[key].estimate = intervals.average([part.estimate for part in parts])
             measures[key].more["mean_of_parts"] = len(parts)

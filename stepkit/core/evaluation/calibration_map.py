@@ -2,20 +2,20 @@
 
 The map names the score it was fitted on and what had made that score, and has a hash of every
 problem that it saw. It is applied only to scores of the same making, and never to a problem that it
-saw: what is measured behind it is measured on other data.
+saw: what is measured with it is measured on other data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite, isnan
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepkit import schema
 from stepkit.core import calibration, trace
-from stepkit.core.evaluation import bootstrap, step_metrics
+from stepkit.core.evaluation import step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
 from stepkit.errors import DataError
@@ -80,7 +80,7 @@ class CalibrationMap(NamedTuple):
         return {"of": self.of, "by": "scorer", "x": mapped, "meta": meta}
 
 
-def fitted(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: str) -> Json:
+def fit_map(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: str) -> Json:
     """Fit a map on attempts with gold labels.
 
     Returns its JSON. Raises DataError when nothing can be learned from them, or when the scores
@@ -123,7 +123,7 @@ def fitted(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: s
     return body
 
 
-def parsed(data: Any) -> CalibrationMap:
+def parse_map(data: Any) -> CalibrationMap:
     """A map from its JSON. Raises DataError."""
     if not isinstance(data, dict) or data.get(KEY) != FORMAT:
         raise DataError("not a calibration map as step-eval --fit writes it")
@@ -191,15 +191,13 @@ def _threshold(
 
 
 def _errors(steps: step_metrics.CountedSteps, made: Any, probabilities: bool) -> Json:
-    """Brier and skill on the data of the fit, which says little: before and after."""
-    ones = np.ones((1, steps.problems))
+    """Brier and skill on the data of the fit, which proves little: before and after."""
     found: Json = {}
     for when, scores in (("before", steps.score if probabilities else None), ("after", made)):
         if scores is None or scores.min() < 0 or scores.max() > 1:
             continue
         for name, measure in (("brier", step_metrics.brier), ("skill", step_metrics.skill)):
-            statistic: bootstrap.Statistic = measure(steps._replace(score=scores))
-            value = float(statistic(ones)[0])
-            if isfinite(value) and not isnan(value):
+            value = measure(steps._replace(score=scores)).value
+            if isfinite(value):
                 found[f"{name}_{when}"] = value
     return found

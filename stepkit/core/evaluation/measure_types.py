@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stepkit.core.evaluation.attempts import MeasuredAttempt
-from stepkit.core.evaluation.bootstrap import Statistic, at, difference, mean
+from stepkit.core.evaluation.intervals import DIFFERENCE, Estimate, difference, mean
 from stepkit.core.evaluation.protocols import REDUNDANCY
 from stepkit.schema import Json
 
@@ -30,7 +30,8 @@ class ReportOptions:
         protocol, threshold: of a benchmark, and below which score a step is wrong.
         redundancy: above which redundancy PRMBench's redundant steps are marked.
         bins: of the calibration error.
-        resamples, seed: of the bootstrap.
+        intervals: say how sure each number is.
+        seed: of random subsets.
         by_file: each file by itself.
     """
 
@@ -43,7 +44,7 @@ class ReportOptions:
     threshold: float | None = None
     redundancy: float = REDUNDANCY
     bins: int = 10
-    resamples: int = 10_000
+    intervals: bool = True
     seed: int = 1
     by_file: bool = False
 
@@ -61,17 +62,17 @@ class MeasureKey(NamedTuple):
 
 @dataclass
 class Measure:
-    """A number and what its row says.
+    """A number and what its row has.
 
     Attributes:
-        statistic: the number, of all problems.
-        problems: how many are behind it.
-        more: what else its row says.
+        estimate: the number, about all problems.
+        problems: how many it was measured on.
+        more: what else its row has.
         shown: it is asked for, not only needed to compare with.
         members, values: [p] the problems and the value of each, for a mean of values.
     """
 
-    statistic: Statistic
+    estimate: Estimate
     problems: int
     more: Json = field(default_factory=dict)
     shown: bool = True
@@ -81,12 +82,14 @@ class Measure:
     def against(self, base: Measure) -> Measure:
         """The difference to another one: of means, over the problems that both have."""
         if self.members is None or self.values is None:
-            return Measure(difference(self.statistic, base.statistic), self.problems)
+            return Measure(difference(self.estimate, base.estimate), self.problems)
         if base.members is None or base.values is None:
             raise ValueError("a mean compared with another kind of number")
         shared, mine, other = np.intersect1d(self.members, base.members, return_indices=True)
         gaps = self.values[mine] - base.values[other]
-        return Measure(at(mean(gaps), shared), int((~np.isnan(gaps)).sum()))
+        gap = mean(gaps)._replace(bounds=DIFFERENCE)
+        count = len(self.estimate.influence)
+        return Measure(gap.among(shared, count), int((~np.isnan(gaps)).sum()))
 
 
 class AttemptSlice(NamedTuple):
@@ -95,9 +98,11 @@ class AttemptSlice(NamedTuple):
     Attributes:
         problems: [P] number of each problem among all.
         groups: [P] its attempts.
+        among: how many problems there are in all files and parts.
     """
 
     file: str
     part: str
     problems: Array
     groups: list[list[MeasuredAttempt]]
+    among: int

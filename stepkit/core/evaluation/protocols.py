@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from stepkit.core.evaluation.bootstrap import Statistic, divided, ratio
+from stepkit.core.evaluation.intervals import Estimate, average, combined, ratio
 
 Array = np.ndarray[Any, Any]
 Counts = dict[str, float]
@@ -104,7 +104,7 @@ def agentprocessbench(gold: Sequence[float | None], judged: Sequence[float | Non
 
 def measures(
     protocol: str, counts: Sequence[Counts], problems: Array, size: int
-) -> dict[str, Statistic]:
+) -> dict[str, Estimate]:
     """The protocol's numbers, by name, the main one first.
 
     Args:
@@ -123,7 +123,7 @@ def measures(
         valid = _f1(of["tp"], of["fp"], of["fn"])
         wrong = _f1(of["tn"], of["fn"], of["fp"])
         return {
-            "prmscore": lambda weights: (valid(weights) + wrong(weights)) / 2,
+            "prmscore": average([valid, wrong]),
             "f1": valid,
             "negative_f1": wrong,
             "first_error_acc": ratio(of["first_hit"], of["first"]),
@@ -135,19 +135,14 @@ def measures(
     }
 
 
-def _harmonic(a: Statistic, b: Statistic) -> Statistic:
-    def of(weights: Array) -> Array:
-        x, y = a(weights), b(weights)
-        found = divided(2 * x * y, x + y)
-        return np.where((x == 0) & (y == 0), 0.0, found)
+def _harmonic(a: Estimate, b: Estimate) -> Estimate:
+    """2 a b / (a + b), whose derivative by a is 2 b^2 / (a + b)^2; 0 where both are."""
+    total = a.value + b.value
+    if total == 0:
+        return combined(0.0, [(a, 1.0), (b, 1.0)])
+    slopes = (2 * (b.value / total) ** 2, 2 * (a.value / total) ** 2)
+    return combined(2 * a.value * b.value / total, [(a, slopes[0]), (b, slopes[1])])
 
-    return of
 
-
-def _f1(hit: Array, extra: Array, missed: Array) -> Statistic:
+def _f1(hit: Array, extra: Array, missed: Array) -> Estimate:
     return ratio(2 * hit, 2 * hit + extra + missed)
-
-
-def average(statistics: Sequence[Statistic]) -> Statistic:
-    """The mean of several numbers without weights, as ProcessBench has it over its subsets."""
-    return lambda weights: np.mean([one(weights) for one in statistics], axis=0)

@@ -12,13 +12,12 @@ import numpy as np
 
 from stepkit.core.evaluation import (
     benchmark_scores,
-    bootstrap,
     protocols,
     selection_curves,
     step_report,
 )
 from stepkit.core.evaluation.attempts import MeasuredAttempt
-from stepkit.core.evaluation.bootstrap import Statistic
+from stepkit.core.evaluation.intervals import NO_INTERVAL, Estimate, interval
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     SINGLE,
@@ -56,7 +55,7 @@ def report(
     benchmark_scores.average_parts(measures, options)
     if not any(measure.shown for measure in measures.values()):
         raise DataError(_nothing(options))
-    return rows + _rows(measures, options, len(numbers))
+    return rows + _rows(measures, options)
 
 
 def _slices(
@@ -70,7 +69,7 @@ def _slices(
     for (file, part), groups in sorted(parts.items(), key=lambda item: (item[0][1] == "",)):
         members = sorted(groups, key=numbers.__getitem__)
         order = np.array([numbers[name] for name in members])
-        yield AttemptSlice(file, part, order, [groups[name] for name in members])
+        yield AttemptSlice(file, part, order, [groups[name] for name in members], len(numbers))
 
 
 def _about(part: AttemptSlice, options: ReportOptions) -> Json:
@@ -101,31 +100,31 @@ def _measures(
     return {key._replace(file=part.file, part=part.part): measure for key, measure in found.items()}
 
 
-def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions, problems: int) -> list[Json]:
+def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions) -> list[Json]:
     _check_against(measures, options)
     rows: list[Json] = []
-    statistics: list[Statistic] = []
     for key, measure in measures.items():
         if not measure.shown:
             continue
-        rows.append(_of(key) | {"problems": measure.problems, **measure.more})
-        statistics.append(measure.statistic)
+        row = _of(key) | {"problems": measure.problems, **measure.more}
+        rows.append(_filled(row, measure.estimate, options))
         for name in options.against:
             base = measures.get(_base(key, name, measures, options))
             if base is None or base is measure:
                 continue
             gap = measure.against(base)
-            rows.append(_of(key) | {"against": name, "problems": gap.problems})
-            statistics.append(gap.statistic)
+            row = _of(key) | {"against": name, "problems": gap.problems}
             if "tokens" in measure.more and "tokens" in base.more:
-                rows[-1]["tokens"] = measure.more["tokens"] - base.more["tokens"]
-    found = bootstrap.intervals(statistics, problems, options.resamples, options.seed)
-    return [_filled(row, *one) for row, one in zip(rows, found, strict=True) if one[0] == one[0]]
+                row["tokens"] = measure.more["tokens"] - base.more["tokens"]
+            rows.append(_filled(row, gap.estimate, options))
+    return [row for row in rows if "value" in row]
 
 
-def _filled(row: Json, value: float, low: float, high: float) -> Json:
-    row["value"] = value
-    if row["measure"] != "ece" and not isnan(low):
+def _filled(row: Json, estimate: Estimate, options: ReportOptions) -> Json:
+    """The row with its number and interval; without a value where that is not defined."""
+    value = row["value"] = estimate.value
+    low, high = interval(estimate) if options.intervals else NO_INTERVAL
+    if not isnan(low):
         row |= {"low": low, "high": high}
     if "against" in row and "tokens" in row and value > 0:
         row["tokens_per_point"] = row["tokens"] / (100 * value)

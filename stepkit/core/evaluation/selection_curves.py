@@ -12,7 +12,7 @@ import numpy as np
 
 from stepkit.core import at_k_curves, selection
 from stepkit.core.at_k_curves import Estimate
-from stepkit.core.evaluation import bootstrap, step_metrics
+from stepkit.core.evaluation import intervals, step_metrics
 from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt, are_logs
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
@@ -39,7 +39,7 @@ class CountedGroup(NamedTuple):
 
     Attributes:
         attempts: in input order.
-        right: [n] verdicts, undecided ones as told.
+        right: [n] verdicts, undecided ones as given.
         answers: [n] number of the answer, curves.NO_ANSWER without one.
         seed: for what has to be sampled.
     """
@@ -62,7 +62,7 @@ class CurvePoint(NamedTuple):
     error: float
 
 
-def group(
+def count_group(
     attempts: Sequence[MeasuredAttempt],
     undecided: str,
     seed: int,
@@ -140,7 +140,7 @@ def measures(
     part: AttemptSlice, options: ReportOptions, same: Callable[[str, str], bool]
 ) -> dict[MeasureKey, Measure]:
     """The curves that are asked for or that the records allow. Raises DataError."""
-    groups = [group(one, options.undecided, options.seed, same) for one in part.groups]
+    groups = [count_group(one, options.undecided, options.seed, same) for one in part.groups]
     problems = part.problems[[bool(one.right) for one in groups]]
     groups = [one for one in groups if one.right]
     ks = options.ks or _powers(min(len(one.right) for one in groups))
@@ -153,7 +153,7 @@ def measures(
         count = int((~np.isnan(made.values)).sum())
         if not count:
             continue
-        measure = Measure(bootstrap.at(bootstrap.mean(made.values), problems), count)
+        measure = Measure(intervals.mean(made.values).among(problems, part.among), count)
         measure.members, measure.values = problems, made.values
         measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
         measure.more = {"exact": made.error == 0, **_tokens(groups, key.k)}
@@ -164,7 +164,7 @@ def measures(
         for how in options.aggregates:
             pairs = step_metrics.auc(as_steps(groups, score, how), "problem")
             key = MeasureKey("auc_attempts", score=score, aggregate=how)
-            found[key] = Measure(bootstrap.at(pairs, problems), len(groups))
+            found[key] = Measure(pairs.among(problems, part.among), len(groups))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Do step scores tell right steps from wrong ones? Measures against gold labels of steps.
+"""Do step scores separate right steps from wrong ones? Measures against gold labels of steps.
 
 Counted are the steps up to and including the first error: what follows one is not defined
 (ProcessBench, arXiv:2412.06559) or not labelled (PRM800K, arXiv:2305.20050).
@@ -12,22 +12,18 @@ Counted are the steps up to and including the first error: what follows one is n
   1 - Brier / (b (1 - b)) against the constant base rate b; below 0 the constant is better.
 * ECE, the expected calibration error: over bins of about equal mass, which never part equal
   scores, the weighted mean distance of mean score and share of right steps (Naeini et al. 2015,
-  with equal mass for equal width). It has no interval: it is biased upwards, more so in resamples.
+  with equal mass for equal width). It has no interval: it is biased upwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepkit.core.evaluation.bootstrap import Statistic, divided, ratio
+from stepkit.core.evaluation.intervals import Estimate, combined, ratio, undefined
 
 Array = np.ndarray[Any, Any]
-
-CELLS = 500_000
-"""Numbers held at a time."""
 
 WITHIN = ("all", "position", "problem", "both")
 """Which pairs an AUC is over."""
@@ -51,13 +47,14 @@ class CountedSteps(NamedTuple):
     problems: int
 
 
-def auc(steps: CountedSteps, within: str) -> Statistic:
+def auc(steps: CountedSteps, within: str) -> Estimate:
     """AUC over the pairs that WITHIN names."""
-    strata = _strata(steps, within)
+    wins, pairs = _pairs_won(steps, _strata(steps, within))
+    found = ratio(_sums(steps, wins), _sums(steps, pairs))
     if within in ("problem", "both"):
-        wins, pairs = _wins_by_problem(steps, strata)
-        return ratio(wins, pairs)
-    return _weighted_auc(steps, strata)
+        return found
+    # a pair of two problems changes with the weight of either
+    return found._replace(influence=2 * found.influence)
 
 
 def by_position(steps: CountedSteps) -> CountedSteps:
@@ -65,40 +62,34 @@ def by_position(steps: CountedSteps) -> CountedSteps:
     return steps._replace(score=-steps.position.astype(float))
 
 
-def base_rate(steps: CountedSteps) -> Statistic:
+def base_rate(steps: CountedSteps) -> Estimate:
     """Share of right steps."""
     return ratio(_sums(steps, steps.right), _sums(steps, np.ones_like(steps.right)))
 
 
-def brier(steps: CountedSteps) -> Statistic:
+def brier(steps: CountedSteps) -> Estimate:
     """Mean squared error of the scores as probabilities."""
     errors = (steps.score - steps.right) ** 2
     return ratio(_sums(steps, errors), _sums(steps, np.ones_like(errors)))
 
 
-def skill(steps: CountedSteps) -> Statistic:
+def skill(steps: CountedSteps) -> Estimate:
     """1 - Brier score / that of the base rate."""
     error, rate = brier(steps), base_rate(steps)
 
-    def of(weights: Array) -> Array:
-        base = rate(weights)
-        return 1 - divided(error(weights), base * (1 - base))
+    spread = rate.value * (1 - rate.value)
+    if not spread > 0:
+        return undefined(steps.problems)
+    slopes = (-1 / spread, error.value * (1 - 2 * rate.value) / spread**2)
+    return combined(1 - error.value / spread, [(error, slopes[0]), (rate, slopes[1])], None)
 
-    return of
 
-
-def calibration_error(steps: CountedSteps, bins: int) -> Statistic:
+def calibration_error(steps: CountedSteps, bins: int) -> Estimate:
     """ECE over at most ``bins`` bins."""
     number = _bins(steps.score, bins)
-    shape = (steps.problems, bins)
-    gaps, counts = np.zeros(shape), np.zeros(steps.problems)
-    np.add.at(gaps, (steps.problem, number), steps.score - steps.right)
-    np.add.at(counts, steps.problem, 1.0)
-
-    def of(weights: Array) -> Array:
-        return divided(np.abs(weights @ gaps).sum(axis=1), weights @ counts)
-
-    return of
+    gaps = np.bincount(number, weights=steps.score - steps.right)
+    value = float(np.abs(gaps).sum()) / len(number) if len(number) else float("nan")
+    return undefined(steps.problems, value)
 
 
 def _bins(scores: Array, bins: int) -> Array:
@@ -122,115 +113,25 @@ def _strata(steps: CountedSteps, within: str) -> Array:
     }[within]
 
 
-class _Order(NamedTuple):
-    """Steps sorted by stratum and score, and where runs of equal ones begin and end.
-
-    Attributes:
-        steps: [N] the steps in order.
-        stratum: [N] where the stratum of each begins in that order.
-        low, high: [N] where those of its score begin and end.
-        starts: [S] where strata begin.
-    """
-
-    steps: Array
-    stratum: Array
-    low: Array
-    high: Array
-    starts: Array
-
-
-def _ordered(steps: CountedSteps, strata: Array) -> _Order:
+def _pairs_won(steps: CountedSteps, strata: Array) -> tuple[Array, Array]:
+    """For each step its pairs with steps of the other kind in its stratum: those in which the right
+    step scores higher, a tie counting half, and all. [N] each."""
     index = np.lexsort((steps.score, strata))
-    stratum, score = strata[index], steps.score[index]
-    size = len(index)
-    new_stratum = np.r_[True, stratum[1:] != stratum[:-1]][:size]
-    new_score = (new_stratum | np.r_[True, score[1:] != score[:-1]][:size])[:size]
-    starts = np.flatnonzero(new_stratum)
-    runs = np.flatnonzero(new_score)
-    run = np.cumsum(new_score) - 1
-    return _Order(
-        index,
-        starts[np.cumsum(new_stratum) - 1],
-        runs[run],
-        np.r_[runs[1:], size][run],
-        starts,
-    )
+    stratum, score, right = strata[index], steps.score[index], steps.right[index]
+    low, high = _runs((stratum[1:] != stratum[:-1]) | (score[1:] != score[:-1]), len(index))
+    first, last = _runs(stratum[1:] != stratum[:-1], len(index))
+    rights, wrongs = (np.r_[0.0, np.cumsum(kind)] for kind in (right, 1 - right))
+    below = (wrongs[low] + wrongs[high]) / 2 - wrongs[first]
+    above = rights[last] - (rights[low] + rights[high]) / 2
+    wins, pairs = np.empty_like(right), np.empty_like(right)
+    wins[index] = np.where(right == 1, below, above)
+    pairs[index] = np.where(right == 1, wrongs[last] - wrongs[first], rights[last] - rights[first])
+    return wins, pairs
 
 
-def _weighted_auc(steps: CountedSteps, strata: Array) -> Statistic:
-    """Of pairs across problems: a pair counts as often as its problems were drawn, multiplied.
-
-    Steps are pooled into segments, in order of score: the steps of one score if a wrong one is
-    among them, else all right ones up to the next such score. What counts is how many wrong steps
-    lie below a segment, and there are few of them.
-    """
-    order = _ordered(steps, strata)
-    if not len(order.steps):
-        return lambda weights: np.full(len(weights), np.nan)
-    right = steps.right[order.steps]
-    tie = np.searchsorted(np.unique(order.low), order.low)
-    mixed = np.bincount(tie, weights=1 - right) > 0
-    begins = mixed | np.r_[True, mixed[:-1]]
-    begins[tie[order.starts]] = True
-    segment = np.cumsum(begins)[tie] - 1
-    size = int(segment[-1]) + 1
-    firsts = segment[order.starts]
-    stratum = np.searchsorted(firsts, np.arange(size), side="right") - 1
-    ups = _Pooled(steps.problem[order.steps][right == 1], segment[right == 1], size)
-    downs = _Pooled(steps.problem[order.steps][right == 0], segment[right == 0], size)
-
-    def of(weights: Array) -> Array:
-        return np.concatenate([part(some) for some in _few(weights, len(right))])
-
-    def part(weights: Array) -> Array:
-        up, down = ups.of(weights), downs.of(weights)
-        below = np.cumsum(down, axis=1) - down
-        wins = np.einsum("rs,rs->r", up, below - below[:, firsts][:, stratum] + down / 2)
-        pairs = (np.add.reduceat(one, firsts, axis=1) for one in (up, down))
-        return divided(wins, np.einsum("rs,rs->r", *pairs))
-
-    return of
-
-
-class _Pooled:
-    """Weights of steps summed by segment.
-
-    Args:
-        problem, segment: [n] of each step, segments not falling.
-        size: number of segments.
-    """
-
-    def __init__(self, problem: Array, segment: Array, size: int) -> None:
-        self._problem = problem
-        self._there, self._starts = np.unique(segment, return_index=True)
-        self._size = size
-
-    def of(self, weights: Array) -> Array:
-        """[R, P] -> [R, size]"""
-        sums = np.zeros((len(weights), self._size))
-        if len(self._there):
-            each = weights[:, self._problem]
-            sums[:, self._there] = np.add.reduceat(each, self._starts, axis=1)
-        return sums
-
-
-def _few(weights: Array, steps: int) -> Iterator[Array]:
-    """The weights, some rows at a time: as many as fit a cache for each of so many steps."""
-    rows = max(1, CELLS // steps)
-    return (weights[start : start + rows] for start in range(0, len(weights), rows))
-
-
-def _wins_by_problem(steps: CountedSteps, strata: Array) -> tuple[Array, Array]:
-    """[P] pairs won (half for a tie) and [P] pairs, where no pair is of two problems."""
-    order = _ordered(steps, strata)
-    problem, right = steps.problem[order.steps], steps.right[order.steps]
-    below = np.r_[0.0, np.cumsum(1 - right)]
-    first, last = below[order.low], below[order.high]
-    wins = right * ((first + last) / 2 - below[order.stratum])
-    ends = np.r_[order.starts[1:], len(problem)] if len(problem) else order.starts
-    in_stratum = np.repeat(below[ends] - below[order.starts], ends - order.starts)
-    size = steps.problems
-    return (
-        np.bincount(problem, weights=wins, minlength=size),
-        np.bincount(problem, weights=right * in_stratum, minlength=size),
-    )
+def _runs(changes: Array, size: int) -> tuple[Array, Array]:
+    """Where the run of each of ``size`` sorted elements starts and ends, given where one differs
+    from the one before. [size] each."""
+    starts = np.flatnonzero(np.r_[True, changes][:size])
+    run = np.cumsum(np.r_[True, changes][:size]) - 1
+    return starts[run], np.r_[starts[1:], size][run]

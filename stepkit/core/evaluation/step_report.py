@@ -7,9 +7,9 @@ from math import isnan
 
 import numpy as np
 
-from stepkit.core.evaluation import bootstrap, step_metrics
+from stepkit.core.evaluation import step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt
-from stepkit.core.evaluation.bootstrap import Statistic
+from stepkit.core.evaluation.intervals import Estimate
 from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
 from stepkit.core.evaluation.step_metrics import CountedSteps
 
@@ -21,7 +21,7 @@ def measures(part: AttemptSlice, options: ReportOptions) -> dict[MeasureKey, Mea
         steps, probabilities = counted_steps(part.groups, score)
         if not len(steps.right):
             continue
-        made: dict[str, Statistic] = {}
+        made: dict[str, Estimate] = {}
         for within in step_metrics.WITHIN:
             made["auc_steps" if within == "all" else f"auc_{within}"] = step_metrics.auc(
                 steps, within
@@ -33,13 +33,15 @@ def measures(part: AttemptSlice, options: ReportOptions) -> dict[MeasureKey, Mea
                 "ece": step_metrics.calibration_error(steps, options.bins),
             }
         made["base_rate"] = step_metrics.base_rate(steps)
-        for name, statistic in made.items():
-            measure = Measure(bootstrap.at(statistic, part.problems), len(np.unique(steps.problem)))
+        for name, estimate in made.items():
+            measure = Measure(
+                estimate.among(part.problems, part.among), len(np.unique(steps.problem))
+            )
             measure.more["steps"] = len(steps.right)
             if name.startswith("auc_"):
                 within = "all" if name == "auc_steps" else name.removeprefix("auc_")
                 alone = step_metrics.auc(step_metrics.by_position(steps), within)
-                measure.more["baseline"] = float(alone(np.ones((1, steps.problems)))[0])
+                measure.more["baseline"] = alone.value
             elif name == "ece":
                 measure.more["bins"] = options.bins
             found[MeasureKey(name, score=score)] = measure

@@ -10,7 +10,7 @@ counting.py counts a block of trees, state_values.py is what it finds in one of 
 label_input.py hands that to a label, under the sampler and backup that were asked for.
 
 A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
-but the value of the state they leave behind is what the next step's progress is measured against.
+but the value of the state after them is what the next step's progress is measured against.
 Draws that were stopped by a rule that looked at them: see stopping_bias.py.
 """
 

@@ -66,7 +66,7 @@ class Comparison(NamedTuple):
 
     Attributes:
         first: the first error they agree on, -1 for none; None when they do not agree.
-        kind: "" for agreement; UNKNOWN: one cannot tell; PRESENCE: one sees an error and another
+        kind: "" for agreement; UNKNOWN: one does not know; PRESENCE: one sees an error and another
             none; POSITION: all see one, at different steps.
         why: one line that explains it; "" for agreement.
     """

@@ -69,7 +69,7 @@ class CountedTraces:
         self.trees: list[Json] = [record["tree"] for record in records]
         self.undecided = undecided
         self.together = together
-        self.forest = trees.plant(self.trees)
+        self.forest = trees.build_forest(self.trees)
         self._counted: dict[str | None, _Counted] = {}
         self._backups: dict[tuple[str | None, str], backups.BackedUpValues] = {}
         self._pools: dict[tuple[str, int], dict[str, pooling.PooledPrefix]] = {}
@@ -146,7 +146,7 @@ class CountedTraces:
                 except DataError as error:
                     by.append(schema.UNDRAWN)
                     ids.append(error.with_traceback(None))
-            self._counted[wanted] = _Counted(trees.count(self.forest, by), by, ids)
+            self._counted[wanted] = _Counted(trees.count_draws(self.forest, by), by, ids)
         return self._counted[wanted]
 
     def _drawn(self, index: int, counted: _Counted, states: Sequence[int]) -> _Columns:
@@ -160,7 +160,7 @@ class CountedTraces:
             n = [n + rest for n, rest in zip(n, undecided, strict=True)]
             undecided = [0] * len(n)
         tree, by = self.trees[index], counted.by[index]
-        stopped = [stopping_bias.looking(trees.rule_at(tree, node, by)) for node in states]
+        stopped = [stopping_bias.biasing_rule(trees.rule_at(tree, node, by)) for node in states]
         return _Columns(k, n, undecided, None, stopped)
 
     def _backed_up(
@@ -235,7 +235,7 @@ class CountedTraces:
         draws: list[pooling.PooledDraw] = []
         for node, prefix in zip(nodes, pooling.prefixes(steps), strict=False):
             here = self._draws(index, counted, node, prefix)
-            if here and (rule := stopping_bias.looking(trees.rule_at(tree, node, by))):
+            if here and (rule := stopping_bias.biasing_rule(trees.rule_at(tree, node, by))):
                 raise DataError(
                     f"draws that were stopped by what they showed ({rule}) cannot be pooled",
                     f"tree.rule[{node}]",

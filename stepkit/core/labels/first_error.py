@@ -2,7 +2,7 @@
 
 The rules by name are in first_error_registry.py. A value after step t is that of state t + 1; state
 0 is the root. Steps that are not the model's cannot be wrong and are stepped over. An answer is the
-index of the first wrong step, -1 when there is none, None when the evidence cannot tell.
+index of the first wrong step, -1 when there is none, None when the evidence does not decide.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _first_where(
 def first_tested(
     lost: Sequence[bool | None], right: bool | None, assistant: Sequence[bool]
 ) -> int | None:
-    """The first error that a search tested for: -1 for none, None when its tests do not tell.
+    """The first error that a search tested for: -1 for none, None when its tests do not decide.
 
     It is the step from a state that was found alive to one that was found lost, when no state
     before was found lost. States before it that were not tested count as alive: that is what a
@@ -122,7 +122,7 @@ def below(evidence: StateValues, threshold: float) -> Json:
 def tested(evidence: StateValues) -> Json:
     """What the tests decided that stopped the draws; ``untested`` states are taken to be alive."""
     columns = zip(evidence.stopped, evidence.k, evidence.n, strict=True)
-    lost = [stopping_bias.lost(*column) for column in columns]
+    lost = [stopping_bias.is_lost(*column) for column in columns]
     if lost[0] is None and (evidence.shares[0] or 0) > 0:
         lost[0] = False  # a search for a drop measures against the root, and does not test it
     first = first_tested(lost, _right(evidence), evidence.assistant)

@@ -1,8 +1,8 @@
-"""The labels that can be asked for: name, what it says, where it comes from, its parameters.
+"""The labels that can be asked for: name, meaning, source, parameters.
 
 A label is asked for as ``NAME`` or ``NAME:PARAMETER=VALUE,...``. Adding one is adding a function of
 StateValues and a row. Parameters of all labels: ``as`` (the name to write under), ``sampler``
-(whose draws count) and, where its row says so, ``backup`` (which value of a state is taken).
+(whose draws count) and, where its row allows it, ``backup`` (which value of a state is taken).
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class LabelParameter(NamedTuple):
 
 
 class LabelDefinition(NamedTuple):
-    """A label: its name, what it says, its source, and how its entry (without meta) is made.
+    """A label: its name, its meaning, its source, and how its entry (without meta) is made.
 
     ``make`` gets the record's LabelInput and the parameters by name. ``backups`` are the values of
-    a state that it can be made of; ``needs`` says what else than the draws must be there, for
+    a state that it can be made of; ``needs`` is what else than the draws must be there, for
     people.
     """
 

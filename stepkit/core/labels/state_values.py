@@ -68,7 +68,7 @@ class StateValues:
         if self.carried is not None:
             return self.carried
         return [
-            stopping_bias.unbiased(rule, k, n) if rule and n else share
+            stopping_bias.unbiased_value(rule, k, n) if rule and n else share
             for rule, k, n, share in zip(self.stopped, self.k, self.n, self.shares, strict=True)
         ]
 

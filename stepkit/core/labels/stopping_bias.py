@@ -1,6 +1,6 @@
-"""What a rule that stopped the drawing does to k / n, and what can be done about it.
+"""What a rule that stopped the draws does to k / n, and what can be done about it.
 
-``tree.rule`` says at a node drawn from why a sampler stopped: ``NAME[:PARAMETER=VALUE,...]``. A
+``tree.rule`` is, at a node drawn from, why a sampler stopped: ``NAME[:PARAMETER=VALUE,...]``. A
 rule that looked at the draws (stopping.py) makes k / n biased. What that means for a label:
 
 * labels of the value: the unbiased rate for that very rule (stats.unbiased_rate); refused for a
@@ -20,19 +20,19 @@ from functools import lru_cache
 from stepkit.core import stats, stopping
 from stepkit.errors import DataError
 
-BLIND = ("", "fixed", "budget")
+UNBIASED_RULES = ("", "fixed", "budget")
 """Names of rules that did not look at outcomes."""
 
 REMEDY = "use --label hard, alone or with --first posterior"
-"""What can be had of draws whose share says nothing."""
+"""What can be had of draws whose share is of no use."""
 
 
-def looking(rule: str) -> str:
+def biasing_rule(rule: str) -> str:
     """``rule`` (tree.rule_at) if it looked at the draws, else ""."""
-    return "" if rule.partition(":")[0] in BLIND else rule
+    return "" if rule.partition(":")[0] in UNBIASED_RULES else rule
 
 
-def unbiased(rule: str, k: float, n: int) -> float:
+def unbiased_value(rule: str, k: float, n: int) -> float:
     """The value of a state whose draws ``rule`` stopped at k right of n. Raises DataError."""
     rate = _rate(rule, int(k), n) if k.is_integer() else None
     if rate is None:
@@ -47,7 +47,7 @@ def unbiased(rule: str, k: float, n: int) -> float:
 @lru_cache(maxsize=4096)
 def _rate(rule: str, k: int, n: int) -> float | None:
     try:
-        return stats.unbiased_rate(k, n, stopping.stops(rule))
+        return stats.unbiased_rate(k, n, stopping.stop_condition(rule))
     except ValueError:
         raise DataError(
             f'what "{rule}" does to a value cannot be corrected; {REMEDY}',
@@ -55,12 +55,12 @@ def _rate(rule: str, k: int, n: int) -> float | None:
         ) from None
 
 
-def lost(rule: str, k: float, n: int) -> bool | None:
-    """What the test ``rule``, which stopped at k right of n, says: is the state lost?
+def is_lost(rule: str, k: float, n: int) -> bool | None:
+    """The result of the test ``rule``, which stopped at k right of n: is the state lost?
 
     None where nothing was tested, or the test did not come to an end.
     """
     try:
-        return stopping.lost(rule, int(k), n) if rule and n else None
+        return stopping.is_lost(rule, int(k), n) if rule and n else None
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""Labels that say what a state is worth: one number per state from the draws made there."""
+"""Labels of the value of a state: one number per state from the draws made there."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def threshold(evidence: StateValues, above: float, z: float) -> Json:
         if z == 0:
             x.append(None if mean is None else int(mean > above))
             continue
-        side = _side(evidence.interval(state, z), above)
+        side = _side_of_line(evidence.interval(state, z), above)
         x.append(None if side == 0 else side and int(side > 0))
     return evidence.entry("value", x)
 
@@ -69,11 +69,11 @@ def ternary(evidence: StateValues, above: float, z: float) -> Json:
 
     PRM800K's three classes (arXiv:2305.20050) with the middle one for what the draws leave open.
     """
-    x = [_side(evidence.interval(state, z), above) for state in range(len(evidence.n))]
+    x = [_side_of_line(evidence.interval(state, z), above) for state in range(len(evidence.n))]
     return evidence.entry("value", x)
 
 
-def _side(interval: tuple[float | None, float | None], line: float) -> int | None:
+def _side_of_line(interval: tuple[float | None, float | None], line: float) -> int | None:
     low, high = interval
     if low is None or high is None:
         return None

@@ -12,21 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.pairs import trace_labels
-from stepkit.core.pairs.pair_filters import PairFilters, chance, own_weight, refusal
+from stepkit.core.pairs.pair_filters import PairFilters, own_weight, probability_better, refusal
 from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
-Found = tuple[PairSide, tuple[str, ...]]
-"""An attempt, and the ids of the traces that it stands in."""
+DistinctAttempt = tuple[PairSide, tuple[str, ...]]
+"""An attempt, and the ids of the traces that have it."""
+
+AttemptPair = tuple[DistinctAttempt, DistinctAttempt]
+"""The better of two attempts, and the worse."""
 
 Attempt = tuple[str, bool, str]
 """The text of an attempt, its verdict, and the id of its trace."""
 
-Rule = Callable[[list[Found], PairFilters], Iterator[tuple[Found, Found]]]
+Rule = Callable[[list[DistinctAttempt], PairFilters], Iterator[AttemptPair]]
 
 
-def outcome(attempts: list[Found], choice: PairFilters) -> Iterator[tuple[Found, Found]]:
+def outcome(attempts: list[DistinctAttempt], filters: PairFilters) -> Iterator[AttemptPair]:
     """Every right attempt against every wrong one (Yuan et al., ImplicitPRM, arXiv:2412.01981).
 
     They come in rounds in which each right attempt meets another wrong one, so that a cap takes
@@ -36,21 +39,23 @@ def outcome(attempts: list[Found], choice: PairFilters) -> Iterator[tuple[Found,
     bad = [one for one in attempts if one[0].value == 0]
     if not bad:
         return
-    orders = [_order(bad, index, right[0], choice) for index, right in enumerate(good)]
+    orders = [_order(bad, index, right[0], filters) for index, right in enumerate(good)]
     for turn in range(len(bad)):
         for right, order in zip(good, orders, strict=True):
             yield right, order[turn]
 
 
-def _order(bad: list[Found], index: int, right: PairSide, choice: PairFilters) -> list[Found]:
+def _order(
+    bad: list[DistinctAttempt], index: int, right: PairSide, filters: PairFilters
+) -> list[DistinctAttempt]:
     """The wrong attempts in the order in which the right one at ``index`` meets them."""
-    if choice.match_length:
+    if filters.match_length:
         return sorted(bad, key=lambda one: (abs(len(one[0].text) - len(right.text)), one[0].text))
     start = index % len(bad)
     return bad[start:] + bad[:start]
 
 
-def shorter_correct(attempts: list[Found], choice: PairFilters) -> Iterator[tuple[Found, Found]]:
+def shorter_correct(attempts: list[DistinctAttempt], filters: PairFilters) -> Iterator[AttemptPair]:
     """The shortest right attempt against each longer right one (the length pairs of ReCUT, Jin et
     al., arXiv:2506.10822; its accuracy pairs are ``outcome``).
 
@@ -67,7 +72,7 @@ def shorter_correct(attempts: list[Found], choice: PairFilters) -> Iterator[tupl
             yield good[0], (longer._replace(value=share), sources)
 
 
-def read(record: Json, dropped: Counter[str]) -> Attempt | None:
+def read_attempt(record: Json, dropped: Counter[str]) -> Attempt | None:
     """Text, verdict and id of a decided whole attempt; None for any other.
 
     Raises DataError naming what the record lacks.
@@ -85,36 +90,38 @@ def read(record: Json, dropped: Counter[str]) -> Attempt | None:
     return None
 
 
-def pairs(
-    read: Sequence[Attempt | None],
+def pair_rows(
+    attempts: Sequence[Attempt | None],
     rule: Rule,
-    choice: PairFilters,
+    filters: PairFilters,
     origin: RowOrigin,
     dropped: Counter[str],
 ) -> list[PairRow]:
     """The pairs of the attempts of one group, in an order that does not depend on theirs."""
     found: list[PairRow] = []
-    duels = list(rule(_merged(read), choice))
-    dropped["problems without two attempts to compare"] += not duels
-    for (chosen, mine), (rejected, theirs) in duels:
-        if why := refusal(chosen, rejected, choice):
+    pairs = list(rule(_distinct_attempts(attempts), filters))
+    dropped["problems without two attempts to compare"] += not pairs
+    for (chosen, right_ids), (rejected, wrong_ids) in pairs:
+        if why := refusal(chosen, rejected, filters):
             dropped[why] += 1
             continue
-        traced = origin._replace(sources=(*mine, *theirs))
-        weight = own_weight(chosen, rejected, choice)
-        found.append(PairRow("", chosen, rejected, chance(chosen, rejected), weight, traced))
-    kept = sorted(found, key=lambda pair: -pair.gap)[: choice.per_problem]
+        traced = origin._replace(sources=(*right_ids, *wrong_ids))
+        weight = own_weight(chosen, rejected, filters)
+        found.append(
+            PairRow("", chosen, rejected, probability_better(chosen, rejected), weight, traced)
+        )
+    kept = sorted(found, key=lambda pair: -pair.gap)[: filters.per_problem]
     dropped["over --max-per-problem"] += len(found) - len(kept)
-    if choice.weight in ("set", "problem"):  # the attempts at a problem are one set
+    if filters.weight in ("set", "problem"):  # the attempts at a problem are one set
         return [pair._replace(weight=1 / len(kept)) for pair in kept]
     return kept
 
 
-def _merged(read: Sequence[Attempt | None]) -> list[Found]:
+def _distinct_attempts(attempts: Sequence[Attempt | None]) -> list[DistinctAttempt]:
     """The attempts, equal ones as one, in the order of their texts."""
     verdicts: dict[str, list[bool]] = {}
     sources: dict[str, list[str]] = {}
-    for attempt in read:
+    for attempt in attempts:
         if attempt:
             text, right, source = attempt
             verdicts.setdefault(text, []).append(right)

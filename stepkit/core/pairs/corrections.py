@@ -9,58 +9,58 @@ from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.training_rows import PairSide, WeightedRow
 
 
-def intervention(case: RuleInput) -> Iterator[WeightedRow]:
+def intervention(given: RuleInput) -> Iterator[WeightedRow]:
     """The steps before the first wrong one, and a right step in its place (InT, Yang et al.,
     arXiv:2601.14209).
 
     InT lets the model propose the step with the reference solution in view; here it is the best
-    rival that was drawn from the prefix. With scope step the row ends there, as theirs does; else
+    sibling that was drawn from the prefix. With scope step the row ends there, as theirs does; else
     the rest of the right attempt follows.
     """
-    for duel, chosen in _corrections(case):
-        yield _told(case, duel, [(chosen.text, 1.0)], chosen.ended)
+    for pair, chosen in _corrections(given):
+        yield _row(given, pair, [(chosen.text, 1.0)], chosen.ended)
 
 
-def self_correction(case: RuleInput) -> Iterator[WeightedRow]:
+def self_correction(given: RuleInput) -> Iterator[WeightedRow]:
     """The wrong step, words that take it back, and the right attempt from there (S3c-Math, Yan et
     al., arXiv:2409.01524), all of it to be imitated.
 
     S3c-Math has a model write the words; here they are those of --correction.
     """
-    yield from _corrected(case, 1.0)
+    yield from _corrected(given, 1.0)
 
 
-def masked_correction(case: RuleInput) -> Iterator[WeightedRow]:
+def masked_correction(given: RuleInput) -> Iterator[WeightedRow]:
     """The same with the wrong step masked, so that the error itself is not learnt (STeP, Chen et
     al., arXiv:2505.20023)."""
-    yield from _corrected(case, 0.0)
+    yield from _corrected(given, 0.0)
 
 
-def _corrections(case: RuleInput) -> Iterator[tuple[SiblingPair, PairSide]]:
-    """At the first error: the duel, and the right side as the scope asks for it."""
-    for duel in first_error(case.evidence(), case.reading, case.dropped):
+def _corrections(given: RuleInput) -> Iterator[tuple[SiblingPair, PairSide]]:
+    """At the first error: the pair, and the right side as the scope asks for it."""
+    for pair in first_error(given.prefixes(), given.reading, given.dropped):
         end = None
-        if case.choice.scope != "step":
-            end = next(duel.siblings.ends(duel.better, True), None)
-        if duel.better.value <= duel.worse.value:
-            case.dropped["tie"] += 1
-        elif end is None and case.choice.scope != "step":
-            case.dropped["no attempt that came to its end"] += 1
+        if given.filters.scope != "step":
+            end = next(pair.siblings.ends(pair.better, True), None)
+        if pair.better.value <= pair.worse.value:
+            given.dropped["tie"] += 1
+        elif end is None and given.filters.scope != "step":
+            given.dropped["no attempt that came to its end"] += 1
         else:
-            yield duel, duel.siblings.side(duel.better, end)
+            yield pair, pair.siblings.side(pair.better, end)
 
 
-def _corrected(case: RuleInput, weight: float) -> Iterator[WeightedRow]:
-    for duel, chosen in _corrections(case):
-        wrong, words = (duel.worse.text, weight), (case.telling.correction, 1.0)
-        yield _told(case, duel, [wrong, words, (chosen.text, 1.0)], chosen.ended)
+def _corrected(given: RuleInput, weight: float) -> Iterator[WeightedRow]:
+    for pair, chosen in _corrections(given):
+        wrong, words = (pair.worse.text, weight), (given.row_format.correction, 1.0)
+        yield _row(given, pair, [wrong, words, (chosen.text, 1.0)], chosen.ended)
 
 
-def _told(
-    case: RuleInput, duel: SiblingPair, told: list[tuple[str, float]], ended: bool
+def _row(
+    given: RuleInput, pair: SiblingPair, texts: list[tuple[str, float]], ended: bool
 ) -> WeightedRow:
-    """The steps before the duel, those of others without weight, and then ``told``."""
-    both = [(text, float(own)) for text, own in duel.siblings.before] + told
-    draws = tuple(str(node) for rival in (duel.better, duel.worse) for node in rival.nodes)
-    origin = case.origin._replace(step=duel.siblings.step, draws=draws)
+    """The steps before the pair, those of others without weight, and then ``texts``."""
+    both = [(text, float(own)) for text, own in pair.siblings.before] + texts
+    draws = tuple(str(node) for sibling in (pair.better, pair.worse) for node in sibling.nodes)
+    origin = given.origin._replace(step=pair.siblings.step, draws=draws)
     return WeightedRow(tuple(text for text, _ in both), tuple(w for _, w in both), ended, origin)

@@ -1,4 +1,4 @@
-"""Which of the duels become pairs: by their values, their counts, their texts, and by number."""
+"""Which pairs become rows: by their values, their counts, their texts, and by number."""
 
 from __future__ import annotations
 
@@ -147,22 +147,22 @@ def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, filters: Pair
     """Why the two are no pair, by their values, counts and texts; "" when they are."""
     if better.value <= worse.value:
         return "tie"
-    if clash(better.text.strip(), worse.text.strip()):
+    if one_begins_with_other(better.text.strip(), worse.text.strip()):
         return "one begins with the other"
     if better.value - worse.value < filters.min_gap:
         return "under --min-gap"
-    if filters.confidence and chance(better, worse) < filters.confidence:
+    if filters.confidence and probability_better(better, worse) < filters.confidence:
         return "under --confidence"
     if better.value < filters.min_chosen:
         return "under --min-chosen"
     if worse.value > filters.max_rejected:
         return "over --max-rejected"
-    if filters.min_distance and near(better.text, worse.text, filters.min_distance):
+    if filters.min_distance and is_near(better.text, worse.text, filters.min_distance):
         return "under --min-distance"
     return ""
 
 
-def chance(better: Sibling | PairSide, worse: Sibling | PairSide) -> float:
+def probability_better(better: Sibling | PairSide, worse: Sibling | PairSide) -> float:
     """That the better one is really better, by the counts."""
     return stats.probability_better(better.k, better.n, worse.k, worse.n)
 
@@ -189,12 +189,14 @@ def _row(pair: SiblingPair, filters: PairFilters, origin: RowOrigin) -> PairRow 
     if ends is None:
         return "no attempt that came to its end"
     chosen, rejected = siblings.side(better, ends[0]), siblings.side(worse, ends[1])
-    if clash(chosen.text.strip(), rejected.text.strip()):
+    if one_begins_with_other(chosen.text.strip(), rejected.text.strip()):
         return "one begins with the other"
     draws = tuple(map(str, (*better.nodes, *worse.nodes)))
     traced = RowOrigin(origin.rule, origin.version, siblings.step, origin.sources, draws)
     weight = own_weight(better, worse, filters)
-    return PairRow(siblings.prefix, chosen, rejected, chance(better, worse), weight, traced)
+    return PairRow(
+        siblings.prefix, chosen, rejected, probability_better(better, worse), weight, traced
+    )
 
 
 def _ends(pair: SiblingPair, match_length: bool) -> tuple[int, int] | None:
@@ -215,13 +217,13 @@ def _ends(pair: SiblingPair, match_length: bool) -> tuple[int, int] | None:
     return None if chosen is None or rejected is None else (chosen, rejected)
 
 
-def clash(one: str, other: str) -> bool:
-    """True when one text begins with the other: they differ in where they stop, not in what they
-    say, or one of them is empty or cut finer."""
+def one_begins_with_other(one: str, other: str) -> bool:
+    """True when one text is a prefix of the other: they differ only in where they stop, or one of
+    them is empty or cut finer."""
     return one.startswith(other) or other.startswith(one)
 
 
-def near(one: str, other: str, distance: int) -> bool:
+def is_near(one: str, other: str, distance: int) -> bool:
     """True when the texts are fewer than ``distance`` edits apart (Levenshtein)."""
     if abs(len(one) - len(other)) >= distance:
         return False

@@ -17,19 +17,19 @@ from stepkit.core.pairs import (
     trace_rows,
 )
 from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_rules import EvidenceReading, everywhere_by
+from stepkit.core.pairs.pair_rules import EvidenceReading, in_each_set
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.rule_input import RowFormat, RuleInput
 from stepkit.core.training_rows import PairRow, RowOrigin
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
-TREE = {"value", "sampler", "scope"}
-DUEL = {
-    *TREE, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance", "match_length",
-    "max_per_set", "max_per_problem", "weight",
+TREE_OPTIONS = {"value", "sampler", "scope"}
+PAIR_OPTIONS = {
+    *TREE_OPTIONS, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance",
+    "match_length", "max_per_set", "max_per_problem", "weight",
 }  # fmt: skip
-ATTEMPT = {"min_gap", "confidence", "min_distance", "max_per_problem", "weight"}
+ATTEMPT_OPTIONS = {"min_gap", "confidence", "min_distance", "max_per_problem", "weight"}
 
 
 class RowRule(NamedTuple):
@@ -37,7 +37,7 @@ class RowRule(NamedTuple):
 
     Attributes:
         kind: of its rows (formats.trainer_registry.KINDS).
-        over: what it looks at: "duels" and "trace": one record; "group": the attempts of one.
+        over: what it looks at: "siblings" and "trace": one record; "group": the attempts of one.
         make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.
         version: raised when it would choose otherwise.
@@ -51,38 +51,42 @@ class RowRule(NamedTuple):
 
 
 RULES = {
-    "best-worst": RowRule("pair", "duels", everywhere_by(pair_rules.best_worst), DUEL),
-    "best-rest": RowRule("pair", "duels", everywhere_by(pair_rules.best_rest), DUEL),
-    "all": RowRule("pair", "duels", everywhere_by(pair_rules.every), DUEL),
-    "adjacent": RowRule("pair", "duels", everywhere_by(pair_rules.adjacent), DUEL),
-    "top-bottom": RowRule("pair", "duels", everywhere_by(pair_rules.top_bottom), DUEL | {"top"}),
-    "path-rest": RowRule("pair", "duels", everywhere_by(pair_rules.path_rest), DUEL),
-    "tree-plv": RowRule("pair", "duels", everywhere_by(pair_rules.every, grown=True), DUEL),
-    "mcts-dpo": RowRule("pair", "duels", pair_rules.descent, DUEL),
-    "advantage": RowRule("pair", "duels", pair_rules.advantage, DUEL),
-    "first-error": RowRule("pair", "duels", pair_rules.first_error, DUEL | {"at"}),
-    "first-pit": RowRule("pair", "duels", pair_rules.first_pit, DUEL),
-    "negatives": RowRule("pair", "duels", pair_rules.negatives, DUEL),
-    "outcome": RowRule("pair", "group", attempt_pairs.outcome, ATTEMPT | {"match_length"}),
-    "shorter-correct": RowRule(
-        "pair", "group", attempt_pairs.shorter_correct, ATTEMPT - {"confidence"}
+    "best-worst": RowRule("pair", "siblings", in_each_set(pair_rules.best_worst), PAIR_OPTIONS),
+    "best-rest": RowRule("pair", "siblings", in_each_set(pair_rules.best_rest), PAIR_OPTIONS),
+    "all": RowRule("pair", "siblings", in_each_set(pair_rules.all_pairs), PAIR_OPTIONS),
+    "adjacent": RowRule("pair", "siblings", in_each_set(pair_rules.adjacent), PAIR_OPTIONS),
+    "top-bottom": RowRule(
+        "pair", "siblings", in_each_set(pair_rules.top_bottom), PAIR_OPTIONS | {"top"}
     ),
-    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, TREE | {"min_gap"}),
+    "path-rest": RowRule("pair", "siblings", in_each_set(pair_rules.path_rest), PAIR_OPTIONS),
+    "tree-plv": RowRule(
+        "pair", "siblings", in_each_set(pair_rules.all_pairs, grown=True), PAIR_OPTIONS
+    ),
+    "mcts-dpo": RowRule("pair", "siblings", pair_rules.descent, PAIR_OPTIONS),
+    "advantage": RowRule("pair", "siblings", pair_rules.advantage, PAIR_OPTIONS),
+    "first-error": RowRule("pair", "siblings", pair_rules.first_error, PAIR_OPTIONS | {"at"}),
+    "first-pit": RowRule("pair", "siblings", pair_rules.first_pit, PAIR_OPTIONS),
+    "negatives": RowRule("pair", "siblings", pair_rules.negatives, PAIR_OPTIONS),
+    "outcome": RowRule("pair", "group", attempt_pairs.outcome, ATTEMPT_OPTIONS | {"match_length"}),
+    "shorter-correct": RowRule(
+        "pair", "group", attempt_pairs.shorter_correct, ATTEMPT_OPTIONS - {"confidence"}
+    ),
+    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, TREE_OPTIONS | {"min_gap"}),
     "step-kto": RowRule(
         "unpaired",
         "trace",
         ranked_unpaired.step_kto,
-        TREE | {"confidence", "min_chosen", "max_rejected"},
+        TREE_OPTIONS | {"confidence", "min_chosen", "max_rejected"},
     ),
     "kto": RowRule("unpaired", "trace", trace_rows.kto, set()),
     "prm": RowRule("stepwise", "trace", trace_rows.prm, {"at", "after_error"}),
     "weighted": RowRule("weighted", "trace", trace_rows.weighted, {"at"}),
-    "intervention": RowRule("weighted", "trace", corrections.intervention, TREE | {"at"}),
+    "intervention": RowRule("weighted", "trace", corrections.intervention, TREE_OPTIONS | {"at"}),
     "self-correction": RowRule(
-        "weighted", "trace", corrections.self_correction, TREE | {"at", "correction"}
+        "weighted", "trace", corrections.self_correction, TREE_OPTIONS | {"at", "correction"}
     ),
     "masked-correction": RowRule(
-        "weighted", "trace", corrections.masked_correction, TREE | {"at", "correction"}
+        "weighted", "trace", corrections.masked_correction, TREE_OPTIONS | {"at", "correction"}
     ),
     "filter": RowRule("text", "trace", trace_rows.filtered, {"at", "min_chosen"}),
     "fill-in": RowRule("text", "trace", trace_rows.fill_in, set()),
@@ -98,7 +102,7 @@ def default_rule(kind: str) -> str:
 
 @dataclass
 class RowPlan:
-    """A rule with all that it is told, and what it left out.
+    """A rule with all its settings, and what it left out.
 
     Attributes:
         name: of the rule.
@@ -107,8 +111,8 @@ class RowPlan:
 
     name: str
     reading: EvidenceReading = field(default_factory=EvidenceReading)
-    choice: PairFilters = field(default_factory=PairFilters)
-    telling: RowFormat = field(default_factory=RowFormat)
+    filters: PairFilters = field(default_factory=PairFilters)
+    row_format: RowFormat = field(default_factory=RowFormat)
     dropped: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -118,22 +122,22 @@ class RowPlan:
     @property
     def of_groups(self) -> bool:
         """Does it look at all attempts at a problem together?"""
-        choice = self.choice
+        filters = self.filters
         return (
             self.rule.over == "group"
-            or choice.per_problem is not None
-            or choice.weight == "problem"
+            or filters.per_problem is not None
+            or filters.weight == "problem"
         )
 
     def of_trace(self, record: Json) -> Sequence[Any]:
         """The rows of one record. Raises DataError naming what it lacks."""
         rule = self.rule
-        if rule.over == "duels":
-            kept = pair_filters.keep(self._candidates(record), self.choice, self.dropped)
+        if rule.over == "siblings":
+            kept = pair_filters.keep(self._candidates(record), self.filters, self.dropped)
             return [row for _, row in kept]
         origin = RowOrigin(self.name, rule.version, 0, (schema.id_of(record),), ())
-        case = RuleInput(record, self.reading, self.choice, self.telling, origin, self.dropped)
-        return list(rule.make(case))
+        given = RuleInput(record, self.reading, self.filters, self.row_format, origin, self.dropped)
+        return list(rule.make(given))
 
     def of_group(
         self, records: Sequence[Json], places: Sequence[str] = ()
@@ -148,28 +152,28 @@ class RowPlan:
         for index, record in enumerate(records):
             try:
                 if rule.over == "group":
-                    attempts.append(attempt_pairs.read(record, self.dropped))
+                    attempts.append(attempt_pairs.read_attempt(record, self.dropped))
                 else:
                     candidates += [(record, row) for row in self._candidates(record)]
             except DataError as error:
                 raise error.at(places[index] if places else "") from None
         if rule.over == "group":
             origin = RowOrigin(self.name, rule.version, 0, (), ())
-            pairs = attempt_pairs.pairs(attempts, rule.make, self.choice, origin, self.dropped)
+            pairs = attempt_pairs.pair_rows(attempts, rule.make, self.filters, origin, self.dropped)
             return [(records[0], pair) for pair in pairs]
         rows = [row for _, row in candidates]
-        kept = pair_filters.keep(rows, self.choice, self.dropped)
+        kept = pair_filters.keep(rows, self.filters, self.dropped)
         return [(candidates[index][0], row) for index, row in kept]
 
     def _candidates(self, record: Json) -> list[PairRow]:
         """The pairs of sibling steps of one record that pass, before caps and weights."""
         origin = RowOrigin(self.name, self.rule.version, 0, (schema.id_of(record),), ())
-        evidence = RecordPrefixes(record, self.reading.sampler)
-        pairs = self.rule.make(evidence, self.reading, self.dropped)
-        return pair_filters.candidates(pairs, self.choice, origin, self.dropped)
+        prefixes = RecordPrefixes(record, self.reading.sampler)
+        pairs = self.rule.make(prefixes, self.reading, self.dropped)
+        return pair_filters.candidates(pairs, self.filters, origin, self.dropped)
 
 
-def dealt(rows: Iterable[tuple[str, Any]]) -> list[Any]:
+def interleaved(rows: Iterable[tuple[str, Any]]) -> list[Any]:
     """Rows in an order in which neighbours have different keys, as far as that can be: one of each
     key in turn. Trainers of unpaired rows compare a row with its neighbour."""
     piles: dict[str, list[Any]] = {}

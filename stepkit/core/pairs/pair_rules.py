@@ -1,6 +1,6 @@
-"""Which two rivals make a pair: a small function for each published rule.
+"""Which two siblings make a pair: a small function for each published rule.
 
-A rule names two rivals of one sibling set and which of them is meant to be better. Whether the
+A rule names two siblings of one sibling set and which of them is meant to be better. Whether the
 values bear it out, and by enough, is asked afterwards of all alike (pair_filters.py): a tie, for
 one, is never a pair. Where a paper draws at random among equals, the first by value, number of
 draws and draw number is taken here, so that the same evidence gives the same pairs.
@@ -18,7 +18,7 @@ from typing import NamedTuple
 from stepkit import schema
 from stepkit.core.pairs import trace_labels
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
-from stepkit.core.pairs.siblings import Sibling, SiblingSet, at, everywhere
+from stepkit.core.pairs.siblings import Sibling, SiblingSet, sibling_sets, siblings_at
 from stepkit.core.pairs.step_values import Backup, backup
 
 
@@ -27,7 +27,7 @@ class EvidenceReading:
     """How evidence is read.
 
     Attributes:
-        value: the backup or score that ranks rivals (step_values.py).
+        value: the backup or score that ranks siblings (step_values.py).
         sampler: whose draws count, by id or index; None is the only one.
         at: the label that a rule goes by; None is the rule's own default.
         top: how many of the best and of the worst ``top-bottom`` takes.
@@ -49,7 +49,7 @@ class EvidenceReading:
 
 
 class SiblingPair(NamedTuple):
-    """Two rivals that a rule picked. ``end`` is the chosen attempt where the rule says which."""
+    """Two siblings that a rule picked. ``end`` is the chosen attempt where the rule names one."""
 
     siblings: SiblingSet
     better: Sibling
@@ -61,15 +61,15 @@ Pick = Callable[[SiblingSet, EvidenceReading], Iterator[tuple[Sibling, Sibling]]
 Rule = Callable[[RecordPrefixes, EvidenceReading, "Counter[str]"], Iterator[SiblingPair]]
 
 
-def everywhere_by(pick: Pick, *, grown: bool = False) -> Rule:
+def in_each_set(pick: Pick, *, grown: bool = False) -> Rule:
     """A rule that looks at each sibling set by itself; ``grown``: at steps in the tree alone."""
 
     def rule(
-        evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+        prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
     ) -> Iterator[SiblingPair]:
         drawn = reading.drawn and not grown
-        for siblings in everywhere(evidence, reading.backup, drawn=drawn):
-            if len(siblings.rivals) < 2:
+        for siblings in sibling_sets(prefixes, reading.backup, drawn=drawn):
+            if len(siblings.members) < 2:
                 dropped["fewer than two rivals"] += 1
                 continue
             for better, worse in pick(siblings, reading):
@@ -85,18 +85,18 @@ def best_worst(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple
 
 def best_rest(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """The highest value against every other."""
-    for other in siblings.rivals[1:]:
+    for other in siblings.members[1:]:
         yield siblings.best, other
 
 
-def every(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
+def all_pairs(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
     """Every two (Choudhury, agent PRM, arXiv:2502.10325, with a least difference of 0.03)."""
-    yield from combinations(siblings.rivals, 2)
+    yield from combinations(siblings.members, 2)
 
 
 def adjacent(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
-    """Each value against the next lower one; of equal values the rival with the most draws."""
-    levels = [next(one) for _, one in groupby(siblings.rivals, lambda rival: rival.value)]
+    """Each value against the next lower one; of equal values the sibling with the most draws."""
+    levels = [next(one) for _, one in groupby(siblings.members, lambda sibling: sibling.value)]
     yield from pairwise(levels)
 
 
@@ -107,8 +107,8 @@ def top_bottom(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple
     a single candidate, the other may have twice as many. rStar-Math asks more of a pair in a
     second pass, a least gap of 0.5 and an edit distance of 20: --min-gap, --min-distance.
     """
-    good = [one for one in siblings.rivals if one.value > 0]
-    bad = [one for one in siblings.rivals if one.value < 1]
+    good = [one for one in siblings.members if one.value > 0]
+    bad = [one for one in siblings.members if one.value < 1]
     bad.sort(key=lambda one: (one.value, *one.order()[1:]))
     most_good = 2 * reading.top if len(bad) == 1 else reading.top
     most_bad = 2 * reading.top if len(good) == 1 else reading.top
@@ -124,76 +124,76 @@ def path_rest(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[
     CPO looks at the one path that its search took; here a step is on a successful path when any
     decided attempt through it was right, so a rejected one had draws and none of them was.
     """
-    on_path = [one for one in siblings.rivals if one.value > 0]
+    on_path = [one for one in siblings.members if one.value > 0]
     for better in on_path:
-        for worse in siblings.rivals[len(on_path) :]:
+        for worse in siblings.members[len(on_path) :]:
             yield better, worse
 
 
 def first_error(
-    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
     """At the first wrong step of a labelled trace, which is rejected (Step-DPO, Lai et al.,
     arXiv:2406.18629).
 
-    Chosen is the best rival with a right outcome; Step-DPO takes any such. Its judge is whatever
+    Chosen is the best sibling with a right outcome; Step-DPO takes any such. Its judge is whatever
     label names the first error.
     """
-    step = trace_labels.first_error(evidence, reading.at, dropped)
+    step = trace_labels.first_error(prefixes, reading.at, dropped)
     if step is not None:
-        yield from _against_own(evidence, step, reading, dropped)
+        yield from _against_own(prefixes, step, reading, dropped)
 
 
 def first_pit(
-    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
     """At the first step of a wrong attempt from which no draw came out right (Self-Explore, Hwang
     et al., arXiv:2404.10346).
 
-    Chosen is the step that begins the shortest right attempt from the prefix before. Self-Explore
+    Chosen is the first step of the shortest right attempt from the prefix before. Self-Explore
     sets that whole attempt against the single wrong step; here both sides have one scope.
     """
     backup = reading.backup
-    if not trace_labels.wrong(evidence, dropped):
+    if not trace_labels.is_wrong(prefixes, dropped):
         return
-    for step, place in enumerate(evidence.spine):
-        if not evidence.own[step]:
+    for step, place in enumerate(prefixes.spine):
+        if not prefixes.own[step]:
             continue
-        value = backup(evidence, place)
+        value = backup(prefixes, place)
         if value is None:
             dropped["a step before the first pit without a value"] += 1
             return
         if value.value == 0:
-            yield from _shortest_against_own(evidence, step, reading, dropped)
+            yield from _shortest_against_own(prefixes, step, reading, dropped)
             return
     dropped["no pit"] += 1
 
 
 def negatives(
-    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
     """At every step of a wrong attempt that lowered the value (Setlur et al., RL on incorrect
     synthetic data, arXiv:2406.14532).
 
     Their per-step DPO, equal to advantage-weighted RL, rejects steps of negative advantage;
-    chosen is the best rival with a right outcome from the same prefix.
+    chosen is the best sibling with a right outcome from the same prefix.
     """
     backup = reading.backup
-    if not trace_labels.wrong(evidence, dropped):
+    if not trace_labels.is_wrong(prefixes, dropped):
         return
-    before = backup(evidence, schema.ROOT)
-    for step, place in enumerate(evidence.spine):
-        value = backup(evidence, place)
-        if evidence.own[step]:
+    before = backup(prefixes, schema.ROOT)
+    for step, place in enumerate(prefixes.spine):
+        value = backup(prefixes, place)
+        if prefixes.own[step]:
             if value is None or before is None:
                 dropped["a step without a value"] += 1
             elif value.value < before.value:
-                yield from _against_own(evidence, step, reading, dropped)
+                yield from _against_own(prefixes, step, reading, dropped)
         before = value
 
 
 def advantage(
-    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
     """A step that raises the value against one that lowers it (Step-APO of CPL, Wang et al.,
     arXiv:2409.08642).
@@ -203,9 +203,9 @@ def advantage(
     advantages into the loss; it is ``gap`` in the row, and the weight with --weight gap.
     """
     backup = reading.backup
-    for siblings in everywhere(evidence, backup, drawn=reading.drawn):
-        before = backup(evidence, siblings.place)
-        if before is None or len(siblings.rivals) < 2:
+    for siblings in sibling_sets(prefixes, backup, drawn=reading.drawn):
+        before = backup(prefixes, siblings.place)
+        if before is None or len(siblings.members) < 2:
             dropped["no value before" if before is None else "fewer than two rivals"] += 1
         elif siblings.best.value > before.value > siblings.worst.value:
             yield SiblingPair(siblings, siblings.best, siblings.worst)
@@ -214,7 +214,7 @@ def advantage(
 
 
 def descent(
-    evidence: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
     """Down a search tree, at each depth the highest value against the lowest of the grown steps
     (MCTS-DPO, Xie et al., arXiv:2405.00451).
@@ -224,12 +224,12 @@ def descent(
     their Q --value visits.
     """
     place, step = schema.ROOT, 0
-    while evidence.steps_at.get(place):
-        siblings = at(evidence, place, step, reading.backup, drawn=False)
-        if not siblings.rivals:
+    while prefixes.steps_at.get(place):
+        siblings = siblings_at(prefixes, place, step, reading.backup, drawn=False)
+        if not siblings.members:
             dropped["no decided draw"] += 1
             return
-        if len(siblings.rivals) > 1:
+        if len(siblings.members) > 1:
             yield SiblingPair(siblings, siblings.best, siblings.worst)
         else:
             dropped["fewer than two rivals"] += 1
@@ -237,10 +237,10 @@ def descent(
 
 
 def _against_own(
-    evidence: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
-    """The best rival with a right outcome against the trace's own step."""
-    siblings, own, others = _own(evidence, step, reading)
+    """The best sibling with a right outcome against the trace's own step."""
+    siblings, own, others = _siblings_and_own(prefixes, step, reading)
     if own is None or not others:
         dropped["no right rival" if own else "no decided draw"] += 1
     else:
@@ -248,9 +248,9 @@ def _against_own(
 
 
 def _shortest_against_own(
-    evidence: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
+    prefixes: RecordPrefixes, step: int, reading: EvidenceReading, dropped: Counter[str]
 ) -> Iterator[SiblingPair]:
-    siblings, own, others = _own(evidence, step, reading)
+    siblings, own, others = _siblings_and_own(prefixes, step, reading)
     ends = [
         (len(siblings.text(end)), other, end)
         for other in others
@@ -264,13 +264,13 @@ def _shortest_against_own(
         yield SiblingPair(siblings, other, own, end)
 
 
-def _own(
-    evidence: RecordPrefixes, step: int, reading: EvidenceReading
+def _siblings_and_own(
+    prefixes: RecordPrefixes, step: int, reading: EvidenceReading
 ) -> tuple[SiblingSet, Sibling | None, list[Sibling]]:
     """The siblings at a step of the trace, its own one if that has a value, and the others that
     can be right."""
-    place = evidence.spine[step - 1] if step else schema.ROOT
-    siblings = at(evidence, place, step, reading.backup, drawn=reading.drawn)
-    own = siblings.spine if siblings.spine in siblings.rivals else None
-    others = [one for one in siblings.rivals if one is not siblings.spine and one.value > 0]
+    place = prefixes.spine[step - 1] if step else schema.ROOT
+    siblings = siblings_at(prefixes, place, step, reading.backup, drawn=reading.drawn)
+    own = siblings.spine if siblings.spine in siblings.members else None
+    others = [one for one in siblings.members if one is not siblings.spine and one.value > 0]
     return siblings, own, others

@@ -1,8 +1,8 @@
-"""One record read for its rows: the steps, the tree, and which nodes stand at one prefix.
+"""One record read for its rows: the steps, the tree, and which nodes are at one prefix.
 
 Nodes with equal texts after equal prefixes are one place: their draws were made at one prefix, and
 a draw is known by its number there, so one that a merged file holds twice counts once. Which steps
-compete, and what they are worth, is said in siblings.py and step_values.py.
+compete is in siblings.py, and their values in step_values.py.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ class RecordPrefixes:
         steps: the trace's own steps; none for a tree without a trace.
         own: for each step, whether it is the model's.
         tree: the checked tree.
-        sampler: index of the sampler whose whole remainders count; -1 without any.
-        place: for every node, the first node that stands at the same prefix.
+        sampler: index of the sampler whose whole continuations count; -1 without any.
+        place: for every node, the first node at the same prefix.
         spine: the places of the trace's steps.
         others: those of them that are not the model's.
-        number: by place, the lowest number of a draw that stands there, -1 for given text.
+        number: by place, the lowest number of a draw at it, -1 for given text.
         steps_at: by place, the places one step further, the first drawn first.
-        draws_at: by place, the whole remainders drawn there, by their draw numbers; failed ones
+        draws_at: by place, the whole continuations drawn there, by their draw numbers; failed ones
             and those cut from others are left out.
         end_at: by place, the node with which an attempt ended there. Where several did, a decided
             one, one that came to its own end, the first drawn: whatever the order of the file.

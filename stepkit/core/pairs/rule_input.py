@@ -1,4 +1,4 @@
-"""What a rule that makes rows of one record is given: the record, and how to read and tell it."""
+"""What a rule that makes rows of one record is given: the record, and its settings."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ CORRECTION = "Wait, that is not right.\n"
 
 @dataclass(frozen=True)
 class RowFormat:
-    """How a trace is told.
+    """How the row of a trace is written.
 
     Attributes:
         after_error: what becomes of the labels after the first wrong step: "keep" them, "mask"
             them, or "cut" the steps off.
-        correction: what stands between a wrong step and the one that corrects it.
+        correction: the words between a wrong step and the one that corrects it.
     """
 
     after_error: str = "keep"
@@ -43,16 +43,16 @@ class RowFormat:
 
 @dataclass(frozen=True)
 class RuleInput:
-    """One trace and how to read, choose and tell it."""
+    """One trace, how to read its evidence, what to keep of it, and how to write the row."""
 
     record: Json
     reading: EvidenceReading
-    choice: PairFilters
-    telling: RowFormat
+    filters: PairFilters
+    row_format: RowFormat
     origin: RowOrigin
     dropped: Counter[str]
 
-    def evidence(self) -> RecordPrefixes:
+    def prefixes(self) -> RecordPrefixes:
         return RecordPrefixes(self.record, self.reading.sampler)
 
     def steps(self) -> tuple[list[str], list[bool]]:

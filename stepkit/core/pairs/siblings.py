@@ -1,10 +1,10 @@
 """Sibling sets: the steps that compete at one prefix, each with the evidence for it.
 
-At a prefix compete the steps that stand there (the trace's own, and those a search grew), each
-with the value of its place, and the first steps of the whole remainders drawn there, each with the
-one outcome it led to (n = 1), cut by the record's own ``split``. So steps are compared with steps,
-never with a whole remainder. Steps that differ only in outer white space are one rival with pooled
-counts: a draw that happened to begin with a step is a draw of its value.
+At a prefix compete the next steps in the tree (the trace's own, and those a search grew), each
+with the value of its place, and the first steps of the whole continuations drawn there, each with
+the one outcome it led to (n = 1), cut by the record's own ``split``. So steps are compared with
+steps, never with a whole continuation. Steps that differ only in outer white space are one sibling
+with pooled counts: a draw whose first step is an equal one is a draw of its value.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ LINES = {"by": "lines"}
 
 
 class Sibling:
-    """A step, its value, and where the evidence stands.
+    """A step, its value, and where the evidence is.
 
     Attributes:
         text: the step.
         k, n, value: right and decided outcomes, and their share or a score.
-        places: where the step stands in the tree; none when it is only the beginning of draws.
-        draws: the draws at the prefix that begin with it.
+        places: where the step is in the tree; none when it is only the first step of draws.
+        draws: the draws at the prefix whose first step it is.
         nodes: what was counted.
         spine: it is the trace's own step.
         number: its draw's number, to break ties by.
@@ -53,159 +53,161 @@ class Sibling:
 
 
 class SiblingSet:
-    """The rivals at one place that have a value, from the best to the worst.
+    """The siblings at one place that have a value, from the best to the worst.
 
     Attributes:
         place: the prefix, as a place of the tree.
         step: the number of steps before.
-        rivals: those with a value.
+        members: the siblings with a value.
         spine: the trace's own step here, also without a value; None off the trace.
     """
 
-    __slots__ = ("_evidence", "place", "rivals", "spine", "step")
+    __slots__ = ("_prefixes", "members", "place", "spine", "step")
 
     def __init__(
-        self, evidence: RecordPrefixes, place: int, step: int, rivals: list[Sibling]
+        self, prefixes: RecordPrefixes, place: int, step: int, siblings: list[Sibling]
     ) -> None:
-        self._evidence = evidence
+        self._prefixes = prefixes
         self.place = place
         self.step = step
-        self.rivals = sorted((one for one in rivals if one.nodes), key=Sibling.order)
-        self.spine = next((one for one in rivals if one.spine), None)
+        self.members = sorted((one for one in siblings if one.nodes), key=Sibling.order)
+        self.spine = next((one for one in siblings if one.spine), None)
 
     @property
     def best(self) -> Sibling:
-        return self.rivals[0]
+        return self.members[0]
 
     @property
     def worst(self) -> Sibling:
         """The lowest value; of equal ones that with more draws."""
-        lowest = self.rivals[-1].value
-        return next(one for one in self.rivals if one.value == lowest)
+        lowest = self.members[-1].value
+        return next(one for one in self.members if one.value == lowest)
 
     @property
     def prefix(self) -> str:
-        return self._evidence.between(schema.ROOT, self.place)
+        return self._prefixes.between(schema.ROOT, self.place)
 
     @property
     def before(self) -> list[tuple[str, bool]]:
         """The steps of the prefix: text, and whether it is the model's."""
-        evidence = self._evidence
-        text, others = evidence.tree["text"], evidence.others
-        return [(text[one], one not in others) for one in reversed(evidence.path(self.place))]
+        prefixes = self._prefixes
+        text, others = prefixes.tree["text"], prefixes.others
+        return [(text[one], one not in others) for one in reversed(prefixes.path(self.place))]
 
     @property
     def has_others_before(self) -> bool:
         """True when the prefix holds steps that are not the model's."""
-        others = self._evidence.others
-        return bool(others) and not others.isdisjoint(self._evidence.path(self.place))
+        others = self._prefixes.others
+        return bool(others) and not others.isdisjoint(self._prefixes.path(self.place))
 
-    def ends(self, rival: Sibling, right: bool) -> Iterator[int]:
-        """The nodes that ended the attempts through ``rival`` that came to this own end.
+    def ends(self, sibling: Sibling, right: bool) -> Iterator[int]:
+        """The nodes that ended the attempts through ``sibling`` that came to this own end.
 
-        The trace itself, the draws after the step, the draws that begin with it, then those made
-        deeper in the tree.
+        The trace itself, the draws after the step, the draws whose first step it is, then those
+        made deeper in the tree.
         """
-        for node in self._ends(rival):
-            decided = self._evidence.outcome(node)
+        for node in self._ends(sibling):
+            decided = self._prefixes.outcome(node)
             if decided == (right, "stop"):
                 yield node
 
-    def _ends(self, rival: Sibling) -> Iterator[int]:
-        evidence = self._evidence
-        if rival.spine and all(evidence.own[self.step :]):
-            yield evidence.spine[-1]
-        for place in rival.places:
-            yield from evidence.ends_at(place)
-        yield from rival.draws
-        for place in rival.places:
-            yield from evidence.ends_below(place)
+    def _ends(self, sibling: Sibling) -> Iterator[int]:
+        prefixes = self._prefixes
+        if sibling.spine and all(prefixes.own[self.step :]):
+            yield prefixes.spine[-1]
+        for place in sibling.places:
+            yield from prefixes.ends_at(place)
+        yield from sibling.draws
+        for place in sibling.places:
+            yield from prefixes.ends_below(place)
 
     def text(self, end: int) -> str:
         """The attempt that ended at ``end``, from here on."""
-        return self._evidence.between(self.place, end)
+        return self._prefixes.between(self.place, end)
 
-    def side(self, rival: Sibling, end: int | None) -> PairSide:
+    def side(self, sibling: Sibling, end: int | None) -> PairSide:
         """A row's side: the step alone, or the attempt ``end`` through it."""
         if end is not None:
-            return PairSide(self.text(end), rival.k, rival.n, rival.value, True)
-        evidence, step = self._evidence, rival.text.strip()
-        text = evidence.tree["text"]
-        ends = [*rival.places, *(one for one in rival.draws if text[one].strip() == step)]
-        ended = any(evidence.end(end)[1] == "stop" for end in ends)
-        return PairSide(rival.text, rival.k, rival.n, rival.value, ended)
+            return PairSide(self.text(end), sibling.k, sibling.n, sibling.value, True)
+        prefixes, step = self._prefixes, sibling.text.strip()
+        text = prefixes.tree["text"]
+        ends = [*sibling.places, *(one for one in sibling.draws if text[one].strip() == step)]
+        ended = any(prefixes.end(end)[1] == "stop" for end in ends)
+        return PairSide(sibling.text, sibling.k, sibling.n, sibling.value, ended)
 
 
-def everywhere(
-    evidence: RecordPrefixes, backup: Backup, *, drawn: bool = True
+def sibling_sets(
+    prefixes: RecordPrefixes, backup: Backup, *, drawn: bool = True
 ) -> Iterator[SiblingSet]:
-    """The sibling sets of the whole tree: those of the trace in its order, then those beside it."""
-    spine = evidence.spine
-    for step, own in enumerate(evidence.own):
+    """The sibling sets of the whole tree: those on the trace in its order, then those off it."""
+    spine = prefixes.spine
+    for step, own in enumerate(prefixes.own):
         if own:
             place = spine[step - 1] if step else schema.ROOT
-            yield at(evidence, place, step, backup, drawn=drawn)
+            yield siblings_at(prefixes, place, step, backup, drawn=drawn)
     trunk = {schema.ROOT, *spine} if spine else set()
-    for place in sorted({*evidence.steps_at, *evidence.draws_at} - trunk):
-        yield at(evidence, place, len(evidence.path(place)), backup, drawn=drawn)
+    for place in sorted({*prefixes.steps_at, *prefixes.draws_at} - trunk):
+        yield siblings_at(prefixes, place, len(prefixes.path(place)), backup, drawn=drawn)
 
 
-def at(
-    evidence: RecordPrefixes, place: int, step: int, backup: Backup, *, drawn: bool = True
+def siblings_at(
+    prefixes: RecordPrefixes, place: int, step: int, backup: Backup, *, drawn: bool = True
 ) -> SiblingSet:
     """The sibling set at ``place``. ``drawn``: the first steps of draws compete, too."""
     found: dict[str, Sibling] = {}
-    mine = evidence.spine[step] if step < len(evidence.spine) else -1
-    text = evidence.tree["text"]
-    for child in evidence.steps_at.get(place, ()):
-        rival = _stands(found, text[child], evidence.number[child], child == mine)
-        rival.places.append(child)
-        if value := backup(evidence, child):
-            rival.k += value.k
-            rival.n += value.n
-            rival.value = rival.k / rival.n if rival.n else max(rival.value, value.value)
-            rival.nodes += value.nodes
+    own = prefixes.spine[step] if step < len(prefixes.spine) else -1
+    text = prefixes.tree["text"]
+    for child in prefixes.steps_at.get(place, ()):
+        sibling = _sibling_with(found, text[child], prefixes.number[child], child == own)
+        sibling.places.append(child)
+        if value := backup(prefixes, child):
+            sibling.k += value.k
+            sibling.n += value.n
+            sibling.value = sibling.k / sibling.n if sibling.n else max(sibling.value, value.value)
+            sibling.nodes += value.nodes
     if drawn:
-        _add_draws(evidence, place, step, found)
+        _add_draws(prefixes, place, step, found)
     found.pop("", None)
-    return SiblingSet(evidence, place, step, list(found.values()))
+    return SiblingSet(prefixes, place, step, list(found.values()))
 
 
-def _stands(found: dict[str, Sibling], text: str, number: int, spine: bool = False) -> Sibling:
-    """The rival with this text; of several spellings the trace's own stands, else the first drawn.
+def _sibling_with(
+    found: dict[str, Sibling], text: str, number: int, spine: bool = False
+) -> Sibling:
+    """The sibling with this text; spelled as in the trace, else as first drawn.
 
     Not the first seen: the order of a file's nodes must make no difference.
     """
     key = text.strip()
-    rival = found.get(key)
-    if rival is None:
-        rival = found[key] = Sibling(text, number, spine)
-    elif rival.text != text and (not spine, number, text) < (
-        not rival.spine,
-        rival.number,
-        rival.text,
+    sibling = found.get(key)
+    if sibling is None:
+        sibling = found[key] = Sibling(text, number, spine)
+    elif sibling.text != text and (not spine, number, text) < (
+        not sibling.spine,
+        sibling.number,
+        sibling.text,
     ):
-        rival.text = text
-    rival.spine |= spine
-    rival.number = min(rival.number, number)
-    return rival
+        sibling.text = text
+    sibling.spine |= spine
+    sibling.number = min(sibling.number, number)
+    return sibling
 
 
-def _add_draws(evidence: RecordPrefixes, place: int, step: int, found: dict[str, Sibling]) -> None:
-    nodes = evidence.draws_at.get(place, ())
+def _add_draws(prefixes: RecordPrefixes, place: int, step: int, found: dict[str, Sibling]) -> None:
+    nodes = prefixes.draws_at.get(place, ())
     if not nodes:
         return
-    tree, cut = evidence.tree, cutter(evidence.record, step)
+    tree, cut = prefixes.tree, cutter(prefixes.record, step)
     texts, outcomes, numbers = tree["text"], tree["outcome"], tree["draw"]
     for node in nodes:
         outcome = outcomes[node]
         if outcome is not None:
-            rival = _stands(found, cut(texts[node]), numbers[node])
-            rival.k += is_right(outcome, node)
-            rival.n += 1
-            rival.value = rival.k / rival.n
-            rival.nodes.append(node)
-            rival.draws.append(node)
+            sibling = _sibling_with(found, cut(texts[node]), numbers[node])
+            sibling.k += is_right(outcome, node)
+            sibling.n += 1
+            sibling.value = sibling.k / sibling.n
+            sibling.nodes.append(node)
+            sibling.draws.append(node)
 
 
 def cutter(record: Json, step: int) -> Callable[[str], str]:

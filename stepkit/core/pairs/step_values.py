@@ -1,12 +1,12 @@
-"""What a step is worth, by the backup that the user names.
+"""The value of a step, by the backup that the user names.
 
-``draws``   the share of right outcomes among the decided whole remainders drawn at that very step;
+``draws``   the share of right outcomes among the decided continuations drawn at that very step;
             a step that ended the attempt has its own outcome, n = 1.
 ``leaves``  the share among all decided ends at or below it. Of a search tree, whose draws were
             made where it looked promising, this is no estimate of the step's chance.
 ``visits``  Q of the tree search: the mean outcome of the simulations that went through it.
 NAME        the entry of ``tree.scores`` or ``tree.labels`` of that name. Such a value has no
-            counts (0 of 0), so that nothing is said about its certainty.
+            counts (0 of 0), so that its certainty is unknown.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ Backup = Callable[[RecordPrefixes, int], "StepValue | None"]
 
 
 def backup(name: str) -> Backup:
-    """The function that tells the value of a place, or None where nothing decided is known."""
+    """The function that gives the value of a place, or None where nothing decided is known."""
     known = {"draws": draws, "leaves": leaves, "visits": visits}
-    return known.get(name) or (lambda evidence, place: scored(evidence, place, name))
+    return known.get(name) or (lambda prefixes, place: scored(prefixes, place, name))
 
 
-def draws(evidence: RecordPrefixes, place: int) -> StepValue | None:
+def draws(prefixes: RecordPrefixes, place: int) -> StepValue | None:
     """Of the draws at ``place``."""
-    own = evidence.outcome(place)
+    own = prefixes.outcome(place)
     if own:
-        return StepValue(int(own[0]), 1, float(own[0]), (evidence.end_at.get(place, place),))
-    nodes, outcome = evidence.draws_at.get(place, ()), evidence.tree["outcome"]
+        return StepValue(int(own[0]), 1, float(own[0]), (prefixes.end_at.get(place, place),))
+    nodes, outcome = prefixes.draws_at.get(place, ()), prefixes.tree["outcome"]
     decided = tuple(node for node in nodes if outcome[node] is not None)
     if not decided:
         return None
@@ -53,54 +53,54 @@ def draws(evidence: RecordPrefixes, place: int) -> StepValue | None:
     return StepValue(k, len(decided), k / len(decided), decided)
 
 
-def leaves(evidence: RecordPrefixes, place: int) -> StepValue | None:
+def leaves(prefixes: RecordPrefixes, place: int) -> StepValue | None:
     """Of the ends at and below ``place``."""
-    counts = evidence.kept.get("leaves")
+    counts = prefixes.kept.get("leaves")
     if counts is None:
-        counts = evidence.kept["leaves"] = _sums(evidence, _ends(evidence))
+        counts = prefixes.kept["leaves"] = _sums(prefixes, _ends(prefixes))
     return _share(counts[place], place)
 
 
-def visits(evidence: RecordPrefixes, place: int) -> StepValue | None:
+def visits(prefixes: RecordPrefixes, place: int) -> StepValue | None:
     """Of the simulations through ``place``."""
-    counts = evidence.kept.get("visits")
+    counts = prefixes.kept.get("visits")
     if counts is None:
-        reached = evidence.tree.get("visits")
+        reached = prefixes.tree.get("visits")
         if not isinstance(reached, list) or not all(
-            type(leaf) is int and 0 <= leaf < len(evidence.place) for leaf in reached
+            type(leaf) is int and 0 <= leaf < len(prefixes.place) for leaf in reached
         ):
             raise DataError("expected the nodes that a tree search reached", "tree.visits")
-        counts = evidence.kept["visits"] = _sums(evidence, reached)
+        counts = prefixes.kept["visits"] = _sums(prefixes, reached)
     return _share(counts[place], place)
 
 
-def scored(evidence: RecordPrefixes, place: int, name: str) -> StepValue | None:
+def scored(prefixes: RecordPrefixes, place: int, name: str) -> StepValue | None:
     """Of the entry ``name`` of the tree's scores or labels."""
-    column = evidence.kept.get(name)
+    column = prefixes.kept.get(name)
     if column is None:
-        column = evidence.kept[name] = _column(evidence, name)
+        column = prefixes.kept[name] = _column(prefixes, name)
     x = column[place]
     return None if x is None else StepValue(0, 0, float(x), (place,))
 
 
-def _column(evidence: RecordPrefixes, name: str) -> list[float | None]:
-    tree, size = evidence.tree, len(evidence.place)
+def _column(prefixes: RecordPrefixes, name: str) -> list[float | None]:
+    tree, size = prefixes.tree, len(prefixes.place)
     key = "labels" if name in (tree.get("labels") or {}) else "scores"
     found = trace.named(tree, key, name, "--value NAME")[1]
     return trace.step_numbers(found, size, f"tree.{key}.{name}", "nodes")
 
 
-def _ends(evidence: RecordPrefixes) -> list[int]:
-    ended = [node for nodes in evidence.draws_at.values() for node in nodes]
-    return ended + [node for nodes in evidence.steps_at.values() for node in nodes]
+def _ends(prefixes: RecordPrefixes) -> list[int]:
+    ended = [node for nodes in prefixes.draws_at.values() for node in nodes]
+    return ended + [node for nodes in prefixes.steps_at.values() for node in nodes]
 
 
-def _sums(evidence: RecordPrefixes, ends: list[int]) -> list[tuple[int, int]]:
+def _sums(prefixes: RecordPrefixes, ends: list[int]) -> list[tuple[int, int]]:
     """(right, decided) of ``ends`` at and below every place."""
-    place, parent = evidence.place, evidence.tree["parent"]
+    place, parent = prefixes.place, prefixes.tree["parent"]
     k, n = [0] * len(place), [0] * len(place)
     for end in ends:
-        decided = evidence.outcome(end)
+        decided = prefixes.outcome(end)
         if decided:
             node = place[end]
             while True:

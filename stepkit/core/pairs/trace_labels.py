@@ -11,26 +11,26 @@ from stepkit.errors import DataError
 from stepkit.schema import Json
 
 
-def wrong(evidence: RecordPrefixes, dropped: Counter[str]) -> bool:
+def is_wrong(prefixes: RecordPrefixes, dropped: Counter[str]) -> bool:
     """True when the trace itself came out wrong."""
-    if not evidence.spine:
+    if not prefixes.spine:
         dropped["a tree without a trace"] += 1
         return False
-    decided = evidence.outcome(evidence.spine[-1])
+    decided = prefixes.outcome(prefixes.spine[-1])
     if decided is None or decided[0]:
         dropped["the attempt is right" if decided else "the attempt is undecided"] += 1
         return False
     return True
 
 
-def first_error(evidence: RecordPrefixes, at: str | None, dropped: Counter[str]) -> int | None:
+def first_error(prefixes: RecordPrefixes, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
-    name, entry = label(evidence.record, at, ("first", "hard"))
-    first = trace.first_of(entry, len(evidence.steps), f"labels.{name}")
+    name, entry = label(prefixes.record, at, ("first", "hard"))
+    first = trace.first_of(entry, len(prefixes.steps), f"labels.{name}")
     if first is None or first == -1:
         dropped["first error unknown" if first is None else "no error"] += 1
         return None
-    return first if evidence.own[first] else None
+    return first if prefixes.own[first] else None
 
 
 def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> tuple[str, Json]:
@@ -55,7 +55,7 @@ def numbers(
 def verdict(record: Json) -> tuple[bool | None, bool]:
     """(right or None when undecided, came to its own end) of a trace, with a tree or without.
 
-    An attempt of which nothing says how it ended is taken to be whole.
+    An attempt is taken to be whole where the record does not have how it ended.
     """
     tree = schema.check_tree(record)
     if tree and tree.get("spine"):

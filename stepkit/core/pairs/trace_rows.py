@@ -1,4 +1,4 @@
-"""Rows made of one trace as a whole: what to imitate of it, and what each of its steps is worth.
+"""Rows made of one trace as a whole: what to imitate of it, and the value of each of its steps.
 
 All of them go by the trace's labels (run step-label first) or its verdict. Steps that are not the
 model's are in every row as context, and are never labelled or given a weight.
@@ -25,35 +25,35 @@ MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
 
 
-def kto(case: RuleInput) -> Iterator[UnpairedRow]:
+def kto(given: RuleInput) -> Iterator[UnpairedRow]:
     """The whole attempt: desirable when right, undesirable when wrong (KTO, Ethayarajh et al.,
     arXiv:2402.01306)."""
-    side = _attempt(case)
+    side = _attempt(given)
     if side:
-        yield UnpairedRow("", side, side.k == 1, case.origin)
+        yield UnpairedRow("", side, side.k == 1, given.origin)
 
 
-def filtered(case: RuleInput) -> Iterator[TextRow]:
+def filtered(given: RuleInput) -> Iterator[TextRow]:
     """The whole attempt if it is right and, with --at, no step's label is below --min-chosen.
 
     Without a label this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
     filtering by step, which leaves out attempts that came out right by luck.
     """
-    side = _right_attempt(case)
+    side = _right_attempt(given)
     if side is None:
         return
-    if case.reading.at is not None:
-        steps, own = case.steps()
-        _, x = trace_labels.numbers(case.record, case.reading.at, (), len(steps))
-        known = [value for value, mine in zip(x, own, strict=True) if mine]
-        if any(value is None or value < case.choice.min_chosen for value in known):
+    if given.reading.at is not None:
+        steps, own = given.steps()
+        _, x = trace_labels.numbers(given.record, given.reading.at, (), len(steps))
+        known = [value for value, is_own in zip(x, own, strict=True) if is_own]
+        if any(value is None or value < given.filters.min_chosen for value in known):
             unknown = None in known
-            case.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
+            given.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
             return
-    yield TextRow("", side, case.origin)
+    yield TextRow("", side, given.origin)
 
 
-def prm(case: RuleInput) -> Iterator[StepwiseRow]:
+def prm(given: RuleInput) -> Iterator[StepwiseRow]:
     """Steps and labels for a process reward model: ``hard`` of Math-Shepherd (Wang et al.,
     arXiv:2312.08935), or whatever --at names.
 
@@ -61,74 +61,74 @@ def prm(case: RuleInput) -> Iterator[StepwiseRow]:
     steps of others and, with --after-error mask, all after the first wrong one (PRM800K's labels
     end there: Lightman et al., arXiv:2305.20050).
     """
-    steps, own = case.steps()
-    name, x = trace_labels.numbers(case.record, case.reading.at, ("hard",), len(steps))
-    labels = [value if mine else None for value, mine in zip(x, own, strict=True)]
-    if case.telling.after_error != "keep":
-        entry = case.record["labels"][name]
+    steps, own = given.steps()
+    name, x = trace_labels.numbers(given.record, given.reading.at, ("hard",), len(steps))
+    labels = [value if is_own else None for value, is_own in zip(x, own, strict=True)]
+    if given.row_format.after_error != "keep":
+        entry = given.record["labels"][name]
         known = "first" in entry
         first = (
             trace.first_of(entry, len(steps), f"labels.{name}") if known else _first_zero(labels)
         )
         if first is None:
-            case.dropped["first error unknown"] += 1
+            given.dropped["first error unknown"] += 1
             return
         if first >= 0:
-            if case.telling.after_error == "cut":
+            if given.row_format.after_error == "cut":
                 steps, labels = steps[: first + 1], labels[: first + 1]
             labels[first + 1 :] = [None] * (len(labels) - first - 1)
     if all(label is None for label in labels):
-        case.dropped["no label"] += 1
+        given.dropped["no label"] += 1
         return
     found = tuple(bool(label) if label in (0, 1) else label for label in labels)
-    yield StepwiseRow(tuple(steps), found, case.origin)
+    yield StepwiseRow(tuple(steps), found, given.origin)
 
 
-def weighted(case: RuleInput) -> Iterator[WeightedRow]:
+def weighted(given: RuleInput) -> Iterator[WeightedRow]:
     """The attempt with a weight for each step: its advantage where positive, else 0.
 
     The advantage is the label ``progress`` or what --at names; a step without one weighs nothing.
     Weighting imitation by max(0, A) drops the steps that made matters worse and is a first-order
     form of advantage-weighted regression (Peng et al., arXiv:1910.00177).
     """
-    steps, own = case.steps()
-    _, x = trace_labels.numbers(case.record, case.reading.at, ("progress",), len(steps))
+    steps, own = given.steps()
+    _, x = trace_labels.numbers(given.record, given.reading.at, ("progress",), len(steps))
     weights = tuple(
-        max(0.0, float(value)) if mine and value is not None else 0.0
-        for value, mine in zip(x, own, strict=True)
+        max(0.0, float(value)) if is_own and value is not None else 0.0
+        for value, is_own in zip(x, own, strict=True)
     )
     if not any(weights):
-        case.dropped["no step of positive weight"] += 1
+        given.dropped["no step of positive weight"] += 1
         return
-    yield WeightedRow(tuple(steps), weights, trace_labels.verdict(case.record)[1], case.origin)
+    yield WeightedRow(tuple(steps), weights, trace_labels.verdict(given.record)[1], given.origin)
 
 
-def advantages(case: RuleInput) -> Iterator[AdvantageRow]:
+def advantages(given: RuleInput) -> Iterator[AdvantageRow]:
     """The value after each step and its advantage, as labelled: for a program of your own.
 
     Values are those of the label ``value``, advantages those of ``progress`` or what --at names.
     Every step of the model's must have both; those of others have an advantage of 0.
     """
-    steps, own = case.steps()
-    _, values = trace_labels.numbers(case.record, "value", (), len(steps))
-    _, x = trace_labels.numbers(case.record, case.reading.at, ("progress",), len(steps))
+    steps, own = given.steps()
+    _, values = trace_labels.numbers(given.record, "value", (), len(steps))
+    _, x = trace_labels.numbers(given.record, given.reading.at, ("progress",), len(steps))
     both = list(zip(values, x, own, strict=True))
-    if any(mine and (value is None or a is None) for value, a, mine in both):
-        case.dropped["a step without a label"] += 1
+    if any(is_own and (value is None or a is None) for value, a, is_own in both):
+        given.dropped["a step without a label"] += 1
         return
-    entry = case.record["labels"]["value"]
+    entry = given.record["labels"]["value"]
     k, n = (_counts(entry, key, len(steps)) for key in ("k", "n"))
     yield AdvantageRow(
         tuple(steps),
         tuple(float(value or 0) for value, _, _ in both),
-        tuple(float(a or 0) if mine else 0.0 for _, a, mine in both),
+        tuple(float(a or 0) if is_own else 0.0 for _, a, is_own in both),
         k,
         n,
-        case.origin,
+        given.origin,
     )
 
 
-def fill_in(case: RuleInput) -> Iterator[TextRow]:
+def fill_in(given: RuleInput) -> Iterator[TextRow]:
     """Each step between others of a right attempt, to be filled in (MathFimer, Yan et al.,
     arXiv:2502.11684).
 
@@ -136,33 +136,33 @@ def fill_in(case: RuleInput) -> Iterator[TextRow]:
     <|fim_prefix|> where you want it with --prompt. MathFimer's expansion of other traces with such
     a model is a run of the model, not of this rule.
     """
-    side = _right_attempt(case)
+    side = _right_attempt(given)
     if side is None:
         return
-    steps, own = case.steps()
+    steps, own = given.steps()
     for step in range(1, len(steps) - 1):
         if own[step]:
             before, after = "".join(steps[:step]), "".join(steps[step + 1 :])
             one = side._replace(text=steps[step], ended=True)
-            origin = case.origin._replace(step=step)
+            origin = given.origin._replace(step=step)
             yield TextRow(f"{before}{SUFFIX}{after}{MIDDLE}", one, origin)
 
 
-def _right_attempt(case: RuleInput) -> PairSide | None:
-    side = _attempt(case)
+def _right_attempt(given: RuleInput) -> PairSide | None:
+    side = _attempt(given)
     if side and side.k == 0:
-        case.dropped["the attempt is wrong"] += 1
+        given.dropped["the attempt is wrong"] += 1
         return None
     return side
 
 
-def _attempt(case: RuleInput) -> PairSide | None:
+def _attempt(given: RuleInput) -> PairSide | None:
     """The whole trace as a side, if it is decided, whole and all the model's own."""
-    steps, own = case.steps()
-    right, ended = trace_labels.verdict(case.record)
+    steps, own = given.steps()
+    right, ended = trace_labels.verdict(given.record)
     if right is None or not ended or not all(own):
         why = "the attempt is undecided" if right is None else "the attempt was cut off"
-        case.dropped["turns of others" if not all(own) else why] += 1
+        given.dropped["turns of others" if not all(own) else why] += 1
         return None
     return PairSide("".join(steps), int(right), 1, float(right), True)
 

@@ -21,13 +21,13 @@ from stepkit.core.selection.aggregates import (
     OF_PROBABILITIES,
     Aggregate,
     aggregate,
+    aggregate_function,
     name_of,
     odds_of,
     summable,
-    way,
 )
 from stepkit.core.selection.answer_classes import AnswerClass, answer_of, classes
-from stepkit.core.selection.candidates import Candidate, candidate, reader
+from stepkit.core.selection.candidates import Candidate, candidate_reader, read_candidate
 from stepkit.core.selection.ranking import choose
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
 
@@ -42,13 +42,13 @@ __all__ = [
     "EarlyErrorFilter",
     "SelectionSettings",
     "aggregate",
+    "aggregate_function",
     "answer_of",
-    "candidate",
+    "candidate_reader",
     "choose",
     "classes",
     "name_of",
     "odds_of",
-    "reader",
+    "read_candidate",
     "summable",
-    "way",
 ]

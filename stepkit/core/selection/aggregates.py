@@ -11,9 +11,9 @@ Over p_1 .. p_T, the scores of the model's own steps:
   al., arXiv:2504.15275, with T = 0.1);
 * ``window:size=W,of=mean|min``: of the last W steps;
 * ``hierarchical``: the mean of two levels, single steps and each two consecutive steps read as one
-  (``consecutive`` beside ``x``). A hierarchical reward model (Wang et al., arXiv:2503.13551) is
+  (``consecutive`` next to ``x``). A hierarchical reward model (Wang et al., arXiv:2503.13551) is
   trained on both; the paper gives no formula that joins them, so the levels weigh the same;
-* ``total``: what the scorer said of the whole attempt.
+* ``total``: the score of the whole attempt.
 
 The last two read more of a score than ``x`` (see candidates.py).
 """
@@ -44,7 +44,7 @@ class Aggregate(NamedTuple):
         return self.value if self.log is None else self.log
 
 
-Way = Callable[[Sequence[float]], float]
+AggregateFunction = Callable[[Sequence[float]], float]
 """Scores to what attempts are compared by: Aggregate.order."""
 
 
@@ -95,7 +95,7 @@ def _check_probabilities(scores: Sequence[float], what: str) -> None:
         raise ValueError(f"{what} needs scores from 0 to 1")
 
 
-WAYS: Mapping[str, tuple[Callable[..., float], Mapping[str, Any]]] = {
+AGGREGATE_FUNCTIONS: Mapping[str, tuple[Callable[..., float], Mapping[str, Any]]] = {
     "min": (_min, {}),
     "product": (_product, {}),
     "mean": (_mean, {}),
@@ -110,7 +110,7 @@ WAYS: Mapping[str, tuple[Callable[..., float], Mapping[str, Any]]] = {
 }
 """Name -> its function, and its parameters with their defaults."""
 
-AGGREGATES = tuple(WAYS)
+AGGREGATES = tuple(AGGREGATE_FUNCTIONS)
 
 LOGARITHM = "product"
 """The one whose order is the logarithm of its value."""
@@ -150,7 +150,7 @@ def aggregate(scores: Sequence[float], how: str) -> Aggregate:
 
     Raises ValueError for scores that it is not made for, and for a ``how`` that is none.
     """
-    return aggregate_of(way(how)(scores), name_of(how) == LOGARITHM)
+    return aggregate_of(aggregate_function(how)(scores), name_of(how) == LOGARITHM)
 
 
 def aggregate_of(order: float, is_log: bool) -> Aggregate:
@@ -164,12 +164,12 @@ def name_of(how: str) -> str:
 
 
 @lru_cache(64)
-def way(how: str) -> Way:
+def aggregate_function(how: str) -> AggregateFunction:
     """The function that ``how`` means. Raises ValueError saying what is wrong with it."""
     name, _, rest = how.partition(":")
-    if name not in WAYS:
-        raise ValueError(f"expected one of {', '.join(WAYS)}")
-    function, defaults = WAYS[name]
+    if name not in AGGREGATE_FUNCTIONS:
+        raise ValueError(f"expected one of {', '.join(AGGREGATE_FUNCTIONS)}")
+    function, defaults = AGGREGATE_FUNCTIONS[name]
     given = {}
     for part in rest.split(",") if ":" in how else ():
         key, _, value = part.partition("=")

@@ -1,9 +1,9 @@
 """What a method looks at in one attempt: read from its record and checked.
 
-A score of null says nothing of its step: a checker found nothing to check, no token begins there.
-It is left out of the aggregate, for any number in its place would be a claim. An attempt of whose
-steps nothing is said is undecided: it weighs nothing in a vote and ranks behind all others, those
-found wrong too; else who says nothing that can be checked would win over who does.
+A score of null means that its step has none: a checker found nothing to check, no token starts
+there. It is left out of the aggregate, for any number in its place would be a claim. An attempt
+without any score is undecided: it has no weight in a vote and ranks after all others, those found
+wrong too; else an attempt without anything to check would win over one with it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from stepkit.core.selection.aggregates import (
     LOGARITHM,
     OF_PROBABILITIES,
     Aggregate,
+    aggregate_function,
     aggregate_of,
     name_of,
-    way,
 )
 from stepkit.core.selection.answer_classes import answer_of
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
@@ -46,7 +46,7 @@ class Candidate(NamedTuple):
         id: the attempt's name, where verdicts name it.
         chances: by another attempt's id, that this one is better than that.
         endings: by answer, how many subthoughts end in it.
-        error: where its first error is, as Early measures; inf without one.
+        error: where its first error is, as EarlyErrorFilter measures; inf without one.
     """
 
     final: str | None
@@ -73,12 +73,12 @@ class Candidate(NamedTuple):
         return max(self.order, -HUGE) if self.is_log else self.order
 
 
-def candidate(record: Json, settings: SelectionSettings) -> Candidate:
+def read_candidate(record: Json, settings: SelectionSettings) -> Candidate:
     """Read one attempt; ``reader`` for many."""
-    return reader(settings)(record)
+    return candidate_reader(settings)(record)
 
 
-def reader(settings: SelectionSettings) -> Callable[[Json], Candidate]:
+def candidate_reader(settings: SelectionSettings) -> Callable[[Json], Candidate]:
     """The function that reads an attempt.
 
     It raises DataError naming what the attempt lacks: a response, the score, a step's number, or a
@@ -117,11 +117,11 @@ def reader(settings: SelectionSettings) -> Callable[[Json], Candidate]:
 
 class _Scores:
     """Reads the name of a score, and the order of the aggregate of an attempt of so many steps;
-    None where nothing is said of them."""
+    None where they have none."""
 
     def __init__(self, settings: SelectionSettings) -> None:
         self._name = settings.score
-        self._way = way(settings.aggregate)
+        self._way = aggregate_function(settings.aggregate)
         self._kind = name_of(settings.aggregate)
         self.is_log = self._kind == LOGARITHM
         self._multiplies = self._kind in OF_PROBABILITIES

@@ -26,7 +26,7 @@ def choose(
 ) -> list[Json | None]:
     """Rank the attempts of one group: what to write into each as ``choice``.
 
-    ``rank`` 0 is the chosen one, and ``reason`` what put an attempt behind the one before it (the
+    ``rank`` 0 is the chosen one, and ``reason`` what put an attempt after the one before it (the
     chosen one: before the next). Without a single answer to vote for, the order is that of
     ``best`` and ``votes`` is 0.
 
@@ -36,8 +36,8 @@ def choose(
         keep: how many of the first to keep; the others are None. None keeps all.
     """
     name = _score_of(candidates)
-    stay, all_early = _staying(candidates, settings.early)
-    standing = _standing(candidates, stay, settings, same)
+    stay, all_early = _not_dropped(candidates, settings.early)
+    standing = _ranking_keys(candidates, stay, settings, same)
     if len(stay) < len(candidates):
         staying = set(stay)
         keys = [(float(i in staying), *key) for i, key in enumerate(standing.keys)]
@@ -73,7 +73,7 @@ def _score_of(candidates: Sequence[Candidate]) -> str:
     return name
 
 
-def _staying(
+def _not_dropped(
     candidates: Sequence[Candidate], early: EarlyErrorFilter | None
 ) -> tuple[list[int], bool]:
     """Who is not dropped; where all would be, those whose first error comes last, and True."""
@@ -87,7 +87,7 @@ def _staying(
     return [i for i in everyone if candidates[i].error == latest], True
 
 
-def _standing(
+def _ranking_keys(
     candidates: Sequence[Candidate], stay: Sequence[int], settings: SelectionSettings, same: Same
 ) -> RankingKeys:
     if settings.by == "best":

@@ -1,4 +1,4 @@
-"""Where the attempts of a group stand, whatever the method that put them there."""
+"""How the attempts of a group compare, whatever the method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RankingKeys(NamedTuple):
     Attributes:
         criteria: what attempts are compared by, the first that differs deciding.
         keys: for each attempt its numbers, one for each criterion; larger is better.
-        note: what to say about an attempt beside.
+        note: what else to write about an attempt.
     """
 
     criteria: tuple[str, ...]
@@ -24,6 +24,6 @@ class RankingKeys(NamedTuple):
     note: Callable[[int], Json]
 
     def reason(self, index: int, other: int) -> str:
-        """What tells two attempts apart: a criterion, or their order."""
+        """What decides between two attempts: a criterion, or their order."""
         pairs = zip(self.criteria, self.keys[index], self.keys[other], strict=True)
         return next((name for name, a, b in pairs if a != b), "order")

@@ -35,7 +35,7 @@ def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> Ranking
         left = [_winner(chances, *pair) for pair in pairs] + left[2 * len(pairs) :]
         for i in left:
             rounds[i] += 1
-    return _standing(candidates, players, chances, rounds)
+    return _ranking_keys(candidates, players, chances, rounds)
 
 
 def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> RankingKeys:
@@ -50,10 +50,10 @@ def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> Rank
         del left[worst]
         for i in left:
             rounds[i] += 1
-    return _standing(candidates, players, chances, rounds)
+    return _ranking_keys(candidates, players, chances, rounds)
 
 
-def _standing(
+def _ranking_keys(
     candidates: Sequence[Candidate], players: Sequence[int], chances: Chances, rounds: list[int]
 ) -> RankingKeys:
     keys: list[Key] = [(stayed,) for stayed in rounds]

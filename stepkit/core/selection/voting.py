@@ -113,7 +113,7 @@ def _sums(
     as_logs = name_of(settings.aggregate) == LOGARITHM
     if as_logs:
         return [_log_sum([_order(candidates[i]) for i in members]) for _, members in found], True
-    weights = [max(_order(one), 0.0) for one in candidates]  # of nothing said, nothing
+    weights = [max(_order(one), 0.0) for one in candidates]  # no score: no weight
     return [fsum(weights[i] for i in members) for _, members in found], False
 
 

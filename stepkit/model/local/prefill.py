@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.model.engine import Counters
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.llama import Context
@@ -60,7 +60,7 @@ class Prefill:
 
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
         """Where evaluation of ``ids`` has to begin when a sequence holds ``held``."""
-        start = min([common(held, ids), *wanted[:1]])
+        start = min([common_length(held, ids), *wanted[:1]])
         rows = self.rows(len(ids) - start)
         if start + rows > self._context.context:  # no room behind the end: begin earlier
             start = max(0, len(ids) - rows)

@@ -6,7 +6,7 @@ the places are, and when they may be overwritten, is the engine's business (slot
 
 from __future__ import annotations
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.model.prefixes import Ids
 
 BLOCK = 16
@@ -55,7 +55,9 @@ class PrefixTrie:
             node, depth = child, depth + BLOCK
         best, most = 0, -1
         for place in sorted(node.places):
-            more = common(self._held[place][depth : depth + BLOCK], ids[depth : depth + BLOCK])
+            more = common_length(
+                self._held[place][depth : depth + BLOCK], ids[depth : depth + BLOCK]
+            )
             if more >= most:
                 best, most = place, more
         return best, depth + max(most, 0)

@@ -25,7 +25,7 @@ from functools import partial
 
 import numpy as np
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError, StepkitError
 from stepkit.model.engine import Branch, Counters, FinishedRequest, Read, Readout, Request
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
@@ -72,7 +72,7 @@ class ReadEngine:
     def step(self) -> list[FinishedRequest]:
         finished, self._refused = self._refused, []
         if not finished and self._waiting:
-            nearest = max(self._waiting, key=lambda read: common(self._held, read.ids))
+            nearest = max(self._waiting, key=lambda read: common_length(self._held, read.ids))
             self._waiting.remove(nearest)
             finished.append(self._read(nearest))
         return finished

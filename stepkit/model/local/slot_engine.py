@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError
 from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Readout, Request
 from stepkit.model.local.context_sizes import for_reading_like
@@ -175,7 +175,7 @@ class SlotEngine:
         oldest = next(iter(self._shelves))
         if best in self._shelves and len(self._trie.held(best)) == shared > 0:
             return best
-        if shared - common(self._trie.held(oldest), ids) > self._copying:
+        if shared - common_length(self._trie.held(oldest), ids) > self._copying:
             self._context.copy(best, oldest, shared)
             self._trie.put(oldest, ids[:shared])
         return oldest

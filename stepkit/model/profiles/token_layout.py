@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from stepkit import schema
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError, UsageError
 from stepkit.model.chat import ChatTemplate, Part, PromptEncoder, fill
 from stepkit.model.prefixes import Ids
@@ -167,7 +167,7 @@ class TokenLayouter:
         whole = beginnings[-1]
         positions, suffixes, reached = [], [], -1
         for ids in beginnings:
-            shared = common(ids, whole)
+            shared = common_length(ids, whole)
             if shared == len(ids) and shared - 1 <= reached:
                 shared -= 1
             if shared < 1:

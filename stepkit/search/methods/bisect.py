@@ -113,7 +113,7 @@ class BisectionStates:
 
     def _is_lost(self, state: int, again: bool = False) -> Strategy[bool]:
         if state not in self._lost or again:
-            rule = stopping.times(AGAIN, self._rule) if again else self._rule
+            rule = stopping.with_times_the_draws(AGAIN, self._rule) if again else self._rule
             node = self._nodes[state]
             draws_at = yield from draw_sequentially(self._rollouts, {node: rule})
             self._lost[state] = draws_at[node].more_likely_lost

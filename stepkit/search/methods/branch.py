@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from itertools import accumulate, chain, islice
 from typing import NamedTuple
 
-from stepkit.core.tree import keep, kept
+from stepkit.core.tree import keep_tokens, kept_tokens
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
@@ -91,7 +91,7 @@ def _fork_points(
     rollouts: RolloutTree, draws: Sequence[int], cuts: dict[int, list[int]], steps: bool
 ) -> list[ForkPoint]:
     """The tokens of ``draws`` before which a fork may be."""
-    logprobs = kept(rollouts.tree, "token_logprob")
+    logprobs = kept_tokens(rollouts.tree, "token_logprob")
     if logprobs is None:
         raise DataError("the tree does not keep log-probabilities", "tree.token_logprob")
     found = []
@@ -140,7 +140,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     if len(width) > 1:
         yield from grow_by_shape(rollouts, width)
     else:
-        keep(rollouts.tree, "token_logprob")
+        keep_tokens(rollouts.tree, "token_logprob")
         yield from grow_by_forks(
             rollouts,
             options["draws"],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Protocol
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.errors import UsageError
 from stepkit.model.engine import Branch, Draw, FinishedDraw, Read, Readout, Sampling
 from stepkit.model.prefixes import Ids, Prefixes
@@ -130,7 +130,7 @@ def _normalised(weights: Sequence[float]) -> Shares:
 
 
 def _branch(trunk: Ids, prompt: Ids) -> Branch:
-    start = min(common(trunk, prompt), len(prompt) - 1)
+    start = min(common_length(trunk, prompt), len(prompt) - 1)
     return Branch(start, prompt[start:])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from stepkit.core.confidence import GROUP, MEASURES, measured, spans
+from stepkit.core.confidence import GROUP, MEASURES, measure_steps, token_spans
 from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
 from stepkit.model.engine import LOGPROB_DIGITS, DistributionSummary, Read
 from stepkit.model.prefixes import Prefixes
@@ -71,7 +71,7 @@ class LikelihoodScorer:
         """Scores from the byte at which each token starts and the numbers read there."""
         starts = [start for start, _ in read]
         values = [row[self._column] for _, row in read]
-        x, total = measured(self._measure, values, spans(steps, starts), self._group)
+        x, total = measure_steps(self._measure, values, token_spans(steps, starts), self._group)
         kept: dict[str, Any] = {}
         if self._keep_tokens:
             kept[SIZES] = [after - start for start, after in pairwise([*starts, end])]
@@ -95,7 +95,7 @@ class StoredLikelihoodScorer:
 
     def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
-        x, total = measured(self._measure, *_drawn(tokens_of(record, None), steps))
+        x, total = measure_steps(self._measure, *_drawn(tokens_of(record, None), steps))
         return TraceScores(x, total)
 
 
@@ -106,4 +106,4 @@ def _drawn(tokens: TextTokens, steps: Sequence[str]) -> tuple[list[float], list[
         if logprob is not None:
             known.append((start, logprob))
         start += size
-    return [logprob for _, logprob in known], spans(steps, [at for at, _ in known])
+    return [logprob for _, logprob in known], token_spans(steps, [at for at, _ in known])

@@ -82,8 +82,8 @@ SECOND_HEADER = "ends with the assistant's turn: the trainer opens a second one"
 BAD: list[tuple[str, Json, str, str]] = [
     ("trl-dpo", PAIR | {"chosen": "It is 5."}, *SAME),
     ("trl-dpo", PAIR | {"chosen": "It is 5. "}, "chosen", "but for white space"),
-    ("trl-dpo", PAIR | {"chosen": "It is"}, "chosen", "only the beginning of rejected"),
-    ("trl-dpo", PAIR | {"rejected": "It is"}, "rejected", "only the beginning of chosen"),
+    ("trl-dpo", PAIR | {"chosen": "It is"}, "chosen", "only a prefix of rejected"),
+    ("trl-dpo", PAIR | {"rejected": "It is"}, "rejected", "only a prefix of chosen"),
     ("trl-dpo", PAIR | {"rejected": " \n"}, "rejected", "empty"),
     ("trl-dpo", PAIR | {"scope": "step"}, "chosen", "puts an end-of-text token after it"),
     ("trl-dpo", PAIR | {"prompt": "It is "}, "prompt", "ends with the space"),

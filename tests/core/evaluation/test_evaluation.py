@@ -1,10 +1,11 @@
-"""Bootstrap, step measures and benchmark protocols: enumeration, simulation and worked examples."""
+"""Intervals, step measures and benchmark protocols: enumeration, simulation and worked examples."""
 
 from __future__ import annotations
 
 import random
-import time
+from collections.abc import Callable
 from itertools import product
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stepkit.core.evaluation import bootstrap, protocols, step_metrics
+from stepkit.core.evaluation import protocols, step_metrics
+from stepkit.core.evaluation.intervals import average, difference, interval, mean, ratio
 from stepkit.core.evaluation.step_metrics import CountedSteps
+from stepkit.core.stats import wilson
 
 Array = np.ndarray[Any, Any]
 
@@ -24,60 +27,75 @@ def steps_of(rows: list[tuple[int, int, float, float]], problems: int) -> Counte
     return CountedSteps(a.astype(int), b.astype(int), c, d, problems)
 
 
-# ---- bootstrap ------------------------------------------------------------------------------
+# ---- intervals ------------------------------------------------------------------------------
+
+
+def slope(of: Callable[[Array], float], problem: int, problems: int) -> float:
+    """The derivative of a number by one problem's weight, from both sides."""
+    ends = []
+    for change in (1e-5, -1e-5):
+        weights = np.ones(problems)
+        weights[problem] += change
+        ends.append(of(weights))
+    return (ends[0] - ends[1]) / 2e-5
 
 
 def test_an_interval_covers_the_truth_as_often_as_it_says() -> None:
-    """400 worlds of 60 problems, of which 30 % come right: 95 % of intervals hold 0.3. The
-    percentile interval of 60 runs a little short; four standard errors of 400 runs are 4.4 %."""
+    """2,000 worlds of 60 problems, of which 30 % come right: 95 % of intervals hold 0.3. Of whole
+    numbers Wilson's interval covers exactly what the binomial distribution says."""
     rng = np.random.default_rng(5)
     hits = 0
-    for world in range(400):
-        values = (rng.random(60) < 0.3).astype(float)
-        (found,) = bootstrap.intervals([bootstrap.mean(values)], 60, 400, world)
-        hits += found.low <= 0.3 <= found.high
-    assert 0.89 <= hits / 400 <= 0.985
+    for _ in range(2000):
+        low, high = interval(mean((rng.random(60) < 0.3).astype(float)))
+        hits += low <= 0.3 <= high
+    inside = [k for k in range(61) if wilson(k, 60)[0] <= 0.3 <= wilson(k, 60)[1]]
+    exact = sum(comb(60, k) * 0.3**k * 0.7 ** (60 - k) for k in inside)
+    assert 0.93 < exact < 0.97
+    assert hits / 2000 == pytest.approx(exact, abs=4 * (0.05 * 0.95 / 2000) ** 0.5)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=40))
+def test_verdicts_have_wilsons_interval(right: list[bool]) -> None:
+    found = interval(mean(np.array(right, dtype=float)))
+    assert found == pytest.approx(wilson(sum(right), len(right)))
+
+
+def test_problems_that_all_come_out_alike_are_not_certain() -> None:
+    """Ten of ten: the interval ends at 1 and starts where Wilson's does, about 0.72."""
+    low, high = interval(mean(np.ones(10)))
+    assert (low, high) == (pytest.approx(0.7225, abs=1e-3), 1.0)
 
 
 def test_differences_are_paired() -> None:
-    """Two methods that differ by exactly 0.1 on every problem differ by 0.1, for certain."""
-    values = np.random.default_rng(1).random(50)
-    a, b = bootstrap.mean(values + 0.1), bootstrap.mean(values)
-    one, other, gap = bootstrap.intervals([a, b, bootstrap.difference(a, b)], 50, 1000, 1)
-    assert one.high - one.low > 0.1 and other.low < one.value
-    assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
+    """Two methods that differ by 0.1 on every problem differ by 0.1, whatever the problems are."""
+    values = np.random.default_rng(1).random(50) * 0.9
+    a, b = mean(values + 0.1), mean(values)
+    gap = difference(a, b)
+    alone, apart = interval(a), interval(gap)
+    assert gap.value == pytest.approx(0.1) and gap.bounds == (-1, 1)
+    assert alone.high - alone.low > 0.1 and 0.03 < apart.low < 0.1 < apart.high < 0.17
 
 
-def test_resamples_are_of_problems_and_repeatable() -> None:
-    """The mean over resamples of k of 3 problems is binomial: its variance is p (1 - p) / 3."""
-    values = np.array([1.0, 0.0, 0.0])
-    seen: list[Array] = []
-
-    def spy(weights: Array) -> Array:
-        seen.append(weights)
-        return bootstrap.mean(values)(weights)
-
-    first = bootstrap.intervals([spy], 3, 20_000, 7)
-    drawn = np.concatenate(seen[1:])
-    assert (drawn.sum(axis=1) == 3).all() and len(drawn) == 20_000
-    assert np.var(drawn @ values / 3) == pytest.approx((1 / 3) * (2 / 3) / 3, rel=0.05)
-    assert bootstrap.intervals([bootstrap.mean(values)], 3, 20_000, 7) == first
-
-
-def test_what_is_not_defined_for_a_problem_or_a_resample_is_left_out() -> None:
+def test_a_problem_without_a_value_is_left_out() -> None:
     values = np.array([1.0, np.nan, 0.0])
-    (found,) = bootstrap.intervals([bootstrap.mean(values)], 3, 2000, 1)
-    assert found == (0.5, 0.0, 1.0)
-    (nothing,) = bootstrap.intervals([bootstrap.mean(values[1:2])], 1, 10, 1)
-    assert np.isnan(nothing).all()
+    found = mean(values)
+    assert found.value == 0.5 and found.members.tolist() == [True, False, True]
+    assert interval(found) == pytest.approx(wilson(1, 2))
+    nothing = mean(values[1:2])
+    assert np.isnan(nothing.value) and np.isnan(interval(nothing)).all()
 
 
-def test_ten_thousand_resamples_of_a_thousand_problems_take_seconds() -> None:
-    rng = np.random.default_rng(3)
-    statistics = [bootstrap.mean(rng.random(1000)) for _ in range(30)]
-    begin = time.process_time()
-    bootstrap.intervals(statistics, 1000, 10_000, 1)
-    assert time.process_time() - begin < 20  # some 2 s alone
+def test_an_estimate_among_all_problems_has_the_same_interval() -> None:
+    part = mean(np.array([1.0, 0.0, 1.0]))
+    whole = part.among(np.array([5, 1, 3]), 7)
+    assert whole.members.nonzero()[0].tolist() == [1, 3, 5]
+    assert interval(whole) == interval(part)
+
+
+def test_attempts_of_one_problem_do_not_count_as_problems() -> None:
+    """20 problems of 50 equal steps each say as much as 20 steps."""
+    right = np.array([1.0, 0.0] * 10)
+    assert interval(ratio(50 * right, np.full(20, 50.0))) == pytest.approx(wilson(10, 20))
 
 
 # ---- steps ----------------------------------------------------------------------------------
@@ -111,11 +129,15 @@ step_rows = st.lists(
 
 
 @pytest.mark.parametrize("within", step_metrics.WITHIN)
-@given(rows=step_rows, weights=st.lists(st.integers(0, 3), min_size=4, max_size=4))
-def test_auc_is_the_share_of_pairs(within: str, rows: list, weights: list[int]) -> None:
-    steps, drawn = steps_of(rows, 4), np.array([weights], dtype=float)
-    found = step_metrics.auc(steps, within)(drawn)[0]
-    assert found == pytest.approx(slow_auc(steps, within, drawn[0]), abs=1e-12, nan_ok=True)
+@given(rows=step_rows)
+def test_auc_is_the_share_of_pairs(within: str, rows: list) -> None:
+    steps = steps_of(rows, 4)
+    found = step_metrics.auc(steps, within)
+    exact = slow_auc(steps, within, np.ones(4))
+    assert found.value == pytest.approx(exact, abs=1e-12, nan_ok=True)
+    for problem in range(4) if exact == exact else ():
+        slow = slope(lambda weights: slow_auc(steps, within, weights), problem, 4)
+        assert found.influence[problem] == pytest.approx(slow, abs=1e-8)
 
 
 def test_who_knows_the_position_alone_looks_good_and_picks_no_better_than_chance() -> None:
@@ -130,32 +152,48 @@ def test_who_knows_the_position_alone_looks_good_and_picks_no_better_than_chance
             if wrong:
                 break
     steps = steps_of(rows, 3000)
-    alone, ones = step_metrics.by_position(steps), np.ones((1, 3000))
-    assert step_metrics.auc(alone, "all")(ones)[0] == pytest.approx(0.8, abs=0.05)
-    assert step_metrics.auc(alone, "position")(ones)[0] == 0.5
-    assert step_metrics.auc(steps, "all")(ones)[0] == pytest.approx(0.5, abs=0.03)
+    alone = step_metrics.by_position(steps)
+    assert step_metrics.auc(alone, "all").value == pytest.approx(0.8, abs=0.05)
+    assert step_metrics.auc(alone, "position").value == 0.5
+    assert step_metrics.auc(steps, "all").value == pytest.approx(0.5, abs=0.03)
 
 
 def test_brier_by_hand() -> None:
     """Errors 0.1^2, 0.4^2, 0.3^2, 0.8^2 are 0.9 in all; the base rate 1/2 alone has 1/4."""
     steps = steps_of([(0, 0, 0.9, 1), (0, 1, 0.4, 0), (1, 0, 0.7, 1), (1, 1, 0.8, 0)], 2)
-    ones = np.ones((1, 2))
-    assert step_metrics.brier(steps)(ones)[0] == pytest.approx(0.9 / 4)
-    assert step_metrics.base_rate(steps)(ones)[0] == 0.5
-    assert step_metrics.skill(steps)(ones)[0] == pytest.approx(1 - (0.9 / 4) / 0.25)
-    # the second problem twice: 0.17 + 2 * 0.73 over 6 steps
-    assert step_metrics.brier(steps)(np.array([[1.0, 2.0]]))[0] == pytest.approx(1.63 / 6)
+    assert step_metrics.brier(steps).value == pytest.approx(0.9 / 4)
+    assert step_metrics.base_rate(steps).value == 0.5
+    assert step_metrics.skill(steps).value == pytest.approx(1 - (0.9 / 4) / 0.25)
+    # the second problem once more: 0.17 + w 0.73 over 2 + 2 w steps changes by 1.12 / 16 at w = 1
+    assert step_metrics.brier(steps).influence[1] == pytest.approx((0.73 * 4 - 0.9 * 2) / 16)
+    assert step_metrics.skill(steps).bounds is None
+
+
+def test_the_skill_has_the_influence_of_both_its_parts() -> None:
+    """Against the same number worked out with weights, from both sides."""
+    rng = np.random.default_rng(9)
+    score, right = rng.random((6, 4)), (rng.random((6, 4)) < 0.7).astype(float)
+    rows = [(p, t, score[p, t], right[p, t]) for p in range(6) for t in range(4)]
+
+    def slow(weights: Array) -> float:
+        each = weights / weights.sum() / 4
+        rate = float(each @ right.sum(axis=1))
+        return 1 - float(each @ ((score - right) ** 2).sum(axis=1)) / (rate * (1 - rate))
+
+    found = step_metrics.skill(steps_of(rows, 6))
+    assert found.value == pytest.approx(slow(np.ones(6)))
+    for problem in range(6):
+        assert found.influence[problem] == pytest.approx(slope(slow, problem, 6), abs=1e-7)
 
 
 def test_calibration_error_by_hand() -> None:
     """Two bins of two: mean scores 0.25 and 0.8, right 1/2 and 1: (2 * 0.25 + 2 * 0.2) / 4."""
     steps = steps_of([(0, 0, 0.2, 0), (0, 1, 0.3, 1), (1, 0, 0.7, 1), (1, 1, 0.9, 1)], 2)
-    ones = np.ones((1, 2))
-    assert step_metrics.calibration_error(steps, 2)(ones)[0] == pytest.approx(0.225)
-    assert step_metrics.calibration_error(steps, 1)(ones)[0] == pytest.approx(0.75 - 2.1 / 4)
+    assert step_metrics.calibration_error(steps, 2).value == pytest.approx(0.225)
+    assert step_metrics.calibration_error(steps, 1).value == pytest.approx(0.75 - 2.1 / 4)
     # equal scores are never parted, however many bins there are
     same = steps_of([(0, 0, 0.6, 0), (0, 1, 0.6, 1), (1, 0, 0.6, 1)], 2)
-    assert step_metrics.calibration_error(same, 10)(ones)[0] == pytest.approx(2 / 3 - 0.6)
+    assert step_metrics.calibration_error(same, 10).value == pytest.approx(2 / 3 - 0.6)
 
 
 def test_a_calibrated_world_has_no_calibration_error() -> None:
@@ -163,13 +201,10 @@ def test_a_calibrated_world_has_no_calibration_error() -> None:
     p = rng.random(50_000)
     right = (rng.random(50_000) < p).astype(float)
     zeros = np.zeros(50_000, dtype=int)
-    ones = np.ones((1, 1))
-    assert (
-        step_metrics.calibration_error(CountedSteps(zeros, zeros, p, right, 1), 10)(ones)[0] < 0.01
-    )
+    assert step_metrics.calibration_error(CountedSteps(zeros, zeros, p, right, 1), 10).value < 0.01
     # scores pulled to the middle: |p - (p / 2 + 1 / 4)| is 1/8 on average
     shy = CountedSteps(zeros, zeros, p / 2 + 0.25, right, 1)
-    assert step_metrics.calibration_error(shy, 10)(ones)[0] == pytest.approx(1 / 8, abs=0.01)
+    assert step_metrics.calibration_error(shy, 10).value == pytest.approx(1 / 8, abs=0.01)
 
 
 # ---- protocols ------------------------------------------------------------------------------
@@ -177,7 +212,7 @@ def test_a_calibrated_world_has_no_calibration_error() -> None:
 
 def value(protocol: str, counts: list[protocols.Counts], name: str) -> float:
     made = protocols.measures(protocol, counts, np.zeros(len(counts), dtype=int), 1)
-    return float(made[name](np.ones((1, 1)))[0])
+    return made[name].value
 
 
 def test_processbench_by_hand() -> None:
@@ -194,6 +229,23 @@ def test_processbench_without_a_hit_or_without_a_class() -> None:
     none = [protocols.processbench(0, -1), protocols.processbench(-1, 0)]
     assert value("processbench", none, "f1") == 0  # 0/0 in the published code
     assert np.isnan(value("processbench", none[:1], "f1"))
+
+
+def test_f1_has_the_influence_of_both_its_parts() -> None:
+    """Against the harmonic mean of shares worked out with weights, from both sides."""
+    pairs = [(0, 0), (2, 1), (1, 1), (-1, -1), (-1, 0), (-1, -1), (3, 0)]
+    counts = [protocols.processbench(*pair) for pair in pairs]
+    columns = {name: np.array([one[name] for one in counts]) for name in counts[0]}
+
+    def slow(weights: Array) -> float:
+        err = (weights @ columns["err_hit"]) / (weights @ columns["err"])
+        cor = (weights @ columns["cor_hit"]) / (weights @ columns["cor"])
+        return float(2 * err * cor / (err + cor))
+
+    found = protocols.measures("processbench", counts, np.arange(7), 7)["f1"]
+    assert found.value == pytest.approx(slow(np.ones(7)))
+    for problem in range(7):
+        assert found.influence[problem] == pytest.approx(slope(slow, problem, 7), abs=1e-8)
 
 
 def test_prmbench_by_hand() -> None:
@@ -237,4 +289,4 @@ def test_the_average_over_subsets_has_no_weights() -> None:
         protocols.measures("processbench", counts, np.zeros(len(counts), dtype=int), 1)["f1"]
         for counts in (a, b)
     ]
-    assert protocols.average(made)(np.ones((1, 1)))[0] == pytest.approx(0.7)
+    assert average(made).value == pytest.approx(0.7)

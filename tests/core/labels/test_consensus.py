@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stepkit.core.labels.consensus import (
-    POSITION,
-    PRESENCE,
-    UNKNOWN,
-    compare,
-    labels_up_to,
-)
+from stepkit.core.labels.consensus import POSITION, PRESENCE, UNKNOWN, compare, labels_up_to
 
 
 @pytest.mark.parametrize(

@@ -565,7 +565,7 @@ def test_a_stopped_value_is_right_on_average() -> None:
             low, high = wilson(k, n)
             if n == 20 or (n >= 4 and (high - low) / 2 <= 0.2):
                 break
-        corrected.append(stopping_bias.unbiased(rule, float(k), n))
+        corrected.append(stopping_bias.unbiased_value(rule, float(k), n))
         plain += k / n / runs
     mean = sum(corrected) / runs
     spread = (sum((x - mean) ** 2 for x in corrected) / runs) ** 0.5

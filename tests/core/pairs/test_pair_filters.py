@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pairing import add, grown, make, plan, step, texts, trace
 from properties import examples
 
-from stepkit.core.pairs.pair_filters import near, smoothed
-from stepkit.core.pairs.pair_registry import RULES, dealt
+from stepkit.core.pairs.pair_filters import is_near, smoothed
+from stepkit.core.pairs.pair_registry import RULES, interleaved
 from stepkit.core.pairs.siblings import _first_line
 from stepkit.schema import Json
 from stepkit.text.segment import first_step
@@ -72,7 +72,7 @@ def test_near_is_levenshteins_distance(one: str, other: str, distance: int) -> N
         last, row[0] = row[0], i
         for j, b in enumerate(other, 1):
             last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
-    assert near(one, other, distance) == (row[-1] < distance)
+    assert is_near(one, other, distance) == (row[-1] < distance)
 
 
 def test_matched_lengths_take_the_nearest_attempts() -> None:
@@ -123,8 +123,8 @@ def test_smoothing_is_trust_by_visits() -> None:
 
 def test_unpaired_rows_are_dealt_so_that_neighbours_differ() -> None:
     rows = [("p", 1), ("p", 2), ("q", 3), ("q", 4), ("r", 5)]
-    assert dealt(rows) == [1, 3, 5, 2, 4]
-    assert dealt([]) == []
+    assert interleaved(rows) == [1, 3, 5, 2, 4]
+    assert interleaved([]) == []
 
 
 def random_tree(random: random.Random) -> Json:

@@ -28,7 +28,7 @@ def same(a: str, b: str) -> bool:
 
 def choose(records: list[Json], **settings: Any) -> list[Json]:
     chosen = SelectionSettings(**settings)
-    notes = selection.choose([selection.candidate(r, chosen) for r in records], chosen, same)
+    notes = selection.choose([selection.read_candidate(r, chosen) for r in records], chosen, same)
     return [note for note in notes if note is not None]
 
 
@@ -256,7 +256,7 @@ def test_classes_compare_both_ways_with_the_first_of_each() -> None:
 )
 def test_what_a_candidate_lacks_is_named(record: Json, settings: Json, complaint: str) -> None:
     with pytest.raises(DataError, match=re.escape(complaint)):
-        selection.candidate(record, SelectionSettings(**settings))
+        selection.read_candidate(record, SelectionSettings(**settings))
 
 
 def test_raw_scores_may_be_compared() -> None:

@@ -41,7 +41,9 @@ def same(a: str, b: str) -> bool:
 
 def choose(records: list[Json], keep: int | None = None, **settings: Any) -> list[Json | None]:
     chosen = SelectionSettings(**settings)
-    return selection.choose([selection.candidate(r, chosen) for r in records], chosen, same, keep)
+    return selection.choose(
+        [selection.read_candidate(r, chosen) for r in records], chosen, same, keep
+    )
 
 
 def notes(records: list[Json], **settings: Any) -> list[Json]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
 
-from stepkit.core.common_prefix import common
+from stepkit.core.common_prefix import common_length
 from stepkit.model.local.prefix_trie import BLOCK, PrefixTrie
 
 IDS = st.lists(st.integers(0, 1), max_size=3 * BLOCK).map(tuple)
@@ -15,7 +15,7 @@ IDS = st.lists(st.integers(0, 1), max_size=3 * BLOCK).map(tuple)
 
 @given(IDS, IDS)
 def test_common_is_the_longest_common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> None:
-    length = common(one, other)
+    length = common_length(one, other)
     assert one[:length] == other[:length]
     assert one[length : length + 1] != other[length : length + 1] or length == len(one)
 
@@ -32,9 +32,9 @@ def test_longest_is_what_looking_at_all_finds(
         held[place] = ids
     assert {place: trie.held(place) for place in held} == held
     best, shared = trie.longest(wanted)
-    most = max(common(ids, wanted) for ids in held.values())
+    most = max(common_length(ids, wanted) for ids in held.values())
     assert shared == most
-    assert common(held[best], wanted) == most
+    assert common_length(held[best], wanted) == most
 
 
 def test_what_was_overwritten_is_not_found() -> None:

@@ -22,7 +22,7 @@ def found(tree: dict[str, Any]) -> int | None:
         if outcomes:
             rule = rule_at(tree, node, 0)
             k, n = int(sum(outcomes)), len(outcomes)
-            lost[state] = stopping.lost(rule, k, n) if rule else not k
+            lost[state] = stopping.is_lost(rule, k, n) if rule else not k
     for state in sorted(lost):
         if lost[state] and lost.get(state - 1) is False:
             return state - 1

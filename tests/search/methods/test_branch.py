@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from properties import examples
 from worlds import Game24, Given, Sums, WorldEngine, maze, path, search
 
-from stepkit.core.tree import Tree, kept
+from stepkit.core.tree import Tree, kept_tokens
 
 UNSURE = Given(
     {
@@ -114,7 +114,7 @@ def test_later_rounds_fork_the_branches_too(seed: int) -> None:
     assert len(drawn) == 3 + 2 * sum(map(len, forks.values()))
     assert 4 <= sum(map(len, forks.values())) <= 6
     assert any(tree["parent"][draw] for draw in forks) or max(map(len, forks.values())) > 1
-    logprobs = kept(tree, "token_logprob")
+    logprobs = kept_tokens(tree, "token_logprob")
     assert logprobs is not None
     for draw, nodes in forks.items():
         begin = len(path(tree, tree["parent"][draw]))

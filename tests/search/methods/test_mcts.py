@@ -27,7 +27,7 @@ from worlds import (
 )
 
 from stepkit.core import backups
-from stepkit.core.tree import Tree, plant
+from stepkit.core.tree import Tree, build_forest
 from stepkit.errors import DataError
 from stepkit.model.engine import FinishedDraw, FinishedRequest
 from stepkit.text.answers import extract
@@ -54,7 +54,7 @@ def line_to(tree: Tree, node: int) -> list[int]:
 
 def replayed(tree: Tree) -> tuple[list[float], list[int], list[int]]:
     """k, n and undecided of every node, by the replay of the labels."""
-    backup = backups.replay(plant([tree]), [tree])
+    backup = backups.replay(build_forest([tree]), [tree])
     return list(backup.k), list(backup.n), list(backup.undecided)
 
 
