@@ -4,7 +4,7 @@ The names of ``__all__`` are the Python interface (stepkit/api.py, man 3 stepkit
 when they are first used, so that a command starts without them.
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # what type checkers take for true; typing itself need not be loaded
 
 __version__ = "0.1.0"
 

@@ -1,7 +1,7 @@
 """The Python interface: what notebooks and other programs may rely on.
 
 The nine commands as functions of plain dicts, with the commands' names and defaults, and the
-numbers that people compute beside them. A *record* is one JSON object in the shape that man
+numbers that people compute next to them. A *record* is one JSON object in the shape that man
 step-split describes under RECORD FORMAT; a *trace* is a record with a ``response`` and its
 ``steps``. Functions that change records return new ones and leave those that they are given as they
 are; each calls what the command of that name calls, so that both give the same numbers.
@@ -368,6 +368,7 @@ def label(
     undecided: str = "apart",
     pool: bool = False,
     nodes: bool = False,
+    merge: int | None = None,
 ) -> list[Record]:
     """step-label: entries of ``labels`` from the draws in each record's ``tree``.
 
@@ -383,6 +384,7 @@ def label(
         undecided: "apart" leaves draws without a verdict out of n, "wrong" counts them as wrong.
         pool: let backup=pooled and backup=later draw on all records of a group.
         nodes: label every node of the trees in ``tree.labels``, too.
+        merge: also return each trace up to so many times with two neighbouring steps as one.
 
     Raises UsageError for a label that is none, DataError for a record without the evidence.
     """
@@ -391,9 +393,10 @@ def label(
     names = (labels,) if isinstance(labels, str) else tuple(labels)
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     if not pool:
-        return _settled(records, lambda block: label_block(block, settings, nodes, 0))
+        return _settled(records, lambda block: label_block(block, settings, nodes, merge or 0))
     groups = _groups(lines_of(records))
-    return [one.data for group in groups for one in label_group(group, settings, nodes, 0)]
+    labelled = [label_group(group, settings, nodes, merge or 0) for group in groups]
+    return [one.data for group in labelled for one in group]
 
 
 def pairs(
@@ -430,7 +433,7 @@ def pairs(
         scope, prompt, ...: the options of step-pairs, see there.
 
     What would harm the training (as equal prompts in a row) is given as a Python warning. Files
-    that some trainers want beside the rows are written by the command only.
+    that some trainers want next to the rows are written by the command only.
 
     Raises UsageError for options that exclude each other or make what the trainer would spoil,
     DataError for a record without the evidence.

@@ -212,6 +212,7 @@ def test_split_names_the_record_that_cannot_be_cut() -> None:
     [
         ((), {}, ()),
         ("soft", {"first": "zero"}, ("--label", "soft", "--first", "zero")),
+        ("value", {"merge": 2}, ("--label", "value", "--merge", "2")),
         (
             ["value:z=1", "gae:lambda=0.9"],
             {"undecided": "wrong", "nodes": True},
