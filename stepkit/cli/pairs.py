@@ -87,12 +87,8 @@ CHECKS = {"check", "max_length", "tokenizer"}
     show_default=True,
     help="Least chance, by the counts, that chosen is really better.",
 )
-@click.option(
-    "--min-chosen", metavar="V", type=float, default=0.0, help="Least value of what is chosen."
-)
-@click.option(
-    "--max-rejected", metavar="V", type=float, default=1.0, help="Highest value of what is not."
-)
+@click.option("--min-chosen", metavar="V", type=float, help="Least value of what is chosen.")
+@click.option("--max-rejected", metavar="V", type=float, help="Highest value of what is not.")
 @click.option(
     "--min-distance",
     metavar="N",

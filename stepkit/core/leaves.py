@@ -68,14 +68,16 @@ def _attempt(tree: Json, nodes: list[int], cut: Callable[[str, int], list[str]])
     scores = _scores(tree, nodes)
     outcome = tree["outcome"][leaf]
     final = tree.get("final") or [None] * len(tree["parent"])
-    return {
+    attempt: Json = {
         "response": "".join(steps),
         "steps": steps,
         "sample": _sample(tree, nodes),
         "final": final[leaf],
         "correct": None if outcome is None else outcome == 1,
-        **({"scores": scores} if scores else {}),
     }
+    if scores:
+        attempt["scores"] = scores
+    return attempt
 
 
 def _scores(tree: Json, nodes: list[int]) -> Json:

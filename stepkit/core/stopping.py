@@ -132,7 +132,7 @@ def is_probably_lost(rule: str, k: int, n: int) -> bool:
 def with_parameters(rule: str, **changes: float) -> str:
     """The rule with other values of some parameters."""
     name, given = parse_rule(rule)
-    return format_rule(name, **{**given, **changes})
+    return format_rule(name, **(given | changes))
 
 
 def with_times_the_draws(number: int, rule: str) -> str:

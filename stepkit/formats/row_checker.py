@@ -36,6 +36,30 @@ TEMPLATE_MARKS = (
 )
 """What templates write between turns; in a text it means that one was applied already."""
 
+END_MARKS = (
+    "</s>",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|end|>",
+    "<|return|>",
+    "<end_of_turn>",
+    "<eos>",
+    "<\uff5cend▁of▁sentence\uff5c>",
+)
+"""How the end of a text is spelled by the tokenizers of Llama, Mistral, Qwen, Phi, gpt-oss, Gemma
+and DeepSeek."""
+
+START_MARKS = (
+    "<s>",
+    "<|begin_of_text|>",
+    "<|startoftext|>",
+    "<bos>",
+    "<\uff5cbegin▁of▁sentence\uff5c>",
+)
+"""The same for the start of a text."""
+
 TOLERANCE = 1.33
 """KTO wants the weighted count of desirable rows within 1 to 4/3 of the other (Ethayarajh et al.,
 arXiv:2402.01306, equation 8, with TRL's 1.33)."""
@@ -100,10 +124,27 @@ class RowChecker:
             yield from stepwise(view)
         if view.chat:
             yield from chat(view)
-        elif view.kind not in ("stepwise", "steps") and view.prompt:
-            yield from boundary(view, self._tokens)
+        else:
+            yield from self._marks(view)
+            yield from repeated_prompt(view)
+            if view.kind not in ("stepwise", "steps") and view.prompt:
+                yield from boundary(view, self._tokens)
         if self._max_length is not None:
             yield from lengths(view, self._max_length, self._tokens or _characters)
+
+    def _marks(self, view: TrainerView) -> Iterator[DataError]:
+        """Special tokens spelled out where the trainer or its tokenizer puts its own."""
+        mark = next((mark for mark in START_MARKS if view.prompt.startswith(mark)), None)
+        if mark is not None:
+            yield DataError(f'starts with "{mark}", and the tokenizer puts one there', "prompt")
+        for field, text in view.sides if self._target.ends else ():
+            mark = next((mark for mark in END_MARKS if text.rstrip().endswith(mark)), None)
+            if mark is not None:
+                yield DataError(
+                    f'ends with "{mark}", and {self._name} puts an end-of-text token of its own '
+                    "after it: leave the mark out",
+                    field,
+                )
 
     def _neighbours(self, view: TrainerView) -> Iterator[DataError]:
         texts = [text for _, text in view.sides]
@@ -181,6 +222,14 @@ def chat(view: TrainerView) -> Iterator[DataError]:
             yield DataError(f'"{mark}" in a text that the trainer puts into its template', field)
         if text != text.strip() and field != "prompt" and view.kind != "text":
             yield DataError("white space around a text, which many templates strip", field)
+
+
+def repeated_prompt(view: TrainerView) -> Iterator[DataError]:
+    """Sides that hold the prompt again, which the trainer puts before them."""
+    prompt = view.prompt.strip()
+    for field, text in view.sides if prompt else ():
+        if text.lstrip().startswith(prompt):
+            yield DataError("begins with the prompt, which the trainer puts before it", field)
 
 
 def boundary(view: TrainerView, tokens: Tokenizer | None) -> Iterator[DataError]:

@@ -79,9 +79,9 @@ def stepwise(row: Json) -> TrainerView:
         if not isinstance(label, int) or (
             not isinstance(label, bool) and label not in (0, 1, -100)
         ):
+            what = "no class" if isinstance(label, int) else "cut to a whole number by the trainer"
             raise DataError(
-                f"{label} is cut to a whole number by the trainer: write true or false, "
-                "or 1, 0 and -100 (not trained on)",
+                f"{label} is {what}: write true or false, or 1, 0 and -100 (not trained on)",
                 f"labels[{index}]",
             )
     sides = tuple((f"completions[{index}]", step) for index, step in enumerate(steps))

@@ -1,4 +1,4 @@
-"""From options to an engine: the one place that puts model, context, lock and prompt together."""
+"""From options to an engine in this process: model, context, lock and prompt put together."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from stepkit.errors import FailedError, UsageError
 from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
+from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.grammar import Grammar
-from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.llama import Model
 from stepkit.model.local.read_engine import ReadEngine
 from stepkit.model.local.slot_engine import SlotEngine
 from stepkit.model.prefixes import Prefixes
@@ -27,7 +28,7 @@ CHAT_TEMPLATE = "tokenizer.chat_template"
 
 @dataclass(frozen=True)
 class PromptForm:
-    """How the user wants problems laid out; None leaves it to the model.
+    """How the user lays problems out; None leaves it to the model.
 
     Attributes:
         prompt: a plain format with {problem} in it.
@@ -42,13 +43,13 @@ class PromptForm:
 
 @dataclass(frozen=True)
 class Backend:
-    """A model that can be asked, wherever it runs.
+    """A model that takes requests, wherever it runs.
 
     Attributes:
         identity: which model it is.
         prefixes: prompts and prefixes as it takes them.
-        context: tokens per sequence, or None when that is a server's business.
-        build: what decides rounding beside the model.
+        context: tokens per sequence, or None when a server decides it.
+        build: what decides rounding in addition to the model.
         about: how it runs, in a line, for -v.
         open: makes the engine.
         unit: what its prefixes are made of.
@@ -79,7 +80,7 @@ class BackendOptions(context_sizes.ContextOptions, Protocol):
 
 
 def open_model(path: str, options: BackendOptions, option: str = "--model") -> Model:
-    """Load a GGUF file; ``option`` is what the user named it by."""
+    """Load a GGUF file, which the user named by ``option``."""
     return Model(
         path,
         gpu_layers=options.gpu_layers,
@@ -102,11 +103,11 @@ def check_loads(path: str, backbone: str) -> None:
 
 
 def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:
-    """An engine on ``model``, for reads only in a unified layout; engines that use the processor
-    take turns with others of the user."""
-    turns = NoCpuLock() if model.on_gpu else CpuLock()
+    """An engine on ``model``, for reads only in a unified layout; engines on the processor take
+    turns with others of the user."""
+    lock = NoCpuLock() if model.on_gpu else CpuLock()
     context = Context(model, sizes)
-    return ReadEngine(context, turns) if sizes.unified else SlotEngine(context, turns)
+    return ReadEngine(context, lock) if sizes.unified else SlotEngine(context, lock)
 
 
 def local_backend(
@@ -122,7 +123,7 @@ def local_backend(
     """A GGUF file, to be run in this process.
 
     Args:
-        option: what the user named it by.
+        option: by which the user named it.
         draws: else it is read only, one text with its branches at a time
             (model/local/read_engine.py).
         loaded: the file, where it is loaded already.
@@ -146,8 +147,8 @@ def local_backend(
 
 
 def prompter_for(model: Model, form: PromptForm) -> Prompter:
-    """How problems are laid out: as the user says, else by the model's chat template, else
-    plainly."""
+    """How problems are laid out: by the user's format or template, else by the model's chat
+    template, else plainly."""
     template = template_for(model, form)
     return Prompter(
         PromptEncoder(model),
@@ -165,14 +166,14 @@ def template_for(model: Model | None, form: PromptForm) -> TemplateSource | None
     source = None if model is None else model.metadata(CHAT_TEMPLATE)
     if model is None or not source:
         return None
-    # who is sent text puts the beginning-of-text token first by itself, if the model wants one
+    # what tokenises the rendered text puts the beginning-of-text token first, if the model uses one
     return TemplateSource(source, "" if model.bos else model.bos_text, model.eos_text)
 
 
 def sampling_fields(model: Model | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` mean for this model.
+    """The fields of engine.Sampling that ``--logit-bias`` and ``--grammar`` set for this model.
 
-    Raises UsageError for what cannot be done.
+    Raises UsageError for an unknown token, a wrong number, or a grammar with an error.
     """
     if model is None:
         return {"logit_bias": (), "grammar": ""}
@@ -183,18 +184,18 @@ def sampling_fields(model: Model | None, given: Mapping[str, Any]) -> dict[str, 
 
 
 def logit_biases(model: Model, given: Iterable[str]) -> tuple[tuple[int, float], ...]:
-    """What ``--logit-bias TOKEN=X`` says, by token id. Raises UsageError."""
-    found = {}
+    """The biases of ``--logit-bias TOKEN=X``, by token id. Raises UsageError."""
+    by_token = {}
     for text in given:
-        said, _, number = text.rpartition("=")
+        name, _, number = text.rpartition("=")
         try:
             bias = float(number)
         except ValueError:
             bias = nan
-        if not said or not bias < inf:
+        if not name or not bias < inf:
             raise UsageError(f'--logit-bias "{text}": expected TOKEN=NUMBER, as in 42=-inf')
-        found[model.token(said, "--logit-bias")] = bias
-    return tuple(sorted(found.items()))
+        by_token[model.token(name, "--logit-bias")] = bias
+    return tuple(sorted(by_token.items()))
 
 
 def grammar_text(model: Model, file: IO[str] | None) -> str:

@@ -1,8 +1,9 @@
-"""What a prompt looks like to a model: the GGUF's chat template, or a plain format of the user's.
+"""Prompts: problems laid out by the GGUF's chat template, or by a plain format of the user.
 
 The text of a problem or step is never parsed for special tokens: a solution that contains
-"<|im_end|>" is just that text. So a template is rendered with stand-ins for the contents; special
-tokens are recognised in the template's own text only, and the contents are put in after that.
+"<|im_end|>" is just that text. So a template is rendered with placeholders for the contents;
+special tokens are recognised in the template's own text only, and the contents are put in after
+that.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class ChatVocabulary(Protocol):
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """A chat template's source, and the special tokens that it may name, as far as known."""
+    """A chat template's source, and the special tokens that it may name, where known."""
 
     source: str
     bos_token: str = ""
@@ -48,7 +49,7 @@ class TemplateSource:
 def read_template(path: str) -> TemplateSource:
     """A template from a Jinja file, or from a model's ``tokenizer_config.json``.
 
-    Its bos_token is left out: who is sent text puts that first by itself. Raises UsageError.
+    Its bos_token is left out, because a model that gets text adds that itself. Raises UsageError.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -165,20 +166,19 @@ class PromptEncoder:
         self._pattern = re.compile(f"({pattern})") if pattern else None
 
     def ids(self, parts: Sequence[Part]) -> tuple[int, ...]:
-        """Token ids of ``parts``, with the beginning-of-text token once if the model wants one."""
+        """Token ids of ``parts``, after one beginning-of-text token if the model uses one."""
         ids = self.plain(parts)
         bos = self._vocabulary.bos
         return ids if bos and ids[:1] == bos else bos + ids
 
-    def plain(self, parts: Sequence[Part], begins: bool = True) -> tuple[int, ...]:
+    def plain(self, parts: Sequence[Part], starts: bool = True) -> tuple[int, ...]:
         """Token ids of ``parts`` and nothing else.
 
         Plain text between two special tokens is tokenised in one piece, wherever it came from, so
         that tokens merge as they did when the model was trained.
 
         Args:
-            begins: false where ``parts`` go on behind a token that is text: no space is put
-                before them.
+            starts: false where ``parts`` follow a token of text: no space is put before them.
         """
         ids: list[int] = []
         plain = ""
@@ -190,16 +190,16 @@ class PromptEncoder:
                 if place % 2 == 0:
                     plain += piece
                     continue
-                ids += self._text(plain, begins or bool(ids))
+                ids += self._text(plain, starts or bool(ids))
                 ids.append(self._special[piece])
                 plain = ""
-        ids += self._text(plain, begins or bool(ids))
+        ids += self._text(plain, starts or bool(ids))
         return tuple(ids)
 
-    def _text(self, text: str, begins: bool) -> tuple[int, ...]:
+    def _text(self, text: str, starts: bool) -> tuple[int, ...]:
         if not text:
             return ()
-        exact = None if begins else self._vocabulary.tokenize_exact(text)
+        exact = None if starts else self._vocabulary.tokenize_exact(text)
         return self._vocabulary.tokenize(text) if exact is None else exact
 
 
@@ -208,7 +208,7 @@ class Prompter:
 
     Args:
         template: the GGUF's chat template, or None.
-        form: the user's format with {problem} in it; it wins over the template.
+        form: the user's format with {problem} in it; it takes precedence over the template.
         system: text of a system message (chat templates only).
         special: texts of special tokens that templates name (bos_token, eos_token).
     """
@@ -235,7 +235,7 @@ class Prompter:
         if system is not None and self._chat is None:
             raise UsageError("--system goes with a chat template; this prompt has none")
         self.identity = f"chat:{digest('template', template)}" if self._chat else self._form
-        """What evidence carries of the layout: the format itself, or a chat template's hash."""
+        """The layout as evidence stores it: the format itself, or a chat template's hash."""
 
     @property
     def takes_turns(self) -> bool:
@@ -243,7 +243,8 @@ class Prompter:
         return self._chat is not None
 
     def prompt(self, problem: str, messages: Sequence[Message] | None = None) -> tuple[int, ...]:
-        """Token ids of the prompt. ``messages`` (a record's own chat) win over ``problem``."""
+        """Token ids of the prompt. A record's own chat, ``messages``, is used instead of
+        ``problem``."""
         if self._chat is None:
             assert self._form is not None
             return self._encoder.ids(fill(self._form, problem=problem))

@@ -1,4 +1,4 @@
-"""What an engine is asked and what it answers; no engine is here.
+"""The requests that an engine takes and the results that it gives; no engine is here.
 
 An engine takes requests in any number (``submit``) and works a little at a time (``step``), so
 that one loop can feed it many problems' requests and keep its batch full.
@@ -15,7 +15,7 @@ from stepkit.errors import StepkitError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen from logits, in the order in which it is applied.
+    """How tokens are chosen from logits, in the order of application.
 
     Logit biases, the repetition penalty and the grammar change or exclude logits; then temperature,
     then top-k, top-p and min-p on the tempered distribution (the order of vLLM and Transformers;
@@ -23,9 +23,9 @@ class Sampling:
     ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 are off.
 
     Attributes:
-        logit_bias: (token id, what is added to its logit) pairs; -inf bans a token.
-        repetition_penalty: what the logits of tokens of the prefix and the draw are divided by,
-            or multiplied by when they are negative (Keskar et al., CTRL, arXiv:1909.05858,
+        logit_bias: (token id, number added to its logit) pairs; -inf bans a token.
+        repetition_penalty: the logits of tokens of the prefix and the draw are divided by it, or
+            multiplied by it when they are negative (Keskar et al., CTRL, arXiv:1909.05858,
             section 4.1, as Transformers and vLLM have it).
         grammar: a GBNF grammar whose ``root`` the draw must follow, or "".
     """
@@ -41,18 +41,18 @@ class Sampling:
     grammar: str = ""
 
     @property
-    def steers(self) -> bool:
-        """Whether logits are changed before anything else."""
+    def changes_logits(self) -> bool:
+        """Whether biases or the penalty change logits."""
         return bool(self.logit_bias) or self.repetition_penalty != 1.0
 
     @property
     def filters(self) -> bool:
-        """Whether any token of the tempered distribution may be left out."""
+        """Whether any token of the tempered distribution may be excluded."""
         return self.top_k > 0 or self.top_p < 1.0 or self.min_p > 0.0
 
 
 LOGPROB_DIGITS = 4
-"""Decimals of a token's log-probability as it is kept: what a cut or a confidence needs."""
+"""Decimals of a stored token log-probability: enough for cuts and confidences."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class Draw:
 
     Attributes:
         key: the draw's identity: equal keys are one draw.
-        until: asked with the text so far after every token; once it is true the rest is not
-            wanted. An engine that cannot ask goes on: who asked cuts the text anyway.
-        model: which model is asked, where a command runs several (multi_engine.py).
-        listed: how many of the most probable first tokens are wanted with their log-probabilities,
-            of a server, which gives no others; an engine in this process answers a Read.
+        until: called with the text so far after every token; the draw stops once it is true. An
+            engine that cannot call it draws on: its caller cuts the text in any case.
+        model: name of the model, where a command runs several (multi_engine.py).
+        listed: how many of the most probable first tokens a server is to list with their
+            log-probabilities; an engine in this process answers a Read instead.
     """
 
     key: str
@@ -82,16 +82,16 @@ class FinishedDraw:
     """A finished draw.
 
     Attributes:
-        text: what was drawn, without the stop string or end-of-text token that ended it.
-        finish: "stop", "length", or "until": what came next was not wanted.
+        text: the drawn text, without the stop string or end-of-text token that ended it.
+        finish: "stop", "length", or "until": Draw.until became true.
         tokens: how many tokens hold ``text``; one that a stop string ended inside counts.
         ids: their ids when they detokenise to exactly ``text``, else None (a stop string ended
             inside a token, or the bytes were no UTF-8).
         logprob: sum of the log-probabilities of these tokens, under the model itself
-            (temperature 1, no filter), in nats; None when the engine does not know.
-        logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when it
-            does not know.
-        listed: (text, log-probability in nats) of the most probable first tokens, as asked for.
+            (temperature 1, no filter), in nats; None when unknown.
+        logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when
+            unknown.
+        listed: (text, log-probability in nats) of the most probable first tokens.
     """
 
     text: str
@@ -104,7 +104,7 @@ class FinishedDraw:
 
 
 class HeadFunction(Protocol):
-    """Hidden states [rows, width] float32, behind the final norm, to numbers [rows, outputs]."""
+    """Hidden states [rows, width] float32, after the final norm, to numbers [rows, outputs]."""
 
     @property
     def outputs(self) -> int: ...
@@ -114,11 +114,11 @@ class HeadFunction(Protocol):
 
 @dataclass(frozen=True)
 class Branch:
-    """What is tried behind a beginning of a Read: a question, a forced answer, an end of text.
+    """Another continuation of a prefix of a Read: a question, a forced answer, an end of text.
 
     Attributes:
-        start: how many of the Read's ids come before it, at least 1.
-        ids: what follows them instead; never empty.
+        start: the length of that prefix, at least 1.
+        ids: the continuation; never empty.
         positions: strictly increasing indices into ``ids`` where it is read; empty: at its last.
     """
 
@@ -136,20 +136,20 @@ class Branch:
 class Read:
     """Read the model's output at chosen positions of one sequence, without drawing.
 
-    What is read at a position is one of four things, the first that is asked for: the logits of
-    ``candidates``, what ``head`` makes of the hidden state, a ``summary`` of the distribution, or
-    else the log-probability of the token that follows.
+    One of four things is read at a position, the first that is requested: the logits of
+    ``candidates``, the outputs of ``head`` on the hidden state, a ``summary`` of the distribution,
+    or else the log-probability of the token that follows.
 
     Attributes:
         positions: strictly increasing indices into ``ids``; the output *at* an index is the
             prediction made after that token.
-        candidates: token ids whose logits are wanted at each position.
-        model: which model is asked, where a command runs several (multi_engine.py).
-        head: applied to the hidden states (model/heads/head_network.py); the key must say which it
-            is. An engine over a server has none.
+        candidates: token ids whose logits are read at each position.
+        model: name of the model, where a command runs several (multi_engine.py).
+        head: applied to the hidden states (model/heads/head_network.py); the key must identify it.
+            An engine over a server has none.
         summary: the numbers of a DistributionSummary, in its order.
-        branches: sequences that leave this one, read in the same way. The beginning that they
-            share is evaluated once (model/local/read_engine.py).
+        branches: other continuations of its prefixes, read in the same way. A shared prefix is
+            evaluated once (model/local/read_engine.py).
 
     Where the following token counts (a summary, or its log-probability) no position may be the
     last of its sequence.
@@ -171,7 +171,7 @@ Fu et al., arXiv:2508.15260: as many as servers give)."""
 
 
 class DistributionSummary(NamedTuple):
-    """What a distribution over the vocabulary of V tokens is like, in nats.
+    """Measures of a distribution over the vocabulary of V tokens, in nats.
 
     Attributes:
         logprob: log-probability of the token that follows.
@@ -190,12 +190,12 @@ class DistributionSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Readout:
-    """``values[i]``: what was read at position i; behind the Read's own positions come those of
+    """``values[i]``: the numbers read at position i; after the Read's own positions come those of
     its branches, branch by branch.
 
     The candidates' logits, the head's outputs, the numbers of a DistributionSummary, or one
     log-probability in nats. Over the bytes of a text (see model/servers/byte_vocabulary.py) it is
-    empty where no token begins behind position i.
+    empty where no token starts after position i.
     """
 
     values: tuple[tuple[float, ...], ...]
@@ -207,7 +207,7 @@ Result = FinishedDraw | Readout
 
 @dataclass(frozen=True)
 class FinishedRequest:
-    """A request with its result, or with the error that is this request's alone."""
+    """A request with its result, or with the error of this request alone."""
 
     request: Request
     result: Result | StepkitError
@@ -215,7 +215,7 @@ class FinishedRequest:
 
 @dataclass
 class Counters:
-    """What an engine has done so far, for progress lines and ``-v``."""
+    """Counts of an engine's work so far, for progress lines and ``-v``."""
 
     drawn_tokens: int = 0
     read_tokens: int = 0

@@ -1,6 +1,6 @@
 """Several models in one process, as one engine: a policy and the verifier that judges its steps.
 
-Each request names the model that is asked (engine.py); each model has an engine of its own.
+Each request names its model (engine.py); each model has an engine of its own.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from stepkit.model.engine import Counters, Engine, FinishedRequest, Request
 
 
 def name_in_group(group: str, model: str) -> str:
-    """The name of a model of a group of models, whose first one has no name of its own."""
+    """The name of a model in a group of models, whose first one has no name of its own."""
     return f"{group}/{model}" if model else group
 
 
 def open_all(opens: Mapping[str, Callable[[], Engine]]) -> MultiEngine:
     """The engines of several models, opened, as one."""
-    return MultiEngine({model: open_one() for model, open_one in opens.items()})
+    return MultiEngine({model: open_engine() for model, open_engine in opens.items()})
 
 
 class MultiEngine:
-    """An Engine (see engine.py) that hands each request to the engine of the model it names."""
+    """An Engine (see engine.py) that submits each request to the engine of the model it names."""
 
     def __init__(self, engines: Mapping[str, Engine]) -> None:
         self.engines = dict(engines)
@@ -37,7 +37,7 @@ class MultiEngine:
         self.engines[request.model].submit(request)
 
     def step(self) -> list[FinishedRequest]:
-        """Let every engine that has something to do work for about one decode."""
+        """Let every engine with pending requests work for about one decode."""
         finished = []
         for engine in self.engines.values():
             if engine.pending:

@@ -2,8 +2,8 @@
 
 A prefix consists of the very tokens that were sampled when the trace was drawn here with the same
 vocabulary; otherwise the response is tokenised once and cut at the step's boundary, or, where a
-token straddles the cut, the text before the cut is tokenised by itself and checked to give back its
-bytes.
+token spans the cut, the text before the cut is tokenised by itself, with a check that the tokens
+join to its bytes.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Prefixes:
         self.model = model
         self.prompter = prompter
         self.vocabulary = digest("vocabulary", b"\0".join(model.pieces))
-        """Identity of the token table; ids in a record are believed only under an equal one."""
+        """Identity of the token table; ids in a record are used only under an equal one."""
 
     def prompt(self, record: dict[str, Any]) -> Ids:
         """Token ids of the record's problem, laid out for this model. Raises DataError."""
         return self.prompter.prompt(schema.problem_text(record), _messages(record))
 
     def response(self, record: dict[str, Any]) -> Ids:
-        """Token ids that stand for exactly ``response``: those sampled, if they are known.
+        """Token ids of exactly ``response``: those sampled, if they are known.
 
-        Raises DataError when the vocabulary cannot say the text.
+        Raises DataError when the vocabulary cannot encode the text.
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
@@ -62,8 +62,8 @@ class Prefixes:
     def at_cuts(self, record: dict[str, Any], steps: Sequence[str]) -> list[Ids]:
         """Prompt and prefix ids at every cut: before step 0, ..., after the last step.
 
-        Returns len(steps) + 1 entries. Raises DataError where the vocabulary cannot say a prefix.
-        """
+        Returns len(steps) + 1 entries. Raises DataError where the vocabulary cannot encode a
+        prefix."""
         prompt = self.prompt(record)
         if not steps:
             return [prompt]
@@ -72,29 +72,30 @@ class Prefixes:
         for count, offset in enumerate(self.ends(ids), 1):
             boundary.setdefault(offset, count)
         prefixes = [prompt]
-        done = ""
+        prefix = ""
         for step in steps:
-            done += step
-            count = boundary.get(len(_bytes(done)), -1)
-            prefixes.append(prompt + (ids[:count] if count >= 0 else self.exact(done)))
+            prefix += step
+            count = boundary.get(len(_bytes(prefix)), -1)
+            prefixes.append(prompt + (ids[:count] if count >= 0 else self.exact(prefix)))
         return prefixes
 
     def whole(self, record: dict[str, Any]) -> int | None:
-        """Tokens of the prompt and a whole attempt: the record's, or its solution; None without."""
+        """Tokens of the prompt and a whole attempt: the record's response, or its solution; None
+        without these."""
         if record.get("response") is not None:
             return len(self.prompt(record)) + len(self.response(record))
         solution = schema.optional_text(record, "solution")
         return None if solution is None else len(self.prompt(record)) + len(self.exact(solution))
 
     def known(self, ids: Sequence[int], text: str, sampler: object) -> Ids | None:
-        """``ids`` if ``sampler`` drew them with this vocabulary and they are just ``text``."""
+        """``ids`` if ``sampler`` drew them with this vocabulary and they join to ``text``."""
         kept = tuple(ids)
         if not self._drew(sampler) or not all(self._is_token(token) for token in kept):
             return None
         return kept if self.model.detokenize(kept) == _bytes(text) else None
 
     def exact(self, text: str) -> Ids:
-        """``text`` tokenised as a whole. Raises DataError when it does not give its bytes back."""
+        """``text`` tokenised as a whole. Raises DataError when the tokens do not join to it."""
         ids = self.model.tokenize_exact(text)
         if ids is None:
             raise DataError("the model's vocabulary does not give this text back", "response")

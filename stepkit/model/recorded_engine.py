@@ -1,8 +1,8 @@
-"""An engine that remembers: equal keys are one draw, sampled once, also across a crash.
+"""An engine with a journal: equal keys are one draw, sampled once, also across a crash.
 
-It stands before a real engine. What the journal knows is answered from there; a request that is
-already in flight, or was answered lately, is not asked twice; every new result goes to the journal
-at once. So a run is resumed by running it again.
+It stands in front of another engine. Requests that the journal has are answered from there; one
+that is in flight, or was answered recently, is not submitted twice; every new result goes to the
+journal at once. So a run is resumed by running it again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stepkit.model.engine import (
 
 
 class JournalProtocol(Protocol):
-    """What is needed of a journal."""
+    """What this module needs of a journal."""
 
     def get(self, key: str) -> Any | None: ...
 
@@ -30,11 +30,11 @@ class JournalProtocol(Protocol):
 
 
 REMEMBERED = 4096
-"""Results kept for requests that come again soon, as siblings' draws at the empty prefix do."""
+"""Results kept for requests that come again soon, like draws of siblings at the empty prefix."""
 
 
 class RecordedEngine:
-    """An Engine (see engine.py) that asks ``engine`` only what it has not answered before."""
+    """An Engine (see engine.py) that submits to ``engine`` only requests without a known result."""
 
     def __init__(self, engine: Engine, journal: JournalProtocol) -> None:
         self._engine = engine
@@ -89,12 +89,12 @@ class RecordedEngine:
 
 
 def journal_key(request: Request) -> str:
-    """What makes two requests one: their key, and the model where there are several."""
+    """The key of a request in the journal: its own, with the model where there are several."""
     return f"{request.model}/{request.key}" if request.model else request.key
 
 
 def to_json(result: Result) -> dict[str, Any]:
-    """A result as the journal keeps it."""
+    """A result as the journal stores it."""
     if isinstance(result, Readout):
         return {"values": result.values}
     return {

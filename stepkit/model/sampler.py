@@ -1,4 +1,4 @@
-"""A sampler: everything that decides a draw, with the identity that evidence carries."""
+"""A sampler: everything that decides a draw, with the identity that is stored with evidence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ModelIdentity:
     """Which model it is.
 
     Attributes:
-        name: what people call it: a file's name, or what a server calls it.
+        name: for people: a file's name, or what a server calls it.
         model: a GGUF file's fingerprint; of a server, which shows no more, the name again.
         server: the kind of server, or None in process. Not which one: another machine that
             serves the same model is the same sampler.
@@ -31,13 +31,13 @@ class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
     Args:
-        asks: name of the model among several (multi_engine.py).
-        refine: the format that lays out a problem with an attempt to be refined, if one is.
+        alias: name of the model among several (multi_engine.py).
+        refine: the format that lays out a problem with an attempt to refine, if there is one.
 
     Attributes:
         decisive: all that decides a draw, by the names that users know.
-        id: hash of it.
-        identity: what ``tree.samplers`` holds: the id and all that it was made of.
+        id: its hash.
+        identity: an entry of ``tree.samplers``: the id and all that it is made of.
     """
 
     def __init__(
@@ -49,14 +49,20 @@ class Sampler:
         context: int | None,
         seed: int,
         exact: bool = True,
-        asks: str = "",
+        alias: str = "",
         refine: str | None = None,
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
-        self._asks = asks
-        self._rest: dict[str, Any] = {"model": model, "context": context, "seed": seed}
-        self._rest |= {"exact": exact, "asks": asks, "refine": refine}
+        self._alias = alias
+        self._settings: dict[str, Any] = {
+            "model": model,
+            "context": context,
+            "seed": seed,
+            "exact": exact,
+            "alias": alias,
+            "refine": refine,
+        }
         prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
             "model": model.model,
@@ -76,7 +82,7 @@ class Sampler:
         if sampling.repetition_penalty != 1.0:
             self.decisive["repetition_penalty"] = sampling.repetition_penalty
         if sampling.logit_bias:
-            # null for minus infinity, which JSON cannot say
+            # null for minus infinity, which JSON does not have
             self.decisive["logit_bias"] = [
                 [token, bias if isfinite(bias) else None] for token, bias in sampling.logit_bias
             ]
@@ -92,7 +98,7 @@ class Sampler:
     def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
 
-        ``origin`` tells draws apart that refine different texts with the same beginning: a redraw
+        ``origin`` distinguishes draws that refine different texts with the same prefix: a redraw
         must not be the very attempt that it is meant to replace.
         """
         place = digest("prefix", prefix, origin) if origin else digest("prefix", prefix)
@@ -101,9 +107,10 @@ class Sampler:
             prefix,
             draw_seed(self.id, purpose, place, number),
             self.sampling,
-            model=self._asks,
+            model=self._alias,
         )
 
     def greedy(self) -> Sampler:
-        """The same at temperature 0: another sampler, whose draws of a prefix are all the same."""
-        return Sampler(self.prefixes, replace(self.sampling, temperature=0.0), **self._rest)
+        """The same at temperature 0: another sampler, whose draws from a prefix are all the
+        same."""
+        return Sampler(self.prefixes, replace(self.sampling, temperature=0.0), **self._settings)

@@ -1,4 +1,4 @@
-"""From URLs to a backend: servers that agree on a model, and prompts as they take them."""
+"""From URLs to a backend: servers of one model, and prompts in the form that they take."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def server_backend(
     reads: bool = False,
     lists: bool = False,
 ) -> Backend:
-    """Servers, to be asked over the network.
+    """Servers, over the network.
 
     Args:
-        gguf: a file with the served model's vocabulary and template, or None. With it, prompts
-            of draws are token ids, if the servers take such.
-        warn: told of servers that cannot be used.
-        reads: it is to read texts, not to draw.
-        lists: it is to list the most probable tokens.
+        gguf: a file with the served model's vocabulary and template, or None. With it, prompts of
+            draws are token ids, if the servers take these.
+        warn: called with one line for each server that cannot be used.
+        reads: for reading texts, not for draws.
+        lists: for listing the most probable tokens.
 
     Raises UsageError when they do not serve the same model, cannot read, or a prompt cannot be
     laid out; FailedError when none can be used.
@@ -88,7 +88,7 @@ def batch_backend(served: str, gguf: str | None, form: PromptForm, engine: Engin
 
 
 def text_prompter(model: Model | None, form: PromptForm) -> Prompter:
-    """How problems are laid out as text. Raises UsageError when nothing says it."""
+    """How problems are laid out as text. Raises UsageError when no option gives it."""
     template = None if form.prompt is not None else template_for(model, form)
     if form.prompt is None and template is None and model is None:
         raise UsageError(
@@ -106,7 +106,7 @@ def text_prompter(model: Model | None, form: PromptForm) -> Prompter:
 
 
 def _check(url: str, found: ServerFacts, reads: bool, known: list[int] | None) -> None:
-    """Raise UsageError for a server that cannot do what it is wanted for."""
+    """Raise UsageError for a server that cannot do what is needed."""
     if reads and not found.echo:
         raise UsageError(
             f"--server: {url} does not give the log-probabilities of a text that it reads "

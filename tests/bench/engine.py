@@ -111,9 +111,10 @@ def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     """Seconds of each round, in one process."""
     from stepkit.model.engine import Draw, Sampling
     from stepkit.model.local import token_sampling
+    from stepkit.model.local.context import Context
     from stepkit.model.local.context_sizes import for_drawing
     from stepkit.model.local.cpu_lock import CpuLock
-    from stepkit.model.local.llama import Context, Model
+    from stepkit.model.local.llama import Model
     from stepkit.model.local.slot_engine import SlotEngine
     from stepkit.runner.options import ModelOptions
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from stepkit.errors import StepkitError
 from stepkit.model.engine import Engine, Request, Result
+from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.cpu_lock import NoCpuLock
-from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.llama import Model
 from stepkit.model.local.slot_engine import SlotEngine
 
 KINDS = ("F32", "F16", "Q8_0", "Q4_0", "Q4_K_M", "Q6_K")

@@ -250,15 +250,15 @@ class ByteSampler:
     """A sampler (model/sampler.py) without a model."""
 
     def __init__(
-        self, seed: int = 1, max_tokens: int = 4096, temperature: float = 1.0, asks: str = ""
+        self, seed: int = 1, max_tokens: int = 4096, temperature: float = 1.0, alias: str = ""
     ) -> None:
         self.prefixes = ByteTokens()
         self.sampling = Sampling(max_tokens=max_tokens, temperature=temperature)
-        usual = temperature == 1.0 and not asks
-        self.id = digest("sampler", seed, max_tokens, *([] if usual else [temperature, asks]))
+        usual = temperature == 1.0 and not alias
+        self.id = digest("sampler", seed, max_tokens, *([] if usual else [temperature, alias]))
         self.identity = {"id": self.id, "seed": seed}
         self._made = (seed, max_tokens)
-        self._asks = asks
+        self._alias = alias
 
     def greedy(self) -> ByteSampler:
         return ByteSampler(*self._made, temperature=0.0)
@@ -267,7 +267,7 @@ class ByteSampler:
         place = digest("prefix", prefix, origin)
         key = digest("draw", self.id, purpose, place, number)
         seed = draw_seed(self.id, purpose, place, number)
-        return Draw(key, prefix, seed, self.sampling, model=self._asks)
+        return Draw(key, prefix, seed, self.sampling, model=self._alias)
 
 
 class WorldEngine:
@@ -406,7 +406,7 @@ def search(
         ByteSampler(seed, max_tokens),  # type: ignore[arg-type]
         {**METHODS[method].options, **options},
         guidance=None if scorer is None else PrmSource(scorer),
-        draft=ByteSampler(seed, max_tokens, asks="draft"),  # type: ignore[arg-type]
+        draft=ByteSampler(seed, max_tokens, alias="draft"),  # type: ignore[arg-type]
     )
     data = world.record() if record is None else record
     fields = run(load_method(method)(setup, data), engine or WorldEngine(world))

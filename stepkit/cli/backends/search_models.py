@@ -133,5 +133,5 @@ def _draft(
         context=backend.context,
         seed=policy.seed,
         exact=backend.exact,
-        asks="draft",
+        alias="draft",
     )

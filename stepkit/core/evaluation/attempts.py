@@ -79,8 +79,8 @@ class GoldLabels(NamedTuple):
         Raises ValueError for a label that is neither 0 nor 1.
         """
         found = []
-        for step, mine in enumerate(own):
-            if not mine:
+        for step, is_own in enumerate(own):
+            if not is_own:
                 continue
             if self.steps is not None:
                 label = self.steps[step]
@@ -167,7 +167,7 @@ def read_attempt(
     attempt = MeasuredAttempt(
         group=schema.group_of(record),
         problem=problem_of(record),
-        part="" if wanted.part is None else _part(record, wanted.part),
+        part="" if wanted.part is None else _part_value(record, wanted.part),
         file=file,
         right=schema.correct_of(record),
         final=selection.answer_of(record),
@@ -184,7 +184,7 @@ def read_attempt(
         name, entry = trace.named(record, "scores", wanted.redundancy, "--redundancy NAME")
         attempt.redundancy = trace.step_numbers(entry, len(steps), f"scores.{name}")
     for name in wanted.scores:
-        attempt.scores[name] = _scored(record, name, wanted.aggregates, len(steps))
+        attempt.scores[name] = _attempt_score(record, name, wanted.aggregates, len(steps))
     return attempt
 
 
@@ -213,14 +213,14 @@ def tokens_of(record: Json) -> int | None:
     return total if known else None
 
 
-def _part(record: Json, key: str) -> str:
+def _part_value(record: Json, key: str) -> str:
     value = record.get(key)
     if isinstance(value, str) or schema.is_number(value):
         return str(value)
     raise DataError(f"expected a string, got {schema.name_of(value)}", key)
 
 
-def _scored(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
+def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
     _, entry = trace.named(record, "scores", name, "--score NAME")
     x = trace.step_numbers(entry, count, f"scores.{name}") if count else []
     raw = entry.get("of", "raw") == "raw"
@@ -275,9 +275,9 @@ def _labels(record: Json, name: str, own: list[bool]) -> GoldLabels | None:
         return None
     _, entry = trace.named(record, "labels", name, "--label NAME")
     where = f"labels.{name}"
-    truth = GoldLabels(None) if entry.get("x") is None else _of_steps(entry["x"], where, own)
+    truth = GoldLabels(None) if entry.get("x") is None else _labels_of_steps(entry["x"], where, own)
     if entry.get("first") is not None:
-        return truth._replace(first=_step(entry["first"], len(own), f"{where}.first"))
+        return truth._replace(first=_step_index(entry["first"], len(own), f"{where}.first"))
     return truth
 
 
@@ -291,32 +291,34 @@ def _field(record: Json, gold: GoldSource, own: list[bool]) -> GoldLabels | None
             by_step = {int(key) - base: one for key, one in value.items()}
         except ValueError:
             raise DataError("expected numbers of steps as keys", gold.name) from None
-        return _of_steps([by_step.get(step) for step in range(count)], gold.name, own)
+        return _labels_of_steps([by_step.get(step) for step in range(count)], gold.name, own)
     if isinstance(value, list) and base == 1:
-        if not all(_whole(one) and 1 <= one <= count for one in value):
+        if not all(_is_index(one) and 1 <= one <= count for one in value):
             raise DataError(f"expected a list of steps, 1 .. {count}", gold.name)
-        return _of_steps([float(step + 1 not in value) for step in range(count)], gold.name, own)
+        return _labels_of_steps(
+            [float(step + 1 not in value) for step in range(count)], gold.name, own
+        )
     if isinstance(value, list):
-        return _of_steps(value, gold.name, own)
-    first = value - base if _whole(value) and value != NONE else value
-    return GoldLabels(_step(first, count, gold.name))
+        return _labels_of_steps(value, gold.name, own)
+    first = value - base if _is_index(value) and value != NONE else value
+    return GoldLabels(_step_index(first, count, gold.name))
 
 
-def _of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:
+def _labels_of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:
     steps = trace.step_numbers({"x": values}, len(own), where)
     first: int | None = NONE
-    for step, (value, mine) in enumerate(zip(steps, own, strict=True)):
-        if mine and (value is None or value <= 0):
+    for step, (value, is_own) in enumerate(zip(steps, own, strict=True)):
+        if is_own and (value is None or value <= 0):
             first = None if value is None else step
             break
     return GoldLabels(first, tuple(steps))
 
 
-def _step(value: Any, count: int, where: str) -> int:
-    if not _whole(value) or not NONE <= value < count:
+def _step_index(value: Any, count: int, where: str) -> int:
+    if not _is_index(value) or not NONE <= value < count:
         raise DataError(f"expected a step, -1 .. {count - 1}, got {value!r}", where)
     return int(value)
 
 
-def _whole(value: Any) -> bool:
+def _is_index(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

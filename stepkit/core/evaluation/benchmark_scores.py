@@ -85,7 +85,7 @@ def _counts(
 def _first_judged(one: MeasuredAttempt, score: str, options: ReportOptions) -> int | None:
     if not score:
         return one.judged.first if one.judged else None
-    own = [x for x, mine in zip(one.scores[score].steps, one.own, strict=True) if mine]
+    own = [x for x, is_own in zip(one.scores[score].steps, one.own, strict=True) if is_own]
     if any(map(isnan, own)):
         return None
     verdicts = _judged(one, score, options, "processbench")

@@ -174,7 +174,7 @@ def _threshold(
     cases = []
     for one in attempts:
         assert one.truth is not None
-        own = [step for step, mine in enumerate(one.own) if mine]
+        own = [step for step, is_own in enumerate(one.own) if is_own]
         x = np.array([one.scores[score].steps[step] for step in own])
         first = one.truth.first
         if first is None or np.isnan(x).any() or (first >= 0 and first not in own):

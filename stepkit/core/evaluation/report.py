@@ -50,11 +50,11 @@ def report(
     if options.ks and options.ks[-1] > most:
         raise DataError(f"--k {options.ks[-1]}: no problem has more than {most} attempts")
     for part in slices:
-        rows.append(_about(part, options))
+        rows.append(_counts_row(part, options))
         measures |= _measures(part, options, same)
     benchmark_scores.average_parts(measures, options)
     if not any(measure.shown for measure in measures.values()):
-        raise DataError(_nothing(options))
+        raise DataError(_why_empty(options))
     return rows + _rows(measures, options)
 
 
@@ -72,9 +72,9 @@ def _slices(
         yield AttemptSlice(file, part, order, [groups[name] for name in members], len(numbers))
 
 
-def _about(part: AttemptSlice, options: ReportOptions) -> Json:
+def _counts_row(part: AttemptSlice, options: ReportOptions) -> Json:
     sizes = [len(group) for group in part.groups]
-    row = _of(MeasureKey("data", part.file, part.part)) | {
+    row = _key_columns(MeasureKey("data", part.file, part.part)) | {
         "problems": len(sizes),
         "attempts": sum(sizes),
         "fewest": min(sizes),
@@ -106,21 +106,21 @@ def _rows(measures: dict[MeasureKey, Measure], options: ReportOptions) -> list[J
     for key, measure in measures.items():
         if not measure.shown:
             continue
-        row = _of(key) | {"problems": measure.problems, **measure.more}
-        rows.append(_filled(row, measure.estimate, options))
+        row = _key_columns(key) | {"problems": measure.problems, **measure.more}
+        rows.append(_with_interval(row, measure.estimate, options))
         for name in options.against:
-            base = measures.get(_base(key, name, measures, options))
+            base = measures.get(_compared_key(key, name, measures, options))
             if base is None or base is measure:
                 continue
             gap = measure.against(base)
-            row = _of(key) | {"against": name, "problems": gap.problems}
+            row = _key_columns(key) | {"against": name, "problems": gap.problems}
             if "tokens" in measure.more and "tokens" in base.more:
                 row["tokens"] = measure.more["tokens"] - base.more["tokens"]
-            rows.append(_filled(row, gap.estimate, options))
+            rows.append(_with_interval(row, gap.estimate, options))
     return [row for row in rows if "value" in row]
 
 
-def _filled(row: Json, estimate: Estimate, options: ReportOptions) -> Json:
+def _with_interval(row: Json, estimate: Estimate, options: ReportOptions) -> Json:
     """The row with its number and interval; without a value where that is not defined."""
     value = row["value"] = estimate.value
     low, high = interval(estimate) if options.intervals else NO_INTERVAL
@@ -131,7 +131,7 @@ def _filled(row: Json, estimate: Estimate, options: ReportOptions) -> Json:
     return {name: one for name, one in row.items() if one == one}
 
 
-def _base(
+def _compared_key(
     key: MeasureKey, name: str, measures: dict[MeasureKey, Measure], options: ReportOptions
 ) -> MeasureKey:
     """What ``key`` is compared with, be it there or not; choices from one attempt are all alike."""
@@ -155,11 +155,11 @@ def _check_against(measures: dict[MeasureKey, Measure], options: ReportOptions) 
             raise UsageError(f"--against {name}: there is {have}")
 
 
-def _of(key: MeasureKey) -> Json:
+def _key_columns(key: MeasureKey) -> Json:
     return {name: value for name, value in key._asdict().items() if value}
 
 
-def _nothing(options: ReportOptions) -> str:
+def _why_empty(options: ReportOptions) -> str:
     if options.protocol is not None:
         name, base = protocols.FIELDS[options.protocol]
         return f'nothing to judge by: no labels.gold and no "{name}" ({base}-based); see --gold'

@@ -95,13 +95,13 @@ def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: in
 
     Raises ValueError when scores are summed that are no probabilities.
     """
-    found = [_at(one, name, score, how, k) for one in groups]
+    found = [_estimate_at(one, name, score, how, k) for one in groups]
     values = np.array([np.nan if one is None else one.value for one in found])
     errors = [one.error for one in found if one is not None]
     return CurvePoint(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
 
 
-def _at(group: CountedGroup, name: str, score: str, how: str, k: int) -> Estimate | None:
+def _estimate_at(group: CountedGroup, name: str, score: str, how: str, k: int) -> Estimate | None:
     if k > len(group.right):
         return None
     seed = seeded("curve", group.seed, group.attempts[0].group, name, score, how, k)
@@ -143,9 +143,9 @@ def measures(
     groups = [count_group(one, options.undecided, options.seed, same) for one in part.groups]
     problems = part.problems[[bool(one.right) for one in groups]]
     groups = [one for one in groups if one.right]
-    ks = options.ks or _powers(min(len(one.right) for one in groups))
+    ks = options.ks or _powers_of_two(min(len(one.right) for one in groups))
     found: dict[MeasureKey, Measure] = {}
-    for key in dict.fromkeys(_wanted(groups, options, ks)):
+    for key in dict.fromkeys(_curve_keys(groups, options, ks)):
         try:
             made = curve(groups, key.measure, key.score, key.aggregate, key.k)
         except ValueError as error:
@@ -156,7 +156,7 @@ def measures(
         measure = Measure(intervals.mean(made.values).among(problems, part.among), count)
         measure.members, measure.values = problems, made.values
         measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
-        measure.more = {"exact": made.error == 0, **_tokens(groups, key.k)}
+        measure.more = {"exact": made.error == 0, **_mean_tokens(groups, key.k)}
         if made.error:
             measure.more["error"] = made.error
         found[key] = measure
@@ -168,11 +168,11 @@ def measures(
     return found
 
 
-def _powers(most: int) -> tuple[int, ...]:
+def _powers_of_two(most: int) -> tuple[int, ...]:
     return (*(2**i for i in range(most.bit_length()) if 2**i < most), most)
 
 
-def _wanted(
+def _curve_keys(
     groups: Sequence[CountedGroup], options: ReportOptions, ks: Sequence[int]
 ) -> Iterator[MeasureKey]:
     """Curves to compute: those to show, and pass@1 and the majority to compare with."""
@@ -186,17 +186,21 @@ def _wanted(
             continue
         for score in attempts[0].scores if name in ("best", *VOTES) else ():
             for how in options.aggregates:
-                if name == "best" or options.curves or (answered and _votes(attempts, score, how)):
+                if (
+                    name == "best"
+                    or options.curves
+                    or (answered and _can_vote(attempts, score, how))
+                ):
                     yield from (MeasureKey(name, score=score, aggregate=how, k=k) for k in ks)
     if MAJORITY in options.against:
         yield from (MeasureKey("majority", k=k) for k in ks)
 
 
-def _votes(attempts: Sequence[MeasuredAttempt], score: str, how: str) -> bool:
+def _can_vote(attempts: Sequence[MeasuredAttempt], score: str, how: str) -> bool:
     return all(one.scores[score].weight[how, "weighted"] is not None for one in attempts)
 
 
-def _tokens(groups: Sequence[CountedGroup], k: int) -> Json:
+def _mean_tokens(groups: Sequence[CountedGroup], k: int) -> Json:
     """Mean tokens of k attempts at a problem, where all of them are known."""
     known = [one.tokens for group in groups if len(group.right) >= k for one in group.attempts]
     if None in known or not known:

@@ -105,7 +105,7 @@ class StateValues:
 
     def masked(self, states: Sequence[Any]) -> list[Any]:
         """Per step, from per state: null at steps that are not the model's."""
-        return [x if mine else None for x, mine in zip(states[1:], self.assistant, strict=True)]
+        return [x if is_own else None for x, is_own in zip(states[1:], self.assistant, strict=True)]
 
     def entry(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
         """The shape that labels of states share: numbers and counts per step, and at the root.

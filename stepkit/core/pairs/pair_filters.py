@@ -25,7 +25,7 @@ class PairFilters:
             through its step that came to its own end right (chosen) or wrong (rejected).
         min_gap: least difference of the two values.
         confidence: least chance that chosen is better, by the counts.
-        min_chosen, max_rejected: bounds of the two values.
+        min_chosen, max_rejected: bounds of the two values, None for none.
         min_distance: least edit distance of the two steps, in characters.
         match_length: of several attempts, take the two of the most equal lengths.
         per_set, per_problem: most pairs of a sibling set and of a problem, the widest gaps first.
@@ -36,8 +36,8 @@ class PairFilters:
     scope: str = "continuation"
     min_gap: float = 0.0
     confidence: float = 0.0
-    min_chosen: float = 0.0
-    max_rejected: float = 1.0
+    min_chosen: float | None = None
+    max_rejected: float | None = None
     min_distance: int = 0
     match_length: bool = False
     per_set: int | None = None
@@ -153,9 +153,9 @@ def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, filters: Pair
         return "under --min-gap"
     if filters.confidence and probability_better(better, worse) < filters.confidence:
         return "under --confidence"
-    if better.value < filters.min_chosen:
+    if filters.min_chosen is not None and better.value < filters.min_chosen:
         return "under --min-chosen"
-    if worse.value > filters.max_rejected:
+    if filters.max_rejected is not None and worse.value > filters.max_rejected:
         return "over --max-rejected"
     if filters.min_distance and is_near(better.text, worse.text, filters.min_distance):
         return "under --min-distance"

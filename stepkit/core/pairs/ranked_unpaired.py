@@ -56,9 +56,11 @@ def step_kto(given: RuleInput) -> Iterator[UnpairedRow]:
 
 def _unjudged(sibling: Sibling, given: RuleInput) -> str:
     """Why the sibling is neither desirable nor undesirable; "" when it is one of them."""
-    filters, good = given.filters, sibling.value > 0.5
-    bound = sibling.value >= filters.min_chosen if good else sibling.value <= filters.max_rejected
-    if sibling.value == 0.5 or not bound:
+    filters, value = given.filters, sibling.value
+    good, least, most = value > 0.5, filters.min_chosen, filters.max_rejected
+    if value == 0.5 or (
+        least is not None and value < least if good else most is not None and value > most
+    ):
         return "neither desirable nor undesirable"
     above = stats.probability_above_half(sibling.k, sibling.n)
     return "under --confidence" if (above if good else 1 - above) < filters.confidence else ""

@@ -4,7 +4,8 @@ At a prefix compete the next steps in the tree (the trace's own, and those a sea
 with the value of its place, and the first steps of the whole continuations drawn there, each with
 the one outcome it led to (n = 1), cut by the record's own ``split``. So steps are compared with
 steps, never with a whole continuation. Steps that differ only in outer white space are one sibling
-with pooled counts: a draw whose first step is an equal one is a draw of its value.
+with pooled counts: a draw whose first step is an equal one is a draw of its value. Scores, which
+have no counts, are averaged instead.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Sibling:
 
     Attributes:
         text: the step.
-        k, n, value: right and decided outcomes, and their share or a score.
+        k, n: right and decided outcomes.
+        scores: of the places where it is, where the value is a score without counts.
         places: where the step is in the tree; none when it is only the first step of draws.
         draws: the draws at the prefix whose first step it is.
         nodes: what was counted.
@@ -34,17 +36,24 @@ class Sibling:
         number: its draw's number, to break ties by.
     """
 
-    __slots__ = ("draws", "k", "n", "nodes", "number", "places", "spine", "text", "value")
+    __slots__ = ("draws", "k", "n", "nodes", "number", "places", "scores", "spine", "text")
 
     def __init__(self, text: str, number: int, spine: bool = False) -> None:
         self.text = text
         self.number = number
         self.spine = spine
         self.k = self.n = 0
-        self.value = 0.0
+        self.scores: list[float] = []
         self.places: list[int] = []
         self.draws: list[int] = []
         self.nodes: list[int] = []
+
+    @property
+    def value(self) -> float:
+        """The share of right outcomes, or the mean score of the places; 0 without either."""
+        if self.n:
+            return self.k / self.n
+        return sum(sorted(self.scores)) / len(self.scores) if self.scores else 0.0
 
     def order(self) -> tuple[float, int, bool, int, str]:
         """Best first: by value; of equal ones the one with more draws, the trace's own, the first
@@ -163,7 +172,8 @@ def siblings_at(
         if value := backup(prefixes, child):
             sibling.k += value.k
             sibling.n += value.n
-            sibling.value = sibling.k / sibling.n if sibling.n else max(sibling.value, value.value)
+            if not value.n:
+                sibling.scores.append(value.value)
             sibling.nodes += value.nodes
     if drawn:
         _add_draws(prefixes, place, step, found)
@@ -205,7 +215,6 @@ def _add_draws(prefixes: RecordPrefixes, place: int, step: int, found: dict[str,
             sibling = _sibling_with(found, cut(texts[node]), numbers[node])
             sibling.k += is_right(outcome, node)
             sibling.n += 1
-            sibling.value = sibling.k / sibling.n
             sibling.nodes.append(node)
             sibling.draws.append(node)
 

@@ -46,7 +46,8 @@ def filtered(given: RuleInput) -> Iterator[TextRow]:
         steps, own = given.steps()
         _, x = trace_labels.numbers(given.record, given.reading.at, (), len(steps))
         known = [value for value, is_own in zip(x, own, strict=True) if is_own]
-        if any(value is None or value < given.filters.min_chosen for value in known):
+        least = given.filters.min_chosen or 0.0
+        if any(value is None or value < least for value in known):
             unknown = None in known
             given.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
             return

@@ -190,16 +190,20 @@ def _temperature(text: str) -> float:
     return value
 
 
-def _size(text: str) -> int:
+def _window_size(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise ValueError("size: expected a number from 1 up")
     return int(text)
 
 
-def _of(text: str) -> str:
+def _mean_or_min(text: str) -> str:
     if text not in ("mean", "min"):
         raise ValueError("of: expected mean or min")
     return text
 
 
-_PARAMETERS: Mapping[str, Callable[[str], Any]] = {"t": _temperature, "size": _size, "of": _of}
+_PARAMETERS: Mapping[str, Callable[[str], Any]] = {
+    "t": _temperature,
+    "size": _window_size,
+    "of": _mean_or_min,
+}

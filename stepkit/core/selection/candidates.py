@@ -171,7 +171,7 @@ def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[f
     if not any(own):
         raise DataError("no step of the model's own to judge by", "role")
     found = zip(trace.step_numbers(entry, count, field), own, strict=True)
-    return [value for value, mine in found if mine and value is not None]
+    return [value for value, is_own in found if is_own and value is not None]
 
 
 def _consecutive(record: Json, entry: Json, count: int, name: str) -> list[float]:
@@ -180,12 +180,12 @@ def _consecutive(record: Json, entry: Json, count: int, name: str) -> list[float
     if not isinstance(pairs, list) or len(pairs) != count - 1:
         raise DataError(f"expected {count - 1} numbers, one for each two consecutive steps", field)
     own = trace.assistant_steps(record, count)
-    mine = [i for i in range(count - 1) if own[i] and own[i + 1]]
-    for i in mine:
+    is_own = [i for i in range(count - 1) if own[i] and own[i + 1]]
+    for i in is_own:
         if pairs[i] is not None and not schema.is_number(pairs[i]):
             got = schema.name_of(pairs[i])
             raise DataError(f"expected a number, got {got}", f"{field}[{i}]")
-    return [pairs[i] for i in mine if pairs[i] is not None]
+    return [pairs[i] for i in is_own if pairs[i] is not None]
 
 
 def _total(entry: Json, field: str) -> list[float]:

@@ -20,7 +20,7 @@ def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same)
     keys: list[Key] = [(0, -len(found))] * len(candidates)
     for i, p in place.items():
         keys[i] = (len(found[p].members), -p)
-    return RankingKeys(("votes", "order"), keys, lambda i: _voted(candidates, found, place, i))
+    return RankingKeys(("votes", "order"), keys, lambda i: _vote_note(candidates, found, place, i))
 
 
 def complexity(
@@ -58,7 +58,7 @@ def weighted(
         )
 
     def note(i: int) -> Json:
-        voted = _voted(candidates, found, place, i)
+        voted = _vote_note(candidates, found, place, i)
         return {**voted, "share": shares[place[i]]} if i in place else voted
 
     return RankingKeys(("share", "order", "value"), keys, note)
@@ -87,7 +87,7 @@ def _places(found: Sequence[AnswerClass]) -> dict[int, int]:
     return {i: place for place, (_, members) in enumerate(found) for i in members}
 
 
-def _voted(
+def _vote_note(
     candidates: Sequence[Candidate], found: Sequence[AnswerClass], place: Mapping[int, int], i: int
 ) -> Json:
     if i not in place:

@@ -1,1 +1,1 @@
-"""External programs that check steps, asked like a model."""
+"""External programs that check steps, which take requests like a model."""

@@ -1,12 +1,12 @@
-"""A process that runs checkers one after another and sees to it that nothing of them stays behind.
+"""A process that runs checkers one after another and leaves no process of theirs running.
 
-It stands between a command and the programs of its user: it takes a job a line from standard input
+It runs between a command and the programs of its user: it reads a job a line from standard input
 and answers with a line. Each program runs in a session of its own, without a shell, and everything
 in its process group is killed when it ends, when it takes too long or prints too much, and when
-standard input is closed, which is what happens however the command ends. On Linux it also inherits
-and kills what a program started in other sessions, and the program dies with it.
+standard input is closed, which happens however the command ends. On Linux it also inherits and
+kills processes that a program started in other sessions, and the program dies with it.
 
-What a program sees of the job is said in man step-score, CHECKERS. The module is run by path and
+man step-score, CHECKERS, describes what a program gets of the job. The module is run by path and
 imports nothing of stepkit.
 """
 
@@ -33,7 +33,7 @@ SECRETS = ("STEPKIT_API_KEY", "OPENAI_API_KEY")
 PLACES = re.compile(r"\{(step|prefix|json)\}(\.\w+)?")
 CHUNK = 1 << 16
 DRAINED = 1.0
-"""Seconds in which what a killed program wrote has to arrive."""
+"""Seconds in which the output of a killed program must arrive."""
 
 
 _woken, _wake = os.pipe()
@@ -65,23 +65,24 @@ def _line() -> bytes:
 
 
 def _answer(job: Json) -> Json:
-    """How a program ended: its exit status (negative: the signal), what it wrote, or why it was
+    """How a program ended: its exit status (negative: the signal) and output, or why it was
     stopped."""
     folder = tempfile.mkdtemp(prefix="stepkit-")
     try:
         files = _files(folder, job["input"])
         argv = [_placed(argument, folder, files) for argument in job["argv"]]
-        with open(files["json"], "rb") as given:
-            return _run(argv, given, job["seconds"], job["bytes"])
+        with open(files["json"], "rb") as stdin:
+            return _run(argv, stdin, job["seconds"], job["bytes"])
     except OSError as error:
         return {"error": f"does not start: {error.strerror}"}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _files(folder: str, given: str) -> dict[str, str]:
-    data = json.loads(given)
-    texts = {"json": given, "step": data["step"], "prefix": data["prefix"] + data["step"]}
+def _files(folder: str, question: str) -> dict[str, str]:
+    """Files with the question as JSON, its step, and its prefix up to and with that step."""
+    given = json.loads(question)
+    texts = {"json": question, "step": given["step"], "prefix": given["prefix"] + given["step"]}
     for name, text in texts.items():
         _write(os.path.join(folder, name), text)
     return {name: os.path.join(folder, name) for name in texts}
@@ -93,8 +94,8 @@ def _write(path: str, text: str) -> None:
 
 
 def _placed(argument: str, folder: str, files: dict[str, str]) -> str:
-    """The argument with paths of files in the place of {step}, {prefix} and {json}; a suffix
-    behind it, as in {step}.lean, is the file's."""
+    """The argument with paths of files in place of {step}, {prefix} and {json}; a suffix after
+    it, as in {step}.lean, becomes the suffix of the file."""
 
     def path(match: re.Match[str]) -> str:
         name, suffix = match[1], match[2] or ""
@@ -105,44 +106,45 @@ def _placed(argument: str, folder: str, files: dict[str, str]) -> str:
     return PLACES.sub(path, argument)
 
 
-def _run(argv: list[str], given: Any, seconds: float, size: int) -> Json:
+def _run(argv: list[str], stdin: Any, seconds: float, size: int) -> Json:
     process = subprocess.Popen(
         argv,
-        stdin=given,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        preexec_fn=_born,
+        preexec_fn=_prepare,
         env={name: value for name, value in os.environ.items() if name not in SECRETS},
     )
-    said: Json = {"out": b"", "err": b""}
+    output: Json = {"out": b"", "err": b""}
     try:
-        error = _listen(process, said, time.monotonic() + seconds, size)
+        error = _read_output(process, output, time.monotonic() + seconds, size)
     finally:
         _kill(process)
     if error == "ended":
         raise SystemExit(0)
-    _drain(process, said, size)
+    _drain(process, output, size)
     for stream in (process.stdout, process.stderr):
         stream.close()  # type: ignore[union-attr]
-    if not error and max(map(len, said.values())) > size:
+    if not error and max(map(len, output.values())) > size:
         error = f"wrote more than {size} bytes"
     if error:
         return {"error": error}
-    texts = {name: text.decode("utf-8", "replace") for name, text in said.items()}
+    texts = {name: text.decode("utf-8", "replace") for name, text in output.items()}
     return {"status": process.returncode, **texts}
 
 
-def _born() -> None:
-    """In the program, before it is one: it dies with its keeper, and signals are as usual."""
+def _prepare() -> None:
+    """Run in the new process before the program: it dies with its supervisor, and handles signals
+    as usual."""
     if _prctl is not None:
         _prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGCHLD):
         signal.signal(signum, signal.SIG_DFL)
 
 
-def _listen(process: Any, said: Json, end: float, size: int) -> str:
-    """Take in what the program writes until it ends: ""; else why it has to be stopped."""
+def _read_output(process: Any, output: Json, end: float, size: int) -> str:
+    """Read the output of the program until it ends: ""; else why it must be stopped."""
     streams = {process.stdout.fileno(): "out", process.stderr.fileno(): "err"}
     poll = select.poll()
     for descriptor in (0, _woken, *streams):
@@ -156,29 +158,29 @@ def _listen(process: Any, said: Json, end: float, size: int) -> str:
                 return "ended"
             more = os.read(descriptor, CHUNK)
             if descriptor in streams:
-                said[streams[descriptor]] += more
+                output[streams[descriptor]] += more
                 if not more:
                     poll.unregister(descriptor)
-        if max(map(len, said.values())) > size:
+        if max(map(len, output.values())) > size:
             return f"wrote more than {size} bytes"
     return ""
 
 
-def _drain(process: Any, said: Json, size: int) -> None:
-    """Take in what is still in the pipes."""
+def _drain(process: Any, output: Json, size: int) -> None:
+    """Read what is still in the pipes."""
     streams = {process.stdout.fileno(): "out", process.stderr.fileno(): "err"}
     end = time.monotonic() + DRAINED
-    while streams and time.monotonic() < end and max(map(len, said.values())) <= size:
+    while streams and time.monotonic() < end and max(map(len, output.values())) <= size:
         ready, _, _ = select.select(list(streams), [], [], DRAINED)
         for descriptor in ready:
             more = os.read(descriptor, CHUNK)
-            said[streams[descriptor]] += more
+            output[streams[descriptor]] += more
             if not more:
                 del streams[descriptor]
 
 
 def _kill(process: Any) -> None:
-    """Kill the program and all that it started, and wait for them."""
+    """Kill the program and all processes that it started, and wait for them."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -192,7 +194,7 @@ def _kill(process: Any) -> None:
 
 
 def _children() -> list[int]:
-    """What this process has inherited; nothing where the system does not tell."""
+    """Processes that this one has inherited; none where the system does not list them."""
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(child) for child in file.read().split()]

@@ -1,13 +1,13 @@
-"""A linear head put into a GGUF: its rows in the place of output rows that no text needs.
+"""A linear head grafted into a GGUF: its rows replace output rows that no text needs.
 
 llama.cpp refuses tensors that it does not know, but the logit of a token is its output row times
-the hidden state, which is what a linear head computes. So the head's outputs are read like any
-candidates' logits, and the file is a verifier by itself: its profile says which rows, and the bias
-(few architectures have an output bias; where the profile has it, all do).
+the hidden state, which is what a linear head computes. So the head's outputs are read like the
+logits of candidates, and the file is a verifier by itself: its profile has the rows, and the bias
+(few architectures have an output bias; in the profile it works for all).
 
-Everything else of the backbone is kept byte for byte, but the output matrix: quantised rows could
-hold the head only roughly, so it is written in 16 or 32 bits. A model whose output matrix is its
-embedding gets one of its own, since the embeddings of those tokens must stay.
+All of the backbone is kept byte for byte, except the output matrix: quantised rows could hold the
+head only roughly, so it is written in 16 or 32 bits. A model whose output matrix is its embedding
+gets one of its own, since the embeddings of those tokens must stay.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def graft(
     rows: Sequence[int] = (),
     wide: bool = False,
 ) -> Profile:
-    """Write ``backbone`` with ``head`` in it to ``output``, which must not be one of both.
+    """Write ``backbone`` with ``head`` in it to ``output``, which must be another file.
 
     Args:
         profile: how the model with its head is read.
@@ -96,7 +96,7 @@ def _grafted(profile: Profile, rows: tuple[int, ...], bias: list[float]) -> Prof
 
 
 def _spare_tokens(reader: Any, count: int, profile: Profile) -> tuple[int, ...]:
-    """The first tokens that are there to fill up the vocabulary."""
+    """The first tokens that only fill the vocabulary."""
     import gguf
 
     texts = reader.fields["tokenizer.ggml.tokens"].contents()

@@ -1,16 +1,16 @@
 """Heads of hidden-state process reward models: small networks on the backbone's last states.
 
-llama.cpp loads none of them (a GGUF with tensors that it does not know fails to load), so they
-travel beside the model, in a safetensors file with the layers' tensors under the names below:
+llama.cpp loads none of them (a GGUF with tensors that it does not know fails to load), so they are
+kept next to the model, in a safetensors file with the layers' tensors under the names below:
 
     linear      weight [outputs, width], bias [outputs]
     mlp         0.weight [inner, width], 0.bias, then ReLU, then 2.weight [outputs, inner], 2.bias
                 (Qwen2.5-Math-PRM, arXiv:2501.07301)
     gain        weight [outputs, width], then times gain, plus bias (OVM, arXiv:2311.09724)
-    ensemble    N.0.weight ... N.2.bias for N = 0, 1, ...: several mlp, whose outputs stand beside
-                each other (ActPRM, arXiv:2504.10559, which takes the mean of their sigmoids)
+    ensemble    N.0.weight ... N.2.bias for N = 0, 1, ...: several mlp, whose outputs are
+                concatenated (ActPRM, arXiv:2504.10559, which takes the mean of their sigmoids)
 
-A bias may be missing. What maps the outputs to a score (softmax, sigmoid, tanh) is the profile's.
+A bias may be missing. The profile maps the outputs to a score (softmax, sigmoid, tanh).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ KIND_KEY, SOURCE_KEY, BACKBONE_KEY = "stepkit.head", "source", "stepkit.backbone
 
 @dataclass(frozen=True)
 class Head:
-    """A head's weights; called with hidden states it gives its outputs.
+    """The weights of a head, which computes its outputs from hidden states when called.
 
     Attributes:
         kind: one of KINDS.
         tensors: float32 arrays by the names above.
         source: name of each tensor in the checkpoint it was taken from.
         profile: JSON of the profile that the model is read by, or "".
-        backbone: fingerprint of the only GGUF file that it goes with, or "" where that is not said.
+        backbone: fingerprint of the only GGUF file that it fits, or "" when unknown.
 
     Raises UsageError when the tensors are not those of a head of its kind.
     """
@@ -60,8 +60,8 @@ class Head:
             _check(part, self.kind)
 
     def __call__(self, states: Any) -> Any:
-        """[rows, outputs] of [rows, width]: each row by itself, so that a row's numbers do not
-        depend on how many are asked for at once (matrix products round by their shape)."""
+        """[rows, outputs] of [rows, width]: each row by itself, so that its numbers do not depend
+        on how many rows there are (matrix products round by their shape)."""
         import numpy
 
         return numpy.stack([self._outputs(state) for state in states])
@@ -201,23 +201,23 @@ def _kind(names: set[str]) -> str | None:
 
 def read_head(path: str) -> Head:
     """The head in a file that step-head wrote. Raises UsageError."""
-    held = open_tensors(path)
-    kind = held.metadata.get(KIND_KEY)
+    file = open_tensors(path)
+    kind = file.metadata.get(KIND_KEY)
     if kind not in KINDS:
         raise UsageError(f"--head {path}: not a head; step-head takes one from a checkpoint")
     marks = f"{SOURCE_KEY}."
     source = {
         name.removeprefix(marks): value
-        for name, value in held.metadata.items()
+        for name, value in file.metadata.items()
         if name.startswith(marks)
     }
-    arrays = {name: tensor.read() for name, tensor in held.by_name.items()}
-    told = (held.metadata.get(key, "") for key in (PROFILE_KEY, BACKBONE_KEY))
-    return Head(kind, arrays, source, *told)
+    arrays = {name: tensor.read() for name, tensor in file.by_name.items()}
+    profile, backbone = (file.metadata.get(key, "") for key in (PROFILE_KEY, BACKBONE_KEY))
+    return Head(kind, arrays, source, profile, backbone)
 
 
 class Backbone(Protocol):
-    """What is needed to know of a model."""
+    """What this module needs of a model."""
 
     @property
     def width(self) -> int: ...
@@ -226,8 +226,8 @@ class Backbone(Protocol):
 
 
 def check_fits(head: Head, model: Backbone, outputs: int, place: str) -> None:
-    """Raise UsageError unless the head is for this model and gives what the profile reads (0: any
-    number): numbers from another head look like scores."""
+    """Raise UsageError unless the head is for this model and gives as many outputs as the profile
+    reads (0: any number): numbers from another head look like scores."""
     if head.width != model.width:
         raise UsageError(
             f"{place}: a head for states of {head.width} numbers; the model's have {model.width}"

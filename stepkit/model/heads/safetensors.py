@@ -1,7 +1,7 @@
 """Tensors in safetensors files: read by name, also from a checkpoint in parts; written whole.
 
-The package of that name is not used: its NumPy side knows no bfloat16, in which most checkpoints
-are kept, and the format is a length, a JSON header and bytes.
+The package of that name is not used: with NumPy it does not read bfloat16, the format of most
+checkpoints, and the file format is just a length, a JSON header and bytes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TensorPlace:
 
     Attributes:
         kind: its number type in the file's own letters.
-        start, end: bytes from the beginning of the file.
+        start, end: bytes from the start of the file.
     """
 
     file: Path
@@ -61,7 +61,7 @@ class TensorFile:
 
 
 def open_tensors(path: str | Path) -> TensorFile:
-    """What a safetensors file holds; nothing but its header is read. Raises UsageError."""
+    """The tensors of a safetensors file, of which only the header is read. Raises UsageError."""
     file = Path(path)
     try:
         size = file.stat().st_size
@@ -102,23 +102,23 @@ def open_checkpoint(path: str) -> dict[str, TensorPlace]:
 
     Raises UsageError.
     """
-    given = Path(path)
-    if given.is_dir():
-        given = next((given / name for name in (INDEX, WHOLE) if (given / name).exists()), given)
-    if given.is_dir():
+    file = Path(path)
+    if file.is_dir():
+        file = next((file / name for name in (INDEX, WHOLE) if (file / name).exists()), file)
+    if file.is_dir():
         raise UsageError(
             f"{path}: holds neither {WHOLE} nor {INDEX}; a checkpoint in PyTorch's own format "
             "(.bin, .pt) runs code when it is read: save it as safetensors first"
         )
-    if given.suffix != ".json":
-        return dict(open_tensors(given).by_name)
+    if file.suffix != ".json":
+        return dict(open_tensors(file).by_name)
     try:
-        placed = json.loads(given.read_bytes())["weight_map"].items()
+        placed = json.loads(file.read_bytes())["weight_map"].items()
     except OSError as error:
-        raise UsageError(f"{given}: {reason(error)}") from None
+        raise UsageError(f"{file}: {reason(error)}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"{given}: not an index of safetensors files") from None
-    return dict(_in_parts(given.parent, sorted(placed)))
+        raise UsageError(f"{file}: not an index of safetensors files") from None
+    return dict(_in_parts(file.parent, sorted(placed)))
 
 
 def _in_parts(folder: Path, placed: list[tuple[str, str]]) -> Iterator[tuple[str, TensorPlace]]:
@@ -127,12 +127,12 @@ def _in_parts(folder: Path, placed: list[tuple[str, str]]) -> Iterator[tuple[str
         if part not in parts:
             # parts without a head need not be there
             parts[part] = open_tensors(folder / part) if (folder / part).exists() else None
-        held = parts[part]
-        if held is None:
+        tensors = parts[part]
+        if tensors is None:
             continue
-        if name not in held.by_name:
+        if name not in tensors.by_name:
             raise UsageError(f'{folder / part}: has no tensor "{name}", which the index puts there')
-        yield name, held.by_name[name]
+        yield name, tensors.by_name[name]
 
 
 def encode_tensors(tensors: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:

@@ -1,6 +1,6 @@
-"""The sizes of a context: chosen from the model, the machine and the options, never from the work.
+"""The sizes of a context: chosen from the model, the machine and the options, never from the input.
 
-What is left to do is not known when a stream is read, and a result must not depend on it.
+The rest of the input is not known when a stream is read, and a result must not depend on it.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
 UBATCH = 512
 READ_UBATCH = 256
-"""The same where one trace is all that is held: buffers for 512 would be a third of a small model
-(0.3 B, measured), and half as many are as fast."""
+"""The same where the cache holds one trace: buffers for 512 would have a third of the size of a
+small model (0.3 B, measured), and half as many are as fast."""
 MIN_SLOTS, SLOTS_TOGETHER = 8, 4
-"""Calls of other numbers of rows round differently, see prefill.py."""
+"""Calls with other numbers of rows round in another way, see prefill.py."""
 SLOTS = 32
-"""More draws beside each other are hardly faster on a processor: attention is each draw's own."""
+"""More draws at the same time are hardly faster on a processor: each has its own attention."""
 OUTPUTS = 64
 """Rows of logits of one call: 64 x 152k x 4 B = 39 MB when every position is read."""
 ONE_PASS = 2048
-"""Most tokens of a call that only reads: a trace is one call, which llama.cpp cuts by itself."""
+"""Most tokens of a call that only reads: a trace is one call, which llama.cpp itself cuts."""
 READ_OUTPUTS = OUTPUTS + MIN_SLOTS * ONE_PASS // READ_UBATCH
 """The same of a call that only reads, each part of which is filled up to 8."""
 BRANCHES = OUTPUTS - 1
-"""Branches read beside each other, and the trunk; llama.cpp holds a row of logits for each."""
+"""Branches that are read at the same time, besides the trunk; llama.cpp holds a row of logits for
+each."""
 
 
 class ModelFacts(Protocol):
-    """What is needed to know of a model."""
+    """What the sizes depend on in a model."""
 
     @property
     def trained_context(self) -> int: ...
@@ -43,7 +44,7 @@ class ModelFacts(Protocol):
 
 
 class ContextOptions(Protocol):
-    """The shared model options (see runner.settings.ModelOptions); None is to be chosen."""
+    """The shared model options (see runner.settings.ModelOptions); None is chosen here."""
 
     @property
     def threads(self) -> int: ...
@@ -62,21 +63,20 @@ class ContextSizes:
     """Sizes of a context; all decided before the first decode.
 
     Attributes:
-        slots: sequences drawn from beside each other; of the exact layout a multiple of 4.
-        shelves: further sequences, which keep prefixes for draws to come.
+        slots: sequences drawn from at the same time; in the exact layout a multiple of 4.
+        shelves: further sequences, which keep prefixes for later draws.
         context: tokens per sequence.
         batch: most tokens in one decode.
         outputs: most rows of logits in one decode; no fewer than the sequences, and no more than
             the batch (llama.cpp would abort).
         threads: CPU threads.
         exact: a draw does not depend on what else is in flight (slot_engine.py says how).
-        unified: all sequences are in one cache of ``context`` tokens and share what they have in
-            common (read_engine.py).
+        unified: all sequences are in one cache of ``context`` tokens and share the cells of common
+            prefixes (read_engine.py); else every sequence has a cache of its own.
 
-    Else every sequence has a cache of its own. In a cache for all, whose common prefixes are common
-    cells, short draws of one prefix are up to a quarter faster, but draws of different prompts a
-    third slower, because each row's attention runs over all cells (measured with llama.cpp's
-    batched bench, 0.3 B, 32 sequences).
+    In a unified cache short draws of one prefix are up to a quarter faster, but draws of different
+    prompts a third slower, because each row's attention runs over all cells (measured with
+    llama.cpp's batched bench, 0.3 B, 32 sequences).
     """
 
     slots: int
@@ -95,7 +95,7 @@ class ContextSizes:
 
     @property
     def ubatch(self) -> int:
-        """Tokens that are evaluated together: what the memory for intermediate results is for."""
+        """Tokens that are evaluated together, which the memory for intermediate results is for."""
         return min(self.batch, READ_UBATCH) if self.unified else self.batch
 
     @property
@@ -131,7 +131,7 @@ def for_drawing(model: ModelFacts, options: ContextOptions, max_tokens: int) -> 
 def for_reading(model: ModelFacts, options: ContextOptions) -> ContextSizes:
     """The layout where nothing is drawn: one cache for a trace and its branches.
 
-    ``--slots`` is how many branches are read beside each other. Raises UsageError when an option
+    ``--slots`` is how many branches are read at the same time. Raises UsageError when an option
     cannot be met.
     """
     context = _context(model, options, 0)
@@ -147,7 +147,7 @@ def for_reading(model: ModelFacts, options: ContextOptions) -> ContextSizes:
 
 
 def for_reading_like(layout: ContextSizes) -> ContextSizes:
-    """The layout for reading in the same lengths as ``layout`` draws in."""
+    """The layout for reading texts of the lengths that ``layout`` draws."""
     batch = max(OUTPUTS, min(layout.context, ONE_PASS))
     return replace(
         layout, slots=BRANCHES, shelves=1, batch=batch, outputs=READ_OUTPUTS, unified=True
@@ -165,7 +165,7 @@ def _context(model: ModelFacts, options: ContextOptions, max_tokens: int) -> int
 
 
 def check_room(model: ModelFacts, layout: ContextSizes) -> None:
-    """Raise FailedError for a cache that cannot be had: llama.cpp would abort the process."""
+    """Raise FailedError for a cache that does not fit: llama.cpp would abort the process."""
     needed = layout.cells * model.cache_bytes_per_token
     if layout.cells >= 1 << 31 or (not model.on_gpu and needed > memory_bytes()):
         raise FailedError(

@@ -1,13 +1,13 @@
-"""Taking turns on the processor.
+"""A lock by which engines take turns on the processor.
 
 Two CPU engines in one pipe (``step-rollout | step-score``) that decode at the same time spin
 against each other and both fall to a fraction of half the speed. So CPU engines of one user take
 turns: a lock is held for one decode. Uncontended, that costs some microseconds.
 
-A single lock would not do: on a busy machine the engine that has just let go takes it again before
-the one that waits has woken up. So there are two, a door and a room; who waits for the room stands
-in the door, and who leaves the room has to come in by the door again. Nobody waits for ever: an
-engine that was suspended (Ctrl-Z) in the room must not stop every other one.
+A single lock would not be fair: on a busy machine the engine that has just released it takes it
+again before the one that waits has woken up. So there are two, a door and a room: an engine that
+waits for the room holds the door, and one that leaves the room must pass the door again. No engine
+waits for ever: one that was suspended (Ctrl-Z) in the room must not stop every other one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 PATIENCE = 60.0
-"""Seconds. Longer than a decode takes; after that the one who waits goes its own way."""
+"""Seconds that an engine waits, longer than a decode takes; then it goes on without the lock."""
 PAUSE = 0.0005
-"""Seconds between two looks at a lock that is taken."""
+"""Seconds between two attempts at a lock that is taken."""
 
 
 class CpuLock:
-    """A lock shared by all CPU engines of this user; does nothing when it cannot be made."""
+    """A lock shared by all CPU engines of this user; without effect where its files cannot be
+    made."""
 
     def __init__(self, folder: str | None = None, patience: float = PATIENCE) -> None:
         self._patience = patience
@@ -41,7 +42,7 @@ class CpuLock:
             self.close()
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Hold the processor for one decode."""
         if not self._files:
             yield
@@ -63,7 +64,7 @@ class CpuLock:
         yield
 
     def close(self) -> None:
-        """Let go for good."""
+        """Release it and do without it from now on."""
         for file in self._files:
             os.close(file)
         self._files = []
@@ -86,7 +87,7 @@ class NoCpuLock:
     """For engines that do not share a processor (a model wholly on a GPU)."""
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         yield
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What goes into a decode of llama.cpp, and hidden states that come out of one."""
+"""The input of a llama.cpp decode, and the hidden states that one computes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class DecodeBatch:
     """llama.cpp's batch over NumPy's memory: every field is filled by one assignment.
 
     Attributes:
-        struct: what llama_decode takes.
+        struct: the argument of llama_decode.
     """
 
     def __init__(self, lib: Any, size: int) -> None:
@@ -52,12 +52,12 @@ class DecodeBatch:
 
 
 class HiddenStates:
-    """Hidden states of the rows that are wanted, behind the final norm: what the output matrix is
-    multiplied with, Hugging Face's ``last_hidden_state``.
+    """Hidden states of the wanted rows after the final norm: what the output matrix multiplies,
+    Hugging Face's ``last_hidden_state``.
 
-    They are caught while the graph is computed, and the graph is left there. llama.cpp's own way
-    (``llama_set_embeddings``) makes an output of every token: with 152k words, 600 kB of logits
-    for each, and up to a sixth more work.
+    They are read while the graph is computed, and the computation stops there. llama.cpp's own way
+    (``llama_set_embeddings``) makes an output of every token: with 152k words, 600 kB of logits for
+    each, and up to a sixth more work.
     """
 
     NODE = b"result_norm"  # its name in the graphs of nearly all architectures
@@ -77,12 +77,12 @@ class HiddenStates:
         self.callback = lib.llama_cpp.ggml_backend_sched_eval_callback(self._visit)
 
     def begin(self, wanted: bool) -> None:
-        """A decode begins; catch its states if ``wanted``."""
+        """Before a decode: read its states if ``wanted``."""
         self._wanted = wanted
         self._parts = []
 
     def rows(self, count: int) -> Any:
-        """[count, width] float32: the states of the decode that ended. Raises FailedError."""
+        """[count, width] float32: the states of the last decode. Raises FailedError."""
         import numpy
 
         states = numpy.frombuffer(b"".join(self._parts), numpy.float32)
@@ -90,12 +90,12 @@ class HiddenStates:
             raise FailedError("llama.cpp gives no hidden states of a model of this architecture")
         return states.reshape(count, -1)
 
-    def _visit(self, node: int, asked: bool, _data: Any) -> bool:
-        """Asked of every node whether it is of interest, then called when that one is computed;
-        false then leaves the rest of the graph out."""
+    def _visit(self, node: int, before: bool, _data: Any) -> bool:
+        """Called before every node is computed, to choose the one to read, and after that one;
+        false then skips the nodes that follow."""
         if not self._wanted:
             return False
-        if asked:
+        if before:
             return bool(self._library.ggml_get_name(node) == self.NODE)
         size = self._library.ggml_nbytes(node)
         buffer = ctypes.create_string_buffer(size)

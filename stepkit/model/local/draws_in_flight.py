@@ -1,7 +1,7 @@
 """The draws in flight, as flat arrays with one row per slot: their tokens, and how they end.
 
 A step costs a few array operations whatever the number of draws; only those that end, and those
-that a text may end, are looked at one by one.
+that a stop string may end, are handled one by one.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from stepkit.model.local.token_sampling import TokenSampler, uniforms
 from stepkit.model.prefixes import Ids
 
 NOTHING = -1
-"""Instead of a token, where biases or a grammar leave none."""
+"""In place of a token, where biases or a grammar allow none."""
 SECOND = 1 << 40
-"""Where a draw's second uniforms begin: no draw has as many tokens."""
+"""Offset of a draw's second uniforms: no draw has so many tokens."""
 
 
 class DrawVocabulary(Protocol):
-    """What is needed of a model."""
+    """What this module needs of a model."""
 
     @property
     def n_vocab(self) -> int: ...
@@ -41,7 +41,7 @@ class ActiveDraws:
     Attributes:
         active: [slots] bool, whether a draw is in flight here.
         last: [slots] int32, the token drawn last, to be evaluated next.
-        position: [slots] int32, where it goes.
+        position: [slots] int32, its position in the sequence.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ActiveDraws:
         self._ends = np.zeros(vocabulary.n_vocab, bool)
         self._ends[list(vocabulary.ends_generation())] = True
         self._choose = TokenSampler(vocabulary.n_vocab, threads)
-        self._steering = LogitProcessors(vocabulary.n_vocab, slots, parse)
+        self._processors = LogitProcessors(vocabulary.n_vocab, slots, parse)
         self.active = np.zeros(slots, bool)
         self.last = np.zeros(slots, np.int32)
         self.position = np.zeros(slots, np.int32)
@@ -66,7 +66,7 @@ class ActiveDraws:
         self._logprobs = np.zeros((slots, 64))
         self._requests: list[Draw | None] = [None] * slots
         self._samplings: Counter[Sampling] = Counter()
-        self._texts: list[bytearray | None] = [None] * slots  # of draws that texts may end
+        self._texts: list[bytearray | None] = [None] * slots  # of draws that their text may end
 
     def free(self) -> list[int]:
         """Slots without a draw, ascending."""
@@ -81,7 +81,7 @@ class ActiveDraws:
         self._seeds[place] = request.seed
         self._requests[place] = request
         self._samplings[request.sampling] += 1
-        self._steering.start(place, request)
+        self._processors.start(place, request)
         watched = request.sampling.stop or request.until is not None
         self._texts[place] = bytearray() if watched else None
 
@@ -90,7 +90,7 @@ class ActiveDraws:
         for array in (self.active, self.last, self.position, self._counts, self._limits):
             array[target] = array[source]
         self._seeds[target] = self._seeds[source]
-        self._steering.move(source, target)
+        self._processors.move(source, target)
         self._ids[target], self._logprobs[target] = self._ids[source], self._logprobs[source]
         self._requests[target], self._requests[source] = self._requests[source], None
         self._texts[target], self._texts[source] = self._texts[source], None
@@ -101,22 +101,22 @@ class ActiveDraws:
         return tuple(self._ids[place, : self._counts[place]].tolist())
 
     def extend(self, places: Sequence[int], logits: Any) -> list[tuple[int, FinishedRequest]]:
-        """Give each of these draws its next token; return those that ended, with their slots.
+        """Draw the next token of each of these draws; return those that ended, with their slots.
 
         Args:
             logits: [places, n_vocab] float32.
         """
         at = np.asarray(places)
-        bad = ~np.isfinite(logits.max(axis=1))
-        ended = self._fail(at[bad], "the model's logits are not numbers (NaN)")
+        invalid = ~np.isfinite(logits.max(axis=1))
+        ended = self._fail(at[invalid], "the model's logits are not numbers (NaN)")
         if ended:
-            at, logits = at[~bad], logits[~bad]
+            at, logits = at[~invalid], logits[~invalid]
         tokens, logprobs = self._next(at, logits)
         stuck = tokens == NOTHING
         if stuck.any():
             ended += self._fail(at[stuck], "--logit-bias and --grammar leave no token to draw")
             at, tokens, logprobs = at[~stuck], tokens[~stuck], logprobs[~stuck]
-        return ended + self._take(at, tokens, logprobs)
+        return ended + self._append(at, tokens, logprobs)
 
     def close(self) -> None:
         self._choose.close()
@@ -126,7 +126,7 @@ class ActiveDraws:
             (place, FinishedRequest(self._leave(place), DataError(why))) for place in at.tolist()
         ]
 
-    def _take(self, at: Any, tokens: Any, logprobs: Any) -> list[tuple[int, FinishedRequest]]:
+    def _append(self, at: Any, tokens: Any, logprobs: Any) -> list[tuple[int, FinishedRequest]]:
         """Append one token to each of these draws."""
         if not len(at):
             return []
@@ -137,59 +137,59 @@ class ActiveDraws:
         self.last[at] = tokens
         end_of_text = self._ends[tokens]
         self._counts[at] += ~end_of_text
-        self._steering.took(at, tokens, end_of_text)
+        self._processors.accept(at, tokens, end_of_text)
         over = end_of_text | (self._counts[at] >= self._limits[at])
         ended = []
         for index, place in enumerate(at.tolist()):
             if self._texts[place] is None and not over[index]:
                 continue
-            result = self._look(place, bool(end_of_text[index]))
+            result = self._result(place, bool(end_of_text[index]))
             if result is not None:
                 ended.append((place, FinishedRequest(self._leave(place), result)))
         return ended
 
     def _next(self, at: Any, logits: Any) -> tuple[Any, Any]:
-        """Tokens and log-probabilities, one call for all draws that are sampled alike."""
+        """Tokens and log-probabilities, by one call for all draws with the same sampling."""
         if not len(at):
             return np.empty(0, np.int64), np.empty(0)
         if len(self._samplings) == 1:
-            return self._alike(at, logits, next(iter(self._samplings)))
-        alike: dict[Sampling, list[int]] = {}
+            return self._sampled(at, logits, next(iter(self._samplings)))
+        by_sampling: dict[Sampling, list[int]] = {}
         for row, place in enumerate(at):
-            alike.setdefault(self._request(place).sampling, []).append(row)
+            by_sampling.setdefault(self._request(place).sampling, []).append(row)
         tokens, logprobs = np.empty(len(at), np.int64), np.empty(len(at))
-        for sampling, rows in alike.items():
-            tokens[rows], logprobs[rows] = self._alike(at[rows], logits[rows], sampling)
+        for sampling, rows in by_sampling.items():
+            tokens[rows], logprobs[rows] = self._sampled(at[rows], logits[rows], sampling)
         return tokens, logprobs
 
-    def _alike(self, at: Any, logits: Any, sampling: Sampling) -> tuple[Any, Any]:
-        steered = self._steering.steer(at, logits, sampling)
+    def _sampled(self, at: Any, logits: Any, sampling: Sampling) -> tuple[Any, Any]:
+        processed = self._processors.process(at, logits, sampling)
         chances = uniforms(self._seeds[at], self._counts[at])
-        if steered is logits:
+        if processed is logits:
             tokens, logprobs = self._choose(logits, chances, sampling)
         else:
-            nothing = ~np.isfinite(steered.max(axis=1))
-            steered[nothing] = 0.0
-            tokens, logprobs = self._choose(steered, chances, sampling, logits)
+            nothing = ~np.isfinite(processed.max(axis=1))
+            processed[nothing] = 0.0
+            tokens, logprobs = self._choose(processed, chances, sampling, logits)
             tokens[nothing] = NOTHING
         if sampling.grammar:
-            self._follow(at, logits, steered, sampling, tokens, logprobs)
+            self._apply_grammar(at, logits, processed, sampling, tokens, logprobs)
         return tokens, logprobs
 
-    def _follow(
-        self, at: Any, logits: Any, steered: Any, sampling: Sampling, tokens: Any, logprobs: Any
+    def _apply_grammar(
+        self, at: Any, logits: Any, processed: Any, sampling: Sampling, tokens: Any, logprobs: Any
     ) -> None:
         """Choose again, in place, where a grammar does not allow the token.
 
-        The whole vocabulary is asked only then. The result is a draw from what is allowed: the
+        Only then is the whole vocabulary checked. The result is a draw from the tokens allowed: the
         second choice has a uniform of its own, far along the draw's stream.
         """
         for row, place in enumerate(at):
             token = tokens[row : row + 1]
-            if token[0] == NOTHING or self._steering.allowed(place, token)[0]:
+            if token[0] == NOTHING or self._processors.allowed(place, token)[0]:
                 continue
-            allowed = self._steering.allowed(place, np.arange(logits.shape[1], dtype=np.int32))
-            masked = np.where(allowed, steered[row], np.float32(-np.inf))[None, :]
+            allowed = self._processors.allowed(place, np.arange(logits.shape[1], dtype=np.int32))
+            masked = np.where(allowed, processed[row], np.float32(-np.inf))[None, :]
             if not np.isfinite(masked).any():
                 tokens[row] = NOTHING
                 continue
@@ -197,7 +197,7 @@ class ActiveDraws:
             token, logprob = self._choose(masked, chance, sampling, logits[row : row + 1])
             tokens[row], logprobs[row] = token[0], logprob[0]
 
-    def _look(self, place: int, end_of_text: bool) -> FinishedDraw | None:
+    def _result(self, place: int, end_of_text: bool) -> FinishedDraw | None:
         """The draw's result if it has ended."""
         request, count = self._request(place), int(self._counts[place])
         text = self._texts[place]
@@ -208,14 +208,14 @@ class ActiveDraws:
             text += self._pieces[int(self.last[place])]
             found = stop_position(text, before, request.sampling.stop)
             if found is not None:
-                return self._drawn(place, "stop", text[:found])
+                return self._finished(place, "stop", text[:found])
             if request.until is not None and request.until(text.decode("utf-8", "ignore")):
-                return self._drawn(place, "until", text)
+                return self._finished(place, "until", text)
         if end_of_text or count >= self._limits[place]:
-            return self._drawn(place, "stop" if end_of_text else "length", text)
+            return self._finished(place, "stop" if end_of_text else "length", text)
         return None
 
-    def _drawn(self, place: int, finish: str, text: bytearray) -> FinishedDraw:
+    def _finished(self, place: int, finish: str, text: bytearray) -> FinishedDraw:
         logprobs = self._logprobs[place, : self._counts[place]].tolist()
         return finished_draw(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
 
@@ -240,19 +240,19 @@ class ActiveDraws:
 
 
 def stop_position(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int | None:
-    """Where a stop string begins that ends behind ``before``, in the order of ``stops``."""
+    """Where the first of ``stops`` starts that ends after ``before``, or None."""
     for stop in stops:
-        mark = stop.encode()
-        found = text.find(mark, max(0, before - len(mark) + 1))
-        if found >= 0:
-            return found
+        raw = stop.encode()
+        start = text.find(raw, max(0, before - len(raw) + 1))
+        if start >= 0:
+            return start
     return None
 
 
 def finished_draw(
     finish: str, raw: bytes, ids: Ids, logprobs: Sequence[float], pieces: Sequence[bytes]
 ) -> FinishedDraw:
-    """The result of a draw of the tokens ``ids`` whose text is ``raw``, or begins with it."""
+    """The result of a draw of the tokens ``ids`` whose text is ``raw``, or starts with it."""
     count, size = 0, 0
     while count < len(ids) and size < len(raw):
         size += len(pieces[ids[count]])

@@ -14,17 +14,17 @@ from stepkit.model.local.llama import Model
 
 
 class Grammar:
-    """Which tokens a GBNF grammar lets a text go on with; one per draw.
+    """The tokens that a GBNF grammar allows next; one state per draw.
 
     Raises UsageError with llama.cpp's reason when the grammar is none.
     """
 
     def __init__(self, model: Model, text: str) -> None:
         self._lib, self._model = model._lib, model
-        with _captured_stderr() as said:
+        with _captured_stderr() as lines:
             self._state = self._lib.llama_sampler_init_grammar(model._vocab, text.encode(), b"root")
         if not self._state:
-            reason = said[0].strip().splitlines() or ["no reason given"]
+            reason = lines[0].strip().splitlines() or ["no reason given"]
             raise UsageError(f"--grammar: {reason[0]}")
 
     def copy(self) -> Grammar:
@@ -47,7 +47,7 @@ class Grammar:
         return numpy.isfinite(data["logit"])
 
     def accept(self, token: int) -> None:
-        """Go on by a token, which must be allowed (llama.cpp would abort)."""
+        """Advance by a token, which must be allowed (else llama.cpp aborts)."""
         self._lib.llama_sampler_accept(self._state, token)
 
     def __del__(self) -> None:
@@ -58,15 +58,15 @@ class Grammar:
 
 @contextmanager
 def _captured_stderr() -> Iterator[list[str]]:
-    """What C code writes to standard error; filled in at the end."""
-    said: list[str] = []
+    """The text that C code writes to standard error; filled in at the end."""
+    written: list[str] = []
     with tempfile.TemporaryFile() as file:
-        kept = os.dup(2)
+        stderr = os.dup(2)
         os.dup2(file.fileno(), 2)
         try:
-            yield said
+            yield written
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(stderr, 2)
+            os.close(stderr)
             file.seek(0)
-            said.append(file.read().decode("utf-8", "replace"))
+            written.append(file.read().decode("utf-8", "replace"))

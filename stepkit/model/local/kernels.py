@@ -1,8 +1,8 @@
-"""The loops that choose tokens, as they are compiled; token_sampling.py says what they are for.
+"""The compiled loops that choose tokens; token_sampling.py explains their use.
 
 Each gives the same bits as its NumPy twin there: every element goes through the same operations in
-the same order (no fastmath, so no fused multiply-add), and sums are taken in an order that both can
-afford: the 16 lanes of a block of 256 beside each other, then the lanes, then the blocks.
+the same order (no fastmath, so no fused multiply-add), and sums are taken in an order that is fast
+in both: the 16 lanes of a block of 256 in parallel, then the lanes, then the blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ LANES = 16
 BLOCK = 256
 BUCKET_SHIFT = 20
 BUCKETS = 1 << (31 - BUCKET_SHIFT)
-"""Weights are sorted into buckets by the leading bits of their pattern, which order like values."""
+"""Weights are sorted into buckets by the leading bits of their pattern, which sort as the values
+do."""
 FIXED_POINT = float(1 << 40)
 """Units in a weight of 1 where sums must not depend on their order; 2^22 weights fit."""
 
@@ -27,12 +28,12 @@ def weigh(
     highest: Array,  # [rows] float32, the largest logit of each row
     inverse: Any,  # float32, 1 / temperature
     exp: Array,  # [10] float32, sampling.EXP
-    remainders: Array,  # [BLOCK] float32, scratch
+    residues: Array,  # [BLOCK] float32, scratch
     powers: Array,  # [BLOCK] int32, scratch
     scales: Array,  # [BLOCK] float32, the same memory as ``powers``
     weights: Array,  # [rows, blocks * BLOCK] float32, out
 ) -> None:
-    """weights = exp((logit - highest) / temperature), 0 behind the vocabulary's end."""
+    """weights = exp((logit - highest) / temperature), 0 after the end of the vocabulary."""
     size = logits.shape[1]
     lowest, per_ln2, ln2_high, ln2_low = exp[0], exp[1], exp[2], exp[3]
     c7, c6, c5, c4, c3, c2 = exp[4], exp[5], exp[6], exp[7], exp[8], exp[9]
@@ -47,9 +48,9 @@ def weigh(
                 x = max(x, lowest)
                 n = np.rint(x * per_ln2)
                 powers[i] = (np.int32(n) + np.int32(127)) << np.int32(23)
-                remainders[i] = (x - n * ln2_high) - n * ln2_low
+                residues[i] = (x - n * ln2_high) - n * ln2_low
             for i in range(inside):
-                r = remainders[i]
+                r = residues[i]
                 p = ((((c7 * r + c6) * r + c5) * r + c4) * r + c3) * r + c2
                 w = ((p * (r * r) + r) + one) * scales[i]
                 own[i] = w if own[i] >= lowest else zero
@@ -82,7 +83,7 @@ def keep_top_k(
     counts: Array,  # [BUCKETS] int64, scratch
     ranked: Array,  # [padded] float32, scratch
 ) -> None:
-    """Zero what is below the k-th largest weight of its row; equals of it stay."""
+    """Set to zero what is below the k-th largest weight of its row; weights equal to it stay."""
     for row in range(weights.shape[0]):
         counts[:] = 0
         for i in range(weights.shape[1]):
@@ -110,11 +111,11 @@ def keep_top_p(
     shares: Array,  # [BUCKETS] int64, scratch
     ranked: Array,  # [padded] float32, scratch
 ) -> None:
-    """Keep the fewest largest weights that reach p of their row's sum, and equals of the last.
+    """Keep the fewest largest weights that reach p of their row's sum, and weights equal to the
+    last.
 
-    Sums are of integers, weight * 2^40, which come out alike in any order: so only the bucket in
-    which p is reached has to be sorted.
-    """
+    Sums are of integers, weight * 2^40, which are the same in any order: so only the bucket in
+    which p is reached must be sorted."""
     for row in range(weights.shape[0]):
         shares[:] = 0
         total = 0

@@ -1,6 +1,6 @@
-"""What changes the logits of draws before a token is chosen: biases, penalties, grammars.
+"""Changes to the logits of draws before a token is chosen: biases, penalties, grammars.
 
-State is kept per slot, and only for draws that ask for it.
+State is kept per slot, and only for draws that need it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class GrammarState(Protocol):
 
 
 class LogitProcessors:
-    """Slots and what steers the draws in them.
+    """Slots, and the logit processors of the draws in them.
 
     Args:
         parse: makes the state of a grammar from its text.
@@ -36,7 +36,7 @@ class LogitProcessors:
         self._seen: Any = None  # [slots, n_vocab] bool: tokens of the prefix and the draw
 
     def start(self, place: int, request: Draw) -> None:
-        """A draw begins in slot ``place``."""
+        """A draw starts in slot ``place``."""
         sampling = request.sampling
         self._grammars.pop(place, None)
         if sampling.grammar:
@@ -57,9 +57,9 @@ class LogitProcessors:
         if self._seen is not None:
             self._seen[target] = self._seen[source]
 
-    def steer(self, places: Any, logits: Any, sampling: Sampling) -> Any:
+    def process(self, places: Any, logits: Any, sampling: Sampling) -> Any:
         """``logits`` [places, n_vocab] with biases and penalty, a copy where that changes any."""
-        if not sampling.steers:
+        if not sampling.changes_logits:
             return logits
         logits = logits.copy()
         for token, bias in sampling.logit_bias:
@@ -73,11 +73,11 @@ class LogitProcessors:
         return logits
 
     def allowed(self, place: int, tokens: Any) -> Any:
-        """[n] bool: which of ``tokens`` the grammar of this draw lets come next."""
+        """[n] bool: which of ``tokens`` the grammar of this draw allows next."""
         return self._grammars[place].allowed(tokens)
 
-    def took(self, places: Any, tokens: Any, ended: Any) -> None:
-        """These tokens were drawn; ``ended`` [places] bool: they end the text."""
+    def accept(self, places: Any, tokens: Any, ended: Any) -> None:
+        """Advance by the tokens drawn; ``ended`` [places] bool: they end the text."""
         if self._seen is not None:
             self._seen[places, tokens] = True
         if self._grammars:

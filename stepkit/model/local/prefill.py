@@ -1,10 +1,10 @@
-"""Evaluating one sequence by prefill calls, so that what it gives never depends on the calls.
+"""Prefill: evaluating one sequence by calls, so that its results never depend on the calls.
 
 The rules are those of the exact layout (slot_engine.py): a call holds one sequence only, and what
 is evaluated together (a call, or the parts that llama.cpp cuts it into) has 8 rows or 12, 16, 20
-..., and as many of output. Behind the end of a text further tokens make up for what is missing,
-which the text before does not see and which are forgotten at once. Which sequences hold what is the
-caller's business.
+..., and as many of output. Where a text has too few, further tokens are added after its end, which
+do not change the text before them and are removed at once. The caller decides which sequences hold
+what.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import numpy as np
 
 from stepkit.core.common_prefix import common_length
 from stepkit.model.engine import Counters
+from stepkit.model.local.context import Context
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
-from stepkit.model.local.llama import Context
 from stepkit.model.prefixes import Ids
 
 LEAST_ROWS = 8
-"""Rows of a call at least: ggml multiplies narrower matrices along another path that rounds
-otherwise (one column, for K-quants fewer than 8). Found by measuring, kept by tests."""
+"""The fewest rows of a call: ggml multiplies narrower matrices along another path that rounds
+in another way (one column, for K-quants fewer than 8). Found by measuring, kept by tests."""
 ROWS_TOGETHER = 4
-"""Rows of a call are a multiple of these: repacked matrices (Q4_K where there is no AMX) are
-multiplied by so many at a time, and by what is left over along another path."""
+"""Rows of a call are a multiple of this: repacked matrices (Q4_K where there is no AMX) are
+multiplied by so many rows at a time, and by those left over along another path."""
 
 Take = Callable[[list[int], Any], list[Any]]
-"""Makes what is wanted of some positions and their rows of output, which are gone after the call:
-a long text has more rows than memory."""
+"""Computes results from some positions and their rows of output, which are gone after the call: a
+long text has more rows than fit into memory."""
 
 
 class Prefill:
@@ -39,10 +39,10 @@ class Prefill:
         least, together: LEAST_ROWS and ROWS_TOGETHER, or 1 in a layout that is not exact.
     """
 
-    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
+    def __init__(self, context: Context, lock: CpuLock | NoCpuLock) -> None:
         self._context = context
         self._layout = context.layout
-        self._turns = turns
+        self._lock = lock
         exact = self._layout.exact
         self.least, self.together = (LEAST_ROWS, ROWS_TOGETHER) if exact else (1, 1)
         # rows to fill up what is evaluated together
@@ -53,29 +53,29 @@ class Prefill:
     def run(
         self, tokens: Any, positions: Any, places: Any, wanted: Any, hidden: bool = False
     ) -> Any:
-        """One decode (llama.Context.decode) when it is this process's turn."""
+        """One decode (context.Context.decode), under the lock."""
         self.counters.decodes += 1
-        with self._turns.one():
+        with self._lock.hold():
             return self._context.decode(tokens, positions, places, wanted, hidden)
 
     def start(self, held: Ids, ids: Ids, wanted: list[int]) -> int:
-        """Where evaluation of ``ids`` has to begin when a sequence holds ``held``."""
+        """The index in ``ids`` at which evaluation starts when a sequence holds ``held``."""
         start = min([common_length(held, ids), *wanted[:1]])
         rows = self.rows(len(ids) - start)
-        if start + rows > self._context.context:  # no room behind the end: begin earlier
+        if start + rows > self._context.context:  # no room after the end: start earlier
             start = max(0, len(ids) - rows)
         return start
 
     def rows(self, count: int) -> int:
-        """Rows of a call for so many (none for none)."""
+        """Rows of a call that evaluates ``count`` tokens (none for none)."""
         return max(self.least, -(-count // self.together) * self.together) if count else 0
 
     def enter(
         self, place: int, ids: Ids, start: int, wanted: list[int], take: Take, hidden: bool = False
     ) -> list[Any]:
-        """Evaluate ``ids[start:]`` in sequence ``place``, which holds the rest and nothing else.
+        """Evaluate ``ids[start:]`` in sequence ``place``, which holds the ids before and no others.
 
-        Returns what ``take`` makes of the wanted positions (increasing) and their rows.
+        Returns the results of ``take`` for the wanted positions (increasing).
         """
         taken: list[Any] = []
         self.counters.reused_tokens += start
@@ -87,15 +87,17 @@ class Prefill:
         return taken
 
     def fill(self, wanted: Any) -> None:
-        """Ask for as many more rows of output, in place, as a call has to have."""
-        missing = self.rows(count := int(wanted.sum())) - count
+        """Mark further rows of output as wanted, in place, up to the number that a call must
+        have."""
+        count = int(wanted.sum())
+        missing = self.rows(count) - count
         if missing > 0:
             wanted[np.flatnonzero(wanted == 0)[:missing]] = 1
 
     def _chunks(self, start: int, end: int, wanted: list[int]) -> list[tuple[int, int]]:
-        """Cut ``start .. end`` into calls of at most a batch, of which only the last needs filling.
+        """Cut ``start .. end`` into calls of at most a batch, of which only the last needs filler.
 
-        A chunk also ends before its rows of output would outgrow the buffer.
+        A chunk also ends before its rows of output would exceed the buffer.
         """
         chunks = []
         while start < end:
@@ -122,8 +124,8 @@ class Prefill:
         filler = count - (last - first)
         wanted = np.zeros(count, np.int8)
         wanted[[position - first for position in inside]] = 1
-        for begin in range(0, count, self._layout.ubatch):
-            together = wanted[begin : begin + self._layout.ubatch]
+        for part in range(0, count, self._layout.ubatch):
+            together = wanted[part : part + self._layout.ubatch]
             if together.any():
                 self.fill(together)
         tokens = np.array(ids[first:last] + ids[last - 1 : last] * filler, np.int32)
@@ -134,5 +136,5 @@ class Prefill:
         self.counters.read_tokens += last - first
         if rows is None or len(rows) == len(inside):
             return rows
-        asked = np.searchsorted(np.flatnonzero(wanted), [position - first for position in inside])
-        return rows[asked]
+        own = np.searchsorted(np.flatnonzero(wanted), [position - first for position in inside])
+        return rows[own]

@@ -1,7 +1,7 @@
-"""Which sequence holds which beginning: a trie over token ids, looked up by longest prefix.
+"""Which sequence holds which prefix: a trie over token ids, looked up by longest common prefix.
 
-Edges are blocks of ids, so that a lookup costs a step per block. Knows nothing of llama.cpp: what
-the places are, and when they may be overwritten, is the engine's business (slot_engine.py).
+Edges are blocks of ids, so that a lookup costs a step per block. It knows nothing of llama.cpp: the
+engine decides what the places are and when they may be overwritten (slot_engine.py).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class _Node:
 
 
 class PrefixTrie:
-    """The ids that each of ``places`` numbered places holds from its beginning on."""
+    """The ids that each of ``places`` numbered places holds."""
 
     def __init__(self, places: int) -> None:
         self._held: list[Ids] = [()] * places
         self._root = _Node()
 
     def held(self, place: int) -> Ids:
-        """What ``place`` holds."""
+        """The ids that ``place`` holds."""
         return self._held[place]
 
     def put(self, place: int, ids: Ids) -> None:
@@ -42,7 +42,7 @@ class PrefixTrie:
             node.places.add(place)
 
     def longest(self, ids: Ids) -> tuple[int, int]:
-        """The place that shares most with ``ids`` from the beginning on, and how many ids.
+        """The place with the longest common prefix with ``ids``, and its length.
 
         Of equals the last (a shelf before a slot); 0 ids when no place shares any.
         """

@@ -1,21 +1,21 @@
-"""The engine that only reads: a cache for one trace and what branches off it.
+"""The engine that only reads: a cache for one trace and its branches.
 
-The cache holds one sequence, from its first cell on. The next one keeps what both begin with, so
-candidates of one problem have its prompt evaluated once, and a tree each of its prefixes: of what
-waits, that which shares most with what is there comes first. What is read does not depend on it: a
-kept beginning lies where it would lie if it were evaluated again, and the calls are those of the
+The cache holds one sequence, from its first cell on. The next one keeps the prefix that both share,
+so candidates of one problem have its prompt evaluated once, and a tree each of its prefixes: of the
+waiting requests the one that shares most with the cache comes first. The results do not depend on
+it: a kept prefix lies where it would lie if it were evaluated again, and the calls are those of the
 exact layout (prefill.py).
 
-What is tried behind every step (a branch: a forced choice, a closing question, an end of text)
-costs the length of the trace and of the branches, where a pass for each prefix costs the sum of the
-prefixes: the trace is evaluated once, then the branches from the last to the first, each in the
-cells where the trace has just been cut. So they are read bit for bit as in a pass for each prefix.
+The branches after every step (a forced choice, a closing question, an end of text) cost the length
+of the trace and of the branches, where a pass for each prefix costs the sum of the prefixes: the
+trace is evaluated once, then the branches from the last to the first, each in the cells where the
+trace has just been cut. So they are read bit for bit as in a pass for each prefix.
 
 The fast layout evaluates all branches in one call, as sequences that share the trunk's cells. There
 attention adds up in another order, which differs by 1e-7, but the next rounding to 16 or 8 bits
-makes 1e-3 of it now and then (measured on random weights: F16 1e-3, Q6_K 1e-2).
+sometimes turns this into 1e-3 (measured on random weights: F16 1e-3, Q6_K 1e-2).
 
-Hidden states are caught on the way (decode_batch.HiddenStates).
+Hidden states are read during the decode (decode_batch.HiddenStates).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import numpy as np
 from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError, StepkitError
 from stepkit.model.engine import Branch, Counters, FinishedRequest, Read, Readout, Request
+from stepkit.model.local.context import Context
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
-from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import Prefill
 from stepkit.model.local.readout import Values, read_values
 from stepkit.model.prefixes import Ids
@@ -40,11 +40,11 @@ TRUNK = 0
 class ReadEngine:
     """An Engine (see model/engine.py) for Reads only, on a Context with a unified layout."""
 
-    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
+    def __init__(self, context: Context, lock: CpuLock | NoCpuLock) -> None:
         self._context = context
-        self._turns = turns
+        self._lock = lock
         self._layout = context.layout
-        self._prefill = Prefill(context, turns)
+        self._prefill = Prefill(context, lock)
         self._waiting: list[Read] = []
         self._refused: list[FinishedRequest] = []
         self._held: Ids = ()
@@ -79,7 +79,7 @@ class ReadEngine:
 
     def close(self) -> None:
         self._context.close()
-        self._turns.close()
+        self._lock.close()
 
     def _read(self, request: Read) -> FinishedRequest:
         if not request.positions and not request.branches:
@@ -87,12 +87,12 @@ class ReadEngine:
         ends = [branch.start for branch in request.branches]
         ends += [position + 1 for position in request.positions[-1:]]
         rows = self._sequence(request, request.ids, list(request.positions), max(ends))
-        found: dict[Branch, list[Values]] = {}
+        by_branch: dict[Branch, list[Values]] = {}
         for group in self._groups(set(request.branches)):
-            beside = len(group) > 1
-            read = self._beside(request, group) if beside else [self._behind(request, *group)]
-            found.update(zip(group, read, strict=True))
-        rows += [row for branch in request.branches for row in found[branch]]
+            shared = len(group) > 1
+            read = self._shared(request, group) if shared else [self._in_place(request, *group)]
+            by_branch.update(zip(group, read, strict=True))
+        rows += [row for branch in request.branches for row in by_branch[branch]]
         if any(not np.isfinite(number) for row in rows for number in row):
             return FinishedRequest(request, DataError("the model's output is not finite numbers"))
         return FinishedRequest(request, Readout(tuple(rows)))
@@ -108,13 +108,13 @@ class ReadEngine:
         return rows
 
     def _cut(self, length: int) -> None:
-        """Forget what the cache holds behind ``length`` tokens."""
+        """Remove from the cache what comes after ``length`` tokens."""
         self._context.forget(TRUNK, length)
         self._held = self._held[:length]
 
     def _groups(self, branches: Collection[Branch]) -> list[list[Branch]]:
-        """What is evaluated in one call each, the furthest along the trunk first, so that the trunk
-        can be cut where it is in the way."""
+        """The branches of one call each, the furthest along the trunk first, because the trunk is
+        cut where a branch starts."""
         ordered = sorted(branches, key=lambda one: (-one.start, one.ids, one.positions))
         if self._layout.exact:
             return [[branch] for branch in ordered]
@@ -134,16 +134,16 @@ class ReadEngine:
                 groups.append([branch])
         return groups
 
-    def _behind(self, request: Read, branch: Branch) -> list[Values]:
-        """One branch in the trunk's own cells, where the trunk goes on no longer."""
+    def _in_place(self, request: Read, branch: Branch) -> list[Values]:
+        """Read one branch in the trunk's own cells, after cutting the trunk there."""
         ids = request.ids[: branch.start] + branch.ids
         wanted = [branch.start + position for position in branch.read_at]
         read = self._sequence(request, ids, wanted, len(ids))
         self._cut(branch.start)
         return read
 
-    def _beside(self, request: Read, group: list[Branch]) -> list[list[Values]]:
-        """Several as sequences of their own that share the trunk's cells, in one call."""
+    def _shared(self, request: Read, group: list[Branch]) -> list[list[Values]]:
+        """Read several branches in one call, as sequences that share the trunk's cells."""
         for sequence, branch in enumerate(group, TRUNK + 1):
             self._context.share(TRUNK, sequence, branch.start)
         rows = self._prefill.run(
@@ -163,7 +163,7 @@ class ReadEngine:
 
 
 def refusal(request: Request, context: int) -> StepkitError | None:
-    """Why a request cannot be met by a context of that many tokens, or None."""
+    """Why a context of that many tokens cannot hold a request, or None."""
     room = context
     if isinstance(request, Read):
         longest = max([len(request.ids), *(b.start + len(b.ids) for b in request.branches)])

@@ -1,7 +1,7 @@
-"""What a Read wants of rows of output: a few numbers of each, so that no row is kept.
+"""The results of a Read: a few numbers of each row of output, so that no row is kept.
 
 The loops over the vocabulary are those that choose tokens (token_sampling.py): compiled once there
-is enough to do, NumPy until then, the same bits either way.
+is enough work, NumPy until then, with the same bits.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from stepkit.core.jit import jit
 from stepkit.model.engine import TOP, DistributionSummary, Read
 from stepkit.model.local import kernels
 from stepkit.model.local.kernels import BLOCK, LANES
-from stepkit.model.local.token_sampling import REPAID, log_softmax_at, summed, weigh
+from stepkit.model.local.token_sampling import COMPILED_AFTER, log_softmax_at, summed, weigh
 from stepkit.model.prefixes import Ids
 
 Values = tuple[float, ...]
 
 
 def read_values(request: Read, ids: Ids, positions: Sequence[int], rows: Any) -> list[Values]:
-    """The numbers that ``request`` asks for at some positions of ``ids``.
+    """The numbers of ``request`` at some positions of ``ids``.
 
     Args:
         rows: [positions, n_vocab] logits, or [positions, width] hidden states where it has a head.
     """
     if request.candidates:
-        read = rows[:, list(request.candidates)]
+        numbers = rows[:, list(request.candidates)]
     elif request.head is not None:
-        read = request.head(rows)
+        numbers = request.head(rows)
     else:
         following = np.array([ids[position + 1] for position in positions])
         if request.summary:
             return [tuple(row) for row in summaries(rows, following)]
-        read = log_softmax_at(rows, following)[:, None]
-    return [tuple(row) for row in read.tolist()]
+        numbers = log_softmax_at(rows, following)[:, None]
+    return [tuple(row) for row in numbers.tolist()]
 
 
 def summaries(logits: Any, following: Any) -> list[DistributionSummary]:
-    """A Summary of each row.
+    """A DistributionSummary of each row.
 
     With h the highest logit, w = exp(l - h) and S = sum w: log p = l - h - log S, so that the
     entropy is log S - sum w (l - h) / S, and the self-certainty log S - mean(l - h) - log V.
@@ -87,4 +87,4 @@ def _moments_with_numpy(logits: Any, highest: Any, weights: Any, _lanes: Any, su
             sums[:, :, which] += lanes[:, :, j]
 
 
-_moments = jit(kernels.moments, _moments_with_numpy, REPAID)
+_moments = jit(kernels.moments, _moments_with_numpy, COMPILED_AFTER)

@@ -1,22 +1,22 @@
 """The in-process engine: continuous batching over the sequences of one llama.cpp context.
 
 A prefix is prefilled once, on a shelf: a sequence that nothing is drawn from. From there it is
-copied to the slots of its draws, and extended when a longer prefix is asked for; whatever any
-sequence still holds of a prefix is found in a trie and not evaluated again. The shelf that was used
-longest ago is the one that is given up.
+copied to the slots of its draws, and extended when a longer prefix is requested; the longest part
+of a prefix that any sequence still holds is found in a trie and not evaluated again. The least
+recently used shelf is overwritten first.
 
-What a request gets never depends on what else is in flight. Three rules make it so (on a CPU;
-measured on F32, F16, Q8_0 and Q4_K models, tests/model/local/test_slot_engine.py):
+The result of a request never depends on what else is in flight, by three rules (on a CPU; measured
+on F32, F16, Q8_0 and Q4_K models, tests/model/local/test_slot_engine.py):
 
-* each sequence has a stream of its own and flash attention is off (llama.py);
+* each sequence has a stream of its own and flash attention is off (context.py);
 * prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
-  each sequence: so both shapes are the same whoever is around;
-* a call has 8 rows or 12, 16, 20 ..., and as many of logits (prefill.py says why). llama.cpp
-  splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens
-  of idle slots, which are forgotten at once.
+  each sequence: so both shapes are the same whatever else is in flight;
+* a call has 8 rows or 12, 16, 20 ..., and as many of logits (prefill.py explains it). llama.cpp
+  splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens of
+  idle slots, which are removed at once.
 
-The fast layout (``--fast``) keeps none of them: what was drawn counts as held, so that a search
-goes on from its own draws without evaluating them again, and nothing is filled up.
+The fast layout (``--fast``) keeps none of them: drawn tokens count as held, so that a search
+continues its own draws without evaluating them again, and nothing is filled.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ import numpy as np
 from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError
 from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Readout, Request
+from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import for_reading_like
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.draws_in_flight import ActiveDraws
 from stepkit.model.local.grammar import Grammar
-from stepkit.model.local.llama import Context
 from stepkit.model.local.prefill import LEAST_ROWS, Prefill, Take
 from stepkit.model.local.prefix_trie import PrefixTrie
 from stepkit.model.local.read_engine import ReadEngine, refusal
@@ -50,16 +50,16 @@ REMEMBERED_ROWS = 16
 class SlotEngine:
     """An Engine (see model/engine.py) on one Context."""
 
-    def __init__(self, context: Context, turns: CpuLock | NoCpuLock) -> None:
+    def __init__(self, context: Context, lock: CpuLock | NoCpuLock) -> None:
         self._context = context
         self._layout = context.layout
-        self._turns = turns
-        self._calls = Prefill(context, turns)
+        self._lock = lock
+        self._calls = Prefill(context, lock)
         # a copy moves a whole sequence's cells, used or not
         self._copying = self._layout.context // COPIED
         self._trie = PrefixTrie(self._layout.sequences)
         self._shelves = OrderedDict.fromkeys(range(self._layout.slots, self._layout.sequences))
-        self._drawing = ActiveDraws(
+        self._active_draws = ActiveDraws(
             context.model,
             self._layout.slots,
             self._layout.threads,
@@ -108,18 +108,19 @@ class SlotEngine:
         return finished
 
     def close(self) -> None:
-        self._drawing.close()
+        self._active_draws.close()
         if self._reader is not None:
             self._reader.close()
         self._context.close()
-        self._turns.close()
+        self._lock.close()
 
     # -- draws ------------------------------------------------------------------------------
 
     def _admit(self) -> list[FinishedRequest]:
-        """Start waiting draws in the free slots, prefix by prefix in order of arrival."""
+        """Start waiting draws in the free slots, prefix by prefix in the order of their
+        requests."""
         finished: list[FinishedRequest] = []
-        free = self._drawing.free()
+        free = self._active_draws.free()
         while free and self._draws:
             prefix, waiting = next(iter(self._draws.items()))
             row, source = self._last_row(prefix)
@@ -127,20 +128,20 @@ class SlotEngine:
             for place in places:
                 self._enter(prefix, source, place)
                 limit = self._context.context - len(prefix)
-                self._drawing.start(place, waiting.popleft(), limit)
+                self._active_draws.start(place, waiting.popleft(), limit)
             if not waiting:
                 del self._draws[prefix]
             ended = self._extend(places, np.repeat(row[None, :], len(places), axis=0))
             finished += ended
-            free = self._drawing.free()
+            free = self._active_draws.free()
         return finished
 
     def _nearest(self, prefix: Ids, free: list[int]) -> list[int]:
-        """The free slots, those that hold the prefix already (and need no copy) first."""
+        """The free slots, those that already hold the prefix (and need no copy) first."""
         return sorted(free, key=lambda place: self._trie.held(place) != prefix)
 
     def _enter(self, prefix: Ids, source: int, place: int) -> None:
-        """Make slot ``place`` hold ``prefix``, which the sequence ``source`` begins with."""
+        """Make slot ``place`` hold ``prefix``, with which the sequence ``source`` starts."""
         if self._trie.held(place) == prefix:
             self._context.forget(place, len(prefix))
             return
@@ -148,13 +149,12 @@ class SlotEngine:
         self._trie.put(place, prefix)
 
     def _last_row(self, prefix: Ids) -> tuple[Any, int]:
-        """The logits behind ``prefix``, and a sequence that begins with it."""
+        """The logits after ``prefix``, and a sequence that starts with it."""
         source, shared = self._best(prefix)
         row = self._last_rows.get(prefix)
         if row is None or shared < len(prefix):
             source = self._shelve(prefix)
-            keep = lambda _, rows: list(rows.copy())  # noqa: E731
-            (row,) = self._prefill(source, prefix, [len(prefix) - 1], keep)
+            (row,) = self._prefill(source, prefix, [len(prefix) - 1], _copied)
             self._last_rows[prefix] = row
             if len(self._last_rows) > REMEMBERED_ROWS:
                 self._last_rows.popitem(last=False)
@@ -166,10 +166,10 @@ class SlotEngine:
     # -- prefixes ---------------------------------------------------------------------------
 
     def _shelve(self, ids: Ids) -> int:
-        """A shelf that holds as much of ``ids`` as any sequence does, if copying it is worth it.
+        """A shelf for ``ids``, with as much of them as any sequence has where copying saves time.
 
-        One that holds nothing but a beginning of ``ids`` is extended, else the one used longest
-        ago is overwritten.
+        One that holds a prefix of ``ids`` and no more is extended, else the least recently used
+        one is overwritten.
         """
         best, shared = self._best(ids)
         oldest = next(iter(self._shelves))
@@ -181,8 +181,8 @@ class SlotEngine:
         return oldest
 
     def _prefill(self, place: int, ids: Ids, wanted: list[int], take: Take) -> list[Any]:
-        """Evaluate ``ids`` in sequence ``place`` from where they leave what it holds; returns what
-        ``take`` makes of the wanted positions."""
+        """Evaluate ``ids`` in sequence ``place`` from where they differ from what it holds; returns
+        the results of ``take`` for the wanted positions."""
         start = self._calls.start(self._trie.held(place), ids, wanted)
         self._context.forget(place, start)
         self._trie.put(place, ids[:start])
@@ -191,7 +191,7 @@ class SlotEngine:
         return taken
 
     def _best(self, ids: Ids) -> tuple[int, int]:
-        """The sequence that can give most of ``ids``, and how much."""
+        """The sequence with the longest common prefix with ``ids``, and its length."""
         return self._trie.longest(ids)
 
     # -- decoding ---------------------------------------------------------------------------
@@ -199,14 +199,14 @@ class SlotEngine:
     def _decode(self) -> list[FinishedRequest]:
         """One more token for every draw in flight."""
         self._close_gaps()
-        drawing = self._drawing
-        places = np.flatnonzero(drawing.active)
+        draws = self._active_draws
+        places = np.flatnonzero(draws.active)
         if not len(places):
             return []
         rows = self._filled(places)
-        idle = [] if len(rows) == len(places) else [int(n) for n in rows if not drawing.active[n]]
-        tokens, positions = drawing.last[rows], drawing.position[rows]
-        wanted = drawing.active[rows].astype(np.int8)
+        idle = [] if len(rows) == len(places) else [int(n) for n in rows if not draws.active[n]]
+        tokens, positions = draws.last[rows], draws.position[rows]
+        wanted = draws.active[rows].astype(np.int8)
         for number in idle:
             positions[number - rows[0]] = self._room_in(number)
         self._calls.fill(wanted)
@@ -215,13 +215,12 @@ class SlotEngine:
             self._context.forget(number, len(self._trie.held(number)))
         if len(logits) > len(places):
             logits = logits[np.isin(rows[wanted > 0], places)]
-        drawing.position[places] += 1
+        draws.position[places] += 1
         self.counters.drawn_tokens += len(places)
         return self._extend([int(place) for place in places], logits)
 
     def _filled(self, places: Any) -> Any:
-        """The slots of one call: ``places`` with the gaps between them, as many as it has to
-        have."""
+        """The slots of one call: ``places`` with the gaps between them, as many as it must have."""
         if not self._layout.exact:
             return places
         count = self._calls.rows(int(places[-1] + 1 - places[0]))
@@ -229,7 +228,7 @@ class SlotEngine:
         return np.arange(low, low + count)
 
     def _room_in(self, number: int) -> int:
-        """Where an idle slot's filler goes, after making the slot hold just what it says."""
+        """The position of an idle slot's filler; removes what the trie does not record first."""
         held = self._trie.held(number)
         if len(held) >= self._context.context:
             self._trie.put(number, ())
@@ -240,40 +239,40 @@ class SlotEngine:
     def _close_gaps(self) -> None:
         """Move the highest draws down while more than half of a call would be gaps.
 
-        Gaps are filled or, in the fast layout, split the call.
+        Gaps are filled, or split the call in the fast layout.
         """
         while True:
-            places = np.flatnonzero(self._drawing.active)
+            places = np.flatnonzero(self._active_draws.active)
             span = places[-1] - places[0] + 1 if len(places) else 0
             if span <= max(LEAST_ROWS, 2 * len(places)):
                 return
             source = int(places[-1])
-            gap = int(places[0]) + int(np.argmin(self._drawing.active[places[0] :]))
-            self._context.copy(source, gap, int(self._drawing.position[source]))
+            gap = int(places[0]) + int(np.argmin(self._active_draws.active[places[0] :]))
+            self._context.copy(source, gap, int(self._active_draws.position[source]))
             self._trie.put(gap, self._trie.held(source))
-            self._drawing.move(source, gap)
+            self._active_draws.move(source, gap)
 
     def _extend(self, places: list[int], logits: Any) -> list[FinishedRequest]:
         """Give each draw its next token; return those that ended. ``logits`` [places, n_vocab]."""
-        ended = self._drawing.extend(places, logits)
+        ended = self._active_draws.extend(places, logits)
         for place, done in ended:
             self._ended(place, done.request)
         return [done for _, done in ended]
 
     def _ended(self, place: int, request: Request) -> None:
-        """What a slot holds when its draw has ended."""
+        """Record what a slot holds when its draw has ended."""
         if self._layout.exact or not isinstance(request, Draw):
             return
         # the last token drawn was never evaluated
-        held = request.prefix + self._drawing.ids_of(place)
-        self._trie.put(place, held[: int(self._drawing.position[place])])
+        held = request.prefix + self._active_draws.ids_of(place)
+        self._trie.put(place, held[: int(self._active_draws.position[place])])
 
     # -- reads ------------------------------------------------------------------------------
 
     def _read(self, request: Read) -> FinishedRequest:
-        """Evaluate one sequence and read it at the asked positions."""
+        """Evaluate one sequence and read it at the requested positions."""
         if request.branches or request.head is not None:
-            return self._elsewhere(request)
+            return self._read_branches(request)
         wanted = list(request.positions)
         rows: list[tuple[float, ...]] = []
         if wanted:
@@ -284,12 +283,17 @@ class SlotEngine:
             return FinishedRequest(request, DataError("the model's logits are not finite numbers"))
         return FinishedRequest(request, Readout(tuple(rows)))
 
-    def _elsewhere(self, request: Read) -> FinishedRequest:
-        """Read where sequences share cells and hidden states are caught; opened when needed."""
+    def _read_branches(self, request: Read) -> FinishedRequest:
+        """Read in a unified cache, which is opened when needed."""
         if self._reader is None:
             context = Context(self._context.model, for_reading_like(self._layout))
-            self._reader = ReadEngine(context, self._turns)
+            self._reader = ReadEngine(context, self._lock)
             self._reader.counters = self.counters
         self._reader.submit(request)
         (finished,) = self._reader.step()
         return finished
+
+
+def _copied(_positions: list[int], rows: Any) -> list[Any]:
+    """Rows of output that outlive their call."""
+    return list(rows.copy())

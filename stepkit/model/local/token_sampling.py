@@ -3,7 +3,7 @@
 Every draw has its own counter-based stream of uniforms, so a token depends on the draw's seed, its
 position and its own logits only: not on who shares the batch, nor on what was drawn before in time.
 
-The loops over the vocabulary are compiled (kernels.py) once there is enough to do; until then, and
+The loops over the vocabulary are compiled (kernels.py) once there is enough work; until then, and
 where nothing can be compiled, NumPy does the same, bit for bit.
 """
 
@@ -31,11 +31,11 @@ EXP = np.array(
 the coefficients of r^7 .. r^2 for |r| <= ln 2 / 2. Within 2 units in the last place; below the
 lowest argument, where numbers would be subnormal, it is 0."""
 
-REPAID = 10_000_000
+COMPILED_AFTER = 10_000_000
 """Logits after which compiling repays its half second: NumPy spends some 40 ns on each."""
 CHUNK = 1 << 18
-"""Weights that are worked on together: they stay in the processor's cache."""
-WORTH_A_THREAD = 1 << 20
+"""Weights that are processed together: they stay in the processor's cache."""
+THREAD_LOGITS = 1 << 20
 """Logits that keep a thread busy for a millisecond."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -77,7 +77,7 @@ class TokenSampler:
     """Chooses tokens; holds the memory and the threads for it.
 
     Args:
-        threads: most threads to use; they are only used for batches that repay them.
+        threads: most threads to use; they are used only for batches that are large enough.
     """
 
     def __init__(self, n_vocab: int, threads: int = 1) -> None:
@@ -98,7 +98,7 @@ class TokenSampler:
         Args:
             logits: [rows, n_vocab] float32, finite or -inf, a finite one in each row.
             chances: [rows] uniforms in [0, 1).
-            own: [rows, n_vocab] the model's own logits, whose log-probabilities are wanted, where
+            own: [rows, n_vocab] the model's own logits, which give the log-probabilities, where
                 ``logits`` were changed.
 
         Returns:
@@ -113,7 +113,7 @@ class TokenSampler:
                 logits[chunk], highest[chunk], chances[chunk], sampling
             )
 
-        threads = min(self._threads, logits.size // WORTH_A_THREAD)
+        threads = min(self._threads, logits.size // THREAD_LOGITS)
         if threads > 1:
             self._pool = self._pool or ThreadPoolExecutor(self._threads)
             list(self._pool.map(work, chunks))
@@ -169,7 +169,7 @@ def warm() -> None:
     logits, chances = np.zeros((1, 2), np.float32), np.zeros(1)
     every = Sampling(temperature=0.5, top_k=1, top_p=0.5)
     for kernel in (_weighed, _added, _kept_k, _kept_p, _picked):
-        kernel.visited += REPAID
+        kernel.visited += COMPILED_AFTER
     TokenSampler(2)(logits, chances, every)
 
 
@@ -179,10 +179,10 @@ def warm() -> None:
 def weigh(logits: Any, highest: Any, temperature: float, weights: Any) -> None:
     """``weights`` [rows, blocks * BLOCK] = exp((logit - highest) / temperature)."""
     powers = np.empty(BLOCK, np.int32)
-    remainders = np.empty(BLOCK, np.float32)
+    residues = np.empty(BLOCK, np.float32)
     inverse = np.float32(1.0 / temperature)
     scales = powers.view(np.float32)
-    _weighed(weights.size, logits, highest, inverse, EXP, remainders, powers, scales, weights)
+    _weighed(weights.size, logits, highest, inverse, EXP, residues, powers, scales, weights)
 
 
 def summed(weights: Any) -> tuple[Any, Any]:
@@ -209,14 +209,14 @@ def _weigh_with_numpy(
     logits: Any, highest: Any, inverse: Any, exp: Any, _r: Any, _p: Any, _s: Any, weights: Any
 ) -> None:
     lowest, per_ln2, ln2_high, ln2_low, c7, c6, c5, c4, c3, c2 = exp
-    given = (logits - highest[:, None]) * inverse
-    x = np.maximum(given, lowest)
+    exponents = (logits - highest[:, None]) * inverse
+    x = np.maximum(exponents, lowest)
     n = np.rint(x * per_ln2)
     scales = ((n.astype(np.int32) + np.int32(127)) << np.int32(23)).view(np.float32)
     r = (x - n * ln2_high) - n * ln2_low
     p = ((((c7 * r + c6) * r + c5) * r + c4) * r + c3) * r + c2
     w = ((p * (r * r) + r) + np.float32(1)) * scales
-    weights[:, : logits.shape[1]] = np.where(given >= lowest, w, np.float32(0))
+    weights[:, : logits.shape[1]] = np.where(exponents >= lowest, w, np.float32(0))
     weights[:, logits.shape[1] :] = 0
 
 
@@ -257,8 +257,8 @@ def _pick_with_numpy(weights: Any, sums: Any, totals: Any, chances: Any, tokens:
         tokens[row] = block * BLOCK + last
 
 
-_weighed = jit(kernels.weigh, _weigh_with_numpy, REPAID)
-_added = jit(kernels.add_up, _add_up_with_numpy, REPAID)
-_kept_k = jit(kernels.keep_top_k, _keep_top_k_with_numpy, REPAID)
-_kept_p = jit(kernels.keep_top_p, _keep_top_p_with_numpy, REPAID)
-_picked = jit(kernels.pick, _pick_with_numpy, REPAID)
+_weighed = jit(kernels.weigh, _weigh_with_numpy, COMPILED_AFTER)
+_added = jit(kernels.add_up, _add_up_with_numpy, COMPILED_AFTER)
+_kept_k = jit(kernels.keep_top_k, _keep_top_k_with_numpy, COMPILED_AFTER)
+_kept_p = jit(kernels.keep_top_p, _keep_top_p_with_numpy, COMPILED_AFTER)
+_picked = jit(kernels.pick, _pick_with_numpy, COMPILED_AFTER)

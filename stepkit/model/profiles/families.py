@@ -1,4 +1,4 @@
-"""The published families of process reward models: a profile each, in families/*.json."""
+"""The published families of process reward models, each with a profile in families/*.json."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def families() -> dict[str, Profile]:
     }
 
 
-def load_profile(said: str) -> Profile:
-    """The family called ``said``, or the profile in the file of that name. Raises UsageError."""
-    if said in families():
-        return families()[said]
+def load_profile(name: str) -> Profile:
+    """The family of that name, or the profile in the file of that name. Raises UsageError."""
+    if name in families():
+        return families()[name]
     try:
-        with open(said, encoding="utf-8") as file:
-            return from_json(file.read(), f"--profile {said}")
+        with open(name, encoding="utf-8") as file:
+            return from_json(file.read(), f"--profile {name}")
     except FileNotFoundError:
         raise UsageError(
-            f"--profile {said}: no such file, and none of the families {', '.join(families())}"
+            f"--profile {name}: no such file, and none of the families {', '.join(families())}"
         ) from None
     except OSError as error:
-        raise UsageError(f"--profile {said}: {reason(error)}") from None
+        raise UsageError(f"--profile {name}: {reason(error)}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"--profile {said}: not UTF-8") from None
+        raise UsageError(f"--profile {name}: not UTF-8") from None

@@ -1,6 +1,6 @@
 """Profiles from JSON: one flat object, every field typed and checked, errors with place and field.
 
-The same for the families that are shipped, ``--profile FILE`` and the metadata of a GGUF.
+They come from the shipped families, ``--profile FILE`` or the metadata of a GGUF.
 """
 
 from __future__ import annotations
@@ -57,25 +57,25 @@ def from_json(text: str, place: str) -> Profile:
 def from_data(data: Mapping[str, Any], place: str, base: Profile | None = None) -> Profile:
     """``base`` with the flat fields ``data`` in it, checked. Raises UsageError."""
     base = base or Profile()
-    given: dict[str, dict[str, Any]] = {name: {} for name in ("", *SECTIONS)}
+    fields_of: dict[str, dict[str, Any]] = {name: {} for name in ("", *SECTIONS)}
     for key, value in data.items():
         if key not in SECTION_OF:
             raise UsageError(f'{place}: unknown field "{key}"; fields are {", ".join(SECTION_OF)}')
         section = SECTION_OF[key]
-        wanted = get_type_hints(SECTIONS.get(section, Profile))[key]
-        given[section][key] = _typed(value, wanted, f'{place}: field "{key}"')
+        kind = get_type_hints(SECTIONS.get(section, Profile))[key]
+        fields_of[section][key] = _typed(value, kind, f'{place}: field "{key}"')
     sections = {
-        name: kind(**{**vars(getattr(base, name)), **given[name]})
+        name: kind(**{**vars(getattr(base, name)), **fields_of[name]})
         for name, kind in SECTIONS.items()
     }
-    profile = Profile(**{**vars(base), **given[""], **sections})
+    profile = Profile(**{**vars(base), **fields_of[""], **sections})
     for key, what in _complaints(profile):
         raise UsageError(f'{place}: field "{key}": {what}')
     return profile
 
 
 def _complaints(profile: Profile) -> Iterator[tuple[str, str]]:
-    """The fields by which no model could be read, and what is wrong with them."""
+    """The fields with which no model can be read, and what is wrong with them."""
     text, mark, readout = profile.text, profile.mark, profile.readout
     chosen = (
         ("kind", profile.kind, KINDS),
@@ -133,15 +133,15 @@ def _complaints_of_readout(
         yield "outputs", f'"{readout.map}" is of one output'
 
 
-def _typed(value: Any, wanted: Any, place: str) -> Any:
-    """``value`` as the field's type has it. Raises UsageError."""
-    if wanted is ProfileToken:
+def _typed(value: Any, kind: Any, place: str) -> Any:
+    """``value`` as the field's type. Raises UsageError."""
+    if kind is ProfileToken:
         return _token(value, place)
-    if str(wanted).startswith("tuple["):
+    if str(kind).startswith("tuple["):
         if not isinstance(value, list):
             raise UsageError(f"{place}: expected a list, got {name_of(value)}")
-        return tuple(_typed(each, get_args(wanted)[0], place) for each in value)
-    allowed = get_args(wanted) or (wanted,)
+        return tuple(_typed(each, get_args(kind)[0], place) for each in value)
+    allowed = get_args(kind) or (kind,)
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if any(type(value) is each for each in allowed):

@@ -1,8 +1,8 @@
-"""A profile: how a process reward model wants to be given a trace and how it is read, as data.
+"""A profile: how a trace is laid out for a process reward model and how it is read, as data.
 
-As JSON a profile is one flat object (parsing.py). Here it is cut by what a field is for: the text,
-the marker, the read-out, what the numbers were used for, how the model is recognised. Nothing here
-knows a model; see token_layout.py.
+As JSON a profile is one flat object (parsing.py). Here its fields are grouped by purpose: the text,
+the marker, the read-out, the use of the numbers, how the model is recognised. Nothing here knows a
+model; see token_layout.py.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ class ProfileToken:
 
 @dataclass(frozen=True)
 class ProfileText:
-    """What the model is given: prompt, then for each step its format and the marker.
+    """The input of the model: the prompt, then for each step its format and the marker.
 
-    Special tokens are recognised in these formats only, never in what is put into them. What would
-    stand behind the last position that is read changes nothing in a causal model and is left out.
+    Special tokens are recognised in these formats only, never in the values put into them. Text
+    after the last position that is read changes nothing in a causal model and is left out.
 
     Attributes:
-        prompt: what stands before the first step, with {problem}, and {reference} where wanted.
-        chat: ``prompt`` is what the user says, in the GGUF's own chat template; the steps are the
-            assistant's answer.
-        system: the system message of the chat; "": none is given.
-        step: a step, with {step}, and its {number} counted from 1 where wanted. A step that
-            already begins with what stands before {step} is not given it twice.
-        joiner: what stands between a marker and the next step.
-        ending: follows a beginning of the trace where that is read and nowhere else; in an
-            implicit model, follows the whole.
-        reference: what {reference} is for a record with an ``answer``, which is {answer} in it.
-        no_reference: what {reference} is for a record without one.
-        clean: "strip" takes white space off both ends of problem and steps; "flatten" also makes
-            the line breaks inside a step spaces.
-        apart: what is tokenised alone: "": nothing, text that meets is one text; "prompt": the
-            prompt; "all": the prompt and every step.
-        bos: the token that comes first; "" none, "{bos}" the GGUF's own, even where that says not
-            to add it, None what the GGUF says.
+        prompt: the text before the first step, with {problem}, and optionally {reference}.
+        chat: ``prompt`` is the user's message in the GGUF's own chat template; the steps are the
+            assistant's reply.
+        system: the system message of the chat; "": none.
+        step: a step, with {step}, and optionally its {number} counted from 1. Text before {step}
+            with which a step already starts is not repeated.
+        joiner: the text between a marker and the next step.
+        ending: the text after a prefix of the trace, where that is read and nowhere else; in an
+            implicit model, after the whole.
+        reference: {reference} for a record with an ``answer``, which is {answer} in it.
+        no_reference: {reference} for a record without one.
+        clean: "strip" removes white space from both ends of problem and steps; "flatten" also
+            turns the line breaks inside a step into spaces.
+        apart: the parts that are tokenised by themselves: "": none, adjacent text is one text;
+            "prompt": the prompt; "all": the prompt and every step.
+        bos: the first token; "" none, "{bos}" the GGUF's own, even where the GGUF says not to add
+            it, None as the GGUF says.
     """
 
     prompt: str = "{problem}\n"
@@ -83,10 +83,10 @@ class ReadMark:
     """Where the model is read.
 
     Attributes:
-        marker: the token behind every step, put in by id.
-        at: "marker": at the marker; "before": at the token before it, the marker being the label
-            that a teacher puts in; "last": at the last token of each beginning, without a marker.
-        offset: with "last": that many tokens further on, or back when negative.
+        marker: the token after every step, put in by id.
+        at: "marker": at the marker; "before": at the token before it, where the marker is the
+            label of the training data; "last": at the last token of each prefix, without a marker.
+        offset: with "last": that many tokens later, or earlier when negative.
         alone: no text may contain the marker: the model takes it for the end of a step.
         attempt: only the whole attempt is read, as one number.
     """
@@ -100,21 +100,21 @@ class ReadMark:
 
 @dataclass(frozen=True)
 class ProfileReadout:
-    """What is read there, and how it becomes a number.
+    """What is read there, and how a number is made of it.
 
     Attributes:
         positive, negative: candidates of a token-logit model.
-        head: form of a hidden-head model's head: "linear", or "mlp" (linear, ReLU, linear), or
-            what else the side-car file says.
-        outputs: how many numbers the head gives; 0: as many as it has.
+        head: kind of a hidden-head model's head: "linear", "mlp" (linear, ReLU, linear), or another
+            that its file names.
+        outputs: how many numbers the head gives; 0: any number.
         rows: of a grafted head: the tokens whose logits are its outputs.
-        bias: of a grafted head: what is added to each; empty: nothing.
+        bias: of a grafted head: added to each output; empty: nothing.
         map: "softmax": the share of the outputs in ``good``; "difference": that share less the
             others'; "sigmoid": the mean of the outputs' sigmoids; "tanh", "raw": of the only one.
-        good: outputs that speak for the step.
-        beta: of an implicit model: what the log-ratio is multiplied by.
+        good: outputs for a right step.
+        beta: of an implicit model: the factor of the log-ratio.
         lead: of an implicit model: so many of the prompt's last tokens count with the response.
-        cumulative: of an implicit model: a step's number is that of the beginning up to it.
+        cumulative: of an implicit model: a step's number is the value of the prefix that it ends.
     """
 
     positive: ProfileToken = ProfileToken("")
@@ -130,7 +130,7 @@ class ProfileReadout:
     cumulative: bool = False
 
     def number(self, values: Sequence[float]) -> float:
-        """The score that the outputs at one position stand for.
+        """The score for the outputs at one position.
 
         Args:
             values: the candidates' logits, positive first, or the head's outputs.
@@ -142,18 +142,18 @@ class ProfileReadout:
         if self.map == "sigmoid":
             return sum(map(_sigmoid, values)) / len(values)
         good = _log_sum([values[index] for index in self.good])
-        rest = [value for index, value in enumerate(values) if index not in self.good]
-        share = _sigmoid(good - _log_sum(rest))
+        others = [value for index, value in enumerate(values) if index not in self.good]
+        share = _sigmoid(good - _log_sum(others))
         return 2.0 * share - 1.0 if self.map == "difference" else share
 
 
 @dataclass(frozen=True)
 class ProfileUse:
-    """What the numbers were used for; nothing here changes a score.
+    """How its authors use the numbers; nothing here changes a score.
 
     Attributes:
-        threshold: a step below it was taken for wrong; None: none published.
-        aggregate: how its authors make one number of an attempt's steps.
+        threshold: a step below it counts as wrong; None: none published.
+        aggregate: how one number is made of an attempt's steps.
         longest: most tokens it was trained on; a longer trace is refused. 0: not known.
     """
 
@@ -167,8 +167,9 @@ class ProfileMatch:
     """How a GGUF of this family is recognised.
 
     Attributes:
-        names: any of these is part of its name, in which only small letters and digits count.
-        tokens: what its vocabulary has where, beside the marker and the candidates.
+        names: any of these is part of its name, of which only letters and digits count, in small
+            letters.
+        tokens: tokens of its vocabulary with their places, besides the marker and the candidates.
     """
 
     names: tuple[str, ...] = ()

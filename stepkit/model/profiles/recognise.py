@@ -1,7 +1,7 @@
-"""Which profile a model's file is of: what it carries, else what its name and vocabulary say.
+"""The profile of a model's file: the one that it carries, else by its name and vocabulary.
 
-A guess that turned out wrong would be a silent mismatch, so a name counts only where the vocabulary
-has the family's tokens at their places, and what fits several families is left to the user.
+A wrong guess would be a silent mismatch, so a name counts only where the vocabulary has the tokens
+of the family at their places, and where several families fit the user must choose.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ProfiledModel(LayoutVocabulary, Protocol):
 
 @dataclass(frozen=True)
 class RecognisedProfile:
-    """A profile, and what it was told by."""
+    """A profile, and by what it was recognised."""
 
     profile: Profile
     by: str
@@ -37,34 +37,35 @@ class RecognisedProfile:
 
 def profile_of(
     model: ProfiledModel,
-    given: Mapping[str, str | None],
-    asked: str | None = None,
-    beside: str = "",
+    fields: Mapping[str, str | None],
+    name: str | None = None,
+    head_profile: str = "",
 ) -> RecognisedProfile:
-    """The profile to read a model by, fields that the user gave put over it.
+    """The profile to read a model by, with the fields of the user in place of its own.
 
     Args:
-        given: flat fields; None where the user said nothing.
-        asked: a family, a file, or "auto" or None, which is to look at the model.
-        beside: JSON of the profile that the model's head carries, or "": before the model's name.
+        fields: flat fields of the user; None for those not given.
+        name: a family or a file; "auto" or None recognises the model.
+        head_profile: JSON of the profile that the model's head carries, or ""; it comes before the
+            model's name.
 
     Raises UsageError when nothing says how to read the model, or when its vocabulary is not that
     of the profile.
     """
-    told: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if asked not in (None, AUTO):
-        found = RecognisedProfile(load_profile(asked), f"--profile {asked}")
+    own: dict[str, Any] = {key: value for key, value in fields.items() if value is not None}
+    if name not in (None, AUTO):
+        found = RecognisedProfile(load_profile(name), f"--profile {name}")
     else:
-        found = _recognised(model, beside) or _untold(model, told)
-    check_vocabulary(model, found.profile, told)
-    return RecognisedProfile(from_data(told, "the options", found.profile), found.by)
+        found = _recognised(model, head_profile) or _from_options(model, own)
+    check_vocabulary(model, found.profile, own)
+    return RecognisedProfile(from_data(own, "the options", found.profile), found.by)
 
 
 def check_vocabulary(
     model: ProfiledModel, profile: Profile, but: Mapping[str, Any] | None = None
 ) -> None:
-    """Raise UsageError unless every token that ``profile`` places is there in the model's
-    vocabulary; those named in ``but`` do not matter."""
+    """Raise UsageError unless the model's vocabulary has every token of ``profile`` at its place,
+    except those named in ``but``."""
     tokens = [
         (name, token)
         for name, token in (
@@ -79,21 +80,23 @@ def check_vocabulary(
             token_id(model, token, name)
 
 
-def _recognised(model: ProfiledModel, beside: str) -> RecognisedProfile | None:
+def _recognised(model: ProfiledModel, head_profile: str) -> RecognisedProfile | None:
     carried = model.metadata(PROFILE_KEY)
     if carried is not None:
         by = f"the model's metadata {PROFILE_KEY}"
         return RecognisedProfile(from_json(carried, by), by)
-    if beside:
-        return RecognisedProfile(from_json(beside, "the head's profile"), "the head's profile")
-    said = {key: model.metadata(key) or "" for key in NAME_KEYS}
-    said["its file's name"] = Path(model.path).stem
-    for where, name in said.items():
-        told = [one for one in families().values() if _is_named(one, name)]
-        if told:
-            fits = [one for one in told if _fits(model, one)]
+    if head_profile:
+        return RecognisedProfile(
+            from_json(head_profile, "the head's profile"), "the head's profile"
+        )
+    names = {key: model.metadata(key) or "" for key in NAME_KEYS}
+    names["its file's name"] = Path(model.path).stem
+    for where, name in names.items():
+        named = [one for one in families().values() if _is_named(one, name)]
+        if named:
+            fits = [one for one in named if _fits(model, one)]
             if not fits:
-                check_vocabulary(model, told[0])
+                check_vocabulary(model, named[0])
             return RecognisedProfile(_only(fits, f'{where} "{name}"'), f'{where} "{name}"')
     special = model.special_tokens()
     marked = [
@@ -129,10 +132,10 @@ def _only(fits: Sequence[Profile], by: str) -> Profile:
     raise UsageError(f"{by} fits several profiles: say which by --profile, one of {names}")
 
 
-def _untold(model: ProfiledModel, told: Mapping[str, Any]) -> RecognisedProfile:
-    """What the options alone describe."""
-    if all(told.get(name) for name in ("marker", "positive", "negative")):
-        return RecognisedProfile(from_data(told, "the options"), "the options")
+def _from_options(model: ProfiledModel, fields: Mapping[str, Any]) -> RecognisedProfile:
+    """The profile that the options alone describe."""
+    if all(fields.get(name) for name in ("marker", "positive", "negative")):
+        return RecognisedProfile(from_data(fields, "the options"), "the options")
     name = model.metadata("general.name") or Path(model.path).stem
     raise UsageError(
         f'"{name}" carries no profile, and its name and tokens are of no known family: give '

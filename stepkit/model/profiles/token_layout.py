@@ -1,7 +1,7 @@
-"""Traces to token ids and the positions that are read, as a profile says.
+"""Traces to token ids and the positions that are read, by a profile.
 
-Pure but for the vocabulary that it is handed. Every check stands before a score: a trace that
-cannot be laid out as the model was trained is refused, never cut and never read elsewhere.
+Pure, except for the vocabulary that it gets. Every check comes before a score: a trace that cannot
+be laid out as the model was trained is refused, never cut and never read elsewhere.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ class LayoutVocabulary(Protocol):
 
     def token_text(self, token: int) -> str: ...
 
-    def token(self, said: str, option: str) -> int: ...
+    def token(self, name: str, option: str) -> int: ...
 
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """What a model is given of one trace, and where it is read.
+    """The input of a model for one trace, and where it is read.
 
     Attributes:
         ids: the whole input.
         positions: indices into ``ids``, one per step (one in all for a profile that reads whole
             attempts). Those that are read themselves increase strictly.
-        suffixes: empty, or for each position what follows ``ids[: position + 1]`` instead: the
-            number is then read at the end of that. Where it is empty the position itself is read.
+        suffixes: empty, or for each position the ids that follow ``ids[: position + 1]`` instead:
+            the number is then read at their end. Where they are empty the position itself is read.
         start: of an implicit model: index of the first token that counts.
     """
 
@@ -70,33 +70,33 @@ class TokenLayout:
 class TokenLayouter:
     """Lays traces out for one model by one profile.
 
-    Raises UsageError when the vocabulary is not the one that the profile is of.
+    Raises UsageError when the vocabulary is not that of the profile.
     """
 
     def __init__(self, vocabulary: LayoutVocabulary, profile: Profile) -> None:
         self.profile = profile
         self._vocabulary = vocabulary
         self._encoder = PromptEncoder(vocabulary)
-        self._bos = _first(vocabulary, profile.text.bos)
+        self._bos = _bos_of(vocabulary, profile.text.bos)
         self._prompt = _chat(vocabulary, profile.text) if profile.text.chat else profile.text.prompt
         marker = profile.mark.marker
         self.marker = token_id(vocabulary, marker, "marker") if marker else None
 
-    def layout(self, data: dict[str, Any], steps: Sequence[str]) -> TokenLayout:
-        """Lay out an attempt, or the beginning of one, at the problem of the record ``data``.
+    def layout(self, record: dict[str, Any], steps: Sequence[str]) -> TokenLayout:
+        """Lay out an attempt, or a prefix of one, at the problem of ``record``.
 
         Raises DataError when there are no steps, when the text holds a marker that must stand
         alone, or when the whole is longer than what the model was trained on.
         """
         if not steps:
             raise DataError("no steps to score", "response")
-        prompt, pieces = self._pieces(data, steps)
+        prompt, pieces = self._pieces(record, steps)
         if self.marker is not None:
             laid = self._marked(prompt, pieces)
         elif self.profile.kind == "implicit":
             laid = self._whole(prompt, pieces)
         else:
-            laid = self._beginnings(prompt, pieces)
+            laid = self._prefixes(prompt, pieces)
         if self.profile.mark.attempt:
             laid = replace(laid, positions=laid.positions[-1:], suffixes=laid.suffixes[-1:])
         if laid.positions[0] < 0:
@@ -109,16 +109,16 @@ class TokenLayouter:
         return laid
 
     def _pieces(
-        self, data: dict[str, Any], steps: Sequence[str]
+        self, record: dict[str, Any], steps: Sequence[str]
     ) -> tuple[list[Part], list[list[Part]]]:
         """The prompt, and the steps with the joiner before each but the first."""
         text = self.profile.text
         form, answer = self._prompt, None
         if "{reference}" in form:
-            answer = schema.answer_of(data)
-            said = text.no_reference if answer is None else text.reference
-            form = form.replace("{reference}", said)
-        problem = schema.problem_text(data)
+            answer = schema.answer_of(record)
+            reference = text.no_reference if answer is None else text.reference
+            form = form.replace("{reference}", reference)
+        problem = schema.problem_text(record)
         problem = problem.strip() if text.clean else problem
         pieces = [self._step(number, step) for number, step in enumerate(steps, 1)]
         joined = [[(text.joiner, True), *piece] for piece in pieces[1:]]
@@ -137,14 +137,14 @@ class TokenLayouter:
         return fill(form, step=step)
 
     def _marked(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
-        """Markers put in by id; what looks like one in the text stays text."""
+        """Markers put in by id; text that looks like one stays text."""
         assert self.marker is not None
         apart, before = self.profile.text.apart, self.profile.mark.at == "before"
-        ids = list(self._beginning(prompt if apart else [*prompt, *steps[0]]))
+        ids = list(self._with_bos(prompt if apart else [*prompt, *steps[0]]))
         positions = []
         for number, step in enumerate(steps):
             if apart or number > 0:
-                ids += self._encoder.plain(step, begins=apart == "all" or number == 0)
+                ids += self._encoder.plain(step, starts=apart == "all" or number == 0)
             positions.append(len(ids) - before)
             ids.append(self.marker)
         if self.profile.mark.alone and ids.count(self.marker) != len(steps):
@@ -154,19 +154,19 @@ class TokenLayouter:
             )
         return TokenLayout(tuple(ids[: positions[-1] + 1]), tuple(positions))
 
-    def _beginnings(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
-        """Every beginning of the trace as if it stood alone, as branches of the whole.
+    def _prefixes(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
+        """Every prefix of the trace as if it stood alone, as branches of the whole.
 
-        Text may be tokenised otherwise at its end than in the middle of a longer one.
+        Text may be tokenised in another way at its end than in the middle of a longer text.
         """
         ending: list[Part] = [(self.profile.text.ending, True)]
         counts = range(1, len(steps) + 1)
-        beginnings = [self._joined(prompt, [*steps[:count], ending]) for count in counts]
+        prefixes = [self._joined(prompt, [*steps[:count], ending]) for count in counts]
         if back := -self.profile.mark.offset:
-            beginnings = [ids[:-back] for ids in beginnings]
-        whole = beginnings[-1]
+            prefixes = [ids[:-back] for ids in prefixes]
+        whole = prefixes[-1]
         positions, suffixes, reached = [], [], -1
-        for ids in beginnings:
+        for ids in prefixes:
             shared = common_length(ids, whole)
             if shared == len(ids) and shared - 1 <= reached:
                 shared -= 1
@@ -180,31 +180,31 @@ class TokenLayouter:
     def _whole(self, prompt: list[Part], steps: list[list[Part]]) -> TokenLayout:
         """The whole trace, and where each step ends in it.
 
-        An end is counted in a beginning that is tokenised alone, as in the code of the method
-        (PRIME-RL/ImplicitPRM). No step ends before the one in front of it, though a longer text
-        may have fewer tokens.
+        An end is counted in a prefix that is tokenised alone, as in the code of the method
+        (PRIME-RL/ImplicitPRM). No step ends before the previous one, though a longer text may have
+        fewer tokens.
         """
         ids = self._joined(prompt, [*steps, [(self.profile.text.ending, True)]])
         counts = range(1, len(steps) + 1)
         ends = [len(self._joined(prompt, steps[:count])) for count in counts]
         last, offset = len(ids) - 1, self.profile.mark.offset
-        start = max(1, len(self._beginning(prompt)) - self.profile.readout.lead)
+        start = max(1, len(self._with_bos(prompt)) - self.profile.readout.lead)
         positions = accumulate((min(end - 1 + offset, last) for end in ends), max)
         return TokenLayout(ids, tuple(positions), (), start)
 
     def _joined(self, prompt: list[Part], pieces: list[list[Part]]) -> Ids:
         apart = self.profile.text.apart
         if not apart:
-            return self._beginning([*prompt, *(part for piece in pieces for part in piece)])
+            return self._with_bos([*prompt, *(part for piece in pieces for part in piece)])
         alone = pieces if apart == "all" else [[part for piece in pieces for part in piece]]
-        return sum(map(self._encoder.plain, alone), self._beginning(prompt))
+        return sum(map(self._encoder.plain, alone), self._with_bos(prompt))
 
-    def _beginning(self, parts: Sequence[Part]) -> Ids:
+    def _with_bos(self, parts: Sequence[Part]) -> Ids:
         ids = self._encoder.plain(parts)
         return ids if self._bos and ids[:1] == self._bos else self._bos + ids
 
 
-def _first(vocabulary: LayoutVocabulary, bos: str | None) -> Ids:
+def _bos_of(vocabulary: LayoutVocabulary, bos: str | None) -> Ids:
     if bos is None:
         return vocabulary.bos
     text = vocabulary.bos_text if bos == OWN_BOS else bos
@@ -212,7 +212,7 @@ def _first(vocabulary: LayoutVocabulary, bos: str | None) -> Ids:
 
 
 def _chat(vocabulary: LayoutVocabulary, text: ProfileText) -> str:
-    """The prompt as a format: what the model's own chat template makes of it."""
+    """The prompt as a format: laid out by the model's own chat template."""
     source = vocabulary.metadata("tokenizer.chat_template")
     if source is None:
         raise UsageError("the profile wants the model's own chat template, and it carries none")

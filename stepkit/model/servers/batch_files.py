@@ -1,10 +1,10 @@
-"""Draws by batch files: requests to be answered by somebody else, and their answers.
+"""Draws by batch files: a file of requests that another program answers, and the file of results.
 
 A line of the request file is a request of OpenAI's batch API; its ``custom_id`` is the draw's key,
-so that an answer finds its draw whatever the order, and one that was asked for twice is one. A draw
-without an answer is an error of its record: the strategies that wait for it end, all others go on,
-and so one pass finds every draw that can be known to be missing now. An adaptive method asks for
-more when it has seen the answers, so it takes several rounds.
+so that results are matched with draws in any order, and a draw that is requested twice is written
+once. A draw without a result is an error of its record: the strategies that wait for it end, all
+others go on, and so one pass finds every draw that is known to be missing. An adaptive method
+requests more draws after it has seen results, so it takes several rounds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class _ImmediateEngine(ABC):
         return finished
 
     def close(self) -> None:
-        """Drop what was not taken."""
+        """Drop results that were not taken."""
         self._finished.clear()
 
     @abstractmethod
@@ -63,11 +63,11 @@ class _ImmediateEngine(ABC):
 
 
 class BatchRequests(_ImmediateEngine):
-    """Writes a request for every draw that it is asked for, and answers none.
+    """Writes a request for every draw, and answers none.
 
     Args:
-        write: is given a whole line.
-        model: what the server that will answer calls its model.
+        write: called with a whole line.
+        model: the name of the model on the server that will answer.
 
     Attributes:
         count: draws written.
@@ -103,7 +103,7 @@ class BatchResults(_ImmediateEngine):
     Raises UsageError when ``path`` cannot be read, FailedError when a line is no result.
 
     Attributes:
-        missing: keys of the draws that were asked for and are not there.
+        missing: keys of the requested draws without a result.
         failed: keys whose result is an error, with its message.
     """
 
@@ -113,7 +113,7 @@ class BatchResults(_ImmediateEngine):
         super().__init__()
         self._path = path
         self._places: dict[str, tuple[int, int, int]] = {}  # start, size, line number
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self.missing: set[str] = set()
         self.failed: dict[str, str] = {}
         try:
@@ -123,8 +123,8 @@ class BatchResults(_ImmediateEngine):
         self._index()
 
     def unknown(self, known: Callable[[str], bool]) -> list[str]:
-        """The results that nothing asked for, but those whose draws are ``known`` anyway."""
-        return [key for key in self._places if key not in self._asked and not known(key)]
+        """The results that were not requested, except those of draws that are ``known``."""
+        return [key for key in self._places if key not in self._requested and not known(key)]
 
     def _index(self) -> None:
         start = 0
@@ -147,7 +147,7 @@ class BatchResults(_ImmediateEngine):
         return row
 
     def _result(self, draw: Draw) -> FinishedDraw | MissingAnswerError:
-        self._asked.add(draw.key)
+        self._requested.add(draw.key)
         place = self._places.get(draw.key)
         if place is not None:
             start, size, number = place
@@ -161,7 +161,7 @@ class BatchResults(_ImmediateEngine):
 
 
 def _body(row: dict[str, Any]) -> dict[str, Any]:
-    """The completion in a result's line. Raises BadAnswer with the error that is there instead."""
+    """The completion in a result's line. Raises MalformedResponse with the error in its place."""
     error, response = row.get("error"), row.get("response")
     if isinstance(error, dict):
         raise MalformedResponse(str(error.get("message") or error))
@@ -169,7 +169,7 @@ def _body(row: dict[str, Any]) -> dict[str, Any]:
     if error or not isinstance(response, dict) or not isinstance(body, dict):
         raise MalformedResponse(str(error) if error else "there is no response")
     if response.get("status_code", 200) != 200:
-        said = body.get("error", body)
-        what = said.get("message", said) if isinstance(said, dict) else said
-        raise MalformedResponse(f"HTTP {response['status_code']}: {what}")
+        detail = body.get("error", body)
+        message = detail.get("message", detail) if isinstance(detail, dict) else detail
+        raise MalformedResponse(f"HTTP {response['status_code']}: {message}")
     return body

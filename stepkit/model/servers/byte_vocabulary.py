@@ -1,9 +1,9 @@
-"""A model behind a server, as prompts and prefixes see it: its vocabulary is text.
+"""The vocabulary of a model on a server: bytes of text.
 
-A completions endpoint takes a text, so a prefix there is the text itself; written as its bytes it
-fits where token ids do, and all that lays out, cuts and hashes prefixes works as it is. What the
-server makes of the text is its own matter: it puts the beginning-of-text token first, and
-recognises special tokens wherever it finds them, also in the text of a problem.
+A completions endpoint takes a text, so a prefix there is the text itself; its bytes take the place
+of token ids, and all code that lays out, cuts and hashes prefixes works as it is. The server
+tokenises the text in its own way: it puts the beginning-of-text token first, and recognises special
+tokens wherever it finds them, also in the text of a problem.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 
 class ByteVocabulary:
-    """The vocabulary of plain text: a token is a byte of UTF-8, and none of them is special."""
+    """The vocabulary of plain text: a token is a byte of UTF-8, and none is special."""
 
     bos: tuple[int, ...] = ()
     n_vocab = 256
@@ -21,7 +21,7 @@ class ByteVocabulary:
         self.pieces = [bytes([value]) for value in range(self.n_vocab)]
 
     def special_tokens(self) -> dict[str, int]:
-        """None: they are for the server to find."""
+        """None: the server recognises them."""
         return {}
 
     def tokenize(self, text: str) -> tuple[int, ...]:
@@ -38,10 +38,10 @@ class ByteVocabulary:
 
 
 def name_of(served: str) -> str:
-    """What evidence carries of a served model's name: of a path, its last part only.
+    """A served model's name as evidence stores it: of a path, its last part only.
 
-    llama.cpp's servers call a model by the file it was loaded from; where that lies differs from
-    machine to machine and is nobody's business.
+    llama.cpp's servers name a model by the file it was loaded from; its folder differs from machine
+    to machine and is private.
     """
     if served.startswith(("/", "./", "../")) or served.endswith(".gguf"):
         return PurePosixPath(served).name

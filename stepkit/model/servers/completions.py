@@ -1,7 +1,7 @@
-"""The completions protocol (OpenAI's ``/v1/completions``): requests out, answers in; no network.
+"""The completions protocol (OpenAI's ``/v1/completions``): requests and responses; no network.
 
-Servers agree on the form and differ in the rest. Everything that shapes the distribution is said
-outright, because their defaults differ: llama-cpp-python takes top-k 40 and a repetition penalty,
+Servers share the format and differ in the rest. Everything that shapes the distribution is stated
+explicitly, because their defaults differ: llama-cpp-python takes top-k 40 and a repetition penalty,
 vLLM and SGLang what the model's own ``generation_config.json`` recommends.
 """
 
@@ -19,13 +19,12 @@ Piece = tuple[bytes, "float | None"]
 """The bytes of a token and its log-probability."""
 
 KINDS = {"llamacpp": "llama.cpp", "me": "llama-cpp-python", "vllm": "vLLM", "sglang": "SGLang"}
-"""Who owns the models that a server lists -> which server that is."""
+"""Owner of the models that a server lists -> the kind of server."""
 
 OTHER = "other"
 
 SEEDS = 2**31 - 1
 """Seeds are sent in 1 .. SEEDS: every server takes these, and for some 0 means none."""
-
 
 PROBE = "What is 12 + 30?\n"
 
@@ -34,17 +33,17 @@ ECHO_TOLERANCE = 0.25
 
 
 class MalformedResponse(Exception):
-    """An answer that is not what the protocol says. ``str()`` is one line."""
+    """A response that breaks the protocol. ``str()`` is one line."""
 
 
 def draw_request(
     draw: Draw, prompt: str | list[int], model: str, kind: str, logprobs: bool
 ) -> Json:
-    """The body that asks for ``draw``.
+    """The body of a request for ``draw``.
 
     Args:
-        prompt: the prefix as the server is to get it.
-        model: what the server calls the model.
+        prompt: the prefix in the form that the server gets.
+        model: the server's name of the model.
         kind: one of KINDS' values, or OTHER.
         logprobs: whether to ask for the tokens' log-probabilities.
     """
@@ -66,12 +65,11 @@ def draw_request(
 
 
 def _filters(sampling: Sampling, kind: str) -> Json:
-    """What is no part of OpenAI's protocol, as each server spells it."""
+    """The filters that OpenAI's protocol lacks, as each server spells them."""
+    filters: Json = {"top_k": sampling.top_k, "min_p": sampling.min_p}
     if kind == OTHER:
-        # what is off is left out: a server that does not know it may refuse the whole request
-        given = {"top_k": sampling.top_k, "min_p": sampling.min_p}
-        return {name: value for name, value in given.items() if value}
-    filters = {"top_k": sampling.top_k, "min_p": sampling.min_p}
+        # those that are off are left out: a server that does not know them may refuse the request
+        return {name: value for name, value in filters.items() if value}
     if kind in ("vLLM", "SGLang"):
         return {**filters, "top_k": sampling.top_k or -1, "repetition_penalty": 1.0}
     filters["repeat_penalty"] = 1.0
@@ -86,57 +84,56 @@ def check_request(model: str, max_tokens: int = 1, prompt: str | list[int] = PRO
 
 
 def check_readable(read: Read) -> None:
-    """Raise UsageError for what the protocol has no answer to: it tells the log-probabilities of a
-    text's own tokens and nothing else of it."""
-    asked = {
+    """Raise UsageError for a read beyond the protocol, which gives the log-probabilities of a
+    text's own tokens and nothing else."""
+    requested = {
         "hidden states": read.head is not None,
         "logits of chosen tokens": bool(read.candidates),
         "whole distributions": read.summary,
         "readings behind parts of a text": bool(read.branches),
     }
-    for what, wanted in asked.items():
+    for what, wanted in requested.items():
         if wanted:
             raise UsageError(f"a server gives no {what}: run the model here")
 
 
 def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:
-    """The body that asks for the log-probabilities of the prompt's own tokens."""
+    """The body of a request for the log-probabilities of the prompt's own tokens."""
     return {
         "model": model,
         "prompt": prompt,
-        "max_tokens": max_tokens,  # not 0, which some take for no limit
+        "max_tokens": max_tokens,  # not 0, which for some servers means no limit
         "temperature": 0.0,
         "echo": True,
         "logprobs": 1,
     }
 
 
-def finished_draw(answer: Mapping[str, Any]) -> FinishedDraw:
-    """The draw that an answer holds. Raises BadAnswer.
+def finished_draw(response: Mapping[str, Any]) -> FinishedDraw:
+    """The draw in a response. Raises MalformedResponse.
 
     Without log-probabilities, or where they cannot be matched with the text (its characters are
-    split over tokens), ``logprob`` is None, and ``tokens`` is what the server counts, which with
-    some includes the token that ended it.
+    split over tokens), ``logprob`` is None, and ``tokens`` is the server's count, which with some
+    includes the token that ended it.
     """
-    choice = _choice(answer)
+    choice = _choice(response)
     text, finish = choice.get("text"), choice.get("finish_reason")
     if not isinstance(text, str):
         raise MalformedResponse("the answer has no text")
     if finish not in ("stop", "length"):
         raise MalformedResponse(f"the draw ended by {finish!r}")
-    held = _tokens_of_text(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
-    values = [value for _, value in held or () if value is not None and math.isfinite(value)]
-    if held is None or len(values) < len(held):
-        return FinishedDraw(text, finish, _counted(answer), None, None)
+    tokens = _tokens_of_text(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
+    values = [value for _, value in tokens or () if value is not None and math.isfinite(value)]
+    if tokens is None or len(values) < len(tokens):
+        return FinishedDraw(text, finish, _counted(response), None, None)
     rounded = tuple(round(value, LOGPROB_DIGITS) for value in values)
-    return FinishedDraw(text, finish, len(held), None, sum(values), rounded)
+    return FinishedDraw(text, finish, len(tokens), None, sum(values), rounded)
 
 
-def listed_tokens(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
-    """The most probable first tokens that an answer lists, with their log-probabilities; none
-    where the text was at its end. Raises BadAnswer when it lists nothing anywhere.
-    """
-    given: Any = _choice(answer).get("logprobs")
+def listed_tokens(response: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
+    """The most probable first tokens that a response lists, with their log-probabilities; none
+    where the text was at its end. Raises MalformedResponse when it has no such lists."""
+    given: Any = _choice(response).get("logprobs")
     try:
         if isinstance(given.get("content"), list):
             rows = [row["top_logprobs"] for row in given["content"]]
@@ -148,15 +145,15 @@ def listed_tokens(answer: Mapping[str, Any]) -> tuple[tuple[str, float], ...]:
         raise MalformedResponse("the answer does not list the most probable tokens") from None
 
 
-def _choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    choices = answer.get("choices")
+def _choice(response: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = response.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise MalformedResponse("the answer has no choices")
     return choices[0]
 
 
-def _counted(answer: Mapping[str, Any]) -> int:
-    usage = answer.get("usage")
+def _counted(response: Mapping[str, Any]) -> int:
+    usage = response.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, dict) else None
     if type(count) is not int:
         raise MalformedResponse("the answer does not say how many tokens were drawn")
@@ -164,7 +161,7 @@ def _counted(answer: Mapping[str, Any]) -> int:
 
 
 def pieces(choice: Mapping[str, Any]) -> list[Piece] | None:
-    """The tokens of an answer, in OpenAI's form or in llama.cpp's; None when it gives none."""
+    """The tokens of a response, in OpenAI's form or in llama.cpp's; None when it has none."""
     given = choice.get("logprobs")
     if not isinstance(given, dict):
         return None
@@ -197,28 +194,28 @@ def _tokens_of_text(text: bytes, tokens: list[Piece] | None, finish: str) -> lis
     return tokens if finish == "length" else None
 
 
-def token_starts(answer: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
-    """The tokens of an answer that echoes ``text``, by the byte of it at which they begin.
+def token_starts(response: Mapping[str, Any], text: bytes) -> dict[int, Piece]:
+    """The tokens of a response that echoes ``text``, by the byte of it at which they start.
 
     Tokens in front of the text (the beginning-of-text token's own name) have negative places.
-    Raises BadAnswer when the tokens do not join to the text.
+    Raises MalformedResponse when the tokens do not join to the text.
     """
-    tokens = pieces(_choice(answer))
+    tokens = pieces(_choice(response))
     if tokens is None:
         raise MalformedResponse("the answer has no log-probabilities")
     at = b"".join(piece for piece, _ in tokens).find(text)
     if not 0 <= at <= sum(len(piece) for piece, _ in tokens[:2]):
         raise MalformedResponse("the server's tokens do not join to the text")
-    found: dict[int, Piece] = {}
+    starts: dict[int, Piece] = {}
     start = -at
     for piece, value in tokens:
         if piece:
-            found[start] = (piece, value)
+            starts[start] = (piece, value)
         start += len(piece)
-    return found
+    return starts
 
 
-def echoed_readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[int]) -> Readout:
+def echoed_readout(response: Mapping[str, Any], text: bytes, positions: Sequence[int]) -> Readout:
     """Log-probabilities of the tokens of an echoed prompt.
 
     Args:
@@ -226,36 +223,38 @@ def echoed_readout(answer: Mapping[str, Any], text: bytes, positions: Sequence[i
         positions: as in Read, over the bytes of ``text``.
 
     Returns:
-        At each position the log-probability of the token that begins with the next byte; empty
-        where none does, or it is unknown. Raises BadAnswer.
+        At each position the log-probability of the token that starts with the next byte; empty
+        where none does, or where it is unknown.
+
+    Raises MalformedResponse.
     """
-    found = token_starts(answer, text)
+    starts = token_starts(response, text)
     rows = []
     for position in positions:
-        _, value = found.get(position + 1, (b"", None))
+        _, value = starts.get(position + 1, (b"", None))
         rows.append(() if value is None or not math.isfinite(value) else (float(value),))
     return Readout(tuple(rows))
 
 
-def echoes(drawn_answer: Mapping[str, Any], echoed: Mapping[str, Any], prompt: str) -> bool:
-    """Whether a server gives the same log-probabilities to tokens that it drew and that it reads.
+def echoes(drawn: Mapping[str, Any], echoed: Mapping[str, Any], prompt: str) -> bool:
+    """Whether a server gives the same log-probabilities to tokens that it draws and that it reads.
 
-    Some echo no prompt, and llama-cpp-python shifts the numbers by one token where a vocabulary
-    has no beginning-of-text token: a mean over them would look like a result.
+    Some echo no prompt, and llama-cpp-python shifts the numbers by one token where a vocabulary has
+    no beginning-of-text token: a mean over them would look like a result.
 
     Args:
-        drawn_answer: to a draw from ``prompt``.
-        echoed: to an echo_request for ``prompt`` and that draw.
+        drawn: the response to a draw from ``prompt``.
+        echoed: the response to an echo_request for ``prompt`` and that draw.
     """
     start = len(prompt.encode())
-    choice = _choice(drawn_answer)
+    choice = _choice(drawn)
     try:
-        found = token_starts(echoed, (prompt + choice["text"]).encode())
+        starts = token_starts(echoed, (prompt + choice["text"]).encode())
     except MalformedResponse:
         return False
     compared = 0
     for piece, value in pieces(choice) or ():
-        read, again = found.get(start, (b"", None))
+        read, again = starts.get(start, (b"", None))
         start += len(piece)
         if piece and read == piece and value is not None and again is not None:
             compared += 1

@@ -1,7 +1,7 @@
-"""JSON over HTTP, and what a failure means: try again, give up the request, or the server.
+"""JSON over HTTP, and the meaning of a failure: retry, or give up the request or the server.
 
-The only module that knows httpx. What to try again where and when is not decided here (see
-load_balancer.py and server_engine.py). Messages are one line and never hold the key.
+The only module that imports httpx. load_balancer.py and server_engine.py decide what is retried
+where and when. Messages are one line and never contain the key.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ CONNECT = 10.0
 
 
 class HttpError(Exception):
-    """A request without an answer. ``str()`` says why in one line."""
+    """A request without a response. ``str()`` is the reason in one line."""
 
 
 class RetryableError(HttpError):
-    """It may go well another time, or on another server.
+    """It may succeed another time, or on another server.
 
     Attributes:
-        status: the HTTP status, or None when there was no answer or no whole one.
-        wait: seconds that the server asks to wait, or 0.
+        status: the HTTP status, or None when there was no complete response.
+        wait: seconds to wait by the server's request, or 0.
     """
 
-    def __init__(self, what: str, status: int | None = None, wait: float = 0.0) -> None:
-        super().__init__(what)
+    def __init__(self, reason: str, status: int | None = None, wait: float = 0.0) -> None:
+        super().__init__(reason)
         self.status = status
         self.wait = wait
 
 
 class RequestRefused(HttpError):
-    """The server works, but will not do this: it would not another time either."""
+    """The server works, but refuses this request, and would refuse it another time, too."""
 
 
 class ServerUnusable(HttpError):
-    """The server will do nothing for us: a wrong key, no such endpoint or model."""
+    """The server can do nothing for us: a wrong key, no such endpoint or model."""
 
 
 class HttpClient:
     """Sends requests and keeps connections open. All calls belong to one event loop.
 
     Args:
-        timeout: seconds until the answer must be there in full.
+        timeout: seconds within which the complete response must arrive.
     """
 
-    # An httpx client looks through all its connections for every request, and through all of them
-    # again for each: at 128 in flight that was 10 ms a request. So each one in flight has its own.
+    # For every request an httpx client goes through all its connections, and for each of them
+    # through all again: 10 ms a request at 128 in flight. So each request in flight has its own.
 
     def __init__(self, timeout: float) -> None:
         import httpx
@@ -72,20 +72,20 @@ class HttpClient:
         self._certificates = httpx.create_ssl_context()
 
     async def get(self, url: str) -> Json:
-        """The JSON object at ``url``. Raises Trouble."""
-        return await self._ask("GET", url, None)
+        """The JSON object at ``url``. Raises HttpError."""
+        return await self._request("GET", url, None)
 
     async def post(self, url: str, body: Json) -> Json:
-        """The JSON object that answers ``body``. Raises Trouble."""
-        return await self._ask("POST", url, body)
+        """The JSON object that responds to ``body``. Raises HttpError."""
+        return await self._request("POST", url, body)
 
     async def close(self) -> None:
         for client in self._all:
             await client.aclose()
 
     @contextmanager
-    def _one(self) -> Iterator[Any]:
-        """A client that nobody else uses meanwhile."""
+    def _exclusive_client(self) -> Iterator[Any]:
+        """A client that no other request uses meanwhile."""
         if not self._free:
             client = self._httpx.AsyncClient(
                 timeout=self._httpx.Timeout(None, connect=CONNECT),
@@ -100,19 +100,19 @@ class HttpClient:
         finally:
             self._free.append(client)
 
-    async def _ask(self, method: str, url: str, body: Json | None) -> Json:
+    async def _request(self, method: str, url: str, body: Json | None) -> Json:
         key = key_for(url, os.environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            with self._one() as client:
-                asking = client.request(method, url, json=body, headers=headers)
-                response = await asyncio.wait_for(asking, self._timeout)
+            with self._exclusive_client() as client:
+                sent = client.request(method, url, json=body, headers=headers)
+                response = await asyncio.wait_for(sent, self._timeout)
         except asyncio.TimeoutError:
             raise RetryableError(f"no answer within {self._timeout:g} s") from None
         except self._httpx.HTTPError as error:
             raise RetryableError(_cause(error)) from None
         content = response.content
-        if key:  # whatever the server says, or is said of it, does not hold the key
+        if key:  # no message of the server, or about it, may contain the key
             content = content.replace(key.encode(), b"***")
         if response.status_code == 200:
             return _object(content)
@@ -134,18 +134,18 @@ def _object(content: bytes) -> Json:
 def _error_of_status(
     status: int, headers: Mapping[str, str], content: bytes, key: bool
 ) -> HttpError:
-    """What an HTTP status other than 200 means; ``key``: one was sent."""
-    said = error_message(content)
-    what = f"HTTP {status}{': ' if said else ''}{said}"
+    """The meaning of an HTTP status other than 200; ``key``: one was sent."""
+    message = error_message(content)
+    reason = f"HTTP {status}{': ' if message else ''}{message}"
     if status in (400, 413, 422):
-        return RequestRefused(what)
+        return RequestRefused(reason)
     if status in (408, 425, 429) or status >= 500:
-        return RetryableError(what, status, retry_after(headers.get("Retry-After"), time.time()))
+        return RetryableError(reason, status, retry_after(headers.get("Retry-After"), time.time()))
     if status in (401, 403) and not key:
-        what += " (the key is taken from STEPKIT_API_KEY)"
+        reason += " (the key is taken from STEPKIT_API_KEY)"
     if 300 <= status < 400:
-        what = f"HTTP {status}: it redirects elsewhere: give the URL that answers"
-    return ServerUnusable(what)
+        reason = f"HTTP {status}: it redirects elsewhere: give the URL that answers"
+    return ServerUnusable(reason)
 
 
 def error_message(content: bytes) -> str:

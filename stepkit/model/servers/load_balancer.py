@@ -1,9 +1,9 @@
 """Which server gets the next request, which one rests, and which one is given up.
 
 A circuit breaker for each server: after a failure it rests, for twice as long after each further
-one and with jitter, so that many clients do not come back at once; then it is on probation, and
-gets one request until it has answered. What fails together counts as one failure. Time is handed
-in: nothing here waits or asks.
+one and with jitter, so that many clients do not return at once; then it is on probation, and gets
+one request until it has answered. Requests that fail together count as one failure. Time is an
+argument: nothing here waits or sends requests.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ class Server:
 
     Attributes:
         url: its base URL.
-        model: what the served model is called there.
-        in_flight: requests it has not answered.
-        failures: since it last answered.
+        model: the name of the served model there.
+        in_flight: requests without a response yet.
+        failures: since its last response.
         rests_until: a time; no request before that.
+        reported: the user was told that it is given up.
         why: the last failure.
     """
 
@@ -36,7 +37,7 @@ class Server:
     failed_at: float = float("-inf")
     picked: int = 0
     dropped: bool = False
-    told: bool = False
+    reported: bool = False
     why: str = ""
 
 
@@ -60,7 +61,7 @@ class LoadBalancer:
         return [server for server in self._servers if not server.dropped]
 
     def pick(self, now: float) -> Server | None:
-        """The server for a request, which from then on is in flight there; None: none is ready."""
+        """The server for a request, which is then in flight there; None when none is ready."""
         ready = [server for server in self.alive if self._ready(server, now)]
         if not ready:
             return None
@@ -74,26 +75,27 @@ class LoadBalancer:
         return server.rests_until <= now and (not server.failures or not server.in_flight)
 
     def wait(self, now: float) -> float | None:
-        """Seconds until a resting server may be asked; None when an answer has to come first."""
+        """Seconds until a resting server may get a request; None when a response must come
+        first."""
         ends = [server.rests_until - now for server in self.alive if server.rests_until > now]
         return min(ends, default=None)
 
     def answered(self, server: Server) -> None:
-        """It answered a request, be it by a refusal."""
+        """It responded to a request, be it by a refusal."""
         server.in_flight -= 1
         server.failures = 0
 
     def recovered(self, server: Server) -> None:
-        """It works again, as a check has shown; the request it was picked for is still to come."""
+        """It works again, as a check has shown; the request that it was picked for comes next."""
         server.failures = 0
 
     def failed(self, server: Server, why: str, *, started: float, now: float, wait: float) -> None:
         """A request failed; maybe drops the server.
 
         Args:
-            started: when the request was sent. One sent before the last failure was counted tells
-                nothing new.
-            wait: seconds that the server asked to be left alone, at least.
+            started: when the request was sent. One that was sent before the last counted failure
+                is part of that.
+            wait: the least seconds to wait by the server's request.
         """
         server.in_flight -= 1
         server.why = why
@@ -107,7 +109,7 @@ class LoadBalancer:
         server.rests_until = max(server.rests_until, now + max(rest, wait))
 
     def drop(self, server: Server, why: str) -> None:
-        """Give it up: it said that it is of no use."""
+        """Give it up: its response shows that it cannot be used."""
         server.in_flight -= 1
         server.why = why
         server.dropped = True

@@ -1,8 +1,8 @@
 """What a server is: which model it serves, and what it can do.
 
-It is told apart by who it says owns its models (see completions.KINDS). What it can do it is not
-asked, but tried with a few tokens: servers take parameters that they do not know, or answer them
-with a status that says nothing.
+Its kind is recognised by the owner of its models (see completions.KINDS). What it can do is tried
+with a few tokens, because servers accept parameters that they do not know, or respond to them with
+a status that explains nothing.
 """
 
 from __future__ import annotations
@@ -60,15 +60,15 @@ class ProbeOptions(Protocol):
 
 @dataclass(frozen=True)
 class ServerFacts:
-    """What a server turned out to be.
+    """The properties of a server.
 
     Attributes:
-        model: what it calls the model.
-        kind: which server it is.
+        model: its name of the model.
+        kind: of server, see completions.KINDS.
         tokens: it takes prompts of token ids.
-        logprobs: it gives the log-probabilities of what it draws.
+        logprobs: it gives the log-probabilities of the tokens that it draws.
         echo: it gives those of a prompt, too.
-        probe_tokens: how many tokens it makes of PROBE, or None when it does not say.
+        probe_tokens: how many tokens PROBE has there, or None when it does not say.
     """
 
     model: str
@@ -84,8 +84,8 @@ class ServerProbe:
     """What to try.
 
     Attributes:
-        ids: PROBE's token ids, to see whether a server takes such; or None.
-        echo: see whether it gives the log-probabilities of a prompt.
+        ids: PROBE's token ids, to try whether a server takes token ids; or None.
+        echo: try whether it gives the log-probabilities of a prompt.
     """
 
     ids: list[int] | None = None
@@ -95,22 +95,22 @@ class ServerProbe:
 def probe_servers(
     urls: list[str], options: ProbeOptions, probe: ServerProbe, warn: Callable[[str], None]
 ) -> dict[str, ServerFacts]:
-    """What each server that can be used turned out to be, by its URL.
+    """The properties of each server that can be used, by its URL.
 
-    Raises FailedError when none can be, UsageError when one has not the model that is wanted.
+    Raises FailedError when none can be used, UsageError when one does not have the model.
     """
 
-    async def ask() -> list[ServerFacts | BaseException]:
+    async def probe_all() -> list[ServerFacts | BaseException]:
         client = HttpClient(options.timeout)
         try:
-            asked = [_probe_server(client, url, options, probe) for url in urls]
-            return await asyncio.gather(*asked, return_exceptions=True)
+            probes = [_probe_server(client, url, options, probe) for url in urls]
+            return await asyncio.gather(*probes, return_exceptions=True)
         finally:
             await client.close()
 
     found: dict[str, ServerFacts] = {}
     reasons = []
-    for url, result in zip(urls, _run(ask()), strict=True):
+    for url, result in zip(urls, _run(probe_all()), strict=True):
         if isinstance(result, ServerFacts):
             found[url] = result
         elif isinstance(result, (HttpError, MalformedResponse)):
@@ -125,7 +125,7 @@ def probe_servers(
 
 
 def _run(asking: Coroutine[Any, Any, T]) -> T:
-    """Run to the end in a loop of its own, heeding interrupts."""
+    """Run to the end in an event loop of its own that notices interrupts."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(asking)
     try:
@@ -144,8 +144,8 @@ def _run(asking: Coroutine[Any, Any, T]) -> T:
 async def _probe_server(
     client: HttpClient, url: str, options: ProbeOptions, probe: ServerProbe
 ) -> ServerFacts:
-    """Find out what a server is. Raises Trouble or BadAnswer when it cannot be used, UsageError
-    when it has no such model."""
+    """Find out what a server is. Raises HttpError or MalformedResponse when it cannot be used,
+    UsageError when it does not have the model."""
     model, kind = await _model(client, url, options)
     ask = partial(client.post, f"{url}/completions")
     body = check_request(model, 4)
@@ -165,12 +165,12 @@ async def _probe_server(
             echo = echoes(answer, await ask(echo_request(PROBE + one.text, model)), PROBE)
     usage = answer.get("usage")
     count = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-    told = count if type(count) is int else None
-    return ServerFacts(model, kind, tokens, one.logprob is not None, echo, told)
+    probe_tokens = count if type(count) is int else None
+    return ServerFacts(model, kind, tokens, one.logprob is not None, echo, probe_tokens)
 
 
 async def _model(client: HttpClient, url: str, options: ProbeOptions) -> tuple[str, str]:
-    """The model to ask for, by the server's own name of it, and the kind of server."""
+    """The server's own name of the model, and the kind of server."""
     try:
         listed = await _with_retries(lambda: client.get(f"{url}/models"), options.retries)
     except ServerUnusable:
@@ -194,14 +194,14 @@ async def _model(client: HttpClient, url: str, options: ProbeOptions) -> tuple[s
     raise UsageError(f"--server {url} serves {names}: choose one with --served NAME")
 
 
-async def _with_retries(ask: Callable[[], Awaitable[T]], retries: int) -> T:
-    """``ask`` until it is answered; a server that is loading its model says so for a while.
+async def _with_retries(send: Callable[[], Awaitable[T]], retries: int) -> T:
+    """``send`` until there is a response: a server may still be loading its model.
 
-    What is not there at all, or answers 500, is not asked again.
+    A server that is not there, or responds with 500, is not tried again.
     """
     for attempt in range(retries):
         try:
-            return await ask()
+            return await send()
         except RetryableError as error:
             if error.status in CANNOT or error.status is None or attempt == retries - 1:
                 raise

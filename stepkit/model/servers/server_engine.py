@@ -1,8 +1,8 @@
-"""An engine behind servers: draws as completions, many in flight, balanced and tried again.
+"""An engine over servers: draws as completions, many in flight, balanced and retried.
 
-One event loop, turned by ``step`` in the caller's thread, so that there is no thread to stop and
-no lock to take: a turn lasts until something has finished, and at most TURN seconds, so that
-records that arrive meanwhile are taken up and an interrupt is heeded.
+One event loop, run by ``step`` in the caller's thread, so that there is no thread to stop and no
+lock to take: it runs until something has finished, and at most TURN seconds, so that records that
+arrive meanwhile are read and an interrupt is noticed.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ from stepkit.model.servers.load_balancer import LoadBalancer, Server
 
 TURN = 0.1
 LONG_WAIT = 30.0
-"""Seconds that a server may ask to wait before it is told."""
+"""Seconds from which on the user is told that a server asks to wait."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What the servers have in common, and how they are asked.
+    """The common properties of the servers, and how requests are sent to them.
 
     Attributes:
-        kind: which server it is, see completions.KINDS.
-        tokens: prefixes are token ids, and the servers take such; else they are bytes of text.
-        logprobs: they give the log-probabilities of what they draw.
+        kind: of server, see completions.KINDS.
+        tokens: prefixes are token ids, and the servers take these; else they are bytes of text.
+        logprobs: they give the log-probabilities of the tokens that they draw.
         concurrency: requests in flight, over all servers.
-        timeout: seconds for an answer.
+        timeout: seconds for a response.
         retries: failures in a row after which a server is given up.
     """
 
@@ -64,7 +64,7 @@ class ServerEngine:
     """An Engine (see model/engine.py) over ``servers``, which all serve the same model.
 
     Args:
-        warn: told, in one line, of every server that is given up.
+        warn: called with one line for every server that is given up.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class ServerEngine:
         return finished
 
     def close(self) -> None:
-        """Drop what is in flight."""
+        """Drop the requests in flight."""
         if self._loop.is_closed():
             return
         with interrupts.deferred():
@@ -131,7 +131,7 @@ class ServerEngine:
         except StepkitError as error:
             result = error
         except Exception as error:
-            self._bug = error  # it must end the run, not a task that nobody waits for
+            self._bug = error  # it must end the run, not only this task
             self._arrived.set()
             return
         if isinstance(result, FinishedDraw):
@@ -142,8 +142,8 @@ class ServerEngine:
         self._arrived.set()
 
     async def _result(self, request: Request) -> Result:
-        """Ask until a server answers. Raises DataError when none can answer just this request,
-        FailedError when none is left."""
+        """Send it until a server responds. Raises DataError when none can answer this request
+        alone, FailedError when none is left."""
         body, read = self._body(request)
         failures = 0
         while True:
@@ -152,7 +152,7 @@ class ServerEngine:
             checked = not server.failures
             try:
                 if not checked:
-                    # what fails time after time is the server's fault, if it fails at this too
+                    # repeated failures are the server's fault if it fails a small check, too
                     await self._post(server, check_request(server.model))
                     checked = True
                     self._balance.recovered(server)
@@ -189,8 +189,8 @@ class ServerEngine:
         self._balance.failed(server, str(error), started=started, now=now, wait=wait)
 
     def _body(self, request: Request) -> tuple[dict[str, Any], Callable[[Any], Result]]:
-        """What to send for a request, and how to read the answer. Raises UsageError for what
-        servers cannot be asked."""
+        """The body to send for a request, and the reader of the response. Raises UsageError for a
+        request beyond the protocol."""
         service = self._service
         if isinstance(request, Draw):
             prompt = list(request.prefix) if service.tokens else _text(request.prefix)
@@ -205,7 +205,7 @@ class ServerEngine:
         )
 
     async def _ready(self) -> Server:
-        """A server to ask, waiting until there is one. Raises FailedError when none is left."""
+        """A server for a request, as soon as there is one. Raises FailedError when none is left."""
         while True:
             if not self._balance.alive:
                 reasons = "; ".join(f"{server.url}: {server.why}" for server in self._servers)
@@ -217,16 +217,16 @@ class ServerEngine:
             await _within(self._balance.wait(now), self._changed.wait())
 
     def _change(self) -> None:
-        """Wake those who wait for a server."""
+        """Wake the requests that wait for a server."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def _note_dropped(self) -> None:
-        """Say of servers that were given up, each once, that they were, unless all were."""
+        """Warn once of each server that was given up, unless all were."""
         alive = self._balance.alive
         for server in self._servers:
-            if server.dropped and not server.told:
-                server.told = True
+            if server.dropped and not server.reported:
+                server.reported = True
                 if alive:
                     self._warn(f"{server.url}: given up: {server.why}; {len(alive)} left")
 
@@ -236,7 +236,7 @@ def _with_listed(answer: dict[str, Any]) -> FinishedDraw:
 
 
 def _busy(error: Exception) -> bool:
-    """Whether the server only has no time: that is nobody's fault."""
+    """Whether the server is only busy, which is no failure of the request."""
     return isinstance(error, RetryableError) and error.status in (429, 503)
 
 
@@ -246,6 +246,6 @@ def _text(prefix: tuple[int, ...]) -> str:
 
 
 async def _within(seconds: float | None, waiting: Coroutine[Any, Any, T]) -> None:
-    """Wait for something, but no longer."""
+    """Wait for ``waiting``, but at most so long."""
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(waiting, seconds)

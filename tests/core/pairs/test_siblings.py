@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from pairing import Draw, add, make, only, trace
+from pairing import Draw, add, grown, make, only, step, trace
 from work import Workdir
 
 from stepkit.core.training_rows import PairRow
@@ -58,6 +58,33 @@ def test_a_draw_that_begins_with_the_spines_step_is_evidence_for_it() -> None:
     pair = only(record, scope="step")
     assert pair.chosen[:3] == ("a1\n", 2, 3)  # one draw at its node, two at the prefix
     assert pair.rejected[:3] == ("a2\n", 0, 1)
+
+
+def scored_siblings(*steps: tuple[str, float]) -> Json:
+    """Steps drawn at the root, each with a score of its node."""
+    record = grown()
+    nodes = [step(record, 0, text, draw) for draw, (text, _) in enumerate(steps)]
+    x: list[float | None] = [None] * (max(nodes) + 1)
+    for node, (_, score) in zip(nodes, steps, strict=True):
+        x[node] = score
+    record["tree"]["scores"] = {"logprob": {"of": "raw", "by": "sampler", "x": x}}
+    return record
+
+
+def test_values_below_zero_are_no_ties() -> None:
+    """Log-probabilities, implicit rewards and negative progress: the higher one is chosen, by the
+    gap that there is."""
+    record = scored_siblings(("a\n", -2.5), ("b\n", -0.25), ("c\n", -4.0))
+    pair = only(record, scope="step", value="logprob")
+    assert (pair.chosen.text, pair.rejected.text) == ("b\n", "c\n")
+    assert (pair.chosen.value, pair.rejected.value, pair.gap) == (-0.25, -4.0, 3.75)
+
+
+def test_scores_of_equal_steps_are_averaged() -> None:
+    record = scored_siblings(("a\n", -1.0), ("a \n", -3.0), ("b\n", -1.5))
+    pair = only(record, scope="step", value="logprob")
+    assert (pair.chosen.text, pair.chosen.value) == ("b\n", -1.5)
+    assert (pair.rejected.text, pair.rejected.value) == ("a\n", -2.0)
 
 
 def test_a_first_step_that_is_the_whole_remainder_is_a_step() -> None:

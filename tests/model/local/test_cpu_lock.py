@@ -19,7 +19,7 @@ while not all(os.path.exists(os.path.join(sys.argv[1], name)) for name in sys.ar
 end = time.time() + 1.0
 log = open(sys.argv[2], "ab", 0)
 while time.time() < end:
-    with turns.one():
+    with turns.hold():
         log.write(sys.argv[3].encode())
         time.sleep(0.002)
 """
@@ -43,21 +43,21 @@ def test_two_engines_alternate(tmp_path: Path) -> None:
 def test_a_dead_engine_leaves_no_lock(tmp_path: Path) -> None:
     code = WORKER.replace("time.sleep(0.002)", "os._exit(9)")
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(tmp_path / "log"), "a"])
-    with CpuLock(str(tmp_path)).one():
+    with CpuLock(str(tmp_path)).hold():
         pass
 
 
 def test_a_suspended_engine_does_not_stop_the_others(tmp_path: Path) -> None:
     held, other = CpuLock(str(tmp_path)), CpuLock(str(tmp_path), patience=0.2)
-    with held.one():
-        with other.one():
+    with held.hold():
+        with other.hold():
             pass
         begin = time.monotonic()
-        with other.one():
+        with other.hold():
             pass
         assert time.monotonic() - begin < 0.1  # it does not wait for it again
 
 
 def test_a_folder_that_cannot_be_written_means_no_turns() -> None:
-    with CpuLock("/proc/nowhere").one():
+    with CpuLock("/proc/nowhere").hold():
         pass

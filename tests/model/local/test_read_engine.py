@@ -18,9 +18,10 @@ from stepkit.core.jit import jit
 from stepkit.errors import DataError
 from stepkit.model.backend import open_engine
 from stepkit.model.engine import TOP, Branch, DistributionSummary, Read, Readout
+from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import for_reading
 from stepkit.model.local.cpu_lock import NoCpuLock
-from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.llama import Model
 from stepkit.model.local.read_engine import ReadEngine
 from stepkit.runner.options import ModelOptions
 

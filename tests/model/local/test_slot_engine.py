@@ -17,8 +17,9 @@ from work import ROOT
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Result, Sampling
 from stepkit.model.local import draws_in_flight, llama
+from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import for_drawing as choose_layout
-from stepkit.model.local.llama import Context, Model
+from stepkit.model.local.llama import Model
 from stepkit.model.local.token_sampling import TokenSampler, log_softmax_at, uniforms
 from stepkit.runner.options import ModelOptions
 

@@ -133,7 +133,7 @@ def twice() -> Strategy:
     (one,) = yield [AttemptRequest(Draw("a", prompt, 1, sampling), "", None)]
     key = f"b{one.draw.tokens}"
     (two,) = yield [AttemptRequest(Draw(key, prompt, 2, sampling), "", None)]
-    return one.draw.text, two.drawn.text
+    return one.draw.text, two.draw.text
 
 
 def test_a_strategy_that_looks_at_its_draws_takes_rounds(work: Workdir) -> None:
