@@ -30,9 +30,9 @@ from stepkit.text.protected_parts import after_thinking
 
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 NEXT_QUESTION = re.compile(
-    r"^[ \t]*(?:\#+[ ]*|\*\*)?(?:Q|Question|Problem|Human|User|Input|Instruction|Exercise)"
+    r"^[ \t]*(?:\#+[ ]*|\*\*)?(?:Q|Question|QUESTION|Problem|Human|User|Input|Instruction|Exercise)"
     r"[ ]*\d*[ ]*(?:\*\*)?[:.]",
-    re.MULTILINE | re.IGNORECASE,
+    re.MULTILINE,
 )
 BARE = re.compile(
     r"(?:\(?[A-J]\)?|[-+]?[$\u20ac\u00a3]?[ ]?(?:\d[\d,.]*|\\d?frac\S*|\.\d+)(?:[ ]?/[ ]?\d+)?"
@@ -155,7 +155,9 @@ def _stands(said: Announcement, text: str) -> bool:
 
 def _without_next_question(text: str) -> str:
     """``text`` without the questions that a model went on to ask and answer."""
+    if NEXT_QUESTION.search(text) is None:
+        return text
     first = first_announcement(text)
     following = None if first is None else NEXT_QUESTION.search(text, first + 1)
     before = text[: following.start()] if following else ""
-    return before if _marked(before) else text
+    return before if before and _marked(before) else text
