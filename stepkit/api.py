@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model_session import ModelSession, open_model
 from stepkit.record_lines import lines_of
+from stepkit.text.segment_rules import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record as Line
@@ -169,11 +170,11 @@ def check_record(record: Mapping[str, Any]) -> None:
 # ---- steps and answers -----------------------------------------------------------------------
 
 
-def split_text(text: str, by: str = "lines", **rule: Any) -> list[str]:
+def split_text(text: str, by: str = DEFAULT_RULE["by"], **rule: Any) -> list[str]:
     """Cut ``text`` into steps that join to it exactly.
 
     Args:
-        by: lines, blank, sentence, marker, regex or cue.
+        by: block, lines, blank, sentence, marker, regex or cue.
         rule: what goes with it, as in step-split: ``pattern`` and ``start`` with regex,
             ``min_chars``, ``max_steps``, ``code``.
 
@@ -201,7 +202,7 @@ def split(
     """step-split: cut each response into ``steps``; adds ``id``, ``group`` and ``split``.
 
     Args:
-        by: where a step ends (lines), and with it the further settings of ``split_text``, or
+        by: where a step ends (block), and with it the further settings of ``split_text``, or
             ``size`` with tokens, ``below`` or ``top`` with confidence.
         grade: also fill ``final`` and ``correct`` by comparing with ``answer``.
         force: cut again what carries evidence, and drop that.
@@ -215,7 +216,7 @@ def split(
     from stepkit.cli.options.segmentation import rule_of
     from stepkit.grade import Grader
 
-    wanted = rule_of(by or "lines", **rule)
+    wanted = rule_of(by or DEFAULT_RULE["by"], **rule)
     kept = wanted if by is not None or rule else rule_of("blank")
     splitter = Splitter(wanted, ResponseText(field, thinking, score, problem), force, kept)
     if not grade:
@@ -351,7 +352,7 @@ def leaf_traces(records: Iterable[Record]) -> list[Record]:
     from stepkit.runner.run import each
 
     return _settled(
-        records, each(lambda one: leaf_records(one, one.data.get("split") or {"by": "lines"}))
+        records, each(lambda one: leaf_records(one, one.data.get("split") or DEFAULT_RULE))
     )
 
 

@@ -88,6 +88,10 @@ def optional_text(record: Json, key: str) -> str | None:
     return None if value is None else _expect(value, str, "a string", key)
 
 
+PROBLEM_FIELDS = ("problem", "prompt", "question")
+"""Fields that may hold the problem, in the order in which they are looked for."""
+
+
 def problem_or_nothing(record: Json) -> str:
     """``problem_text``, or "" where there is none that can be read."""
     try:
@@ -97,12 +101,14 @@ def problem_or_nothing(record: Json) -> str:
 
 
 def problem_text(record: Json) -> str:
-    """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``.
+    """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``,
+    else ``question``.
 
     Raises DataError when there is none.
     """
     if "problem" in record or "prompt" not in record:
-        return text(record, "problem")
+        bare = "question" in record and "problem" not in record
+        return text(record, "question" if bare else "problem")
     prompt = record["prompt"]
     if isinstance(prompt, str):
         return prompt

@@ -173,8 +173,8 @@ def main(
     """
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
     votes = [name for name in given["curves"] if name in VOTES]
-    for how in given["aggregates"]:
-        check_aggregate(how, votes, "--curves")
+    for aggregate in given["aggregates"]:
+        check_aggregate(aggregate, votes, "--curves")
     if apply_file is not None:
         from stepkit.cli.actions.calibration_maps import apply_map, read_map
 

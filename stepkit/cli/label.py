@@ -6,12 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stepkit.cli.actions.label_records import (
-    UndecidedDraws,
-    label_block,
-    label_group,
-    settings_of,
-)
 from stepkit.cli.options.shared import SAMPLER, UNDECIDED, listing
 from stepkit.core import labels
 from stepkit.errors import UsageError
@@ -89,6 +83,7 @@ def main(
     """
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
+
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     undecided_draws = UndecidedDraws()
 

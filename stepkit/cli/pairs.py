@@ -7,8 +7,6 @@ from typing import Any
 
 import click
 
-from stepkit.cli.actions.row_options import maker_of
-from stepkit.cli.actions.write_training_rows import write_rows
 from stepkit.cli.options.escapes import TEXT
 from stepkit.cli.options.shared import SAMPLER
 from stepkit.core.pairs import pair_filters, rule_input
@@ -156,11 +154,13 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
         return
     if given["max_length"]:
         raise UsageError("--max-length has no effect without --check")
+    from stepkit.cli.actions import side_files
+    from stepkit.cli.actions.row_options import maker_of
+    from stepkit.cli.actions.write_training_rows import write_rows
+
     maker = maker_of(given, {*on_command_line()}, _tokens(tokenizer))
     if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
-    from stepkit.cli.actions import side_files
-
     side_files.check(given["to"], streams.output)
     write_rows(streams, maker)
     side_files.write(streams, given["to"], maker.plan.rule.kind)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from stepkit.cli.actions.rank_groups import GroupRanking, settings_of
 from stepkit.cli.options.aggregate import aggregate_option
 from stepkit.core.selection import METHODS
 from stepkit.errors import UsageError
@@ -71,5 +70,7 @@ def main(
     """
     if keep and everyone:
         raise UsageError("--keep and --all exclude each other")
+    from stepkit.cli.actions.rank_groups import GroupRanking, settings_of
+
     settings = settings_of(by, aggregate, score, longest, drop_before, label)
     groups(streams, GroupRanking(settings, None if everyone else keep or 1))

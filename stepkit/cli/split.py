@@ -39,7 +39,7 @@ BY_TOKEN = ("tokens", "confidence")
     help="With --by confidence: the lowest share P of all tokens; reads the files twice.",
 )
 @click.option(
-    "--score", metavar="NAME", help="Take the tokens from this score, not from the drawing."
+    "--score", metavar="NAME", help="Take the tokens from this score, not from the sample."
 )
 @click.option(
     "--field",

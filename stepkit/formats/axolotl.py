@@ -42,6 +42,6 @@ def chat_pair(row: Json) -> TrainerView:
     sides = []
     for key in ("chosen", "rejected"):
         value = row[key]
-        one = value if isinstance(value, list) else [value]
-        sides.append((key, value if isinstance(value, str) else messages(one, key)[-1][1]))
+        turns = value if isinstance(value, list) else [value]
+        sides.append((key, value if isinstance(value, str) else messages(turns, key)[-1][1]))
     return TrainerView("pair", context(row["messages"], "messages"), tuple(sides), chat=True)

@@ -47,7 +47,7 @@ def _turns(before: list[Json]) -> list[Json]:
     for index, message in enumerate(before):
         if message["role"] not in TAGS:
             raise DataError("LLaMA-Factory has no such role", f"prompt[{index}].role")
-    return [{"from": TAGS[one["role"]], "value": one["content"]} for one in before]
+    return [{"from": TAGS[message["role"]], "value": message["content"]} for message in before]
 
 
 def _gpt(text: str) -> Json:

@@ -54,7 +54,7 @@ def steps(row: WeightedRow, record: Json, layout: RowLayout) -> Json:
             )
     pieces = zip(row.steps, row.weights, strict=True)
     answer = [row_layout.assistant(step) | {"loss_scale": float(weight)} for step, weight in pieces]
-    texts = {"messages": [*(one | {"loss_scale": 0.0} for one in before), *answer]}
+    texts = {"messages": [*(message | {"loss_scale": 0.0} for message in before), *answer]}
     return texts | row_metadata.attempt_metadata(
         "weighted", row.origin, record, layout, str(before), *row.steps
     )

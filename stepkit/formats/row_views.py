@@ -115,12 +115,12 @@ def messages(
     if not isinstance(value, list) or not value:
         raise DataError("expected a list of messages", field)
     found = []
-    for index, one in enumerate(value):
-        if not isinstance(one, dict) or not isinstance(one.get(role), str):
+    for index, message in enumerate(value):
+        if not isinstance(message, dict) or not isinstance(message.get(role), str):
             raise DataError(f'expected a message with "{role}"', f"{field}[{index}]")
-        if not isinstance(one.get(content), str):
+        if not isinstance(message.get(content), str):
             raise DataError("expected a string", f"{field}[{index}].{content}")
-        found.append((one[role], one[content]))
+        found.append((message[role], message[content]))
     return found
 
 

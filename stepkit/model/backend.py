@@ -98,7 +98,7 @@ def check_loads(path: str, backbone: str) -> None:
     except FailedError as error:
         raise UsageError(
             f"--graft {backbone}: llama.cpp does not load it with an output matrix of its own: "
-            f"{error}; use the head beside the model"
+            f"{error}; use the head next to the model"
         ) from None
 
 

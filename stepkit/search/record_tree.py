@@ -12,11 +12,21 @@ from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.rollout_tree import RolloutTree
 from stepkit.search.scheduler import JudgeRequest, Strategy
-from stepkit.text.segment import check
+from stepkit.text.segment_rules import DEFAULT_RULE, check
 
 RESPONSE_FIELDS = (
-    *("steps", "split", "role", "sample", "final", "correct"),
-    *("tree", "labels", "scores", "verdicts", "choice", "origin"),
+    "steps",
+    "split",
+    "role",
+    "sample",
+    "final",
+    "correct",
+    "tree",
+    "labels",
+    "scores",
+    "verdicts",
+    "choice",
+    "origin",
 )
 """Fields that belong to a response: they go when it is replaced."""
 
@@ -53,7 +63,7 @@ def open_tree(
         tree["final"][last] = schema.optional_text(record, "final")
     rule = setup.options.get("by") or record.get("split")
     if setup.options.get("max_steps"):
-        rule = {**(rule or {"by": "lines"}), "max_steps": setup.options["max_steps"]}
+        rule = {**(rule or DEFAULT_RULE), "max_steps": setup.options["max_steps"]}
     if rule is not None:
         check(rule)
     prefixes = setup.sampler.prefixes.at_cuts(record, steps)

@@ -23,7 +23,7 @@ from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, Strategy
 from stepkit.search.step_draws import GOES_ON, cut_to_step, rule_at, step_request
 from stepkit.seeds import digest
 from stepkit.text.segment import SegmentRule, TextTokens, split
-from stepkit.text.segment_rules import continued
+from stepkit.text.segment_rules import DEFAULT_RULE, continued
 
 
 class DrawPlace(NamedTuple):
@@ -65,7 +65,7 @@ class RolloutTree:
         self.tree = tree
         self.by = sampler_index(tree, sampler.identity)
         self.answer = answer
-        self.rule: SegmentRule = rule or {"by": "lines"}
+        self.rule: SegmentRule = rule or DEFAULT_RULE
         self.spent = RecordSpending()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
@@ -193,7 +193,7 @@ class RolloutTree:
         return sum(outcome == 1 for outcome in decided), len(decided)
 
     def set_rule(self, node: int, rule: str) -> None:
-        """Note why drawing stopped at ``node`` (see trees.set_rule)."""
+        """Store why drawing stopped at ``node`` (see trees.set_rule)."""
         trees.set_rule(self.tree, node, self.by, rule)
 
     def rule_at(self, node: int) -> str:

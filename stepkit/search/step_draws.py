@@ -1,7 +1,7 @@
 """One step as a draw: the request that stops where the next step starts, and what is kept of it.
 
-A step is drawn until the rule of text/segment.py finds that the next one has started, and what
-comes after the cut is left out. So a step has the probability that it has as the first step of a
+A step is drawn until the rule of text/segment.py cuts it off, whatever may follow, and what comes
+after the cut is left out. So a step has the probability that it has as the first step of a
 whole continuation, whatever the rule.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.prefixes import Prefixes
-from stepkit.text.segment import SegmentRule, TextTokens, first_step, split
+from stepkit.text.segment import SegmentRule, TextTokens, first_step, first_step_stands
 
 GOES_ON = ""
 """How a draw ended that the attempt goes on after; else "stop" or "length"."""
@@ -32,7 +32,7 @@ def step_request(request: Draw, rule: SegmentRule) -> Draw:
     if rule["by"] == "tokens":
         most = min(rule["size"], request.sampling.max_tokens)
         return replace(request, sampling=replace(request.sampling, max_tokens=most))
-    return replace(request, until=lambda text: len(split(text, rule)) > 1)
+    return replace(request, until=lambda text: first_step_stands(text, rule))
 
 
 def cut_to_step(draw: FinishedDraw, rule: SegmentRule, prefixes: Prefixes) -> FinishedDraw:

@@ -81,6 +81,7 @@ BOUND = re.compile(
 )
 ARTICLES = re.compile(r"\b(?:the|an?|is|it|are|of)\b|[.!,']", re.IGNORECASE)
 SHORT = 4  # words
+MOST_ITEMS = 40  # of answers in any order
 
 
 def no_algebra(a: str, b: str) -> Verdict:
@@ -308,6 +309,9 @@ class _Comparison:
         return all_of(*(self.values(x, y) for x, y in zip(a, b, strict=True)))
 
     def _members(self, a: Several, b: Several) -> Verdict:
+        if max(len(a.items), len(b.items)) > MOST_ITEMS:
+            in_order = self._in_order(a.items, b.items)
+            return in_order if in_order.same else open_question("too many answers to compare")
         x, y = self._distinct(a), self._distinct(b)
         if len(x) != len(y):
             if any(isinstance(one, Expression) for one in (*x, *y)):  # two may be the same
@@ -370,7 +374,7 @@ class _Comparison:
                 proportion if ASKS_RATIO.search(self.problem) else different("a time and a ratio")
             )
         if isinstance(b, Plain):
-            if a.half and a.parts[1:] == (0,):
+            if a.parts[1:] == (0,) and ":" not in a.text:
                 bare = b.number.value == a.parts[0]
                 return SAME if bare else different("another hour")
             if a.parts[1:] == (0,) and b.number.value == a.parts[0]:

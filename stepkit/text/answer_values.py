@@ -201,6 +201,7 @@ NUMBER_IN_TEXT = re.compile(r"(?<![\w.^_{])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)
 COMPOUND_PART = re.compile(r"\d[\d.]* ?[A-Za-z]{2,}")
 COMPOUND = re.compile(rf"{COMPOUND_PART.pattern}(?:,? (?:and )?{COMPOUND_PART.pattern})+")
 SEPARATORS = (" and ", " or ", ",", ";")
+PLUS_MINUS_SIGN = re.compile(r"\\(?:pm|mp)(?![A-Za-z])|\+/-|\+-")
 PLUS_MINUS = re.compile(
     r"(?P<before>.*?) ?(?P<sign>\\pm|\\mp|\+/-|\+-) ?(?P<after>[^\\]*(?:\\(?!pm|mp)[^\\]*)*)"
 )
@@ -356,7 +357,8 @@ def _items(parts: list[str], depth: int) -> tuple[Value, ...]:
 
 def _plus_minus(form: str, depth: int) -> Value | None:
     match = PLUS_MINUS.fullmatch(form)
-    if match is None or wrapped(form) or "=" in form:
+    several = len(PLUS_MINUS_SIGN.findall(form)) != 1
+    if match is None or several or wrapped(form) or "=" in form:
         return None
     before, after = match["before"], match["after"]
     if before.count("(") != before.count(")") or before.count("{") != before.count("}"):
@@ -446,6 +448,14 @@ def _times_money(of: Unit) -> Unit:
     return Unit(of.size, tuple(sorted((*of.powers, ("money", 1)))), of.counted)
 
 
+def _counted(form: str, depth: int) -> Value | None:
+    """Three apples."""
+    first, _, rest = form.partition(" ")
+    count = number(first) if first.isalpha() and rest else None
+    of = unit(rest) if count and WORDS.fullmatch(rest) else None
+    return Quantity(form, Plain(first, count), of, True) if count and of else None
+
+
 def _words(form: str, depth: int) -> Value | None:
     if not WORDS.fullmatch(form):
         return None
@@ -477,6 +487,7 @@ READERS = (
     _named,
     _bracketed,
     _quantity,
+    _counted,
     _words,
     _sentence,
 )

@@ -6,13 +6,15 @@ so may the closing one, in a response that was cut off. Each family of models ha
 (TAG); they may stand anywhere in a line.
 
 A block of code is fenced as in CommonMark: by a line that begins with at least three backticks or
-tildes, up to a line of at least as many of the same alone, or to the end of its part.
+tildes, up to a line of at least as many of the same alone, or to the end of its part. It may be
+indented by any number of blanks, since models indent it below the item of a list.
 """
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 
 OPENING, CLOSING = "<think>", "</think>"
 TAG = re.compile(
@@ -38,7 +40,7 @@ TAG = re.compile(
 )
 FIRST_OF_TAG = ("<", "[", "\u25c1")
 WHITE = re.compile(r"\s*")
-FENCE = re.compile(r"^ {0,3}(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)$", re.MULTILINE)
+FENCE = re.compile(r"^[ \t]*(?P<mark>`{3,}|~{3,})(?P<info>[^\n]*)$", re.MULTILINE)
 
 Span = tuple[int, int]
 
@@ -115,6 +117,17 @@ def with_thinking(thought: str, text: str) -> str:
     """One response of a thinking and an answer that came apart; unchanged if they are together."""
     whole = f"{OPENING}\n{thought}\n{CLOSING}\n\n"
     return text if text.startswith(whole) else whole + text
+
+
+def apart(spans: Iterable[Span]) -> list[Span]:
+    """Ascending ``spans`` with those that overlap made one."""
+    found: list[Span] = []
+    for begin, end in spans:
+        if found and begin < found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((begin, end))
+    return found
 
 
 def outside(cuts: list[int], spans: list[Span]) -> list[int]:

@@ -3,9 +3,10 @@
 A rule is a dict that travels in the record's ``split``, so that a continuation can be cut as the
 trace was:
 
+    {"by": "block"}                         a step is a line, or what belongs together (blocks.py)
     {"by": "lines"}                         a step ends after a newline
     {"by": "blank"}                         a step ends after blank lines
-    {"by": "marker"}                        a step begins at a line such as "Step 2:", "**Step 2.**"
+    {"by": "marker"}                        a step begins at a line such as "Step 2:", "**Step 2**"
     {"by": "sentence"}                      a step is a sentence; mathematics is never cut
     {"by": "regex", "pattern": "..."}       a match ends a step, or begins one with "start": true
     {"by": "cue"}                           a step begins at a cue word such as "Wait" (cues.py)
@@ -17,7 +18,8 @@ each with ``"min_chars": N`` (a shorter step is joined to the next one, a short 
 previous one) and ``"max_steps": N`` (what comes after is part of the last step) where wanted.
 
 No step holds both thinking (``<think>``) and what stands before or after it, and nothing is cut
-inside a fenced block of code unless ``"code": true`` says so (protected_parts.py).
+inside a fenced block of code unless ``"code": true`` says so (protected_parts.py). "block",
+"blank", "marker", "sentence" and "cue" do not cut inside a displayed formula (displays.py), either.
 
 White space never forms a step, nor does a tag alone: it belongs to the step before it, at the
 beginning of the response to the step after it. Text before the first marker belongs to the first
@@ -32,21 +34,47 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from stepkit.text.blocks import LOOK, block_ends, decided
 from stepkit.text.cues import cue_starts
-from stepkit.text.protected_parts import fenced, outside, parts, silent, tags
+from stepkit.text.displays import displays
+from stepkit.text.protected_parts import (
+    FIRST_OF_TAG,
+    Span,
+    apart,
+    fenced,
+    outside,
+    parts,
+    silent,
+    tags,
+)
 from stepkit.text.segment_rules import SegmentRule, check, continued, pattern
 from stepkit.text.sentences import sentence_ends
 from stepkit.text.token_cuts import TextTokens, token_cuts
 
-__all__ = ["SegmentRule", "TextTokens", "check", "first_step", "split"]
+__all__ = [
+    "SegmentRule",
+    "TextTokens",
+    "check",
+    "first_step",
+    "first_step_stands",
+    "has_marker",
+    "split",
+]
 
 BLANK_LINES = re.compile(r"\n(?:[ \t\r]*\n)+")
 MARKER = re.compile(
-    r"""^[ \t]* (?:
-        \#{1,6} [ \t]* (?:\*\*|__)? step [ \t]* \d+[a-z]? \b      # "### Step 2"
-      | (?:[-*+>][ \t]+)? (?P<mark>\*\*|__|\*|_)? step [ \t]* \d+[a-z]?
-        (?: [ \t]* (?:\*\*|__|\*|_)? [ \t]* (?::|[.)](?!\d)|[-\u2013\u2014](?=\s))  # "Step 2:"
-          | (?P=mark) [ \t\r]* $ )                              # "**Step 2**" alone on a line
+    r"""^[ \t]* (?:>[ \t]*)? (?:(?:[-*+\u2022]|\(?\d{1,3}[.)])[ \t]+)?     # in a quote or a list
+    (?: \#{1,6} [ \t]* (?:\*\*|__)? step [ \t]* \d+[a-z]? \b             # "### Step 2"
+      | (?P<mark>\*{1,3}|__?|\\textbf\{|\[)?
+        (?: step [ \t]* [-\#]? [ \t]* (?: \d+[a-z]? | (?-i:[IVX]+)
+                | one|two|three|four|five|six|seven|eight|nine|ten ) (?![^\W_]|\.\d)
+              (?:[ \t]* (?:/|of\b) [ \t]* \d+)?                           # "Step 2 of 5"
+          | \u6b65\u9aa4 [ \t]* \d+ | \u7b2c [ \t]* (?:\d+|[\u4e00-\u9fff]{1,3}) [ \t]* \u6b65 )
+        (?: [ \t]* \([^()\n]{1,100}\) )?                                 # "Step 2 (setup)"
+        (?: [ \t]* (?:\*{1,3}|__?|\}|\])? [ \t]*
+              (?: [:\uff1a\u3001] | [.)](?!\d) | [-\u2013\u2014]+(?=\s) )    # "Step 2:"
+          | (?P=mark) | (?(mark)[}\]]) (?<=[}\]])                          # "**Step 2** text"
+          | [ \t\r]* $ )                                                 # alone on its line
     )""",
     re.VERBOSE | re.MULTILINE | re.IGNORECASE,
 )
@@ -67,12 +95,13 @@ def split(response: str, rule: SegmentRule, tokens: TextTokens | None = None) ->
     steps: list[str] = []
     for begin, end in parts(response):
         part = response[begin:end]
-        if over_all is None:
-            cuts = list(_cuts(part, rule))
+        whole = _whole(part, rule)
+        if rule["by"] == "block":
+            cuts = list(block_ends(part, whole))
+        elif over_all is None:
+            cuts = outside(list(_cuts(part, rule)), whole)
         else:
-            cuts = [cut - begin for cut in over_all if begin < cut < end]
-        if not rule.get("code"):
-            cuts = outside(cuts, fenced(part))
+            cuts = outside([cut - begin for cut in over_all if begin < cut < end], whole)
         cuts = outside(cuts, tags(part))
         own = _no_white(_pieces(part, cuts))
         steps += _at_least(own, rule["min_chars"]) if "min_chars" in rule else own
@@ -80,6 +109,11 @@ def split(response: str, rule: SegmentRule, tokens: TextTokens | None = None) ->
         steps = _at_most(steps, rule["max_steps"])
     assert "".join(steps) == response, "the steps must join to the response"
     return steps
+
+
+def has_marker(response: str) -> bool:
+    """Whether the rule "marker" finds where a step begins."""
+    return MARKER.search(response) is not None
 
 
 def first_step(
@@ -100,6 +134,43 @@ def first_step(
     ``min_chars`` stands alone; and of the "top" least probable tokens all are its own.
     """
     return next(iter(split(text, continued(rule, before), tokens)), "")
+
+
+def first_step_stands(text: str, rule: SegmentRule) -> bool:
+    """Whether ``first_step(text, rule)`` stays the first step, however ``text`` goes on.
+
+    So a text can be cut while it is written. Not for the rules that go by tokens; and a pattern
+    of the user's own may want more of the text than it has seen.
+    """
+    steps = split(text, rule)
+    if len(steps) < 2:
+        return False
+    cut = len(steps[0])
+    head = text[cut : cut + LOOK]
+    if head.startswith(FIRST_OF_TAG) and len(head) < LOOK and "\n" not in head:
+        return False  # may become a tag, which belongs to the step before it
+    if (found := tags(text)) and found[-1][1] == len(text):
+        return False  # whose the tag is shows what comes after it
+    if rule["by"] not in DISPLAYS_WHOLE:
+        return True
+    code = [] if rule.get("code") else fenced(text)
+    opened = displays(text, code).open
+    if opened is not None and opened < cut:
+        return False
+    return rule["by"] == "blank" or decided(text, cut)
+
+
+DISPLAYS_WHOLE = frozenset({"block", "blank", "sentence", "marker", "cue"})
+"""Rules that do not cut inside a displayed formula."""
+
+
+def _whole(part: str, rule: SegmentRule) -> list[Span]:
+    """What is not cut inside by the rule; ascending and apart."""
+    code = [] if rule.get("code") else fenced(part)
+    if rule["by"] not in DISPLAYS_WHOLE:
+        return code
+    found = displays(part, code).spans
+    return apart(sorted([*code, *found])) if found else code
 
 
 OVER_ALL: dict[str, Callable[[str, SegmentRule, TextTokens | None], list[int]]] = {

@@ -10,7 +10,10 @@ from stepkit.schema import is_number
 
 SegmentRule = dict[str, Any]
 
-RULES = ("lines", "blank", "sentence", "marker", "regex", "cue", "tokens", "confidence")
+RULES = ("block", "lines", "blank", "sentence", "marker", "regex", "cue", "tokens", "confidence")
+
+DEFAULT_RULE: SegmentRule = {"by": "block"}
+"""The rule where none is named."""
 
 OWN_KEYS = {
     "regex": {"pattern", "start"},

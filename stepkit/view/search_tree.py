@@ -81,7 +81,7 @@ class SearchSummary:
         at = [
             self.ends.get(place, OutcomeCounts()) for place in (schema.ROOT, *self._evidence.spine)
         ]
-        rows = [one.fields() | {"x": one.k / one.n if one.n else None} for one in at]
+        rows = [counts.fields() | {"x": counts.k / counts.n if counts.n else None} for counts in at]
         columns = {name: [row[name] for row in rows[1:]] for name in rows[0]}
         return {"of": "share", "root": rows[0], "meta": {"backup": "leaves"}, **columns}
 

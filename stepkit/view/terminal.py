@@ -92,10 +92,10 @@ class TerminalView:
             yield self._in(f"{spelled(title)}{meaning}", GREY)
 
     def _steps(self, case: Json) -> Iterator[str]:
-        one = case["measures"].get(case["measure"], {})
-        states = [_at(one, state) for state in range(len(case["steps"]) + 1)]
+        measure = case["measures"].get(case["measure"], {})
+        states = [_at(measure, state) for state in range(len(case["steps"]) + 1)]
         known = [numbers["x"] for numbers in states if numbers["x"] is not None]
-        low, high = _domain(one.get("of"), known)
+        low, high = _domain(measure.get("of"), known)
         errors = _errors(case)
         parts = self._parts(states) if known else []
         for state, numbers in enumerate(states):
@@ -217,13 +217,13 @@ def _domain(of: str | None, known: list[float]) -> tuple[float, float]:
     return low, high if high > low else low + 1
 
 
-def _at(one: Json, state: int) -> Json:
+def _at(measure: Json, state: int) -> Json:
     """The numbers of a measure at a state: 0 is before the first step."""
     names = ("x", *trace_measures.COLUMNS)
     if not state:
-        return {name: one.get("root", {}).get(name) for name in names} | {"settled": False}
-    found = {name: one[name][state - 1] if name in one else None for name in names}
-    settled = one.get("settled", False) and state == len(one["x"])
+        return {name: measure.get("root", {}).get(name) for name in names} | {"settled": False}
+    found = {name: measure[name][state - 1] if name in measure else None for name in names}
+    settled = measure.get("settled", False) and state == len(measure["x"])
     return found | {"settled": settled}
 
 

@@ -101,22 +101,22 @@ def _interval(k: float | None, n: int | None) -> tuple[float | None, float | Non
 
 def has_counts(found: dict[str, Json]) -> bool:
     """True when a measure already has k of n, so that the tree need not be counted again."""
-    return any("k" in one for one in found.values())
+    return any("k" in measure for measure in found.values())
 
 
-def choose_measure(found: dict[str, Json], asked: str | None) -> str | None:
-    """The measure to colour by: the one asked for, else the most informative one that has numbers.
+def choose_measure(found: dict[str, Json], named: str | None) -> str | None:
+    """The measure to colour by: ``named``, else the most informative one that has numbers.
 
-    Raises DataError when the one asked for is not there or has no numbers.
+    Raises DataError when it is not there or has no numbers.
     """
-    numbered = [name for name, one in found.items() if "x" in one]
-    if asked is None:
+    numbered = [name for name, measure in found.items() if "x" in measure]
+    if named is None:
         return preferred(numbered)
-    if asked not in numbered:
-        key = asked.partition(".")[0]
+    if named not in numbered:
+        key = named.partition(".")[0]
         have = ", ".join(_names(numbered, key)) or "none"
-        raise DataError(f"no numbers of that name; {key} here: {have}", asked)
-    return asked
+        raise DataError(f"no numbers of that name; {key} here: {have}", named)
+    return named
 
 
 def preferred(names: Sequence[str]) -> str | None:
@@ -133,4 +133,4 @@ def _names(names: Iterable[str], key: str) -> list[str]:
 
 def first_errors(found: dict[str, Json]) -> dict[str, int | None]:
     """The first wrong step by each measure: -1 for none, None for unknown."""
-    return {name: one["first"] for name, one in found.items() if "first" in one}
+    return {name: measure["first"] for name, measure in found.items() if "first" in measure}

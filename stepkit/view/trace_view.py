@@ -37,9 +37,9 @@ class ViewOptions:
 
 
 def cases(
-    records: Sequence[Json], places: Sequence[str], choice: ViewOptions
+    records: Sequence[Json], places: Sequence[str], options: ViewOptions
 ) -> list[Json | DataError]:
-    """The cases of a block, or why a record is none.
+    """The cases of a block, each or the error of its record.
 
     Args:
         places: where each record was read, ``file:line``.
@@ -48,36 +48,36 @@ def cases(
     uncounted: list[int] = []
     for index, (record, place) in enumerate(zip(records, places, strict=True)):
         try:
-            case = _case(record, place, choice)
+            case = _case(record, place, options)
         except DataError as error:
             made.append(error.with_traceback(None))
             continue
         if "states" in case and case["steps"] and not trace_measures.has_counts(case["measures"]):
             uncounted.append(index)
         made.append(case)
-    _count(records, uncounted, made, choice)
-    for index, one in enumerate(made):
-        if not isinstance(one, DataError):
+    _count(records, uncounted, made, options)
+    for index, counted in enumerate(made):
+        if not isinstance(counted, DataError):
             try:
-                _choose(one, choice)
+                _set_measure(counted, options)
             except DataError as error:
                 made[index] = error.with_traceback(None)
     return made
 
 
-def _choose(case: Json, choice: ViewOptions) -> None:
-    # a problem without an attempt has no steps to colour, whatever was asked for
-    asked = choice.measure if case["steps"] else None
-    if "searched" in case and asked not in case["measures"]:
-        asked = None
-    case["measure"] = trace_measures.choose_measure(case["measures"], asked)
+def _set_measure(case: Json, options: ViewOptions) -> None:
+    # a problem without an attempt has no steps to colour, whatever measure is named
+    named = options.measure if case["steps"] else None
+    if "searched" in case and named not in case["measures"]:
+        named = None
+    case["measure"] = trace_measures.choose_measure(case["measures"], named)
 
 
 def _count(
-    records: Sequence[Json], wanted: list[int], made: list[Json | DataError], choice: ViewOptions
+    records: Sequence[Json], wanted: list[int], made: list[Json | DataError], options: ViewOptions
 ) -> None:
     """Give cases without counted labels the value that step-label would write."""
-    settings = labels.LabelSettings(COUNTED, sampler=choice.sampler)
+    settings = labels.LabelSettings(COUNTED, sampler=options.sampler)
     for index, found in zip(
         wanted, labels.label([records[index] for index in wanted], settings), strict=True
     ):
@@ -89,7 +89,7 @@ def _count(
             case["measures"][field] = entry
 
 
-def _case(record: Json, place: str, choice: ViewOptions) -> Json:
+def _case(record: Json, place: str, options: ViewOptions) -> Json:
     steps = schema.steps(record)
     found = trace_measures.read_measures(record, len(steps))
     case: Json = {
@@ -108,7 +108,7 @@ def _case(record: Json, place: str, choice: ViewOptions) -> Json:
     if record.get("role") is not None:
         case["role"] = [str(role) for role in record["role"]]
     if record.get("tree") is not None:
-        read = RecordPrefixes(record, choice.sampler)
+        read = RecordPrefixes(record, options.sampler)
         below = None if record.get("response") is not None else _searched(case, read)
         case["states"] = step_evidence.states(read)
         case["rivals"] = step_evidence.candidates(read, below)
@@ -182,11 +182,11 @@ def summary(case: Json) -> Json:
         "correct": case["correct"],
         "steps": len(case["steps"]),
         "x": {
-            name: [None if x is None else float(f"{x:.3g}") for x in one["x"]]
-            for name, one in case["measures"].items()
-            if "x" in one
+            name: [None if x is None else float(f"{x:.3g}") for x in measure["x"]]
+            for name, measure in case["measures"].items()
+            if "x" in measure
         },
-        "of": {name: one.get("of", "") for name, one in case["measures"].items()},
+        "of": {name: measure.get("of", "") for name, measure in case["measures"].items()},
         "first": trace_measures.first_errors(case["measures"]),
         "measure": case["measure"],
     }

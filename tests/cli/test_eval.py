@@ -340,7 +340,7 @@ def test_prmbench_counts_from_one(work: Workdir) -> None:
     assert value(rows, "negative_f1") == pytest.approx(2 / (2 + 1 + 1))
     assert value(rows, "f1") == 0
     assert value(rows, "first_error_acc") == 1
-    wrong = lines([attempt("p", x=[0.2], error_steps=[2])])
+    wrong = lines([attempt("p", x=[0.2], error_steps=[-2])])
     done = work.run("step-eval", "--protocol", "prmbench", input=wrong)
     assert (done.status, "error_steps" in done.err) == (3, True)
 
@@ -705,3 +705,57 @@ def test_a_map_that_is_none_is_told_with_its_place(work: Workdir) -> None:
     done = work.run("step-eval", "in.jsonl", "--apply", "in.jsonl")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert done.err.startswith("step-eval: in.jsonl:1:10: not JSON: ")
+
+
+AS_PRMBENCH = ("--protocol", "prmbench", "--resamples", "0")
+
+
+def test_wrong_steps_beyond_the_last_are_passed_over_and_counted(work: Workdir) -> None:
+    """Some 100 rows of PRMBench's files name a step too many; its own program ignores it."""
+    sound = attempt("p", x=[0.9, 0.1], error_steps=[2])
+    beyond = attempt("q", x=[0.9, 0.1], error_steps=[2, 3])
+    done = work.run("step-eval", *AS_PRMBENCH, input=lines([sound, beyond]))
+    assert done.status == 0
+    assert done.err == (
+        "step-eval: 1 of 2 attempts name a wrong step beyond their last one; it is passed over "
+        "(the first: <stdin>:2)\n"
+    )
+    alone = work.run("step-eval", *AS_PRMBENCH, input=lines([sound, sound | {"group": "q"}]))
+    assert done.out == alone.out and b'"prmscore"' in done.out
+    zero = work.run(
+        "step-eval", *AS_PRMBENCH, input=lines([attempt("p", x=[0.2], error_steps=[0])])
+    )
+    assert (zero.status, "expected a list of steps, 1 .. 1" in zero.err) == (3, True)
+
+
+def test_labels_by_the_number_of_a_step_that_is_not_there(work: Workdir) -> None:
+    given = attempt("p", x=[0.1] * 3, step_labels={"0": 1, "3": -1})
+    done = work.run("step-eval", "--protocol", "agentprocessbench", input=lines([given]))
+    assert (done.status, done.err) == (
+        3,
+        'step-eval: <stdin>:1: field "step_labels": step 3 of 3 (they are numbered 0 .. 2)\n',
+    )
+
+
+@pytest.mark.parametrize("x", [[1, -1, 1], [1, 0, -1], [1, 0.5, 0]])
+def test_ratings_are_no_first_error(work: Workdir, x: list[float]) -> None:
+    gold = {"of": "validity", "by": "human", "x": x}
+    given = lines([attempt("p", x=[0.9, 0.1, 0.1], labels={"gold": gold})])
+    done = work.run("step-eval", "--protocol", "processbench", input=given)
+    assert (done.status, "which is neither right (1) nor wrong (0)" in done.err) == (3, True)
+
+
+def test_curves_need_no_steps(work: Workdir) -> None:
+    whole = [attempt("p", "1", True), attempt("p", "2", False)]
+    bare = [{k: v for k, v in one.items() if k != "steps"} for one in whole]
+    assert rows_of(work.run("step-eval", input=lines(bare))) == rows_of(
+        work.run("step-eval", input=lines(whole))
+    )
+    done = work.run("step-eval", "--score", "prm", input=lines(bare))
+    assert (done.status, "step-split first" in done.err) == (3, True)
+
+
+def test_parts_by_true_and_false(work: Workdir) -> None:
+    records = [attempt("p", "1", True, hard=True), attempt("q", "2", False, hard=False)]
+    rows = rows_of(work.run("step-eval", "--part", "hard", input=lines(records)))
+    assert {row["part"] for row in rows if "part" in row} == {"true", "false"}

@@ -37,7 +37,7 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
     assert done.out.decode().startswith(line[:-1])
     record = json.loads(done.out)
     assert record["steps"] == ["a\n", "b \u00e9"]
-    assert record["split"] == {"by": "lines"}
+    assert record["split"] == {"by": "block"}
     assert record["stepkit"] == 1
     assert len(record["id"]) == len(record["group"]) == 16
 
@@ -49,7 +49,7 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
         ("--by blank", [LINES[0], LINES[1] + LINES[2]], {"by": "blank"}),
         ("--by marker", [TEXT], {"by": "marker"}),
         ("--by sentence --min-chars 3", LINES, {"by": "sentence", "min_chars": 3}),
-        ("--max-steps 1", [TEXT], {"by": "lines", "max_steps": 1}),
+        ("--max-steps 1", [TEXT], {"by": "block", "max_steps": 1}),
         (
             "--by regex --pattern ^So --start",
             [LINES[0], LINES[1] + LINES[2]],
@@ -63,7 +63,8 @@ def test_a_trace_gets_its_steps_and_keeps_every_other_byte(work: Workdir) -> Non
     ],
 )
 def test_rules(work: Workdir, options: str, steps: list[str], rule: dict[str, Any]) -> None:
-    (record,) = split(work, *options.split(), input=lines(TRACE))
+    done = work.run("step-split", *options.split(), input=lines(TRACE))
+    record = json.loads(done.out)
     assert record["steps"] == steps
     assert record["split"] == rule
 
@@ -87,7 +88,7 @@ def test_a_bare_problem_passes_with_the_rule(work: Workdir) -> None:
     done = work.run("step-split", input=lines({"id": "a", "group": "g", "problem": "p"}))
     assert done.status == 0
     assert json.loads(done.out) == {
-        "id": "a", "group": "g", "problem": "p", "split": {"by": "lines"}, "stepkit": 1,
+        "id": "a", "group": "g", "problem": "p", "split": {"by": "block"}, "stepkit": 1,
     }  # fmt: skip
     assert done.err == (
         "step-split: no record has a text to cut (response, completion, output, generation, "
@@ -277,12 +278,12 @@ def test_a_verdict_under_evidence_is_changed_only_by_force(work: Workdir) -> Non
         ("--by confidence --top 2 --quantile 0.1", "--by confidence needs one of --below, --top"),
         ("--by confidence --quantile 0.1", "--quantile reads its input twice: name files instead"),
         ("--by tokens", "--by tokens needs --size"),
-        ("--below 0.5", "--below has no effect with --by lines; it is for --by confidence"),
-        ("--quantile 0.5", "--quantile has no effect with --by lines; it is for --by confidence"),
-        ("--score x", "--score has no effect with --by lines; it is for --by confidence|tokens"),
+        ("--below 0.5", "--below has no effect with --by block; it is for --by confidence"),
+        ("--quantile 0.5", "--quantile has no effect with --by block; it is for --by confidence"),
+        ("--score x", "--score has no effect with --by block; it is for --by confidence|tokens"),
         ("--leaves --grade", "--grade has no effect with --leaves"),
         ("--leaves -j 2", "--jobs has no effect with --leaves"),
-        ("--pattern x", "--pattern has no effect with --by lines; it is for --by regex"),
+        ("--pattern x", "--pattern has no effect with --by block; it is for --by regex"),
         ("--by blank --start", "--start has no effect with --by blank; it is for --by regex"),
         ("--by regex", "--by regex needs --pattern"),
         ("--by regex --pattern (", "--pattern: no regular expression: missing )"),
@@ -429,3 +430,89 @@ def test_leaves_of_a_tree_with_lengths_but_no_log_probabilities(work: Workdir) -
     del record["tree"]["logprob"]
     _, _, cut_off = split(work, "--leaves", input=lines(record))
     assert cut_off["sample"] == {"finish": "length", "sampler": {"id": "s"}, "draw": 0}
+
+
+def test_responses_without_a_marker_are_counted(work: Workdir) -> None:
+    records: list[dict[str, Any]] = [
+        {"problem": "p", "response": "Step 1\nAdd.\nStep 2\nHalve."},
+        {"problem": "p", "response": "We add.\nWe halve."},
+        {"problem": "p", "steps": ["given", "steps"]},
+        {"problem": "no attempt"},
+    ]
+    done = work.run("step-split", "--by", "marker", input=lines(*records))
+    assert [len(json.loads(line).get("steps", [])) for line in done.lines] == [2, 1, 2, 0]
+    assert done.err == (
+        'step-split: 1 of 2 responses have no marker such as "Step 1:" and stay one step\n'
+    )
+    quiet = work.run("step-split", "--by", "marker", "-q", input=lines(*records))
+    assert (quiet.out, quiet.err) == (done.out, "")
+
+
+def test_blank_lines_inside_a_display_cut_nothing(work: Workdir) -> None:
+    record = {"problem": "p", "response": "Now\n\n$$\na = 1\n\n$$\n\nThat is it."}
+    (cut,) = split(work, "--by", "blank", input=lines(record))
+    assert cut["steps"] == ["Now\n\n", "$$\na = 1\n\n$$\n\n", "That is it."]
+
+
+GOLD = {"of": "validity", "by": "human", "x": [1, 0]}
+VALUE = {"of": "value", "by": "sampler", "x": [0.5, 1.0]}
+
+
+def labelled(**more: Any) -> dict[str, Any]:
+    steps = ["2 + 3 = 5.\n", "The answer is 5"]
+    record = {"id": "a", "group": "g", "problem": "p", "answer": "5", "steps": steps}
+    return record | {"response": "".join(steps), "split": {"by": "block"}} | more
+
+
+def test_labels_stay_when_a_verdict_is_added(work: Workdir) -> None:
+    columns = {"labels": {"gold": GOLD, "mc": VALUE}, "scores": {"prm": {**GOLD, "by": "scorer"}}}
+    (record,) = split(work, "--grade", input=lines(labelled(**columns)))
+    assert record["correct"] is True
+    assert {name: record[name] for name in columns} == columns
+
+
+def test_only_labels_that_came_from_another_verdict_go(work: Workdir) -> None:
+    given = labelled(correct=False, final="6", labels={"gold": GOLD, "mc": VALUE})
+    only = labelled(correct=False, final="6", labels={"mc": VALUE})
+    done = work.run("step-split", "--grade", input=lines(given, only))
+    first, second = map(json.loads, done.lines)
+    assert (first["correct"], first["labels"]) == (True, {"gold": GOLD})
+    assert second["correct"] is True and "labels" not in second
+    assert done.err == "step-split: dropped what came from another verdict: 2 labels.mc\n"
+
+
+def test_a_tree_with_another_verdict_is_for_regrade(work: Workdir) -> None:
+    given = lines(labelled(correct=False, final="6", tree={"parent": [-1]}))
+    assert "step-rollout --regrade" in refused(work, "--grade", input=given)
+    done = work.run("step-split", "--grade", "--force", input=given)
+    assert json.loads(done.out)["correct"] is True and "tree" not in json.loads(done.out)
+
+
+@pytest.mark.parametrize("name", ["labels", "scores"])
+def test_a_list_where_columns_belong_is_refused_with_the_way_out(work: Workdir, name: str) -> None:
+    record = {"prompt": "Q?", "completions": ["a", "b"], name: [True, False]}
+    said = refused(work, "--field", "completions", input=lines(record))
+    assert said == (
+        f'<stdin>:1: field "{name}": expected an object of named columns, got a list; rename it, '
+        f"as in jq '.step_{name} = .{name} | del(.{name})'"
+    )
+
+
+def test_messages_name_the_fields_that_are_there(work: Workdir) -> None:
+    said = refused(work, input=lines({"task": "2 + 3?", "response": "5"}))
+    assert said == '<stdin>:1: no field "problem"; fields are response, task; --problem names it'
+
+
+def test_a_question_is_a_problem(work: Workdir) -> None:
+    asked, put = {"question": "2 + 3?", "response": "5"}, {"problem": "2 + 3?", "response": "5"}
+    first, second = split(work, input=lines(asked, put))
+    assert (first["group"], first["id"]) == (second["group"], second["id"].removesuffix("/2"))
+
+
+def test_a_completion_of_one_message_is_the_response(work: Workdir) -> None:
+    prompt = [{"role": "user", "content": "2 + 3?"}]
+    answer = {"role": "assistant", "content": "2 + 3 = 5\nSo 5"}
+    (record,) = split(work, input=lines({"prompt": prompt, "completion": [answer]}))
+    assert record["steps"] == ["2 + 3 = 5\n", "So 5"]
+    two = lines({"prompt": prompt, "completion": [answer, *prompt]})
+    assert "expected one message of the assistant" in refused(work, input=two)

@@ -14,6 +14,7 @@ from stepkit.text.segment import check, first_step, split
 from stepkit.text.sentences import sentence_ends, spans
 
 RULES: list[dict[str, Any]] = [
+    {"by": "block"},
     {"by": "lines"},
     {"by": "blank"},
     {"by": "marker"},
@@ -92,14 +93,23 @@ def test_short_steps_go_forward_and_a_short_last_one_back() -> None:
 @pytest.mark.parametrize(
     "line",
     ["Step 2: x", "STEP 2. x", "  step 2) x", "**Step 2:** x", "**Step 2**: x", "**Step 2**",
-     "### Step 2", "## **Step 2: x**", "- Step 2: x", "Step 2 - x", "Step 2 \u2013 x", "_Step 2_"],
+     "### Step 2", "## **Step 2: x**", "- Step 2: x", "Step 2 - x", "Step 2 \u2013 x", "_Step 2_",
+     "Step 2", "step 2  ", "**Step 2** x", "2. **Step 2:** x", "2) Step 2: x", "Step 2 (setup): x",
+     "Step 2 (setup)", "**Step 2 (setup):** x", "### Step 2: x", "Step two: x", "Step II: x",
+     "Step 2 of 5: x", "Step 2/5: x", "Step #2: x", "Step-2: x", "[Step 2] x", "> Step 2: x",
+     "\\textbf{Step 2:} x", "\\textbf{Step 2} x", "***Step 2*** x", "*Step 2*: x", "Step 2 -- x",
+     "\u6b65\u9aa42\uff1ax", "\u7b2c\u4e8c\u6b65\uff1ax"],
 )  # fmt: skip
 def test_markers(line: str) -> None:
     text = f"Let us see.\nStep 1: a Step 7: b\n{line}\nmore"
     assert split(text, {"by": "marker"}) == [text[: text.index(line)], f"{line}\nmore"]
 
 
-@pytest.mark.parametrize("line", ["Step 2 is x", "in Step 2: x", "Step 2.5: x", "Steps 2: x"])
+@pytest.mark.parametrize(
+    "line",
+    ["Step 2 is x", "in Step 2: x", "Step 2.5: x", "Steps 2: x", "Step x: y", "Step in: y",
+     "**Step 2 is x**", "Step 2} x", "Step 2] x", "Step by step: 2"],
+)  # fmt: skip
 def test_no_markers(line: str) -> None:
     text = f"Step 1: a\n{line}\nmore"
     assert split(text, {"by": "marker"}) == [text]

@@ -246,7 +246,7 @@ def test_cues_of_the_answer_do_not_count() -> None:
 CODE = "We run:\n```python\nx = 1\n\n# Step 2: no\ny = 2.5. Then\n```\nStep 3: done.\n"
 
 
-@pytest.mark.parametrize("by", ["lines", "blank", "sentence", "marker"])
+@pytest.mark.parametrize("by", ["block", "lines", "blank", "sentence", "marker"])
 def test_code_is_not_cut_unless_asked(by: str) -> None:
     block = CODE[CODE.index("```") : CODE.index("Step 3")]
     (whole,) = [step for step in split(CODE, {"by": by}) if "x = 1" in step]
@@ -271,7 +271,7 @@ def test_cuts_by_confidence_leave_code_whole() -> None:
         ("~~~ x\n```\n~~~", ["~~~ x\n```\n~~~"]),
         ("```\nnot closed\n\nb", ["```\nnot closed\n\nb"]),
         ("see ```here``` now\n```x` no fence\n", []),
-        ("    ```\nindented too far\n", []),
+        ("1. a\n     ```\n     b\n     ```\nc", ["     ```\n     b\n     ```\n"]),
     ],
 )
 def test_fences_are_those_of_commonmark(text: str, blocks: list[str]) -> None:
@@ -285,6 +285,11 @@ def test_long_texts_take_linear_time(text: str) -> None:
     draw = random.Random(1)
     tokens = TextTokens(size, [-draw.random() for _ in size])
     begin = time.process_time()
-    for rule in ({"by": "cue"}, {"by": "lines"}, {"by": "confidence", "below": 0.6}):
+    for rule in (
+        {"by": "cue"},
+        {"by": "block"},
+        {"by": "lines"},
+        {"by": "confidence", "below": 0.6},
+    ):
         split(long, rule, tokens)
     assert time.process_time() - begin < 5

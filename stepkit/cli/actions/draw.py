@@ -21,6 +21,7 @@ from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
+from stepkit.text.segment_rules import DEFAULT_RULE
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -163,7 +164,7 @@ def _leaves(rule: dict[str, Any] | None) -> Callable[[Record, Any], list[Record]
         from stepkit.cli.actions.leaf_traces import leaf_records
 
         (whole,) = _with_tree(record, fields)
-        return leaf_records(whole, rule or record.data.get("split") or {"by": "lines"})
+        return leaf_records(whole, rule or record.data.get("split") or DEFAULT_RULE)
 
     return write
 
@@ -180,5 +181,5 @@ def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Rec
     return (
         [record]
         if attempts is None
-        else [derived_trace(record, RESPONSE_FIELDS, one) for one in attempts]
+        else [derived_trace(record, RESPONSE_FIELDS, fields) for fields in attempts]
     )

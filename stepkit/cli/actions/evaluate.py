@@ -102,10 +102,15 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if not collected.attempts:
             streams.warn("no records: nothing to measure")
             return b""
-        if gold is not None and all(one.truth is None for one in collected.attempts):
+        if gold is not None and all(attempt.truth is None for attempt in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
         if note := _counted_as_wrong(collected.attempts, options):
             streams.warn(note)
+        if beyond := [one for one in collected.attempts if one.beyond]:
+            streams.warn(
+                f"{len(beyond)} of {len(collected.attempts)} attempts name a wrong step beyond "
+                f"their last one; it is passed over (the first: {beyond[0].place})"
+            )
         rows = report(collected.attempts, options, same_answer)
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])

@@ -39,11 +39,17 @@ def settings_of(
         rules = labels.first_error_usage(of_scores=True)
         raise UsageError(f"--from has no effect without --first {rules}")
     wanted = labels.parse_all(names) if names else None
-    if asked is not None and any(one.name == "first" for one in wanted or ()):
+    if asked is not None and any(
+        made_for_record.name == "first" for made_for_record in wanted or ()
+    ):
         raise UsageError("labels.first is what --first writes; choose another as=NAME")
-    if pool and not any(one.pools for one in wanted or ()):
+    if pool and not any(made_for_record.pools for made_for_record in wanted or ()):
         raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
-    if nodes and wanted is not None and not any(one.for_nodes for one in wanted):
+    if (
+        nodes
+        and wanted is not None
+        and not any(made_for_record.for_nodes for made_for_record in wanted)
+    ):
         raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
     return labels.LabelSettings(wanted, asked, score, sampler, undecided, pool)
 
@@ -88,7 +94,7 @@ def label_block(
     results: Sequence[Made] = labels.label(data, settings)
     of_nodes: Sequence[Made] = labels.label_nodes(data, settings) if nodes else [{}] * len(data)
     made = zip(records, results, of_nodes, strict=True)
-    return [_labelled(*one, merge) for one in made]
+    return [_labelled(*row, merge) for row in made]
 
 
 def label_group(

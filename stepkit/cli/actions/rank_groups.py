@@ -23,17 +23,22 @@ def settings_of(
     drop_before: str | None,
     label: str | None,
 ) -> SelectionSettings:
-    """How to choose, checked. Raises UsageError for what has no effect or is missing."""
+    """The settings of a selection.
+
+    Raises UsageError for options that have no effect, or are missing.
+    """
     _check_use(by, {"--aggregate": aggregate, "--score": score, "--longest": longest})
     if label is not None and drop_before is None:
         raise UsageError("--label has no effect without --drop-before")
     early = None if drop_before is None else _early(drop_before, label)
-    how = check_aggregate(aggregate or "min", [by] if METHODS[by].votes else [], "--by")
-    return SelectionSettings(by, how, score, longest or 0, early)
+    checked_aggregate = check_aggregate(
+        aggregate or "min", [by] if METHODS[by].votes else [], "--by"
+    )
+    return SelectionSettings(by, checked_aggregate, score, longest or 0, early)
 
 
 class GroupRanking:
-    """The group function: what is kept of a group, with its reasons."""
+    """The group function: the records that are kept of a group, each with its reasons."""
 
     def __init__(self, settings: SelectionSettings, keep: int | None) -> None:
         self._settings = settings
@@ -63,7 +68,7 @@ def _same(a: str, b: str) -> bool:
 
 
 def _check_use(by: str, given: dict[str, object]) -> None:
-    """Refuse what the method does not look at, and miss what it needs."""
+    """Refuse options that the method does not use, and the lack of one that it needs."""
     reads = METHODS[by].reads
     uses = {
         "--aggregate": reads == "scores",

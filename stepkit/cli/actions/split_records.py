@@ -40,7 +40,7 @@ class ResponseText(NamedTuple):
     def key(self, data: dict[str, Any]) -> str | None:
         """The field to cut; None for a bare problem."""
         if self.field:
-            if self.field not in data and "problem" not in data and "prompt" not in data:
+            if self.field not in data and not any(key in data for key in schema.PROBLEM_FIELDS):
                 schema.text(data, self.field)  # says which fields there are
             return self.field if data.get(self.field) is not None else None
         return next((name for name in RESPONSES if data.get(name) is not None), None)
@@ -51,7 +51,7 @@ class ResponseText(NamedTuple):
         Raises DataError for steps that are no texts.
         """
         name = self.field or "steps"
-        found = data.get(name)
+        found = None if _are_messages(data.get(name)) else data.get(name)
         if not found or not (isinstance(found, list) if self.field else self.key(data) is None):
             return None
         if self.thinking and data.get(self.thinking) is not None:
@@ -60,13 +60,28 @@ class ResponseText(NamedTuple):
 
     def of(self, data: dict[str, Any], key: str) -> str:
         """The whole text: the thinking that came apart, if any, and the field ``key``."""
-        text = schema.text(data, key)
+        text = _message_text(data[key], key) if _are_messages(data[key]) else schema.text(data, key)
         thought = schema.optional_text(data, self.thinking) if self.thinking else None
         if thought is None:
             return text
         from stepkit.text.protected_parts import with_thinking
 
         return with_thinking(thought, text)
+
+
+def _are_messages(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
+
+
+def _message_text(messages: list[dict[str, Any]], name: str) -> str:
+    """The text of a chat's one answer, as TRL's conversational rows have it. Raises DataError for
+    a chat with several turns."""
+    if len(messages) != 1 or messages[0].get("role", "assistant") != "assistant":
+        raise DataError("expected one message of the assistant; --by turn is for steps", name)
+    content = messages[0].get("content")
+    if not isinstance(content, str):
+        raise DataError(f"expected a string, got {schema.name_of(content)}", f"{name}[0].content")
+    return content
 
 
 def joinable(steps: Any, name: str) -> list[str]:
@@ -105,7 +120,8 @@ class Splitter:
         self.explain: Callable[[str], None] = lambda _: None
         self._ids: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._bare = self._cut = 0
+        self._derived: Counter[str] = Counter()
+        self._bare = self._cut = self._by_marker = self._unmarked = 0
 
     def notes(self) -> list[str]:
         """One line each on what was dropped and on an input without any response."""
@@ -113,6 +129,14 @@ class Splitter:
         notes = (
             [f"dropped evidence for steps that changed: {', '.join(dropped)}"] if dropped else []
         )
+        if self._derived:
+            derived = [f"{count} {name}" for name, count in self._derived.items()]
+            notes.append(f"dropped what came from another verdict: {', '.join(derived)}")
+        if self._unmarked:
+            notes.append(
+                f'{self._unmarked} of {self._by_marker} responses have no marker such as "Step 1:" '
+                "and stay one step"
+            )
         if self._bare and not self._cut:
             names = f'"{self.text.field}"' if self.text.field else ", ".join((*RESPONSES, "steps"))
             notes.append(f"no record has a text to cut ({names}); --field names it")
@@ -130,8 +154,10 @@ class Splitter:
 
     def _changes(self, record: Record) -> dict[str, Any]:
         """The problem, the steps and what goes with them, by field."""
+        _check_columns(record.data)
         named = self.text.problem
         if named is None:
+            _check_problem(record.data)
             return self._steps(record.data)
         text = schema.text(record.data, named)
         if record.data.get("problem") not in (None, text):
@@ -152,12 +178,20 @@ class Splitter:
         else:
             text = self.text.of(data, key)
             steps = split(text, rule, self._tokens(data, text))
+            self._look_for_marker(text)
         if data.get("response") not in (None, data[key], text):
             raise DataError(f'another text than "{key}" is there; rename one', "response")
         if data.get("steps") == steps and any(data.get(name) for name in EVIDENCE):
             # the rule that is there cut the evidence, too
             return {} if "response" in data else {"response": text}
         return {"response": text, "steps": steps, "split": rule}
+
+    def _look_for_marker(self, text: str) -> None:
+        from stepkit.text.segment import has_marker
+
+        if self.rule["by"] == "marker":
+            self._by_marker += 1
+            self._unmarked += not has_marker(text)
 
     def _tokens(self, data: dict[str, Any], text: str) -> Any:
         """The tokens of ``text`` where the rule goes by them."""
@@ -201,8 +235,10 @@ class Splitter:
         data = record.data
         names = [name for name, value in changes.items() if name not in data or data[name] != value]
         evidence = [name for name in EVIDENCE if data.get(name)]
-        if evidence and set(names) & self._belongs_to(data):
+        if evidence and set(names) & self._cut_fields(data):
             self._drop(record, evidence)
+        elif evidence and "correct" in names and data.get("correct") is not None:
+            self._drop_derived(record)
         for name in names:
             record.set(name, changes[name])
         self._identify(record)
@@ -214,16 +250,40 @@ class Splitter:
             self._bare += 1
         return [record]
 
-    def _belongs_to(self, data: dict[str, Any]) -> set[str]:
+    def _cut_fields(self, data: dict[str, Any]) -> set[str]:
         """What evidence belongs to; steps that come alone stay those that were labelled."""
         alone = self.text.field is None and self.text.given(data) is not None
-        return {"final", "correct"} | (set() if alone else {"response", "steps", "split"})
+        return set() if alone else {"response", "steps", "split"}
+
+    def _drop_derived(self, record: Record) -> None:
+        """Drop what was derived from a verdict that is another now. What people, a scorer or a
+        benchmark say of the steps does not depend on it and stays."""
+        if record.data.get("tree") and not self.force:
+            raise DataError(
+                "has the old verdict in it; step-rollout --regrade judges the draws again, too, "
+                "and --force drops it",
+                "tree",
+            )
+        if record.data.get("tree"):
+            record.drop("tree")
+            self._dropped["tree"] += 1
+        labels = record.data.get("labels") or {}
+        derived = [
+            name
+            for name, entry in labels.items()
+            if isinstance(entry, dict) and entry.get("by") == "sampler"
+        ]
+        for name in derived:
+            self._derived[f"labels.{name}"] += 1
+        kept = {name: entry for name, entry in labels.items() if name not in derived}
+        if derived and kept:
+            record.set("labels", kept)
+        elif derived:
+            record.drop("labels")
 
     def _drop(self, record: Record, evidence: list[str]) -> None:
         if not self.force:
-            raise DataError(
-                "belongs to the steps or the verdict as they were; --force drops it", evidence[0]
-            )
+            raise DataError("belongs to the steps as they were; --force drops it", evidence[0])
         for name in evidence:
             record.drop(name)
             self._dropped[name] += 1
@@ -264,6 +324,26 @@ def _explained(name: str, one: _Question, verdict: Verdict) -> str:
     if answer is None:
         return f"{name}: undecided: {where}"
     return f"{name}: {word}: {answer!r} ({where}) for {one.reference[-60:]!r}: {verdict.reason}"
+
+
+def _check_columns(data: dict[str, Any]) -> None:
+    """Raise DataError for labels or scores that are no columns with names."""
+    for name in ("labels", "scores"):
+        value = data.get(name)
+        if value is not None and not isinstance(value, dict):
+            raise DataError(
+                f"expected an object of named columns, got {schema.name_of(value)}; rename it, "
+                f"as in jq '.step_{name} = .{name} | del(.{name})'",
+                name,
+            )
+
+
+def _check_problem(data: dict[str, Any]) -> None:
+    """Raise DataError where an id or a group has to be made and there is no problem."""
+    needed = data.get("id") is None or data.get("group") is None
+    if needed and not any(key in data for key in schema.PROBLEM_FIELDS):
+        fields = ", ".join(sorted(data)) or "none"
+        raise DataError(f'no field "problem"; fields are {fields}; --problem names it')
 
 
 def _reference(data: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import click
 from stepkit.cli.options.shared import MAX_STEPS
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import F, stack
-from stepkit.text.segment_rules import OWN_KEYS, RULES, check
+from stepkit.text.segment_rules import DEFAULT_RULE, OWN_KEYS, RULES, check
 
 FOR = {key: rule for rule, keys in OWN_KEYS.items() for key in keys}
 """Options that one rule alone has."""
@@ -23,10 +23,11 @@ def segmentation_options(function: F) -> F:
         click.option(
             "--by",
             type=click.Choice(RULES),
-            default="lines",
+            default=DEFAULT_RULE["by"],
             show_default=True,
-            help="Where a step ends: at line ends, blank lines, sentences, 'Step k:', --pattern, "
-            "cue words, so many tokens, or tokens of low probability.",
+            help="Where a step ends: after a line, or what belongs together with it, at line ends, "
+            "blank lines, sentences, 'Step k:', --pattern, cue words, so many tokens, or tokens of "
+            "low probability.",
         ),
         click.option("--pattern", metavar="REGEX", help="With --by regex: its matches end steps."),
         click.option("--start", is_flag=True, help="With --by regex: matches begin steps instead."),

@@ -130,6 +130,7 @@ class MeasuredAttempt:
         scores, truth: by name; gold labels.
         judged, judged_by: labels that judge the steps, and their name.
         redundancy: [T] of each step, where that judges the steps in place of the scores.
+        beyond: how many wrong steps PRMBench's list names beyond the last one.
         place: file and line.
     """
 
@@ -146,10 +147,11 @@ class MeasuredAttempt:
     judged: GoldLabels | None = None
     judged_by: str = ""
     redundancy: Sequence[float | None] | None = None
+    beyond: int = 0
     place: str = ""
 
     def counted(self) -> list[tuple[int, float]]:
-        """Truth.counted of the attempt. Raises DataError with its place."""
+        """GoldLabels.counted of the attempt. Raises DataError with its place."""
         try:
             return [] if self.truth is None else self.truth.counted(self.own)
         except ValueError as error:
@@ -160,9 +162,9 @@ def read_attempt(
     record: Json, wanted: AttemptFields, file: str = "", place: str = ""
 ) -> MeasuredAttempt:
     """Read one attempt."""
-    steps = schema.steps(record)
     if record.get("response") is None:
         raise DataError('no "response": there is no attempt to measure')
+    steps = schema.steps(record) if _needs_steps(record, wanted) else []
     own = trace.assistant_steps(record, len(steps))
     attempt = MeasuredAttempt(
         group=schema.group_of(record),
@@ -176,7 +178,8 @@ def read_attempt(
         judged_by=wanted.judge or "",
         place=place,
     )
-    attempt.truth = _gold_labels(record, wanted, own)
+    attempt.truth = _gold_labels(record, wanted, own) if steps else None
+    attempt.beyond = _beyond(record, wanted, len(steps))
     if wanted.judge is not None:
         attempt.judged = _labels(record, wanted.judge, own)
     key, kinds = REDUNDANT
@@ -188,9 +191,15 @@ def read_attempt(
     return attempt
 
 
+def _needs_steps(record: Json, wanted: AttemptFields) -> bool:
+    """Whether steps are measured, or there are any: verdicts and answers are told without them."""
+    asked = wanted.protocol, wanted.judge, wanted.gold, wanted.scores or None
+    return record.get("steps") is not None or any(one is not None for one in asked)
+
+
 def problem_of(record: Json) -> str:
     """A hash of the problem's text (of the group where there is none): the same in every file."""
-    if "problem" in record or "prompt" in record:
+    if any(key in record for key in schema.PROBLEM_FIELDS):
         return digest("evaluated", schema.problem_text(record))
     return digest("evaluated", schema.group_of(record))
 
@@ -215,6 +224,8 @@ def tokens_of(record: Json) -> int | None:
 
 def _part_value(record: Json, key: str) -> str:
     value = record.get(key)
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str) or schema.is_number(value):
         return str(value)
     raise DataError(f"expected a string, got {schema.name_of(value)}", key)
@@ -261,8 +272,7 @@ def are_logs(how: str, by: str) -> bool:
 
 def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
     gold = wanted.gold or GoldSource()
-    labels = record.get("labels")
-    if gold.base is None and isinstance(labels, dict) and gold.name in labels:
+    if gold.base is None and _has_label(record, gold.name):
         return _labels(record, gold.name, own)
     if wanted.gold is None and wanted.protocol is not None:
         gold = GoldSource(*FIELDS[wanted.protocol])
@@ -291,9 +301,16 @@ def _field(record: Json, gold: GoldSource, own: list[bool]) -> GoldLabels | None
             by_step = {int(key) - base: one for key, one in value.items()}
         except ValueError:
             raise DataError("expected numbers of steps as keys", gold.name) from None
+        for step in by_step:
+            if not 0 <= step < count:
+                raise DataError(
+                    f"step {step + base} of {count} (they are numbered {base} .. "
+                    f"{count - 1 + base})",
+                    gold.name,
+                )
         return _labels_of_steps([by_step.get(step) for step in range(count)], gold.name, own)
     if isinstance(value, list) and base == 1:
-        if not all(_is_index(one) and 1 <= one <= count for one in value):
+        if not all(_is_index(one) and one >= 1 for one in value):
             raise DataError(f"expected a list of steps, 1 .. {count}", gold.name)
         return _labels_of_steps(
             [float(step + 1 not in value) for step in range(count)], gold.name, own
@@ -302,6 +319,21 @@ def _field(record: Json, gold: GoldSource, own: list[bool]) -> GoldLabels | None
         return _labels_of_steps(value, gold.name, own)
     first = value - base if _is_index(value) and value != NONE else value
     return GoldLabels(_step_index(first, count, gold.name))
+
+
+def _beyond(record: Json, wanted: AttemptFields, count: int) -> int:
+    """How many steps the list of wrong ones names that are not there, as some 100 rows of
+    PRMBench's files do. Its own program passes over them."""
+    gold = wanted.gold
+    if gold is None and wanted.protocol is not None and not _has_label(record, GoldSource().name):
+        gold = GoldSource(*FIELDS[wanted.protocol])
+    value = record.get(gold.name) if gold is not None and gold.base == 1 else None
+    return sum(one > count for one in value) if isinstance(value, list) else 0
+
+
+def _has_label(record: Json, name: str) -> bool:
+    labels = record.get("labels")
+    return isinstance(labels, dict) and name in labels
 
 
 def _labels_of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:

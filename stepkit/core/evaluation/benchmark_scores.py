@@ -66,6 +66,8 @@ def _counts(
     truth = one.truth or GoldLabels(None)
     if protocol == "processbench":
         assert truth.first is not None
+        for labels in (truth, one.judged):
+            _refuse_ratings(one, labels)
         return protocols.processbench(truth.first, _first_judged(one, score, options))
     gold, judged = truth.steps or (), _judged(one, score, options, protocol)
     pairs = [
@@ -80,6 +82,18 @@ def _counts(
     if protocol == "prmbench":
         return protocols.prmbench(golds, others)
     return protocols.agentprocessbench(golds, others)
+
+
+def _refuse_ratings(one: MeasuredAttempt, labels: GoldLabels | None) -> None:
+    """A first error is the first step that is 0 of labels 0 and 1. Ratings -1, 0 and 1 are none:
+    their 0 is neutral."""
+    for label, own in zip(labels.steps or () if labels else (), one.own, strict=False):
+        if own and label is not None and label not in (0, 1):
+            raise DataError(
+                f"a step is labelled {label:g}, which is neither right (1) nor wrong (0); "
+                "map ratings to 0 and 1 first",
+                place=one.place,
+            )
 
 
 def _first_judged(one: MeasuredAttempt, score: str, options: ReportOptions) -> int | None:

@@ -22,11 +22,11 @@ class ReportOptions:
     """What to report; see man step-eval.
 
     Attributes:
-        curves: of choosing.CURVES; none are those of choosing.DEFAULT that the records allow.
+        curves: of selection_curves.CURVES; none are those of DEFAULT there that the records allow.
         ks: numbers of attempts, rising; none are powers of two up to the fewest at any problem.
         aggregates: how the scores of steps become one number, as in selection/aggregates.py.
         against: what is subtracted: SINGLE, MAJORITY, an aggregate, a score or a file.
-        undecided: of choosing.UNDECIDED.
+        undecided: of selection_curves.UNDECIDED.
         protocol, threshold: of a benchmark, and below which score a step is wrong.
         redundancy: above which redundancy PRMBench's redundant steps are marked.
         bins: of the calibration error.

@@ -40,7 +40,7 @@ class CountedGroup(NamedTuple):
     Attributes:
         attempts: in input order.
         right: [n] verdicts, undecided ones as given.
-        answers: [n] number of the answer, curves.NO_ANSWER without one.
+        answers: [n] number of the answer, at_k_curves.NO_ANSWER without one.
         seed: for what has to be sampled.
     """
 

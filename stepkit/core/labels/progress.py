@@ -26,7 +26,7 @@ def progress(evidence: StateValues, k: int) -> Json:
     """V_t - V_{t-1} (PAV, arXiv:2410.08146; VinePPO, arXiv:2410.01679).
 
     PAV measures it under a prover that is not the policy: another sampler, or the best of ``k``
-    draws of one (values.best_of_values).
+    draws of one (value.best_of_values).
     """
     values = evidence.values if k == 1 else best_of_values(evidence, k)[0]
     return evidence.steps("progress", differences(evidence, values))

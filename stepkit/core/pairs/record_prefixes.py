@@ -36,7 +36,7 @@ class RecordPrefixes:
     """
 
     __slots__ = (
-        "_verdict", "draws_at", "end_at", "kept", "number", "others", "own", "place", "record",
+        "_verdict", "cache", "draws_at", "end_at", "number", "others", "own", "place", "record",
         "sampler", "spine", "steps", "steps_at", "tree",
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ class RecordPrefixes:
         self.spine = [self.place[node] for node in tree.get("spine", ())]
         self.others = {node for node, own in zip(self.spine, self.own, strict=True) if not own}
         self._verdict = trace.verdict(record, tree) if self.spine else (None, "")
-        self.kept: Json = {}  # what step_values.py works out once for the whole tree
+        self.cache: Json = {}  # what step_values.py works out once for the whole tree
 
     def _places(self) -> list[int]:
         tree, sampler = self.tree, self.sampler

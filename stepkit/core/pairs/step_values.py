@@ -55,30 +55,30 @@ def draws(prefixes: RecordPrefixes, place: int) -> StepValue | None:
 
 def leaves(prefixes: RecordPrefixes, place: int) -> StepValue | None:
     """Of the ends at and below ``place``."""
-    counts = prefixes.kept.get("leaves")
+    counts = prefixes.cache.get("leaves")
     if counts is None:
-        counts = prefixes.kept["leaves"] = _sums(prefixes, _ends(prefixes))
+        counts = prefixes.cache["leaves"] = _sums(prefixes, _ends(prefixes))
     return _share(counts[place], place)
 
 
 def visits(prefixes: RecordPrefixes, place: int) -> StepValue | None:
     """Of the simulations through ``place``."""
-    counts = prefixes.kept.get("visits")
+    counts = prefixes.cache.get("visits")
     if counts is None:
         reached = prefixes.tree.get("visits")
         if not isinstance(reached, list) or not all(
             type(leaf) is int and 0 <= leaf < len(prefixes.place) for leaf in reached
         ):
             raise DataError("expected the nodes that a tree search reached", "tree.visits")
-        counts = prefixes.kept["visits"] = _sums(prefixes, reached)
+        counts = prefixes.cache["visits"] = _sums(prefixes, reached)
     return _share(counts[place], place)
 
 
 def scored(prefixes: RecordPrefixes, place: int, name: str) -> StepValue | None:
     """Of the entry ``name`` of the tree's scores or labels."""
-    column = prefixes.kept.get(name)
+    column = prefixes.cache.get(name)
     if column is None:
-        column = prefixes.kept[name] = _column(prefixes, name)
+        column = prefixes.cache[name] = _column(prefixes, name)
     x = column[place]
     return None if x is None else StepValue(0, 0, float(x), (place,))
 

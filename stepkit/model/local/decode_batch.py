@@ -70,7 +70,10 @@ class HiddenStates:
         library.ggml_nbytes.argtypes = [ctypes.c_void_p]
         library.ggml_backend_tensor_get.restype = None
         library.ggml_backend_tensor_get.argtypes = [
-            *(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t)
+            ctypes.c_void_p,  # tensor
+            ctypes.c_void_p,  # where its bytes go
+            ctypes.c_size_t,  # offset
+            ctypes.c_size_t,  # size
         ]
         self._wanted = False
         self._parts: list[bytes] = []

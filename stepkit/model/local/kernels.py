@@ -175,7 +175,7 @@ def pick(
 def moments(
     logits: Array,  # [rows, n_vocab] float32
     highest: Array,  # [rows] float32, the largest logit of each row
-    weights: Array,  # [rows, blocks * BLOCK] float32, 0 behind the vocabulary's end
+    weights: Array,  # [rows, blocks * BLOCK] float32, 0 after the end of the vocabulary
     lanes: Array,  # [2, LANES] float64, scratch
     sums: Array,  # [rows, blocks, 2] float64, out
 ) -> None:

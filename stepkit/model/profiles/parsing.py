@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_args, get_type_hints
 
 from stepkit.errors import UsageError
@@ -64,11 +64,8 @@ def from_data(data: Mapping[str, Any], place: str, base: Profile | None = None) 
         section = SECTION_OF[key]
         kind = get_type_hints(SECTIONS.get(section, Profile))[key]
         fields_of[section][key] = _typed(value, kind, f'{place}: field "{key}"')
-    sections = {
-        name: kind(**{**vars(getattr(base, name)), **fields_of[name]})
-        for name, kind in SECTIONS.items()
-    }
-    profile = Profile(**{**vars(base), **fields_of[""], **sections})
+    sections = {name: replace(getattr(base, name), **fields_of[name]) for name in SECTIONS}
+    profile = replace(base, **fields_of[""], **sections)
     for key, what in _complaints(profile):
         raise UsageError(f'{place}: field "{key}": {what}')
     return profile

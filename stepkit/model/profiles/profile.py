@@ -183,7 +183,7 @@ class Profile:
     Attributes:
         of: what the score means, one of schema.LABEL_KINDS.
         source: the paper or repository whose code the profile follows.
-        note: what a user must know beside, as how the steps are cut.
+        note: what else a user must know, such as how the steps are cut.
     """
 
     name: str = ""
@@ -198,15 +198,15 @@ class Profile:
     match: ProfileMatch = field(default_factory=ProfileMatch)
 
     def data(self) -> dict[str, Any]:
-        """What decides the scores and what they mean: the fields that differ from their defaults,
-        flat, as parsing.py reads them; ``kind`` always among them."""
-        told: dict[str, Any] = {}
+        """The fields that decide the scores and their meaning, where they differ from the defaults,
+        flat, as parsing.py reads them; ``kind`` in any case."""
+        data: dict[str, Any] = {}
         for section in (self, self.text, self.mark, self.readout, self.use):
             for each in fields(section):
                 value = getattr(section, each.name)
                 if each.default is not MISSING and (value != each.default or each.name == "kind"):
-                    told[each.name] = _plain(value)
-        return told
+                    data[each.name] = _plain(value)
+        return data
 
 
 def _plain(value: Any) -> Any:

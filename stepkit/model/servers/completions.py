@@ -90,7 +90,7 @@ def check_readable(read: Read) -> None:
         "hidden states": read.head is not None,
         "logits of chosen tokens": bool(read.candidates),
         "whole distributions": read.summary,
-        "readings behind parts of a text": bool(read.branches),
+        "reads after parts of a text": bool(read.branches),
     }
     for what, wanted in requested.items():
         if wanted:

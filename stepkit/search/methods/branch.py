@@ -97,7 +97,8 @@ def _fork_points(
     found = []
     for draw in draws:
         text = rollouts.tree["text"][draw]
-        end = match.start() if (match := CONCLUDING.search(text)) else len(text)
+        conclusion = CONCLUDING.search(text)
+        end = conclusion.start() if conclusion else len(text)
         last_cut = max(cuts.get(draw, [0]))
         starts = _step_starts(rollouts, draw) if steps else None
         for cut, logprob in zip(

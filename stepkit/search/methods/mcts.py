@@ -189,8 +189,8 @@ def _puct(
 def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     """The strategy for one record (see search/method_registry.py)."""
     options, guidance = setup.options, setup.guidance
-    weight = options["score_weight"]
-    if guidance is None and (weight := options["self_weight"]):
+    weight = options["self_weight" if guidance is None else "score_weight"]
+    if guidance is None and weight:
         guidance = PrmSource(SelfEvaluationScorer(setup.sampler), "self")
     rollouts = open_tree(setup, record, ids=True, graded=weight < 1)
     plan = MctsPlan(

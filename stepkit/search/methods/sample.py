@@ -66,16 +66,16 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     if at is not None and step is None:
         return None
     prefix = _attempt_prefix(setup, record, step)
-    place = digest("beginning", prefix.ids, prefix.origin)
+    place = digest("prefix", prefix.ids, prefix.origin)
     numbers = range(draws_of[place], draws_of[place] + k)
     draws_of[place] += k
     requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
     answer = schema.answer_of(record)
     if setup.options["budget"] is None:
-        drawing = sample(requests, prefix.text, answer)
+        strategy = sample(requests, prefix.text, answer)
     else:
-        drawing = sample_within_budget(requests, prefix.text, answer, next(setup.order))
-    attempts = yield from drawing
+        strategy = sample_within_budget(requests, prefix.text, answer, next(setup.order))
+    attempts = yield from strategy
     return [
         {
             "id": f"{prefix.name}/{number}",

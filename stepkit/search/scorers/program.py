@@ -10,14 +10,12 @@ from stepkit import schema
 from stepkit.core.trace import assistant_steps
 from stepkit.model.engine import Draw, Sampling
 from stepkit.schema import Json
+from stepkit.search.record_tree import RESPONSE_FIELDS
 from stepkit.search.scheduler import Strategy
 from stepkit.search.scorers import TraceScores
 from stepkit.seeds import digest
 
-OURS = {
-    *("id", "group", "response", "steps", "role", "tree", "labels", "scores", "verdicts", "choice"),
-    *("sample", "split", "origin", "final", "correct", schema.VERSION_KEY),
-}
+HIDDEN_FIELDS = {"id", "group", "response", *RESPONSE_FIELDS, schema.VERSION_KEY}
 """Fields that a checker does not get: what it is to judge, other judgements, and what comes
 later."""
 AT_ONCE = 64
@@ -47,7 +45,7 @@ class ProgramScorer:
         checked = [step for step in range(first, len(steps)) if own[step]]
         x: list[float | None] = [None] * len(steps)
         why: list[str | None] = [None] * len(steps)
-        shown = {key: value for key, value in record.items() if key not in OURS}
+        shown = {key: value for key, value in record.items() if key not in HIDDEN_FIELDS}
         for start in range(0, len(checked), AT_ONCE):
             chosen = checked[start : start + AT_ONCE]
             draws = yield [self._request(shown, steps, step) for step in chosen]

@@ -71,7 +71,7 @@ def refusal(engine: Engine, read: Read) -> str:
         (replace(READ, head=Head()), False, "no hidden states"),
         (replace(READ, candidates=(7,)), False, "no logits of chosen tokens"),
         (replace(READ, summary=True), False, "no whole distributions"),
-        (replace(READ, branches=(Branch(1, (67,)),)), False, "no readings behind parts of a text"),
+        (replace(READ, branches=(Branch(1, (67,)),)), False, "no reads after parts of a text"),
         (replace(READ, ids=(65, 666)), True, "token ids"),
     ],
 )
