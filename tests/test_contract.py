@@ -425,7 +425,8 @@ def test_40_odd_but_legal_input(work: Workdir, command: str) -> None:
 @light
 def test_34_nowhere_to_write(work: Workdir, command: str) -> None:
     text = good(command, 3)
-    nowhere = {"HOME": "/nonexistent", "NUMBA_CACHE_DIR": "/nonexistent", "TMPDIR": "/nonexistent"}
+    folders = ("HOME", "NUMBA_CACHE_DIR", "TMPDIR", "XDG_RUNTIME_DIR")
+    nowhere = dict.fromkeys(folders, "/nonexistent")
     done = run(work, command, input=text, environment=nowhere)
     assert (done.status, done.out) == (0, run(work, command, input=text).out)
 

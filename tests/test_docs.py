@@ -380,3 +380,9 @@ def test_readme_names_real_targets() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     told = re.findall(r"^make (\w+)|`make (\w+)`", (ROOT / "README.md").read_text(), re.M)
     assert {"demo", "test"} <= {a or b for a, b in told} <= targets
+
+
+def test_the_hooks_before_a_commit_are_make_lint() -> None:
+    lint = re.findall(r"^lint:.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    hooks = re.findall(r"entry: (.+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert [f".venv/bin/{line}" for line in lint[0].replace("\t", "").splitlines()] == hooks

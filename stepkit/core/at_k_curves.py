@@ -47,14 +47,14 @@ NO_ANSWER = -1
 Array = np.ndarray[Any, Any]
 
 
-class Estimate(NamedTuple):
+class Expectation(NamedTuple):
     """An expectation; ``error`` is its standard error when it was sampled, 0 when it is exact."""
 
     value: float
     error: float = 0.0
 
 
-def pass_at(right: Sequence[float], k: int) -> Estimate:
+def pass_at(right: Sequence[float], k: int) -> Expectation:
     """Is any of k right?
 
     Args:
@@ -63,10 +63,10 @@ def pass_at(right: Sequence[float], k: int) -> Estimate:
     Raises ValueError unless 1 <= k <= n.
     """
     n, wrong = _check_k(len(right), k), sum(not one for one in right)
-    return Estimate(1 - comb(wrong, k) / comb(n, k))
+    return Expectation(1 - comb(wrong, k) / comb(n, k))
 
 
-def best_at(scores: Sequence[float], right: Sequence[float], k: int) -> Estimate:
+def best_at(scores: Sequence[float], right: Sequence[float], k: int) -> Expectation:
     """Is the one of k with the highest score right?
 
     Args:
@@ -86,12 +86,12 @@ def best_at(scores: Sequence[float], right: Sequence[float], k: int) -> Estimate
         chance = (comb(upto, k) - comb(below, k)) / comb(n, k)
         total += chance * sum(rights) / len(rights)
         below = upto
-    return Estimate(total)
+    return Expectation(total)
 
 
 def majority_at(
     answers: Sequence[int], right: Sequence[float], ks: Sequence[int], seed: int = 0
-) -> list[Estimate]:
+) -> list[Expectation]:
     """Is the most frequent answer among k right?
 
     With C_v the counts in which no answer appears more than v times, the attempts of each answer
@@ -130,7 +130,7 @@ def majority_at(
         shared = state[1, :, 1:] @ (1 / np.arange(1, state.shape[2]))
         for taken in range(min(without, most) + 1):
             ways_right[taken:] += comb(without, taken) * shared[: most + 1 - taken]
-    return [Estimate(float(ways_right[k]) / comb(n, k)) for k in ks]
+    return [Expectation(float(ways_right[k]) / comb(n, k)) for k in ks]
 
 
 def weighted_at(
@@ -140,7 +140,7 @@ def weighted_at(
     k: int,
     seed: int,
     as_logs: bool = False,
-) -> Estimate:
+) -> Expectation:
     """Is the answer with the highest sum of weights among k right?
 
     Args:
@@ -157,7 +157,7 @@ def weighted_at(
     subsets = _all_subsets(n, k) if exact else _sampled_subsets(n, k, seed)
     verdicts = np.array(_by_answer(answers, right)[1])
     if not verdicts.size:
-        return Estimate(0.0)
+        return Expectation(0.0)
     member = np.array(answers)[:, None] == np.arange(verdicts.size)  # [n, answers]
     counts = subsets @ member.astype(float)
     sums = _weights(subsets, np.asarray(weights, float), as_logs) @ member.astype(float)
@@ -165,8 +165,8 @@ def weighted_at(
     shares = np.where(sums >= top * (1 - TIE), counts, 0.0)
     chances = (shares @ verdicts) / np.maximum(shares.sum(axis=1), 1)
     if exact:
-        return Estimate(float(chances.mean()))
-    return Estimate(float(chances.mean()), float(chances.std(ddof=1) / len(chances) ** 0.5))
+        return Expectation(float(chances.mean()))
+    return Expectation(float(chances.mean()), float(chances.std(ddof=1) / len(chances) ** 0.5))
 
 
 def _weights(subsets: Array, weights: Array, as_logs: bool) -> Array:

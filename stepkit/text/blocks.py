@@ -6,6 +6,7 @@ A step is a line, with the blank lines after it. Whole stay
 * what introduces, with what it introduces: a heading (``## ...``, ``**...**``, ``Step 2:``), the
   number of a list item, a line that ends in a comma or a colon, a word or two such as "Then" or
   "We get"; of a colon before a list only where the line is short, since a plan is a step;
+* fenced code with the line right before it, and with its output;
 * a display with the line before it, but not with a sentence that ended before a blank line, nor
   with another display; and with the words in lower case after it ("where x is ...");
 * a line that begins with "=", with the line before it; a line without any letter or digit, too.
@@ -144,7 +145,8 @@ def _is_title(said: str, head: str, adjoins: bool) -> bool:
         if LABEL.match(head) or RELATION.search(rest):
             return rest.endswith(":") and not LABEL.match(head)
         sentence = rest.endswith(SENTENCE_END) and rest not in SENTENCE_END
-        return not sentence or (adjoins and not any(map(str.isdigit, rest)))
+        titled = adjoins or emphasised is not None
+        return not sentence or (titled and not any(map(str.isdigit, rest)))
     return (
         emphasised is not None
         and not inner.endswith(SENTENCE_END)
@@ -161,10 +163,10 @@ def continues(line: str, head: str, adjoins: bool) -> bool:
         if after_display or (line.endswith(SENTENCE_END) and not adjoins):
             return CONTINUES.match(head[display.end() :].lstrip()) is not None
         return not line.startswith(FENCE)
+    if head.startswith(FENCE):
+        return OUTPUT.match(head) is not None if line.startswith(FENCE) else adjoins
     if CONTINUES.match(head) or not ALNUM.search(_first_line(head)):
         return True
-    if line.startswith(FENCE):
-        return OUTPUT.match(head) is not None
     if adjoins and line[0] == ">" == head[0]:
         return True
     return after_display and LOWER_WORD.match(head) is not None

@@ -133,7 +133,15 @@ def first_step(
     that began in the prefix is not seen, nor a block of code; a remainder shorter than
     ``min_chars`` stands alone; and of the "top" least probable tokens all are its own.
     """
-    return next(iter(split(text, continued(rule, before), tokens)), "")
+    rule = continued(rule, before)
+    if rule["by"] == "block" and len(text) > BEGINNING:
+        prefix = text[:BEGINNING]
+        text = prefix if first_step_stands(prefix, rule) else text
+    return next(iter(split(text, rule, tokens)), "")
+
+
+BEGINNING = 512
+"""Characters that hold most first steps: of a long text no more is looked at where they do."""
 
 
 def first_step_stands(text: str, rule: SegmentRule) -> bool:

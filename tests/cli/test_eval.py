@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from work import Done, Workdir
 
+from stepkit import api
 from stepkit.core import selection
 from stepkit.schema import Json
 
@@ -157,13 +158,13 @@ def test_whatever_step_rerank_goes_by_can_be_measured(work: Workdir, by: str) ->
     for record in records:
         a, b, c = record["scores"]["prm"]["x"]
         record["scores"]["prm"] |= {"consecutive": [a * b, b * c], "total": a * c}
-    work.write("in.jsonl", lines(records))
     hows = VOTED.get(by, AGGREGATES)
     asked = [word for how in hows for word in ("--aggregate", how)]
     shape = ("--curves", by, "--k", "4", "--no-intervals")
-    rows = rows_of(work.run("step-eval", "in.jsonl", *shape, *asked))
+    rows = rows_of(work.run("step-eval", *shape, *asked, input=lines(records)))
     for how in hows:
-        share = share_chosen(work, "--by", by, "--aggregate", how)
+        chosen = api.rerank(records, by, aggregate=how)
+        share = sum(record["correct"] for record in chosen) / len(chosen)
         assert value(rows, by, k=4, aggregate=how) == pytest.approx(share)
 
 

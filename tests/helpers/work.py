@@ -11,7 +11,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn
 
@@ -122,11 +124,19 @@ def argv(command: str) -> list[str]:
     return [sys.executable, str(ROOT / "bin" / command)]
 
 
+@cache
+def _locks() -> tempfile.TemporaryDirectory[str]:
+    """Where the commands of this process take turns on the processor: in a pipe they do, but tests
+    that run side by side, on one thread each, do not wait for each other."""
+    return tempfile.TemporaryDirectory(prefix="stepkit-tests-")
+
+
 def clean_environment(home: Path) -> dict[str, str]:
     """The environment without what could change a command's behaviour."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(SCRUBBED)}
     return kept | {
         "HOME": str(home),
+        "XDG_RUNTIME_DIR": _locks().name,
         "LC_ALL": "C",
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",

@@ -46,6 +46,8 @@ CASES: dict[str, list[str]] = {
     "never closed": ["We get\n\\[\nx = 2\nand more\n\n", "The next paragraph.\n", "And its end."],
     "code": ["We run this:\n```python\nx = 1\n\nprint(x)\n```\n", "It prints 1."],
     "code and its output": ["```python\nprint(1)\n```\n```output\n1\n```\n", "So it is 1."],
+    "code after a sentence": ["We run it.\n```python\nx = 1\n```\n", "It is 1."],
+    "code after a paragraph": ["We run it.\n\n", "```\nx = 1\n```\n", "It is 1."],
     "code in a list": ["1. Run:\n    ```\n    x\n    y\n    ```\n", "2. Look at it."],
     "a closing fence ends its step": ["~~~\na\n~~~\n", "b is next here."],
     "table": [
@@ -56,6 +58,7 @@ CASES: dict[str, list[str]] = {
     "quote": ["> Ann has 3 eggs.\n> She eats one.\n>\n> How many?\n\n", "She has 2."],
     "heading": ["## Solution\n\n### First part\nWe add 1.\n", "We add 2."],
     "heading with underline": ["Solution\n========\nWe add 1.\n", "We add 2."],
+    "emphasised label": ["**Step 3: Find the sum.**\n\n3 + 4 = 7.\n", "We go on."],
     "emphasised heading": ["**Add the eggs**\n\n3 + 4 = 7.\n", "**Subtract:**\n7 - 1 = 6."],
     "an emphasised answer is no heading": ["**204**\n\n", "I hope that it helps you."],
     "an emphasised sentence is no heading": ["**The answer is 5.**\n", "As we have seen above."],
@@ -162,3 +165,9 @@ def test_a_display_reaches_so_far_and_no_further() -> None:
     assert displays(near[:-1]).open == 0
     assert not first_step_stands("Now\n" + near[:-2], BLOCK)
     assert first_step_stands("Now we look.\n\n" + near + "\nNo", BLOCK)
+
+
+@given(text=texts)
+def test_the_first_step_of_a_long_text(text: str) -> None:
+    long = text + "The rest of it.\n" * 60
+    assert first_step(long, BLOCK) == split(long, BLOCK)[0]

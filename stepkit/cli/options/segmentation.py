@@ -1,4 +1,4 @@
-"""The options that say where a step ends, and the rule (text/segment.py) that they make."""
+"""The options that say where a step ends, parsed into a rule of text/segment.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import F, stack
 from stepkit.text.segment_rules import DEFAULT_RULE, OWN_KEYS, RULES, check
 
-FOR = {key: rule for rule, keys in OWN_KEYS.items() for key in keys}
-"""Options that one rule alone has."""
+OWNER = {key: rule for rule, keys in OWN_KEYS.items() for key in keys}
+"""Option -> the only rule that has it."""
 
 
 def segmentation_options(function: F) -> F:
@@ -55,17 +55,17 @@ def segmentation_options(function: F) -> F:
 
 
 def rule_of(by: str, **given: Any) -> dict[str, Any]:
-    """The rule as the record's ``split`` has it. Raises UsageError when it is none.
+    """The rule as the record's ``split`` has it. Raises UsageError for an invalid one.
 
     Args:
-        given: what the options of ``cuts`` hold (None or False: not given).
+        given: the values of the other options of this module (None or False: not given).
     """
     given = {
         name: value for name, value in given.items() if value is not None and value is not False
     }
     for name in given:
-        if FOR.get(name, by) != by:
-            raise UsageError(f"--{name} has no effect with --by {by}; it is for --by {FOR[name]}")
+        if OWNER.get(name, by) != by:
+            raise UsageError(f"--{name} has no effect with --by {by}; it is for --by {OWNER[name]}")
     if by == "regex" and "pattern" not in given:
         raise UsageError("--by regex needs --pattern")
     if by == "tokens" and "size" not in given:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stepkit.core import at_k_curves, selection
-from stepkit.core.at_k_curves import Estimate
+from stepkit.core.at_k_curves import Expectation
 from stepkit.core.evaluation import intervals, step_metrics
 from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt, are_logs
 from stepkit.core.evaluation.measure_types import (
@@ -101,7 +101,9 @@ def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: in
     return CurvePoint(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
 
 
-def _estimate_at(group: CountedGroup, name: str, score: str, how: str, k: int) -> Estimate | None:
+def _estimate_at(
+    group: CountedGroup, name: str, score: str, how: str, k: int
+) -> Expectation | None:
     if k > len(group.right):
         return None
     seed = seeded("curve", group.seed, group.attempts[0].group, name, score, how, k)

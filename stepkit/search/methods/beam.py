@@ -23,7 +23,7 @@ from collections.abc import Callable, Sequence
 
 from stepkit.schema import ROOT, Json
 from stepkit.search.beam_plan import BeamPlan, plan_of
-from stepkit.search.candidates import alive, ranked
+from stepkit.search.candidate_steps import alive, ranked
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree, open_guided_tree
 from stepkit.search.rollout_tree import RolloutTree

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.schema import ROOT, Json
-from stepkit.search.candidates import distinct
+from stepkit.search.candidate_steps import distinct
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
 from stepkit.search.record_tree import close_tree_with_rule, open_tree

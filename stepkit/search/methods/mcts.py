@@ -38,7 +38,7 @@ from math import exp, log, sqrt
 from stepkit.core.tree import Tree
 from stepkit.errors import DataError
 from stepkit.schema import NO_PARENT, ROOT, Json
-from stepkit.search.candidates import distinct
+from stepkit.search.candidate_steps import distinct
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree
 from stepkit.search.record_budget import Within

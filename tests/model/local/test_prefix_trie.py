@@ -13,13 +13,6 @@ IDS = st.lists(st.integers(0, 1), max_size=3 * BLOCK).map(tuple)
 """Two tokens and short ones, so that beginnings are shared often."""
 
 
-@given(IDS, IDS)
-def test_common_is_the_longest_common_prefix(one: tuple[int, ...], other: tuple[int, ...]) -> None:
-    length = common_length(one, other)
-    assert one[:length] == other[:length]
-    assert one[length : length + 1] != other[length : length + 1] or length == len(one)
-
-
 @examples(200)
 @given(st.lists(st.tuples(st.integers(0, 4), IDS), max_size=30), IDS)
 def test_longest_is_what_looking_at_all_finds(

@@ -261,15 +261,18 @@ def test_a_grammar_is_followed_and_the_distribution_kept(model: Model) -> None:
     """First tokens under a grammar are the model's own, restricted and normalised."""
     prefix = model.tokenize("abc")
     grammar = 'root ::= [a-h] [0-9]+ "."'
-    how = Sampling(max_tokens=12, grammar=grammar)
-    requests = [Draw(str(n), prefix, 7919 * n, how) for n in range(2000)]
+    first, whole = (Sampling(max_tokens=most, grammar=grammar) for most in (1, 12))
+    requests = [Draw(f"first {n}", prefix, 7919 * n, first) for n in range(2000)]
+    requests += [Draw(f"whole {n}", prefix, 7919 * n, whole) for n in range(200)]
     logits = forward(Path(model.path), prefix)[-1]
     counts = dict.fromkeys("abcdefgh", 0)
-    for result in run(model, requests, slots=64).values():
+    for key, result in run(model, requests, slots=64).items():
         assert isinstance(result, FinishedDraw)
+        if key.startswith("first"):
+            counts[result.text] += 1
+            continue
         assert re.fullmatch(r"[a-h][0-9]+\.?", result.text)
         assert result.finish == "length" or result.text.endswith(".")
-        counts[result.text[0]] += 1
     # "ab" and "abc" are tokens too, but no digit may be left out after the first letter
     weights = np.array([np.exp(logits[ord(letter)]) for letter in counts])
     expected = 2000 * weights / weights.sum()
