@@ -83,6 +83,12 @@ def main(
     """
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
+    from stepkit.cli.actions.label_records import (
+        UndecidedDraws,
+        label_block,
+        label_group,
+        settings_of,
+    )
 
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
     undecided_draws = UndecidedDraws()
