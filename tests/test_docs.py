@@ -160,7 +160,7 @@ def test_a_letter_means_the_same_everywhere() -> None:
             for letter in option.opts:
                 if not letter.startswith("--"):
                     names.setdefault(letter, set()).add(frozenset(option.opts))
-    assert {letter: described for letter, described in names.items() if len(described) > 1} == {}
+    assert {letter: uses for letter, uses in names.items() if len(uses) > 1} == {}
 
 
 def test_no_machine_is_named() -> None:
@@ -210,16 +210,19 @@ def test_man_says_values_choices_and_defaults(command: str) -> None:
             assert sorted(on_line or chosen) == sorted(chosen), name
             assert set(chosen) <= set(on_line + words_of("Cm", item.text)), name
         default = default_of(command, option)
-        described = plain(f"{item.line}\n{item.text}")
+        prose = plain(f"{item.line}\n{item.text}")
         if default is not None:
             value = re.escape(str(default))
             stated = re.search(
-                rf"default,? (is )?{value}(?!\w|\.\d)|\b{value} is the default", described
+                rf"default,? (is )?{value}(?!\w|\.\d)|\b{value} is the default", prose
             )
             # of alternatives the first one may just be called the default
-            assert stated or ("default" in described and on_line[:1] == [default]), (name, default)
+            assert stated or ("default" in prose and on_line[:1] == [default]), (
+                name,
+                default,
+            )
         elif "default" in (option.help or ""):
-            assert re.search("(?i)default|needed|without", described), name
+            assert re.search("(?i)default|needed|without", prose), name
 
 
 @each_command

@@ -1,6 +1,6 @@
 """What a command loads to say its help: sets of modules, not milliseconds, so that it cannot flake.
 
-A plain filter must start like a small tool. Besides click, which is most of the 50 ms, a command may
+A plain filter must start like a small tool. Besides click, most of the 50 ms, a command may only
 load its own modules and a few small ones of the standard library; a new one has to be let in here.
 """
 

@@ -53,9 +53,8 @@ class Prefixes:
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
-        ids = sample.get("ids") if isinstance(sample, dict) else None
-        if isinstance(ids, list):
-            kept = self.known(ids, text, sample.get("sampler"))
+        if isinstance(sample, dict) and isinstance(sample.get("ids"), list):
+            kept = self.known(sample["ids"], text, sample.get("sampler"))
             if kept is not None:
                 return kept
         return self.exact(text)

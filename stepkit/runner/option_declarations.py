@@ -38,7 +38,7 @@ class OptionDeclaration:
 
     def __call__(self, **changes: Any) -> Callable[[F], F]:
         """The decorator that gives a command the option; ``changes`` replace settings."""
-        return click.option(*self.names, **(self.settings | changes))
+        return click.option(*self.names, **{**self.settings, **changes})
 
 
 def declared(*names: str, **settings: Any) -> OptionDeclaration:

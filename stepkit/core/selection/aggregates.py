@@ -177,7 +177,7 @@ def aggregate_function(how: str) -> AggregateFunction:
             takes = ", ".join(defaults) or "no parameters"
             raise ValueError(f'{name} has no parameter "{key}"; it takes {takes}')
         given[key] = _PARAMETERS[key](value)
-    return partial(function, **(defaults | given)) if defaults else function
+    return partial(function, **{**defaults, **given}) if defaults else function
 
 
 def _temperature(text: str) -> float:
