@@ -105,7 +105,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if gold is not None and all(attempt.truth is None for attempt in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
         if note := _counted_as_wrong(collected.attempts, options):
-            streams.warn(note)
+            streams.note(note)  # the rows say it, too
         if beyond := [one for one in collected.attempts if one.beyond]:
             streams.warn(
                 f"{len(beyond)} of {len(collected.attempts)} attempts name a wrong step beyond "
