@@ -129,7 +129,7 @@ def test_the_defaults_are_those_of_the_command(name: str) -> None:
     taken = main.make_context(name, [], resilient_parsing=True).params
     named = {"labels": "names"}
     # what the command means by "not given"
-    spelled: dict[str, dict[Any, Any]] = {"keep": {1: None}, "by": {None: "lines"}}
+    spelled: dict[str, dict[Any, Any]] = {"keep": {1: None}, "by": {None: "block"}}
     for key, parameter in inspect.signature(getattr(api, name)).parameters.items():
         if parameter.default is inspect.Parameter.empty:
             continue
