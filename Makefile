@@ -142,11 +142,11 @@ PYTEST := python -m pytest -n auto --dist worksteal
 test: $(READY)  ## the tests, the same ones every time (SLOW=20 lists the slowest twenty)
 	$(PYTEST) $(if $(SLOW),--durations=$(SLOW))
 
-# The core is pure: its own tests reach it, and those of step-eval, whose measures lie in it.
+# The core is pure: its own tests reach it, without a command or a model.
 coverage: export COVERAGE_FILE := $(CURDIR)/build/coverage/data
 coverage: $(READY)  ## the lines of the core that no test of it reaches; fewer than 5 in 100
 	@mkdir -p build/coverage
-	$(PYTEST) --cov --cov-fail-under=95 tests/core tests/cli/test_eval.py tests/search/methods/test_beam.py
+	$(PYTEST) --cov=stepkit.core --cov-fail-under=95 tests/core
 
 # What it finds becomes an @example of its test, in the same commit as what mends it: `make test`
 # draws the same examples every time, and tries those first.

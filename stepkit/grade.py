@@ -1,10 +1,11 @@
-"""Is an answer right: in process where that is plain, else by math-verify in worker processes.
+"""Is an answer right: in process where that needs no algebra, else in worker processes.
 
-``quick`` (stepkit.text.equal) decides numbers and words. The rest goes to workers, one question at
-a time each, under a limit of processor seconds, not of the clock: so a busy machine does not change
-a verdict. A worker that passes it is ended by the kernel and the verdict is None, undecided, like
-that on a reference that cannot be parsed and on a missing answer; nobody is called wrong for the
-grader's sake. Workers end with the process that started them and ignore Ctrl-C, which is for it.
+``compare`` (stepkit.text.answer_equality) decides what it is sure of. Where it needs algebra, the
+question goes to workers, which compare again with stepkit.algebra: one at a time each, under a
+limit of processor seconds, not of the clock: so a busy machine does not change a verdict. A worker
+that passes it is ended by the kernel and the verdict is None, undecided, like all that is not sure;
+nobody is called wrong for the grader's sake. Workers end with the process that started them and
+ignore Ctrl-C, which is for it.
 
 This module knows neither models nor records.
 """
@@ -19,27 +20,30 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any
 
 from stepkit.errors import FailedError
 from stepkit.text import answers
-from stepkit.text.answer_equality import canonical, quick
+from stepkit.text.answer_equality import compare
+from stepkit.text.verdicts import NEEDS_ALGEBRA, Verdict, open_question
 
-__all__ = ["Grader", "quick", "same_answer"]
+__all__ = ["Grader", "same_answer"]
 
 TIMEOUT = 5.0  # processor seconds for one question
 PATIENCE = 60.0  # clock seconds beyond which a worker is held to hang
 REMEMBERED = 65536  # verdicts
 MEMORY = 4 << 30  # bytes of address space of a worker
-RIGHT, WRONG, UNPARSEABLE, GAVE_UP = "right", "wrong", "unparseable", "gave up"
-VERDICTS = {RIGHT: 1.0, WRONG: 0.0}
+NO_ANSWER = open_question("no answer")
+MOST_REASONS = 3  # that a note names
 
 _reference_in = lru_cache(4096)(answers.reference)  # attempts at one problem share it
 
-Pair = tuple[str, str]
+Asked = tuple[str, str | None] | tuple[str, str | None, str]
+Question = tuple[str, str, str]
+"""Reference, final answer, problem."""
 
 
 class Grader:
@@ -51,21 +55,25 @@ class Grader:
 
     Attributes:
         pending: the number of questions submitted and not collected.
-        unparseable: how many verdicts are None because the reference could not be parsed.
-        gave_up: how many verdicts are None because the worker passed its limits.
+        undecided: reason -> how many verdicts are None for it; answers that are missing are not
+            among them.
 
     One thread waits for each worker; all methods are for one calling thread. Equal questions are
     asked once.
     """
 
     def __init__(self, processes: int = 1, timeout: float = TIMEOUT) -> None:
-        self.pending = self.unparseable = self.gave_up = 0
+        self.pending = 0
+        self.undecided: Counter[str] = Counter()
         self._processes, self._timeout = processes, timeout
-        self._ready: list[tuple[Hashable, float | None]] = []
-        self._waiting: dict[Pair, list[Hashable]] = {}
-        self._known: dict[Pair, str] = {}
-        self._questions: queue.SimpleQueue[Pair | None] = queue.SimpleQueue()
-        self._answers: queue.SimpleQueue[tuple[Pair, str | Exception]] = queue.SimpleQueue()
+        self._gave_up = open_question(f"the grader gave up after {timeout:g} s")
+        self._ready: list[tuple[Hashable, Verdict]] = []
+        self._waiting: dict[Question, list[Hashable]] = {}
+        self._known: dict[Question, Verdict] = {}
+        self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[Question, Verdict | Exception | None]] = (
+            queue.SimpleQueue()
+        )
         self._clerks: list[_WorkerThread] = []
 
     def __enter__(self) -> Grader:
@@ -74,13 +82,14 @@ class Grader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, key: Hashable, reference: str, final: str | None) -> None:
+    def submit(self, key: Hashable, reference: str, final: str | None, problem: str = "") -> None:
         """Ask whether ``final`` is right; ``collect`` returns the verdict with ``key``.
 
         ``reference`` may be a whole worked solution: its final answer is taken. None as ``final``
-        (no answer was found) is undecided.
+        (no answer was found) is undecided. ``problem`` may say what is asked for: a percentage, an
+        order, which option a letter stands for.
         """
-        self._submit(key, _reference_in(reference), final)
+        self._submit(key, _reference_in(reference), final, problem)
 
     def collect(self, wait: bool = False) -> list[tuple[Hashable, float | None]]:
         """The verdicts that have come, in no order: 1.0 right, 0.0 wrong, None undecided.
@@ -88,38 +97,49 @@ class Grader:
         With ``wait``, at least one of those pending. Raises FailedError when math-verify does not
         start.
         """
+        return [(key, outcome(verdict)) for key, verdict in self.collect_verdicts(wait)]
+
+    def collect_verdicts(self, wait: bool = False) -> list[tuple[Hashable, Verdict]]:
+        """As ``collect``, with reasons."""
         while self._waiting and not (wait and self._ready):
             try:
-                pair, found = self._answers.get(block=wait)
+                question, found = self._answers.get(block=wait)
             except queue.Empty:
                 break
-            verdict = GAVE_UP if isinstance(found, Exception) else found
-            for key in self._waiting.pop(pair):
+            verdict = found if isinstance(found, Verdict) else self._gave_up
+            for key in self._waiting.pop(question):
                 self._decide(key, verdict)
             if isinstance(found, Exception):
                 raise found
-            self._remember(pair, found)
+            self._remember(question, verdict)
         found_all, self._ready = self._ready, []
         self.pending -= len(found_all)
         return found_all
 
-    def grade(self, questions: Iterable[tuple[str, str | None]]) -> list[float | None]:
-        """The verdicts on (reference, final) pairs, in their order. Nothing else may be pending."""
-        verdicts: dict[Hashable, float | None] = {}
-        for number, (reference, final) in enumerate(questions):
-            self.submit(number, reference, final)
+    def grade(self, questions: Iterable[Asked]) -> list[float | None]:
+        """The verdicts on (reference, final) or (reference, final, problem), in their order.
+        Nothing else may be pending."""
+        return [outcome(verdict) for verdict in self.judge(questions)]
+
+    def judge(self, questions: Iterable[Asked]) -> list[Verdict]:
+        """As ``grade``, with reasons."""
+        verdicts: dict[Hashable, Verdict] = {}
+        for number, question in enumerate(questions):
+            self.submit(number, *question)
         while self.pending:
-            verdicts.update(self.collect(wait=True))
+            verdicts.update(self.collect_verdicts(wait=True))
         return [verdicts[number] for number in range(len(verdicts))]
 
     def note(self) -> str:
-        """One line on the verdicts that the grader could not give; "" when there are none."""
-        parts = []
-        if self.unparseable:
-            parts.append(f"{self.unparseable} undecided: the reference answer cannot be parsed")
-        if self.gave_up:
-            parts.append(f"{self.gave_up} undecided: the grader gave up after {self._timeout:g} s")
-        return "; ".join(parts)
+        """One line on the answers that could not be judged, and why; "" when there are none."""
+        if not self.undecided:
+            return ""
+        reasons = [
+            f"{reason} ({count})" for reason, count in self.undecided.most_common(MOST_REASONS)
+        ]
+        more = ", ..." if len(self.undecided) > MOST_REASONS else ""
+        total = sum(self.undecided.values())
+        return f"{total} answer{'s' * (total > 1)} undecided: {', '.join(reasons)}{more}"
 
     def close(self) -> None:
         """End the workers at once, whatever they are doing. May be called twice."""
@@ -131,24 +151,25 @@ class Grader:
             clerk.join()
         self._clerks = []
 
-    def _submit(self, key: Hashable, reference: str, final: str | None) -> None:
+    def _submit(self, key: Hashable, reference: str, final: str | None, problem: str) -> None:
         self.pending += 1
+        verdict = compare(reference, final, problem)
         if final is None or not final.strip():
-            self._ready.append((key, None))
-            return
-        same = quick(reference, final)
-        if same is not None:
-            self._ready.append((key, float(same)))
-            return
-        pair = (reference, final)
-        known = UNPARSEABLE if not reference.strip() else self._known.get(pair)
-        if known:
-            self._decide(key, known)
-        elif pair in self._waiting:
-            self._waiting[pair].append(key)
+            self._ready.append((key, NO_ANSWER))
+        elif verdict != NEEDS_ALGEBRA:
+            self._decide(key, verdict)
         else:
-            self._waiting[pair] = [key]
-            self._questions.put(pair)
+            self._ask((reference, final, problem), key)
+
+    def _ask(self, question: Question, key: Hashable) -> None:
+        known = self._known.get(question)
+        if known is not None:
+            self._decide(key, known)
+        elif question in self._waiting:
+            self._waiting[question].append(key)
+        else:
+            self._waiting[question] = [key]
+            self._questions.put(question)
             self._hire()
 
     def _hire(self) -> None:
@@ -158,37 +179,38 @@ class Grader:
             self._clerks.append(clerk)
             clerk.start()
 
-    def _decide(self, key: Hashable, found: str) -> None:
-        self.unparseable += found == UNPARSEABLE
-        self.gave_up += found == GAVE_UP
-        self._ready.append((key, VERDICTS.get(found)))
+    def _decide(self, key: Hashable, verdict: Verdict) -> None:
+        if verdict.same is None:
+            self.undecided[verdict.reason] += 1
+        self._ready.append((key, verdict))
 
-    def _remember(self, pair: Pair, found: str) -> None:
+    def _remember(self, question: Question, verdict: Verdict) -> None:
         if len(self._known) >= REMEMBERED:
             del self._known[next(iter(self._known))]
-        self._known[pair] = found
+        self._known[question] = verdict
+
+
+def outcome(verdict: Verdict) -> float | None:
+    """1.0 right, 0.0 wrong, None undecided."""
+    return None if verdict.same is None else float(verdict.same)
 
 
 def same_answer(a: str, b: str) -> bool:
-    """Whether two answers are the same, as a vote counts them: math-verify says so both ways.
+    """Whether two answers are the same, as a vote counts them.
 
     Undecided is not the same. The relation is symmetric but not transitive. Raises FailedError
     when math-verify does not start.
     """
-    same = quick(a, b)
-    return _verified(*sorted((a, b))) if same is None else same
+    verdict = compare(a, b)
+    return _verified(*sorted((a, b))) if verdict == NEEDS_ALGEBRA else bool(verdict.same)
 
 
 @lru_cache(REMEMBERED)
 def _verified(a: str, b: str) -> bool:
     grader = _voter()
-    ways: list[Hashable] = [object(), object()]
-    grader._submit(ways[0], a, b)
-    grader._submit(ways[1], b, a)
-    verdicts: dict[Hashable, float | None] = {}
-    while grader.pending:
-        verdicts.update(grader.collect(wait=True))
-    return all(verdicts[way] == 1.0 for way in ways)
+    grader._submit(None, a, b, "")
+    ((_, found),) = grader.collect(wait=True)
+    return found == 1.0
 
 
 @lru_cache(1)
@@ -205,8 +227,8 @@ class _WorkerThread(threading.Thread):
 
     def __init__(
         self,
-        questions: queue.SimpleQueue[Pair | None],
-        answers: queue.SimpleQueue[tuple[Pair, str | Exception]],
+        questions: queue.SimpleQueue[Question | None],
+        answers: queue.SimpleQueue[tuple[Question, Verdict | Exception | None]],
         timeout: float,
     ) -> None:
         super().__init__(name="stepkit-grader", daemon=True)
@@ -216,11 +238,11 @@ class _WorkerThread(threading.Thread):
         self._closed = False
 
     def run(self) -> None:
-        while (pair := self._questions.get()) is not None and not self._closed:
+        while (question := self._questions.get()) is not None and not self._closed:
             try:
-                self._answers.put((pair, self._ask(pair)))
+                self._answers.put((question, self._ask(question)))
             except Exception as error:  # the calling thread raises it
-                self._answers.put((pair, error))
+                self._answers.put((question, error))
         self._end()
 
     def close(self) -> None:
@@ -230,16 +252,18 @@ class _WorkerThread(threading.Thread):
             if self._process:
                 self._process.kill()
 
-    def _ask(self, pair: Pair) -> str:
+    def _ask(self, question: Question) -> Verdict | None:
+        """The worker's verdict; None when it passed its limits."""
         process = self._process or self._begin()
         try:
-            _write(process, json.dumps(pair).encode() + b"\n")
+            _write(process, json.dumps(question).encode() + b"\n")
             found = _read(process, self._timeout + PATIENCE)
         except OSError:
             found = b""
         if not found:
             self._end()
-        return found.decode() or GAVE_UP
+            return None
+        return Verdict(*json.loads(found))
 
     def _begin(self) -> subprocess.Popen[bytes]:
         process = _start(self._timeout)
@@ -318,33 +342,19 @@ def work(timeout: float) -> None:
     except Exception as error:
         answers.write(f"{type(error).__name__}: {error}".replace("\n", " ").encode() + b"\n")
         return
+    assert math_verify  # in place before the clock runs
+    from stepkit.algebra import prove
+
     answers.write(b"ready\n")
     for line in sys.stdin.buffer:
         signal.setitimer(signal.ITIMER_PROF, timeout)
-        found = _verdict(math_verify, *json.loads(line))
+        reference, final, problem = json.loads(line)
+        try:
+            verdict = compare(reference, final, problem, prove)
+        except MemoryError:
+            os._exit(1)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(found.encode() + b"\n")
-
-
-def _verdict(math_verify: Any, reference: str, final: str) -> str:
-    """math-verify's verdict, which is one-way: the reference first."""
-    gold = _parse(math_verify, reference)
-    target = _parse(math_verify, final)
-    try:
-        same = math_verify.verify(gold, target, timeout_seconds=None, raise_on_error=True)
-    except MemoryError:
-        return GAVE_UP
-    except Exception:  # of one of several readings of the answer: look at the others, too
-        same = math_verify.verify(gold, target, timeout_seconds=None)
-    if same:
-        return RIGHT
-    understood = any(not isinstance(reading, str) for reading in gold)
-    return WRONG if understood else UNPARSEABLE
-
-
-def _parse(math_verify: Any, answer: str) -> list[Any]:
-    """Readings of an answer; boxed, so that it is read as a formula and as a whole."""
-    return math_verify.parse(f"\\boxed{{{canonical(answer)}}}", parsing_timeout=None)
+        answers.write(json.dumps(verdict).encode() + b"\n")
 
 
 def _limit_memory() -> None:

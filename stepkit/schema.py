@@ -92,6 +92,14 @@ PROBLEM_FIELDS = ("problem", "prompt", "question")
 """Fields that may hold the problem, in the order in which they are looked for."""
 
 
+def problem_or_nothing(record: Json) -> str:
+    """``problem_text``, or "" where there is none that can be read."""
+    try:
+        return problem_text(record)
+    except DataError:
+        return ""
+
+
 def problem_text(record: Json) -> str:
     """The problem: ``problem``, else the last user message of a chat ``prompt``, else ``prompt``,
     else ``question``.

@@ -21,7 +21,7 @@ ROWS = {
     "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
     "text": {"text"},
     "core": {"core"},
-    "grade": {"grade"},
+    "grade": {"algebra", "grade"},
     "formats": {"formats"},
     "view": {"view"},
     "io": {"io"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import inspect
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,16 @@ def test_errors_name_the_record_or_the_file(policy: stepkit.ModelSession, tmp_pa
     (tmp_path / "no.gguf").write_text("no")
     with pytest.raises(stepkit.UsageError, match="not a GGUF file"):
         stepkit.open_model(tmp_path / "no.gguf")
+
+
+def test_an_interrupted_call_leaves_a_session_that_goes_on(policy: stepkit.ModelSession) -> None:
+    """Ctrl-C in a notebook: the call ends, and the next one gives what it always gave."""
+    first = policy.draw(problems(), 1, max_tokens=48)
+    interrupt = threading.Timer(0.5, _thread.interrupt_main)
+    interrupt.start()
+    with pytest.raises(KeyboardInterrupt):
+        policy.draw(problems(), 5000, max_tokens=96)
+    assert policy.draw(problems(), 1, max_tokens=48) == first
 
 
 def test_a_closed_session_says_so() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from stepkit.cli.options.shared import SAMPLER, UNDECIDED, listing
@@ -9,6 +11,9 @@ from stepkit.core import labels
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, input_options, output_options, regroup_option
 from stepkit.runner.run import StreamOptions, blocks, groups
+
+if TYPE_CHECKING:
+    from stepkit.io.jsonl import Record
 
 
 @command("step-label")
@@ -78,10 +83,24 @@ def main(
     """
     if streams.regroup and not pool:
         raise UsageError("--regroup has no effect without --pool")
-    from stepkit.cli.actions.label_records import label_block, label_group, settings_of
+    from stepkit.cli.actions.label_records import (
+        UndecidedDraws,
+        label_block,
+        label_group,
+        settings_of,
+    )
 
     settings = settings_of(names, first, score, sampler, undecided, pool, nodes)
+    undecided_draws = UndecidedDraws()
+
+    def counted(records: list[Record]) -> list[Record]:
+        if undecided == "wrong":
+            undecided_draws.add(records)
+        return records
+
     if pool:
-        groups(streams, lambda records: label_group(records, settings, nodes, merge or 0))
+        groups(streams, lambda records: label_group(counted(records), settings, nodes, merge or 0))
     else:
-        blocks(streams, lambda records: label_block(records, settings, nodes, merge or 0))
+        blocks(streams, lambda records: label_block(counted(records), settings, nodes, merge or 0))
+    if note := undecided_draws.note():
+        streams.warn(note)

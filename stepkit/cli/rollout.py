@@ -8,6 +8,7 @@ import click
 
 from stepkit.cli.backends import draw_source
 from stepkit.cli.options import prm
+from stepkit.cli.options.answer_reading import answer_options, parse_answer_options
 from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_batch_options
 from stepkit.cli.options.methods import method_options, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
@@ -44,6 +45,7 @@ from stepkit.search.refinement_prompts import refinement_of
 )
 @click.option("--dry-run", is_flag=True, help="Print the draws and tokens it would take, as JSON.")
 @options.jobs_option
+@answer_options
 @options.journal_options
 @options.input_options
 @options.output_options
@@ -71,10 +73,11 @@ def main(
     trace for each. Every draw has its answer extracted and graded: right, wrong or
     undecided (cut off, no answer, grader gave up).
     """
+    answers = parse_answer_options(given)
     if regrade:
         from stepkit.cli.actions.run_regrade import regrade as grade_again
 
-        grade_again(streams, jobs)
+        grade_again(streams, jobs, answers)
         return
     prompt, batch = parse_prompt_options(given), parse_batch_options(given)
     name, settings = parse_method_options(method, given)
@@ -107,6 +110,7 @@ def main(
         emit_traces=emit == "traces",
         keep_tokens=keep_tokens,
         jobs=jobs,
+        answers=answers,
     )
     draw(streams, model, server, batch, plan, dry_run)
 

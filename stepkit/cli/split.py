@@ -8,7 +8,12 @@ from typing import Any
 import click
 
 from stepkit.cli.actions.leaf_traces import leaf_records
-from stepkit.cli.actions.split_records import ResponseText, Splitter, caught
+from stepkit.cli.actions.split_records import AnswerSource, ResponseText, Splitter, caught
+from stepkit.cli.options.answer_reading import (
+    ANSWER_PARAMETERS,
+    answer_options,
+    parse_answer_options,
+)
 from stepkit.cli.options.segmentation import rule_of, segmentation_options
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.options import (
@@ -53,6 +58,7 @@ BY_TOKEN = ("tokens", "confidence")
 @click.option("--leaves", is_flag=True, help="Write a trace for each attempt in a tree.")
 @click.option("--grade", is_flag=True, help="Fill final and correct; needs the field answer.")
 @jobs_option
+@answer_options
 @click.option("--force", is_flag=True, help="Cut again what carries evidence, and drop that.")
 @output_options
 def main(
@@ -81,6 +87,7 @@ def main(
       step-split --by confidence --quantile 0.02 drawn.jsonl
       step-split --problem modified_question --field modified_process prmbench.jsonl
     """
+    answers = parse_answer_options(given)
     if score is not None and by not in BY_TOKEN:
         raise UsageError(f"--score has no effect with --by {by}; it is for --by confidence|tokens")
     if quantile is not None:
@@ -97,6 +104,7 @@ def main(
             problem=problem,
             thinking=thinking,
             score=score,
+            **answers.decides(),
         )
         blocks(
             streams,
@@ -105,21 +113,30 @@ def main(
         return
     text = ResponseText(field, thinking, score, problem)
     splitter = Splitter(rule, text, force, kept=rule if always else rule_of("blank"))
-    _split(streams, splitter, jobs if grade else None)
+    if not grade:
+        for name, option in {**said, "jobs": "-j"}.items():
+            if name in said and name in ("jobs", *ANSWER_PARAMETERS):
+                raise UsageError(f"{option} has no effect without --grade")
+        _split(streams, splitter, None)
+        return
+    splitter.answers = AnswerSource(answers.reader(), answers.field)
+    _split(streams, splitter, jobs)
 
 
 def _split(streams: StreamOptions, splitter: Splitter, jobs: int | None) -> None:
     """Cut all records, and with ``jobs`` grade them in as many processes."""
     if jobs is None:
-        if "jobs" in on_command_line():
-            raise UsageError("-j has no effect without --grade")
         blocks(streams, splitter.block)
     else:
         from stepkit.grade import Grader
 
         with Grader(jobs) as grader:
             splitter.grader = grader
+            splitter.explain = streams.note
             blocks(streams, splitter.block)
+            (streams.warn if splitter.unanswered.missing else streams.note)(
+                splitter.unanswered.note()
+            )
             if note := grader.note():
                 streams.warn(note)
     for note in splitter.notes():

@@ -13,13 +13,16 @@ from stepkit.core.tree import copy_tree
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.record_tree import finish_of, without_sampled
-from stepkit.text.answers import extract
+from stepkit.text.answers import AnswerReader, find
 
-Grade = Callable[[list[tuple[str, str | None]]], list[float | None]]
-"""(reference, answer found) pairs -> their outcomes."""
+Grade = Callable[[list[tuple[str, str | None, str]]], list[float | None]]
+"""(reference, answer found, problem) -> their outcomes."""
+
+Judge = Callable[[list[tuple[str, str]]], tuple[list[float | None], list[str | None]]]
+"""(text, how it ended) of whole attempts -> their outcomes and answers."""
 
 
-def regraded(record: Json, grade: Grade) -> tuple[Json, int]:
+def regraded(record: Json, grade: Grade, read: AnswerReader = find) -> tuple[Json, int]:
     """The fields to set in a record, and how many outcomes have changed.
 
     What was cut off stays undecided, though an answer may be found in it. Rewards (outcomes that
@@ -29,10 +32,15 @@ def regraded(record: Json, grade: Grade) -> tuple[Json, int]:
     answer = schema.answer_of(record)
     if answer is None:
         raise DataError("missing: there is nothing to grade against", "answer")
-    fields, changed = _tree(record, answer, grade)
+    asked = (answer, schema.problem_or_nothing(record))
+
+    def judge(ends: list[tuple[str, str]]) -> tuple[list[float | None], list[str | None]]:
+        return _graded(ends, asked, grade, read)
+
+    fields, changed = _tree(record, judge)
     if record.get("response") is not None:
         text = schema.text(record, "response")
-        (outcome,), (final,) = _graded([(text, finish_of(record))], answer, grade)
+        (outcome,), (final,) = judge([(text, finish_of(record))])
         correct = None if outcome is None else outcome == 1
         fields |= {"final": final, "correct": correct}
         changed += correct is not record.get("correct")
@@ -41,7 +49,7 @@ def regraded(record: Json, grade: Grade) -> tuple[Json, int]:
     return fields, changed
 
 
-def _tree(record: Json, answer: str, grade: Grade) -> tuple[Json, int]:
+def _tree(record: Json, judge: Judge) -> tuple[Json, int]:
     stored = schema.check_tree(record)
     if stored is None:
         return {}, 0
@@ -55,7 +63,7 @@ def _tree(record: Json, answer: str, grade: Grade) -> tuple[Json, int]:
     ]
     ends = [("".join(tree["text"][n] for n in path(tree, node)), tree["finish"][node])
             for node in nodes]  # fmt: skip
-    outcomes, finals = _graded(ends, answer, grade)
+    outcomes, finals = judge(ends)
     changed = 0
     for node, outcome, final in zip(nodes, outcomes, finals, strict=True):
         changed += outcome != tree["outcome"][node]
@@ -66,11 +74,12 @@ def _tree(record: Json, answer: str, grade: Grade) -> tuple[Json, int]:
 
 
 def _graded(
-    ends: list[tuple[str, str]], answer: str, grade: Grade
+    ends: list[tuple[str, str]], asked: tuple[str, str], grade: Grade, read: AnswerReader
 ) -> tuple[list[float | None], list[str | None]]:
     """Outcomes and answers of whole attempts, given their text and how they ended."""
-    finals = [extract(text) for text, _ in ends]
+    answer, problem = asked
+    finals = [read(text).answer for text, _ in ends]
     whole = [
         final if finish == "stop" else None for (_, finish), final in zip(ends, finals, strict=True)
     ]
-    return grade([(answer, final) for final in whole]), finals
+    return grade([(answer, final, problem) for final in whole]), finals

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from stepkit.errors import DataError, StepkitError
 from stepkit.model.engine import Draw, Engine, FinishedDraw, Read, Readout
-from stepkit.text.answers import extract
+from stepkit.text.answers import AnswerReader, find
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class GraderProtocol(Protocol):
     @property
     def pending(self) -> int: ...
 
-    def submit(self, key: Any, reference: str, final: str | None) -> None: ...
+    def submit(self, key: Any, reference: str, final: str | None, problem: str = "") -> None: ...
 
     def collect(self, wait: bool) -> list[tuple[Any, float | None]]: ...
 
@@ -138,16 +138,28 @@ class Scheduler(Generic[Ticket]):
 
     Args:
         allot: divides the budget of the run, where strategies send BudgetRequests.
+        read: finds the answer of an attempt.
+        problem_of: the text of a ticket's problem, for the grader.
+        note_answer: is told of every attempt that ended whether it has an answer.
 
     Attributes:
         requested, finished: counts of requests so far, for progress.
         counters: the engine's.
     """
 
-    def __init__(self, engine: Engine, grader: GraderProtocol, allot: Allot | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        grader: GraderProtocol,
+        allot: Allot | None = None,
+        read: AnswerReader = find,
+        problem_of: Callable[[Ticket], str] = lambda _: "",
+        note_answer: Callable[[Ticket, bool], None] = lambda _, __: None,
+    ) -> None:
         self._engine = engine
         self._grader = grader
         self._allot = allot
+        self._read, self._problem_of, self._note_answer = read, problem_of, note_answer
         self._waiting_for_budget: list[tuple[BudgetRequest, _ResultSlot]] = []
         self._slots: dict[int, tuple[_ResultSlot, StrategyRequest]] = {}
         self._grading: dict[int, tuple[_ResultSlot, FinishedDraw | None, str]] = {}
@@ -244,14 +256,16 @@ class Scheduler(Generic[Ticket]):
         self, slot: _ResultSlot, draw: FinishedDraw | None, text: str, answer: str | None
     ) -> None:
         """Settle at once what cannot be decided, and hand the rest to the grader."""
-        final = extract(text)
+        final, ticket = self._read(text).answer, slot.task.ticket
         not_at_its_end = draw is not None and draw.finish != "stop"
+        if answer is not None and not not_at_its_end:
+            self._note_answer(ticket, final is not None)
         if final is None or answer is None or not_at_its_end:
             self._settle(slot, _graded(draw, final, None))
             return
         self._numbers += 1
         self._grading[self._numbers] = (slot, draw, final)
-        self._grader.submit(self._numbers, answer, final)
+        self._grader.submit(self._numbers, answer, final, self._problem_of(ticket))
 
     def _settle(self, slot: _ResultSlot, result: StrategyResult) -> None:
         task = slot.task

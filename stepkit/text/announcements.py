@@ -7,6 +7,7 @@ announces nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from stepkit.text.answer_marks import tidy, without_emphasis
@@ -35,6 +36,9 @@ PHRASE = re.compile(
     | {CHINESE} {MARK} \s*""",
     re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
+PHRASE_WORD = re.compile(
+    r"[Aa]nswer|ANSWER|\b[Aa]ns\b|\bANS\b|[Ff]inal |[Oo]ption|[Cc]hoice|\u7b54\u6848|\u6545\u9009"
+)
 LETTER = re.compile(rf"^[ \t]*{MARK}A(?:ns)?\.?{MARK}[ ]?:{MARK}[ \t]*(?=\S)", re.MULTILINE)
 HEADING = re.compile(
     rf"^[ \t]*(?:\#{{1,6}}[ ]*{MARK}|\*\*|__)(?:the[ ]+)?(?:final[ ]+)?answer"
@@ -50,6 +54,7 @@ IS_ANSWER = re.compile(
     rf"(?:the[ ]+(?:(?:final|correct|right)[ ]+)?(?:answer|option|choice)|correct){MARK}[.!]?\s*\Z",
     re.IGNORECASE,
 )
+SPACE = re.compile(r"\s*")
 DISPLAY = re.compile(r"\\\[.*?\\\]|\$\$.*?\$\$", re.DOTALL)
 
 LEADING = re.compile(
@@ -117,7 +122,7 @@ def announced(text: str) -> Announcement | None:
     places = [*_hashes(text), *_labels(text)]
     places += [
         (match.end(), "phrase" if match["label"] is None or match["colon"] is None else "label")
-        for match in PHRASE.finditer(text)
+        for match in _phrases(text)
         if not CHECKED.search(text, max(0, match.start() - 30), match.start())
     ]
     for begin, kind in sorted(places, reverse=True)[:MOST_TRIED]:
@@ -132,10 +137,21 @@ def announced(text: str) -> Announcement | None:
 
 def first_announcement(text: str) -> int | None:
     """Where the first box, ``####``, heading or phrase is in ``text``, whatever it announces."""
-    firsts = (
-        pattern.search(text) for pattern in (BOXED, HASHES, INLINE_HASHES, HEADING, PHRASE, LETTER)
-    )
+    firsts = [pattern.search(text) for pattern in (BOXED, HASHES, INLINE_HASHES, HEADING, LETTER)]
+    firsts.append(next(_phrases(text), None))
     return min((match.start() for match in firsts if match), default=None)
+
+
+def _phrases(text: str) -> Iterator[re.Match[str]]:
+    """The matches of PHRASE, looked for only in lines that have one of its words: that is quick."""
+    end = 0
+    for word in PHRASE_WORD.finditer(text):
+        if word.start() < end:
+            continue
+        begin = text.rfind("\n", 0, word.start()) + 1
+        end = text.find("\n", word.start())
+        end = len(text) if end < 0 else end
+        yield from PHRASE.finditer(text, begin, end)
 
 
 def goes_on(rest: str) -> bool:
@@ -165,6 +181,7 @@ def _labels(text: str) -> list[tuple[int, str]]:
 def _said_at(text: str, begin: int) -> tuple[str, int]:
     """The answer that begins there, "" where it is none, and where its sentence ends: a displayed
     formula, else a sentence of at most one line."""
+    begin = SPACE.match(text, begin).end()  # type: ignore[union-attr]  # matches always
     display = DISPLAY.match(text, begin)
     if display:
         return tidy(display[0]), display.end()

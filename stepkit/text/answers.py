@@ -19,6 +19,7 @@ In this order:
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from stepkit.text.announcements import Announcement, announced, first_announcement, goes_on
@@ -29,13 +30,13 @@ from stepkit.text.protected_parts import after_thinking
 
 TAGGED = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.DOTALL | re.IGNORECASE)
 NEXT_QUESTION = re.compile(
-    r"^[ \t]*(?:\#+[ ]*|\*\*)?(?:Q|Question|Problem|Human|User|Input|Instruction|Exercise)"
+    r"^[ \t]*(?:\#+[ ]*|\*\*)?(?:Q|Question|QUESTION|Problem|Human|User|Input|Instruction|Exercise)"
     r"[ ]*\d*[ ]*(?:\*\*)?[:.]",
-    re.MULTILINE | re.IGNORECASE,
+    re.MULTILINE,
 )
 BARE = re.compile(
-    r"(?:\(?[A-J]\)?|[-+]?[$\u20ac\u00a3]?[ ]?(?:\d[\d,.]*|\\d?frac\S*|\.\d+)(?:[ ]?/[ ]?\d+)?"
-    r"(?:[ ]?\\?%|[ ][a-zA-Z]+)?|\$[^$\n]+\$|\\\([^\n]+\\\)|\\\[.+\\\])[.!]?",
+    r"(?:\(?[A-J]\)?|[-+]?[$\u20ac\u00a3]?[ ]?(?:\d[\d,.]*(?:[eE][-+]?\d+)?|\\d?frac\S*|\.\d+)"
+    r"(?:[ ]?/[ ]?\d+)?(?:[ ]?\\?%|[ ][a-zA-Z]+)?|\$[^$\n]+\$|\\\([^\n]+\\\)|\\\[.+\\\])[.!]?",
     re.DOTALL,
 )
 LONGEST_BARE = 200  # characters
@@ -52,6 +53,10 @@ class FoundAnswer(NamedTuple):
 
     answer: str | None
     where: str
+
+
+AnswerReader = Callable[[str], FoundAnswer]
+"""Finds the answer in a text: ``find``, ``find_last_number`` or one of ``pattern_reader``."""
 
 
 def extract(text: str) -> str | None:
@@ -106,6 +111,22 @@ def by_pattern(pattern: re.Pattern[str], text: str) -> str | None:
     return tidy(found[-1] or "") or None if found else None
 
 
+def find_last_number(text: str) -> FoundAnswer:
+    """``last_number`` as an AnswerReader."""
+    number = last_number(text)
+    return FoundAnswer(number, NOTHING if number is None else "last number")
+
+
+def pattern_reader(pattern: re.Pattern[str]) -> AnswerReader:
+    """``by_pattern`` as an AnswerReader."""
+
+    def found(text: str) -> FoundAnswer:
+        answer = by_pattern(pattern, text)
+        return FoundAnswer(answer, NOTHING if answer is None else "pattern")
+
+    return found
+
+
 def _plain(number: str) -> str:
     plain = number.replace("$", "").replace(",", "").rstrip(".")
     return plain if any(map(str.isdigit, plain)) else ""
@@ -134,7 +155,9 @@ def _stands(said: Announcement, text: str) -> bool:
 
 def _without_next_question(text: str) -> str:
     """``text`` without the questions that a model went on to ask and answer."""
+    if NEXT_QUESTION.search(text) is None:
+        return text
     first = first_announcement(text)
     following = None if first is None else NEXT_QUESTION.search(text, first + 1)
     before = text[: following.start()] if following else ""
-    return before if _marked(before) else text
+    return before if before and _marked(before) else text

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 BOX = re.compile(
     r"\\(?:boxed|fbox|framebox)\s*\{"
-    r"|\\(?:boxed|fbox)\s*([-+]?\d[\d.]*|[A-Za-z]\b)"
+    r"|\\(?:boxed|fbox)\s*"
+    r"([-+]?\d[\d.]*|[A-Za-z]\b|\\(?:[dt]?frac|sqrt)(?:\d\d?|(?:\{[^{}]*\}){1,2}))"
     r"|\\.|[{}]",
     re.DOTALL,
 )

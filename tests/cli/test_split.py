@@ -214,8 +214,45 @@ def test_grade(
 
 def test_grade_says_what_it_could_not_decide(work: Workdir) -> None:
     done = work.run("step-split", "--grade", input=lines({**TRACE, "answer": r"\foo"}))
-    assert done.err == "step-split: 1 undecided: the reference answer cannot be parsed\n"
+    assert done.err == "step-split: 1 answer undecided: a formula that cannot be read (1)\n"
     assert work.run("step-split", "--grade", "-q", input=lines(TRACE)).err == ""
+
+
+def test_how_many_responses_have_no_answer_is_said_with_the_first_three(work: Workdir) -> None:
+    records = [{**TRACE, "id": f"t{number}", "response": "No idea."} for number in range(4)]
+    done = work.run("step-split", "--grade", input=lines(*records, TRACE))
+    assert done.err == "step-split: 4 of 5 responses have no answer: t0, t1, t2, ...\n"
+
+
+def test_verbose_says_why_a_verdict_fell_as_it_did(work: Workdir) -> None:
+    done = work.run("step-split", "--grade", "-v", input=lines({**TRACE, "id": "t", "answer": "7"}))
+    assert "step-split: t: wrong: '6' (label) for '7': different\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "response", "final"),
+    [
+        (("--answer", "last-number"), "It is $1,234. Done", "1234"),
+        (("--answer-pattern", "RESULT: (.*)"), "RESULT: 1\nRESULT: 2\nAnswer: 3", "2"),
+        (("--answer-pattern", r"\d+"), "<think>7</think>no number", None),
+    ],
+)
+def test_answers_are_read_in_other_ways(
+    work: Workdir, options: tuple[str, ...], response: str, final: str | None
+) -> None:
+    record = {key: value for key, value in TRACE.items() if key != "answer"}
+    asked = lines({**record, "response": response, "gold": 2})
+    done = work.run("step-split", "--grade", "--answer-field", "gold", *options, input=asked)
+    graded = json.loads(done.out)
+    assert (graded["final"], graded["answer"]) == (final, 2)
+    assert graded["correct"] is (None if final is None else final == "2")
+
+
+def test_a_wrong_pattern_and_an_answer_twice_are_refused(work: Workdir) -> None:
+    said = refused(work, "--grade", "--answer-pattern", "(", input=lines(TRACE), status=2)
+    assert said.startswith("--answer-pattern: no regular expression")
+    other = lines({**TRACE, "gold": "5"})
+    assert "another answer" in refused(work, "--grade", "--answer-field", "gold", input=other)
 
 
 def test_grade_needs_a_reference(work: Workdir) -> None:

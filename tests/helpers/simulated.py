@@ -71,7 +71,7 @@ class ExactGrader:
     def pending(self) -> int:
         return len(self._held)
 
-    def submit(self, key: Any, reference: str, final: str | None) -> None:
+    def submit(self, key: Any, reference: str, final: str | None, problem: str = "") -> None:
         self._held.append((key, None if final == "?" else float(reference == final)))
 
     def collect(self, wait: bool) -> list[tuple[Any, float | None]]:

@@ -358,7 +358,7 @@ class TextGrader:
     def pending(self) -> int:
         return len(self._held)
 
-    def submit(self, key: Any, reference: str, final: str | None) -> None:
+    def submit(self, key: Any, reference: str, final: str | None, problem: str = "") -> None:
         self._held.append((key, float(reference == final)))
 
     def collect(self, wait: bool) -> list[tuple[Any, float | None]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stepkit.cli.actions.record_fields import derived_trace, with_fields
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
+from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
 from stepkit.cli.options.prm import PrmOptions
@@ -44,6 +45,7 @@ class DrawPlan:
         emit_traces: write a trace for each attempt in a tree, not the tree.
         keep_tokens: keep the log-probability of every token drawn.
         jobs: processes that compare answers.
+        answers: how they are found.
     """
 
     method: str
@@ -56,6 +58,7 @@ class DrawPlan:
     emit_traces: bool
     keep_tokens: bool
     jobs: int
+    answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
 def draw(
@@ -121,15 +124,18 @@ def draw_work(
     start = load_method(plan.method)
 
     def strategy(record: Record) -> Strategy:
+        take_answer(record, plan.answers.field)
         return start(setup, record.data)
 
     allot = _allot(plan.method, plan.settings.get("budget"))
-    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot)
+    read = plan.answers.reader()
+    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot, read)
     decides = {
         "method": plan.method,
         **deciding_options(plan.settings),
         "keep-tokens": plan.keep_tokens,
     }
+    decides |= plan.answers.decides()
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
     return work, decides
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from math import inf, isfinite
 from typing import TYPE_CHECKING
@@ -103,6 +104,8 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
             return b""
         if gold is not None and all(attempt.truth is None for attempt in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
+        if note := _counted_as_wrong(collected.attempts, options):
+            streams.warn(note)
         if beyond := [one for one in collected.attempts if one.beyond]:
             streams.warn(
                 f"{len(beyond)} of {len(collected.attempts)} attempts name a wrong step beyond "
@@ -121,6 +124,18 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         return b"".join(encode(row | {schema.VERSION_KEY: schema.VERSION}) + b"\n" for row in rows)
 
     blocks(streams, each(collected.take), tail=finish)
+
+
+def _counted_as_wrong(attempts: Sequence[MeasuredAttempt], options: ReportOptions) -> str:
+    """One line on the attempts that have no verdict and count as wrong; "" where there are none."""
+    undecided = [one for one in attempts if one.right is None]
+    if options.protocol is not None or options.undecided != "wrong" or not undecided:
+        return ""
+    unanswered = sum(one.final is None for one in undecided)
+    return (
+        f"{len(undecided)} of {len(attempts)} attempts have no verdict and count as wrong, "
+        f"{unanswered} of them for want of an answer; --undecided apart leaves them out"
+    )
 
 
 def fit(

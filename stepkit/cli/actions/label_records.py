@@ -14,6 +14,8 @@ from stepkit.runner.run import Result
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
 
+COLUMNS = ("finish", "outcome", "final")
+
 Made: TypeAlias = schema.Json | DataError
 
 
@@ -50,6 +52,33 @@ def settings_of(
     ):
         raise UsageError("--nodes has no effect: none of these labels is one of a node by itself")
     return labels.LabelSettings(wanted, asked, score, sampler, undecided, pool)
+
+
+class UndecidedDraws:
+    """Counts the draws that have no verdict, for one line where they count as wrong."""
+
+    def __init__(self) -> None:
+        self.total = self.unanswered = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Those of ``records``; a tree that is broken is an error of its label, not of this."""
+        for record in records:
+            tree = record.data.get("tree")
+            columns = [tree.get(name) for name in COLUMNS] if isinstance(tree, dict) else []
+            if not all(isinstance(column, list) for column in columns):
+                continue
+            for finish, outcome, final in zip(*columns, strict=False):
+                if outcome is None and finish in ("stop", "length"):
+                    self.total += 1
+                    self.unanswered += final is None
+
+    def note(self) -> str:
+        if not self.total:
+            return ""
+        return (
+            f"{self.total} draws have no verdict and count as wrong, "
+            f"{self.unanswered} of them for want of an answer"
+        )
 
 
 def label_block(

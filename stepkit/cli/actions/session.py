@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import click
 
+from stepkit import schema
+from stepkit.cli.options.answer_reading import UnansweredCount
 from stepkit.errors import DataError
 from stepkit.grade import Grader
 from stepkit.io.jsonl import Record, encode
@@ -20,6 +22,7 @@ from stepkit.runner import run
 from stepkit.runner.record_queue import RecordQueue
 from stepkit.search.dry_run import expected_cost
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
+from stepkit.text.answers import AnswerReader, find
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class SessionWork:
     """A model command: the engine, a strategy for each record, and the writer of its result.
 
     ``allot`` shares out the budget of the whole run; all records are read before it does.
+    ``read`` finds the answer of an attempt.
     """
 
     streams: run.StreamOptions
@@ -35,6 +39,7 @@ class SessionWork:
     write: Callable[[Record, Any], list[Record]]
     jobs: int = 1
     allot: Allot | None = None
+    read: AnswerReader = find
 
 
 class RecordSource(Protocol):
@@ -84,8 +89,18 @@ def results(
     engine = RecordedEngine(work.open(), journal)
     try:
         with Grader(work.jobs) as grader:
-            scheduler: Scheduler[Record] = Scheduler(engine, grader, work.allot)
+            unanswered = UnansweredCount("draws")
+            scheduler: Scheduler[Record] = Scheduler(
+                engine,
+                grader,
+                work.allot,
+                work.read,
+                lambda record: schema.problem_or_nothing(record.data),
+                lambda record, found: unanswered.add(schema.id_of(record.data), found),
+            )
             yield from scheduler.run(_StrategySource(source, work, scheduler))
+            if unanswered.missing:
+                work.streams.warn(unanswered.note())
             if note := grader.note():
                 work.streams.warn(note)
     finally:

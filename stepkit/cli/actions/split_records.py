@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stepkit import schema
+from stepkit.cli.options.answer_reading import UnansweredCount, take_answer
 from stepkit.errors import DataError
 from stepkit.runner.run import Result
+from stepkit.text.answers import AnswerReader, FoundAnswer, extract, find
 
 if TYPE_CHECKING:
     from stepkit.grade import Grader
     from stepkit.io.jsonl import Record
+    from stepkit.text.verdicts import Verdict
 
 RESPONSES = ("response", "completion", "output", "generation")
 """Fields that may hold the text, in the order in which they are looked for."""
 
+CUT_OFF = FoundAnswer(None, "it was cut off")
 EVIDENCE = ("tree", "labels", "scores", "role")
 """What belongs to the steps as they were, or to the verdict on them."""
 
@@ -91,6 +96,13 @@ def joinable(steps: Any, name: str) -> list[str]:
     return [*ended, *steps[-1:]]
 
 
+class AnswerSource(NamedTuple):
+    """How the answer is found in a response, and the field of the reference answer."""
+
+    read: AnswerReader = find
+    field: str | None = None
+
+
 class Splitter:
     """Cuts records by one rule, and counts what people should know of.
 
@@ -103,6 +115,9 @@ class Splitter:
     ) -> None:
         self.rule, self.text, self.force, self.kept = rule, text, force, kept
         self.grader: Grader | None = None
+        self.answers = AnswerSource()
+        self.unanswered = UnansweredCount()
+        self.explain: Callable[[str], None] = lambda _: None
         self._ids: Counter[int] = Counter()
         self._dropped: Counter[str] = Counter()
         self._derived: Counter[str] = Counter()
@@ -188,25 +203,32 @@ class Splitter:
 
     def _grade(self, records: list[Record], changes: list[dict[str, Any] | DataError]) -> None:
         """Add final and correct to the changes, or put the error in their place."""
-        from stepkit.text.answers import extract
-
         assert self.grader is not None
-        asked: list[tuple[dict[str, Any], str, str | None]] = []
+        asked: list[_Question] = []
         for place, (record, change) in enumerate(zip(records, changes, strict=True)):
             if isinstance(change, DataError):
                 continue
             response = change.get("response", record.data.get("response"))
             if response is None:
                 continue
-            reference = caught(_reference, record.data)
+            reference = caught(self._reference, record)
             if isinstance(reference, DataError):
                 changes[place] = reference
                 continue
-            final = extract(response) if _ended(record.data) else None
-            asked.append((change, reference, final))
-        verdicts = self.grader.grade((reference, final) for _, reference, final in asked)
-        for (change, _, final), verdict in zip(asked, verdicts, strict=True):
-            change |= {"final": final, "correct": None if verdict is None else verdict == 1.0}
+            found = self.answers.read(response) if _ended(record.data) else CUT_OFF
+            asked.append(_Question(record, change, reference, found))
+        verdicts = self.grader.judge(
+            (one.reference, one.found.answer, _problem(one)) for one in asked
+        )
+        for one, verdict in zip(asked, verdicts, strict=True):
+            one.change.update(final=one.found.answer, correct=verdict.same)
+            name = _name(one)
+            self.unanswered.add(name, one.found.answer is not None)
+            self.explain(_explained(name, one, verdict))
+
+    def _reference(self, record: Record) -> str:
+        take_answer(record, self.answers.field)
+        return _reference(record.data)
 
     def _apply(self, record: Record, changes: dict[str, Any]) -> list[Record]:
         """Write into the record what differs from what it holds."""
@@ -277,6 +299,33 @@ class Splitter:
             record.set("group", group)
 
 
+class _Question(NamedTuple):
+    """A record whose response is graded, the changes to it, and what was found in it."""
+
+    record: Record
+    change: dict[str, Any]
+    reference: str
+    found: FoundAnswer
+
+
+def _problem(one: _Question) -> str:
+    return schema.problem_or_nothing({**one.record.data, **one.change})
+
+
+def _name(one: _Question) -> str:
+    data = one.record.data
+    return str(data["id"]) if data.get("id") is not None else one.record.place
+
+
+def _explained(name: str, one: _Question, verdict: Verdict) -> str:
+    """One line on why a verdict fell as it did."""
+    word = {True: "right", False: "wrong", None: "undecided"}[verdict.same]
+    answer, where = one.found
+    if answer is None:
+        return f"{name}: undecided: {where}"
+    return f"{name}: {word}: {answer!r} ({where}) for {one.reference[-60:]!r}: {verdict.reason}"
+
+
 def _check_columns(data: dict[str, Any]) -> None:
     """Raise DataError for labels or scores that are no columns with names."""
     for name in ("labels", "scores"):
@@ -299,8 +348,6 @@ def _check_problem(data: dict[str, Any]) -> None:
 
 def _reference(data: dict[str, Any]) -> str:
     """The reference answer: ``answer`` (a number counts as its text), else that of ``solution``."""
-    from stepkit.text.answers import extract
-
     answer = schema.answer_of(data)
     if answer is not None:
         return answer
