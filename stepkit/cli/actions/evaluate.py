@@ -133,8 +133,8 @@ def _counted_as_wrong(attempts: Sequence[MeasuredAttempt], options: ReportOption
         return ""
     unanswered = sum(one.final is None for one in undecided)
     return (
-        f"{len(undecided)} of {len(attempts)} attempts have no verdict and count as wrong, "
-        f"{unanswered} of them for want of an answer; --undecided apart leaves them out"
+        f"undecided attempts counted as wrong: {len(undecided)} of {len(attempts)}, "
+        f"{unanswered} of them without an answer; --undecided apart leaves them out"
     )
 
 
