@@ -26,7 +26,7 @@ def searched(work: Workdir, method: str, *more: str) -> dict[str, Any]:
 def test_a_search_leaves_its_tree_and_its_rule(work: Workdir, method: str) -> None:
     record = searched(work, method)
     tree = record["tree"]
-    assert record["split"] == {"by": "lines"} and "response" not in record
+    assert record["split"] == {"by": "block"} and "response" not in record
     size = len(tree["parent"])
     assert size > 4 and len(tree["ids"]) == sum(tree["tokens"])
     for node in range(1, size):
