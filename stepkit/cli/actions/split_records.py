@@ -202,9 +202,10 @@ class Splitter:
 
     def _grade(self, records: list[Record], changes: list[dict[str, Any] | DataError]) -> None:
         """Add final and correct to the changes, or put the error in their place."""
-        from stepkit.text.answers import FoundAnswer
+        from stepkit.text.answers import FoundAnswer, find
 
-        assert self.grader is not None and self.answers is not None
+        assert self.grader is not None
+        read = self.answers.read if self.answers else find
         cut_off = FoundAnswer(None, "it was cut off")
         asked: list[_Question] = []
         for place, (record, change) in enumerate(zip(records, changes, strict=True)):
@@ -217,7 +218,7 @@ class Splitter:
             if isinstance(reference, DataError):
                 changes[place] = reference
                 continue
-            found = self.answers.read(response) if _ended(record.data) else cut_off
+            found = read(response) if _ended(record.data) else cut_off
             asked.append(_Question(record, change, reference, found))
         verdicts = self.grader.judge(
             (one.reference, one.found.answer, _problem(one)) for one in asked
