@@ -1,4 +1,4 @@
-"""Checkers: real programs run on every step, and nothing of them stays behind."""
+"""Checkers: real programs run on every step, and nothing of them stays running."""
 
 from __future__ import annotations
 
