@@ -136,7 +136,8 @@ def steps(record: Json) -> list[str]:
     if response is None:
         return []
     try:  # every trace is checked by every command, and nearly all are sound
-        if type(cut := record.get("steps")) is list and "".join(cut) == response:
+        cut = record.get("steps")
+        if type(cut) is list and "".join(cut) == response:
             return cut
     except TypeError:
         pass

@@ -39,13 +39,13 @@ SECTIONS = (
     "SEE ALSO",
     "BUGS",
 )
-"""In this order in every page; a page may have others of its own behind OPTIONS."""
+"""In this order in every page; a page may have others of its own after OPTIONS."""
 
 ROUGH = re.compile(r"step-eval: the intervals are rough: .*\n")
 
 
 class Item(NamedTuple):
-    """An option in a man page: its names, its line and what is said about it."""
+    """An option in a man page: its names, its line and what is written about it."""
 
     names: frozenset[str]
     line: str
@@ -105,8 +105,8 @@ def options(command: str) -> list[click.Option]:
 def default_of(command: str, option: click.Option) -> Any:
     """The default that a reader must know, or None."""
     default = option.get_default(context_of(command))
-    told = isinstance(default, (str, int, float)) and "--output" not in option.opts
-    return default if told and not option.is_flag else None
+    stated = isinstance(default, (str, int, float)) and "--output" not in option.opts
+    return default if stated and not option.is_flag else None
 
 
 def choices(option: click.Option) -> list[str]:
@@ -160,7 +160,7 @@ def test_a_letter_means_the_same_everywhere() -> None:
             for letter in option.opts:
                 if not letter.startswith("--"):
                     names.setdefault(letter, set()).add(frozenset(option.opts))
-    assert {letter: said for letter, said in names.items() if len(said) > 1} == {}
+    assert {letter: uses for letter, uses in names.items() if len(uses) > 1} == {}
 
 
 def test_no_machine_is_named() -> None:
@@ -210,14 +210,19 @@ def test_man_says_values_choices_and_defaults(command: str) -> None:
             assert sorted(on_line or chosen) == sorted(chosen), name
             assert set(chosen) <= set(on_line + words_of("Cm", item.text)), name
         default = default_of(command, option)
-        said = plain(f"{item.line}\n{item.text}")
+        prose = plain(f"{item.line}\n{item.text}")
         if default is not None:
             value = re.escape(str(default))
-            told = re.search(rf"default,? (is )?{value}(?!\w|\.\d)|\b{value} is the default", said)
+            stated = re.search(
+                rf"default,? (is )?{value}(?!\w|\.\d)|\b{value} is the default", prose
+            )
             # of alternatives the first one may just be called the default
-            assert told or ("default" in said and on_line[:1] == [default]), (name, default)
+            assert stated or ("default" in prose and on_line[:1] == [default]), (
+                name,
+                default,
+            )
         elif "default" in (option.help or ""):
-            assert re.search("(?i)default|needed|without", said), name
+            assert re.search("(?i)default|needed|without", prose), name
 
 
 @each_command
@@ -378,8 +383,8 @@ def test_links_lead_to_files(document: str) -> None:
 def test_readme_names_real_targets() -> None:
     """What the README tells to make is there to be made."""
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
-    told = re.findall(r"^make (\w+)|`make (\w+)`", (ROOT / "README.md").read_text(), re.M)
-    assert {"demo", "test"} <= {a or b for a, b in told} <= targets
+    stated = re.findall(r"^make (\w+)|`make (\w+)`", (ROOT / "README.md").read_text(), re.M)
+    assert {"demo", "test"} <= {a or b for a, b in stated} <= targets
 
 
 def test_the_hooks_before_a_commit_are_make_lint() -> None:

@@ -1,6 +1,6 @@
 """What a command loads to say its help: sets of modules, not milliseconds, so that it cannot flake.
 
-A plain filter must start like a small tool. Beside click, which is most of the 50 ms, a command may
+A plain filter must start like a small tool. Besides click, most of the 50 ms, a command may only
 load its own modules and a few small ones of the standard library; a new one has to be let in here.
 """
 
@@ -15,7 +15,7 @@ from work import Workdir, clean_environment, commands
 HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
 
 LIGHT = {"array", "bisect", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}
-"""Beside what a click command with one option loads: the standard library's, and our own."""
+"""Besides what a click command with one option loads: the standard library's, and our own."""
 
 CLICK = """
 import sys, click
@@ -36,7 +36,7 @@ finally:
 
 
 def loaded(work: Workdir, code: str, option: str = "--help") -> set[str]:
-    """The modules that are loaded once the command has said its help."""
+    """The modules that are loaded once the command has shown its help."""
     done = subprocess.run(
         [sys.executable, "-c", code + LIST.format(option)],
         cwd=work.path,

@@ -53,8 +53,8 @@ class Prefixes:
         """
         text = schema.text(record, "response")
         sample = record.get("sample")
-        if isinstance(sample, dict) and isinstance(ids := sample.get("ids"), list):
-            kept = self.known(ids, text, sample.get("sampler"))
+        if isinstance(sample, dict) and isinstance(sample.get("ids"), list):
+            kept = self.known(sample["ids"], text, sample.get("sampler"))
             if kept is not None:
                 return kept
         return self.exact(text)

@@ -39,7 +39,7 @@ from stepkit.text.answer_values import (
     value_of,
 )
 from stepkit.text.choices import options_of
-from stepkit.text.intervals import Intervals, open_interval
+from stepkit.text.number_sets import NumberSet, open_interval
 from stepkit.text.number_spelling import Number, terminates
 from stepkit.text.unit_conversion import Unit, may_convert
 from stepkit.text.verdicts import (
@@ -228,7 +228,7 @@ class _Comparison:
             return open_question("an interval against something else")
         return different("an interval against a single answer")
 
-    def _intervals(self, a: Intervals, b: Intervals) -> Verdict:
+    def _intervals(self, a: NumberSet, b: NumberSet) -> Verdict:
         if len(a.parts) != len(b.parts):
             return open_question("unions of other numbers of intervals")
         verdicts = [
@@ -549,7 +549,7 @@ def _is_label(name: str) -> bool:
     return len(name) > 3 and name.isalpha()
 
 
-def _intervals(value: Value) -> Intervals | None:
+def _intervals(value: Value) -> NumberSet | None:
     if isinstance(value, Region):
         return value.intervals
     pair = isinstance(value, Several) and value.kind == "tuple" and len(value.items) == 2

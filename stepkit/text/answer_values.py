@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from stepkit.text.answer_spelling import ROW, normal_form
-from stepkit.text.intervals import Intervals, intervals_of
+from stepkit.text.number_sets import NumberSet, intervals_of
 from stepkit.text.number_spelling import Number, number
 from stepkit.text.splitting import split_top, wrapped
 from stepkit.text.unit_conversion import DOLLAR, Unit, scaled, unit
@@ -102,7 +102,7 @@ class Named(Value):
 class Region(Value):
     """Intervals, written as such or as an inequality of ``name``."""
 
-    intervals: Intervals
+    intervals: NumberSet
 
 
 @dataclass(frozen=True)

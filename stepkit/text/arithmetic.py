@@ -6,15 +6,15 @@ function or an operator without a number is algebra, and the equation is not loo
 that computes nothing (5 km = 5000 m), and one with ratios, times, dates or code in it.
 
 **Rounding.** A number given with d > 0 decimals is right if it is the other side's value rounded to
-d decimals, ties either way. Cut off instead of rounded, or a whole number beside a value that is
+d decimals, ties either way. Cut off instead of rounded, or a whole number next to a value that is
 not whole, it is left open: neither right nor wrong. After an "about" sign a number is right if it
 is the value rounded at its last digit that is not 0, wrong if it is off by more than a tenth, else
 open.
 
 **No false alarms.** An equation that holds is right whatever it stands in. One that does not hold
 is wrong only where no other reading is at hand; open are those with units that convert into each
-other or that differ within a sum, behind a word that may belong to it (twice 3 + 4, half of
-10 + 2), and in a sentence about remainders, other bases, or what is assumed or said to be wrong.
+other or that differ within a sum, after a word that may belong to it (twice 3 + 4, half of
+10 + 2), and in a sentence about remainders, other bases, or what is assumed or called wrong.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ DOUBTED = re.compile(
     |claimed|typo)\b|\u2261|\\pmod|\\equiv"""
 )
 VARIABLE = re.compile(
-    r"""(?x) (?<![\w)])(?<![\w)%]\ ) [xX] (?!\w)  # behind no number
+    r"""(?x) (?<![\w)])(?<![\w)%]\ ) [xX] (?!\w)  # after no number
     | (?<![A-Za-z]) [xX] (?!\w|\ ?[\d(.$])  # before none"""
 )
 """An x that is no sign of multiplication."""
@@ -152,7 +152,7 @@ def _clauses(row: Sequence[ArithmeticToken]) -> Iterator[tuple[int, int]]:
 def _ending(
     row: Sequence[ArithmeticToken], start: int, end: int, first: bool
 ) -> EquationSide | None:
-    """The longest expression that ends before ``row[end]``, where its beginning allows one."""
+    """The longest expression that ends before ``row[end]``, where its start allows one."""
     while end > start and row[end - 1].kind == LINE:
         end -= 1
     for at in range(max(start, end - MOST_TOKENS), end):
@@ -180,7 +180,7 @@ def _ending(
 
 
 def _is_spaced_sign(row: Sequence[ArithmeticToken], at: int) -> bool:
-    """Is it a sign as a list's bullet would be: with a space behind it?"""
+    """Is it a sign as a list's bullet would be: with a space after it?"""
     token = row[at]
     spaced = at + 1 < len(row) and row[at + 1].start > token.end
     return token.kind == OPERATOR and token.text in "-*+" and spaced
@@ -218,7 +218,7 @@ def _before(row: Sequence[ArithmeticToken], start: int, at: int, first: bool) ->
 
 
 def _counts(row: Sequence[ArithmeticToken], start: int, at: int) -> bool:
-    """Whether "of" behind ``row[at]`` takes a part or a multiple of what follows."""
+    """Whether "of" after ``row[at]`` takes a part or a multiple of what follows."""
     if at < start or row[at].kind != WORD:
         return True
     word = row[at].text.lower()
@@ -271,8 +271,8 @@ def _judged(
     doubt = doubt or left.doubt or right.doubt or _units_differ(left, right)
     if None in verdicts or doubt:
         return Equation(start, end, None, "")
-    said = " ".join(text[start:end].split())
-    return Equation(start, end, False, f"{said}: {_right(text, left, right)}")
+    written = " ".join(text[start:end].split())
+    return Equation(start, end, False, f"{written}: {_right(text, left, right)}")
 
 
 def _units_differ(left: EquationSide, right: EquationSide) -> bool:
@@ -322,7 +322,7 @@ def _about(value: Fraction, given: Fraction) -> bool | None:
 
 
 def _right(text: str, left: EquationSide, right: EquationSide) -> str:
-    """What the sides are worth, for people."""
+    """The values of the sides, for people."""
     shares = left.term.percent and right.term.percent
     parts = [
         f"{' '.join(text[side.start : side.end].split())} is "

@@ -77,7 +77,7 @@ _KINDS = {
     "comparison": BREAK, "word": WORD, "open": OPEN, "close": CLOSE,
 }  # fmt: skip
 GLUED = re.compile(r"[.,:']\d|['\"\u2032\u2033_]")
-"""Behind a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
+"""After a number: it is part of a version, a time, a ratio, a list, a measure in feet."""
 
 
 class ArithmeticToken(NamedTuple):
@@ -123,51 +123,51 @@ def tokens(text: str, start: int = 0, end: int | None = None) -> list[Arithmetic
 
 
 def _token(kind: str, match: re.Match[str], text: str, money: bool) -> ArithmeticToken:
-    start, end, said = match.start(), match.end(), match[0]
+    start, end, written = match.start(), match.end(), match[0]
     if kind == "number":
-        if len(said) > LONGEST_NUMBER:
-            return ArithmeticToken(OTHER, start, end, said)
+        if len(written) > LONGEST_NUMBER:
+            return ArithmeticToken(OTHER, start, end, written)
         if GLUED.match(text, end):
             while end < len(text) and (text[end].isdigit() or text[end] in ".,:'\"\u2032\u2033_"):
                 end += 1
             return ArithmeticToken(OTHER, start, end, text[start:end])
-        return ArithmeticToken(NUMBER, start, end, said, *_decimal(said), money)
+        return ArithmeticToken(NUMBER, start, end, written, *_decimal(written), money)
     if kind == "mixed":
-        whole, _, rest = said.partition(" ")
+        whole, _, rest = written.partition(" ")
         top, _, bottom = rest.partition("/")
         if int(top) < int(bottom):
             return ArithmeticToken(
-                NUMBER, start, end, said, int(whole) + Fraction(rest), None, money
+                NUMBER, start, end, written, int(whole) + Fraction(rest), None, money
             )
         end = start + len(whole)
         return ArithmeticToken(NUMBER, start, end, whole, Fraction(whole), 0, money)
     if kind == "vulgar":
-        value = Fraction(VULGAR[said[-1]]) + int(said[:-1] or 0)
-        return ArithmeticToken(NUMBER, start, end, said, value, None, money)
+        value = Fraction(VULGAR[written[-1]]) + int(written[:-1] or 0)
+        return ArithmeticToken(NUMBER, start, end, written, value, None, money)
     if kind == "short":
         value = Fraction(int(match["top"]), int(match["bottom"]))
-        return ArithmeticToken(NUMBER, start, end, said, value, None, money)
+        return ArithmeticToken(NUMBER, start, end, written, value, None, money)
     if kind == "unit":
-        return ArithmeticToken(WORD, start, end, said if said[0] == DEGREE else DEGREE)
+        return ArithmeticToken(WORD, start, end, written if written[0] == DEGREE else DEGREE)
     if kind == "power":
-        return ArithmeticToken(POWER, start, end, said, Fraction(said.translate(SUPERSCRIPT)))
+        return ArithmeticToken(POWER, start, end, written, Fraction(written.translate(SUPERSCRIPT)))
     if kind == "sign":
-        return ArithmeticToken(OPERATOR, start, end, SIGNS.get(said, said))
+        return ArithmeticToken(OPERATOR, start, end, SIGNS.get(written, written))
     if kind == "text":
         words = match["inner"].split()
         return ArithmeticToken(WORD, start, end, words[0] if words else "unit")
     if kind == "percent":
         modulo = re.match(r"\s*\d", text[end : end + 4])
-        return ArithmeticToken(OTHER if modulo else PERCENT, start, end, said)
-    if said == ":" and text[start - 1 : start].isspace():
-        return ArithmeticToken(OTHER, start, end, said)  # a ratio: 2 : 3
-    return ArithmeticToken(_KINDS.get(kind, OTHER), start, end, said)
+        return ArithmeticToken(OTHER if modulo else PERCENT, start, end, written)
+    if written == ":" and text[start - 1 : start].isspace():
+        return ArithmeticToken(OTHER, start, end, written)  # a ratio: 2 : 3
+    return ArithmeticToken(_KINDS.get(kind, OTHER), start, end, written)
 
 
-def _decimal(said: str) -> tuple[Fraction, int]:
-    if said.isdigit():
-        return Fraction(int(said)), 0
-    plain = re.sub(r"[,{}\u00a0\u2009\u202f]", "", said)
+def _decimal(written: str) -> tuple[Fraction, int]:
+    if written.isdigit():
+        return Fraction(int(written)), 0
+    plain = re.sub(r"[,{}\u00a0\u2009\u202f]", "", written)
     digits, _, power = plain.lower().partition("e")
     places = len(digits.partition(".")[2])
     return Fraction(digits) * Fraction(10) ** int(power or 0), max(0, places - int(power or 0))

@@ -11,7 +11,7 @@ A step is a line, with the blank lines after it. Whole stay
   with another display; and with the words in lower case after it ("where x is ...");
 * a line that begins with "=", with the line before it; a line without any letter or digit, too.
 
-Every decision looks at the line before a cut and at the beginning of the line after it, not
+Every decision looks at the line before a cut and at the start of the line after it, not
 further, so that a text can be cut while it is written (``decided``). Linear in the text's length.
 """
 
@@ -122,24 +122,28 @@ def introduces(line: str, head: str, adjoins: bool) -> bool:
     if line.startswith(FENCE) or DISPLAY_ENDS.search(line, max(0, len(line) - LOOK)):
         return line.endswith(GOES_ON)
     item = ITEM.match(line)
-    said = line[item.end() :].strip() if item else line
-    if not said or LATEX_BEGINS.fullmatch(said) or _is_title(said, head, adjoins):
+    content = line[item.end() :].strip() if item else line
+    if not content or LATEX_BEGINS.fullmatch(content) or _is_title(content, head, adjoins):
         return True
     if last in SENTENCE_END:
         return False
     if line.endswith(GOES_ON):
         return len(line) < SHORT or not ITEM.match(head)
-    if len(said) >= SHORT or RELATION.search(said):
+    if len(content) >= SHORT or RELATION.search(content):
         return False
     if item:
         return not first.isalnum() and adjoins and BULLET.match(head) is not None
-    return not any(map(str.isdigit, said)) and not WIDE.search(said) and bool(WORD.search(said))
+    return (
+        not any(map(str.isdigit, content))
+        and not WIDE.search(content)
+        and bool(WORD.search(content))
+    )
 
 
-def _is_title(said: str, head: str, adjoins: bool) -> bool:
+def _is_title(content: str, head: str, adjoins: bool) -> bool:
     """Whether it is a title: "**Add them**", "Step 2 (the sum)", "Step 3: Add them." over text."""
-    emphasised = EMPHASISED.match(said) if said[0] in "*_" else None
-    inner = emphasised["inner"].strip() if emphasised else said
+    emphasised = EMPHASISED.match(content) if content[0] in "*_" else None
+    inner = emphasised["inner"].strip() if emphasised else content
     if label := LABEL.match(inner):
         rest = label["rest"].rstrip()
         if LABEL.match(head) or RELATION.search(rest):

@@ -54,9 +54,9 @@ class Term:
         percent: a percent sign is in it.
         unit: the unit of a sum whose parts have it; "" without one, or of a product.
         words: all units in it, in one spelling.
-        part: it is a part of what follows "of", which may go on behind it: 1/2 of 10 + 2.
+        part: it is a part of what follows "of", which may go on after it: 1/2 of 10 + 2.
         doubt: it may mean something else.
-        end: index of the token behind it.
+        end: index of the token after it.
     """
 
     value: Fraction
@@ -193,7 +193,7 @@ class _PrattParser:
         return term
 
     def _measured(self, term: Term) -> Term:
-        """What may stand behind an operand: powers, a percent sign, and what was counted."""
+        """What may stand after an operand: powers, a percent sign, and what was counted."""
         token = self._peek()
         if token is not None and token.kind == POWER:
             self.at += 1
@@ -207,7 +207,7 @@ class _PrattParser:
         return term
 
     def _counted(self, term: Term) -> Term:
-        """Take the words behind a number in, where they are its unit and no sentence goes on."""
+        """Take the words after a number in, where they are its unit and no sentence goes on."""
         words: list[str] = []
         ahead = 0
         while (token := self._peek(ahead)) is not None and token.kind == WORD:

@@ -69,14 +69,14 @@ def _without_end(text: str, begin: int) -> str:
 
 def silent(text: str) -> bool:
     """Whether there is nothing in ``text`` but white space and tags."""
-    said = text.lstrip()
-    return not said or (said.startswith(FIRST_OF_TAG) and not TAG.sub("", said).strip())
+    content = text.lstrip()
+    return not content or (content.startswith(FIRST_OF_TAG) and not TAG.sub("", content).strip())
 
 
 def thinking(text: str) -> list[Span]:
     """Where the thinking is, tags and all; ascending and apart, [] without tags.
 
-    A closing tag without an opening one closes what began at the text's beginning, or after the
+    A closing tag without an opening one closes what began at the text's start, or after the
     closing tag before it.
     """
     found: list[Span] = []

@@ -22,7 +22,7 @@ inside a fenced block of code unless ``"code": true`` says so (protected_parts.p
 "blank", "marker", "sentence" and "cue" do not cut inside a displayed formula (displays.py), either.
 
 White space never forms a step, nor does a tag alone: it belongs to the step before it, at the
-beginning of the response to the step after it. Text before the first marker belongs to the first
+start of the response to the step after it. Text before the first marker belongs to the first
 step. Only a response of white space alone is one step of white space, since it must join to itself.
 
 Only a newline (U+000A) ends a line; a carriage return, U+2028 and their like are ordinary text.
@@ -127,20 +127,20 @@ def first_step(
 
     With ``before=0`` this is ``split(text, rule)[0]``, and "" for the empty text. For a prefix that
     ends where a step of the whole would, cutting the continuation by itself differs from cutting
-    the whole in these cases: white space at its beginning goes to its own first step, not to the
+    the whole in these cases: white space at its start goes to its own first step, not to the
     last step of the prefix; text before its first marker goes to that marker's step, likewise; its
-    beginning counts as the beginning of a line (markers, list numbers, "^"); a pattern or a formula
-    that began in the prefix is not seen, nor a block of code; a remainder shorter than
+    start counts as the start of a line (markers, list numbers, "^"); a pattern or a formula
+    that began in the prefix is not seen, nor a block of code; a continuation shorter than
     ``min_chars`` stands alone; and of the "top" least probable tokens all are its own.
     """
     rule = continued(rule, before)
-    if rule["by"] == "block" and len(text) > BEGINNING:
-        prefix = text[:BEGINNING]
+    if rule["by"] == "block" and len(text) > PROBE_LENGTH:
+        prefix = text[:PROBE_LENGTH]
         text = prefix if first_step_stands(prefix, rule) else text
     return next(iter(split(text, rule, tokens)), "")
 
 
-BEGINNING = 512
+PROBE_LENGTH = 512
 """Characters that hold most first steps: of a long text no more is looked at where they do."""
 
 

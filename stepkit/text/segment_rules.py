@@ -49,7 +49,7 @@ def check(rule: SegmentRule) -> None:
 def continued(rule: SegmentRule, before: int) -> SegmentRule:
     """The rule for a text that goes on after ``before`` steps: so many fewer may follow.
 
-    The last step allowed is the whole remainder. Raises DataError for what is no rule.
+    The last step allowed is the whole rest. Raises DataError for what is no rule.
     """
     check(rule)
     most = rule.get("max_steps")

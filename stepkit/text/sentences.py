@@ -3,7 +3,7 @@
 A sentence ends after ``.``, ``!`` or ``?``, the quotes and brackets that close with it, and the
 line breaks that follow. Blanks that follow begin the next sentence, because tokenizers fuse a blank
 with the word after it and a line break with what stands before. It also ends at a blank line, and
-before a line that is a list item, a heading or the beginning of a numbered step.
+before a line that is a list item, a heading or the start of a numbered step.
 
 Nothing is cut inside mathematics and code (see ``spans``), in 3.14, after e.g., Fig. and other
 abbreviations, after initials, after the number of a list item, between the dots of an ellipsis, or

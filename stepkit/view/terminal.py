@@ -117,7 +117,7 @@ class TerminalView:
         for error in errors:
             yield f"{indent}{self._in(error, RED)}"
         if state and "searched" in case:
-            yield from self._candidates(indent, case["rivals"][state - 1])
+            yield from self._candidates(indent, case["siblings"][state - 1])
 
     def _candidates(self, indent: str, candidates: Sequence[Json]) -> Iterator[str]:
         """The first candidates next to the step of a search, a line each."""

@@ -111,7 +111,7 @@ def _case(record: Json, place: str, options: ViewOptions) -> Json:
         read = RecordPrefixes(record, options.sampler)
         below = None if record.get("response") is not None else _searched(case, read)
         case["states"] = step_evidence.states(read)
-        case["rivals"] = step_evidence.candidates(read, below)
+        case["siblings"] = step_evidence.candidates(read, below)
         if read.sampler != schema.UNDRAWN:
             case["facts"]["draws by"] = _named(read.tree["samplers"][read.sampler])
     return case

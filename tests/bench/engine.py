@@ -1,4 +1,4 @@
-"""The engine beside the other ways to draw from a GGUF file on this machine.
+"""The engine next to the other ways to draw from a GGUF file on this machine.
 
     python tests/bench/engine.py [--rounds N] [--kind Q8_0]
 
@@ -320,12 +320,12 @@ def memory(path: Path, size: str) -> None:
         "import engine\n"
         "from stepkit.model.local import llama\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "said = []\n"
-        "llama._log = type('Log', (), {'append': said.append, 'clear': lambda self: None,\n"
-        "    '__iter__': lambda self: iter(said)})()\n"
+        "logged = []\n"
+        "llama._log = type('Log', (), {'append': logged.append, 'clear': lambda self: None,\n"
+        "    '__iter__': lambda self: iter(logged)})()\n"
         f"next(engine.with_stepkit(engine.Path({str(path)!r}), engine.shapes()[0], False))\n"
         "import re\n"
-        "sizes = re.findall(r'(\\S+ +\\S+) buffer size = +([\\d.]+) MiB', ''.join(said))\n"
+        "sizes = re.findall(r'(\\S+ +\\S+) buffer size = +([\\d.]+) MiB', ''.join(logged))\n"
         "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(before / 1024, peak / 1024, sum(float(size) for _, size in sizes))\n"
     )

@@ -3,7 +3,7 @@
     python tests/bench/rerank.py [TRACES]
 
 A million scored traces of about a kilobyte, eight attempts at each problem. By turns, three times;
-what is told is the best: seconds on the clock and of the processor, the speed by the latter, and
+the best is reported: seconds on the clock and of the processor, the speed by the latter, and
 the most memory. The aim was half the speed of the copy.
 """
 
@@ -62,13 +62,13 @@ def traces(count: int) -> Iterator[str]:
 
 def run(command: list[str], path: str) -> tuple[float, float, float]:
     """Seconds on the clock and of the processor, and MB at most, of one run."""
-    begun = time.monotonic()
+    started = time.monotonic()
     with open(path, "rb") as file, open(os.devnull, "wb") as nowhere:
         process = subprocess.Popen(command, stdin=file, stdout=nowhere)
         _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{command[0]}: status {status}")
-    return time.monotonic() - begun, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def main(count: int) -> None:

@@ -12,7 +12,7 @@ where other things run.
     alone     stepkit: an attempt once, read at its 20 markers
     one pass  stepkit: the 8 attempts, which share the prompt
     head      stepkit: the same with a head of two layers on the hidden states
-    per prefix, branches, branches fast   a question of 10 tokens behind every step: a pass for each
+    per prefix, branches, branches fast   a question of 10 tokens after every step: a pass for each
               prefix in stepkit's engine, its branches, and its branches with --fast
     cached    one pass, from the cache
 
@@ -47,7 +47,7 @@ Ids = tuple[int, ...]
 
 
 def trace(number: int) -> tuple[Ids, list[int]]:
-    """Ids of an attempt at the one problem, and the positions behind the steps."""
+    """Ids of an attempt at the one problem, and the positions after the steps."""
     ids = _ids(PROMPT, 0) + _ids(STEPS * STEP, 1000 + number)
     return ids, [PROMPT + STEP * (step + 1) - 1 for step in range(STEPS)]
 
@@ -145,8 +145,8 @@ def branches(number: int) -> list[Any]:
 
     ids, positions = trace(number)
     question = _ids(QUESTION, 9)
-    behind = tuple(Branch(position + 1, question) for position in positions)
-    return [Read(f"{number}", ids, (), CANDIDATES, branches=behind)]
+    after = tuple(Branch(position + 1, question) for position in positions)
+    return [Read(f"{number}", ids, (), CANDIDATES, branches=after)]
 
 
 def per_prefix(number: int) -> list[Any]:
@@ -194,7 +194,7 @@ def compare(path: Path, rounds: int) -> None:
             )
             seconds[name].append(float(done.stdout.split()[-1]))
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"\n{STEPS} steps of {STEP} tokens behind {PROMPT}: processor seconds a trace\n")
+    print(f"\n{STEPS} steps of {STEP} tokens after {PROMPT}: processor seconds a trace\n")
     for name, median in medians.items():
         print(f"{name:<15}{median:>10.4f}")
     print()
@@ -229,11 +229,11 @@ def measured(path: Path) -> None:
     from stepkit.model.local.context_sizes import for_reading
     from stepkit.runner.options import ModelOptions
 
-    said: list[str] = []
+    logged: list[str] = []
     llama._log = type(
         "Log",
         (),
-        {"append": said.append, "clear": lambda _: None, "__iter__": lambda _: iter(said)},
+        {"append": logged.append, "clear": lambda _: None, "__iter__": lambda _: iter(logged)},
     )()
     llama._library()
     import numpy  # noqa: F401
@@ -247,7 +247,7 @@ def measured(path: Path) -> None:
     while engine.pending:
         engine.step()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sizes = re.findall(r"(\S+) +buffer size = +([\d.]+) MiB", "".join(said))
+    sizes = re.findall(r"(\S+) +buffer size = +([\d.]+) MiB", "".join(logged))
     reported = sum(float(size) for _, size in sizes)
     held = sum(float(size) for what, size in sizes if what in ("model", "KV"))
     print(before, peak, held, reported)

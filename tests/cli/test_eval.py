@@ -182,7 +182,7 @@ def test_sums_are_measured_but_no_votes(work: Workdir) -> None:
 
 @pytest.mark.parametrize("how", ["min", "product"])
 def test_what_nothing_is_said_of_is_chosen_as_step_rerank_chooses(work: Workdir, how: str) -> None:
-    """Steps without a number are left out, an attempt without any is behind one of 0."""
+    """Steps without a number are left out, an attempt without any ranks below one of 0."""
     records = world(60, 4)
     for number, record in enumerate(records):
         x = record["scores"]["prm"]["x"]
@@ -405,7 +405,7 @@ PRMBENCH = [
 
 
 def test_benchmarks_files_as_they_are(work: Workdir) -> None:
-    """The wrong sums are found where they are: 3 + 4 = 8; 2 + 3 = 6, behind which all sums are
+    """The wrong sums are found where they are: 3 + 4 = 8; 2 + 3 = 6, after which all sums are
     right, so that of two wrong steps one is missed."""
     judge = ("--check", "arithmetic")
 
@@ -565,7 +565,7 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--threshold", "0.5"], "--threshold has no effect without --protocol"),
         (["--protocol", "prmbench", "--k", "4"], "--k has no effect with --protocol"),
@@ -588,10 +588,10 @@ def test_what_is_no_map(work: Workdir, text: str) -> None:
         (["--protocol", "prmbench", "--label", "a", "--score", "b"], "--score has no effect"),
     ],
 )
-def test_refusals(work: Workdir, args: list[str], said: str) -> None:
+def test_refusals(work: Workdir, args: list[str], message: str) -> None:
     done = work.run("step-eval", *args, input=lines(TWO))
     assert (done.status, done.out, done.err.count("\n")) == (2, b"", 1), done.err
-    assert said in done.err
+    assert message in done.err
 
 
 def test_all_or_nothing(work: Workdir) -> None:
@@ -629,7 +629,7 @@ def test_nothing_to_measure(work: Workdir) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--gold", "god"], "--gold: no attempt has labels.god"),
         (["--fit", "platt", "--gold", "god"], "no attempt has labels.god"),
@@ -638,13 +638,13 @@ def test_nothing_to_measure(work: Workdir) -> None:
         (["--part", "subsets"], 'field "subsets": expected a string, got null'),
     ],
 )
-def test_a_name_that_nobody_has(work: Workdir, args: list[str], said: str) -> None:
+def test_a_name_that_nobody_has(work: Workdir, args: list[str], message: str) -> None:
     """A slip of the pen must not become a number."""
     records = [record | {"correct": True} for record in GOLD]
     if "--k" in args:
         records = TWO
     done = work.run("step-eval", *args, input=lines(records))
-    assert (done.status, done.out, said in done.err) == (3, b"", True), done.err
+    assert (done.status, done.out, message in done.err) == (3, b"", True), done.err
 
 
 def test_a_calibrated_score_is_a_score(work: Workdir) -> None:

@@ -131,8 +131,8 @@ def test_no_end_of_text_token_after_a_single_step(work: Workdir) -> None:
     """Trainers append one to every side: after a step it teaches to stop there."""
     done = work.run("step-pairs", "--scope", "step")
     assert done.status == 2 and "stop after a step" in done.err
-    told = ["--to", "ms-swift", "--rule", "intervention", "-o", "o.jsonl", "--scope", "step"]
-    done = work.run("step-pairs", *told)
+    options = ["--to", "ms-swift", "--rule", "intervention", "-o", "o.jsonl", "--scope", "step"]
+    done = work.run("step-pairs", *options)
     assert done.status == 2 and "stop after a step" in done.err
     for row in rows(work, group()):
         whole = {"".join(record["steps"]) for record in group()}

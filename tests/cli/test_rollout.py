@@ -371,17 +371,17 @@ ADAPTIVE = (
 def test_a_dry_run_tells_what_an_adaptive_method_takes_within_a_factor_of_two(
     work: Workdir, traces: bytes, args: tuple[str, ...]
 ) -> None:
-    (told,) = records(rollout(work, traces, *args, "--dry-run"))
+    (estimate,) = records(rollout(work, traces, *args, "--dry-run"))
     trees = [trace["tree"] for trace in records(rollout(work, traces, *args, timeout=300))]
     draws = sum(by >= 0 for tree in trees for by in tree["by"])
     tokens = sum(sum(tree["tokens"]) for tree in trees)
-    assert draws / 2 <= told["draws"] <= draws * 2
-    assert tokens / 2 <= told["new_tokens"] <= tokens * 2
+    assert draws / 2 <= estimate["draws"] <= draws * 2
+    assert tokens / 2 <= estimate["new_tokens"] <= tokens * 2
 
 
 def test_a_dry_run_without_anything_to_go_by_does_not_guess_lengths(work: Workdir) -> None:
-    (told,) = records(rollout(work, problems(3), "-k", "2", "--dry-run"))
-    assert (told["draws"], told["new_tokens"]) == (6, None)
+    (estimate,) = records(rollout(work, problems(3), "-k", "2", "--dry-run"))
+    assert (estimate["draws"], estimate["new_tokens"]) == (6, None)
 
 
 @pytest.mark.parametrize("method", ["bisect", "omega"])
@@ -409,7 +409,7 @@ def test_a_grammar_that_is_not_utf_8_is_a_usage_error(work: Workdir) -> None:
 
 
 def test_two_provers_draw_from_the_same_prefixes(work: Workdir, traces: bytes) -> None:
-    """Another sampler's draws stand beside the first one's, each with its own rule."""
+    """Another sampler's draws stand next to the first one's, each with its own rule."""
     few = b"".join(traces.splitlines(keepends=True)[:2])
     one = rollout(work, few, "-k", "2")
     two = rollout(work, one.out, "--until", "first-success", "-k", "3", "-T", "0.5")

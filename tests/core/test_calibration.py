@@ -1,4 +1,4 @@
-"""Calibration maps: known truth in simulated worlds, and slow formulas beside the quick ones."""
+"""Calibration maps: known truth in simulated worlds, and slow formulas next to the quick ones."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_posterior_is_that_of_the_model(counts: list[tuple[int, int]], right: bo
 def test_the_stated_probability_is_the_share_of_hits() -> None:
     """Worlds drawn from the model itself: of answers given with 80 %, 80 % are right."""
     rng = random.Random(2)
-    told = hits = 0.0
+    expected = hits = 0.0
     runs, steps, n = 3000, 5, 8
     for _ in range(runs):
         first = -1 if rng.random() < 0.5 else rng.randrange(steps)
@@ -75,9 +75,9 @@ def test_the_stated_probability_is_the_share_of_hits() -> None:
             own = rng.betavariate(c * rate + 1e-9, c * (1 - rate) + 1e-9)
             counts.append((sum(rng.random() < own for _ in range(n)), n))
         found = posterior(counts, [True] * steps, None)
-        told += found.of(found.mode)
+        expected += found.of(found.mode)
         hits += found.mode == first
-    assert hits / runs == pytest.approx(told / runs, abs=3 * 0.5 / runs**0.5)
+    assert hits / runs == pytest.approx(expected / runs, abs=3 * 0.5 / runs**0.5)
 
 
 def test_more_draws_make_it_surer() -> None:

@@ -141,4 +141,4 @@ def test_the_improved_value_by_hand() -> None:
     ]
     states = pool([PooledTrace(["a\n", "z"], made, LINES)])
     assert states["a\n"].value == 0.75
-    assert states[""].value == (0.75 + 1.0) / 2  # the first draw counts with what a is worth
+    assert states[""].value == (0.75 + 1.0) / 2  # the first draw counts with the value of a

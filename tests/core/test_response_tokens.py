@@ -20,7 +20,7 @@ def test_they_are_those_of_the_draw_or_of_a_score() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "field", "said"),
+    ("change", "field", "message"),
     [
         ({"sample": None}, "sample.token_bytes", "--keep-tokens"),
         ({"sample": {}}, "sample.token_bytes", "--keep-tokens"),
@@ -37,8 +37,8 @@ def test_they_are_those_of_the_draw_or_of_a_score() -> None:
         ({"response": "a\u00e4\u00e4"}, "sample.token_bytes", "3 bytes, but the response has 5"),
     ],
 )
-def test_what_is_wrong_has_a_place(change: dict[str, Any], field: str, said: str) -> None:
-    with pytest.raises(DataError, match=said) as refused:
+def test_what_is_wrong_has_a_place(change: dict[str, Any], field: str, message: str) -> None:
+    with pytest.raises(DataError, match=message) as refused:
         tokens_of({"response": "a\u00e4", "sample": KEPT} | change, None)
     assert refused.value.field == field
 

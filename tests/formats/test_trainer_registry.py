@@ -81,9 +81,9 @@ def test_every_row_is_clean_for_its_trainer(name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("name, kind", TAKEN)
 def test_what_stands_beside_the_texts_has_no_name_that_is_live(name: str, kind: str) -> None:
-    beside = {"id", "group", "source", "draws", "step", "rule", "rule_version", "scope"}
+    metadata = {"id", "group", "source", "draws", "step", "rule", "rule_version", "scope"}
     row = written(name, ROWS[kind])
-    assert beside <= row.keys()
+    assert metadata <= row.keys()
     texts = set(row) & LIVE
     shape = {c for shape in TARGETS[name].shapes for c in shape.columns}
     assert texts <= shape or name == "plain"

@@ -78,7 +78,7 @@ def turns(first: str, steps: Sequence[str], label: str) -> list[tuple[str, str]]
 
 
 def apart(tokens: Tokenizer, start: Ids, steps: Sequence[str], separator: Ids) -> Beginnings:
-    """Steps tokenised one by one, the separator's ids behind each."""
+    """Steps tokenised one by one, the separator's ids after each."""
     ids, found = list(start), []
     for step in steps:
         ids += tokens(step) + separator
@@ -215,8 +215,8 @@ def implicit(
     parts = numbered(steps)
 
     def talk(count: int) -> str:
-        said = [("user", problem), ("assistant", "\n\n".join(parts[:count]))]
-        return rendered(template, [*system, *said])
+        messages = [("user", problem), ("assistant", "\n\n".join(parts[:count]))]
+        return rendered(template, [*system, *messages])
 
     ids, found = tokens(talk(len(steps))), []
     for count in range(1, len(steps) + 1):

@@ -112,7 +112,7 @@ def write_behind(
     context: int = 2048,
     seed: int = 0,
 ) -> Path:
-    """Put the random weights of a tiny Llama behind a GGUF that has a vocabulary only.
+    """Put the random weights of a tiny Llama after a GGUF that has a vocabulary only.
 
     Args:
         tokens: other texts and types (gguf.TokenType) for some ids.

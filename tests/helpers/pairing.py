@@ -38,7 +38,7 @@ def trace(
 
 
 def add(record: Json, state: int, text: str, outcome: float | None, **over: Any) -> int:
-    """Draw a whole remainder at a node."""
+    """Draw a whole continuation at a node."""
     columns = {"whole": True, "finish": "stop", "outcome": outcome, "by": 0, **over}
     return trees.add(record["tree"], state, text, **columns)
 
@@ -66,14 +66,14 @@ class Made(NamedTuple):
     dropped: dict[str, int]
 
 
-def plan(rule: str = "best-worst", **told: Any) -> RowPlan:
-    """A plan; what it is told goes where it belongs."""
+def plan(rule: str = "best-worst", **options: Any) -> RowPlan:
+    """A plan; each option goes to the part that has a field for it."""
 
     def part(kind: Any) -> Any:
-        return kind(**{name: told.pop(name) for name in list(told) if name in _fields(kind)})
+        return kind(**{name: options.pop(name) for name in list(options) if name in _fields(kind)})
 
     made = RowPlan(rule, part(EvidenceReading), part(PairFilters), part(RowFormat))
-    assert not told, told
+    assert not options, options
     return made
 
 
@@ -81,16 +81,16 @@ def _fields(kind: Any) -> set[str]:
     return {field.name for field in fields(kind)}
 
 
-def make(record: Json, rule: str = "best-worst", **told: Any) -> Made:
+def make(record: Json, rule: str = "best-worst", **options: Any) -> Made:
     """The rows of one record."""
-    one = plan(rule, **told)
+    one = plan(rule, **options)
     rows = list(one.of_trace(record))
     return Made(rows, dict(+Counter(one.dropped)))
 
 
-def only(record: Json, rule: str = "best-worst", **told: Any) -> Any:
+def only(record: Json, rule: str = "best-worst", **options: Any) -> Any:
     """The one row of a record."""
-    (row,) = make(record, rule, **told).rows
+    (row,) = make(record, rule, **options).rows
     return row
 
 

@@ -1,4 +1,4 @@
-"""Servers on loopback: the real llama-cpp-python one, and one that fails as it is told to."""
+"""Servers on loopback: the real llama-cpp-python one, and one that fails on demand."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def pieces_of(body: Json) -> list[str]:
 
 
 def tokens_of(text: str) -> list[str]:
-    """Its tokens: words with the white space behind them."""
+    """Its tokens: words with the white space after them."""
     return re.findall(r"\S+\s*|\s+", text)
 
 

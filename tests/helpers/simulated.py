@@ -176,7 +176,7 @@ class World:
         self._values: dict[tuple[str, ...], float] = {}
 
     def value(self, steps: tuple[str, ...]) -> float:
-        """The chance that an attempt with this beginning ends right, by enumeration."""
+        """The chance that an attempt with this prefix ends right, by enumeration."""
         if steps not in self._values:
             following = self.law(steps)
             self._values[steps] = (

@@ -88,7 +88,7 @@ class Workdir:
         return Done(process.returncode, out or b"", (err or b"").decode())
 
     def start(self, command: str, *args: str | Path, **settings: Any) -> subprocess.Popen[bytes]:
-        """Start a command; standard output and error are pipes unless told otherwise."""
+        """Start a command; standard output and error are pipes unless given otherwise."""
         environment = settings.pop("environment", {})
         settings.setdefault("stdout", subprocess.PIPE)
         settings.setdefault("stderr", subprocess.PIPE)

@@ -114,8 +114,8 @@ def maze(right: str) -> Given:
                 "r\n": Fraction(1, 2),
             }
     for turns in product("lr", repeat=DEPTH):
-        said = "".join(turns) == right
-        tree["".join(f"{turn}\n" for turn in turns)] = {f"Answer: {int(said)}": Fraction(1)}
+        is_right = "".join(turns) == right
+        tree["".join(f"{turn}\n" for turn in turns)] = {f"Answer: {int(is_right)}": Fraction(1)}
     return Given(tree)
 
 
@@ -170,8 +170,8 @@ def _combined(left: Sequence[Fraction], pair: tuple[Fraction, Fraction]) -> Iter
     rest = list(left)
     for number in pair:
         rest.remove(number)
-    for said, result in _results(*pair):
-        yield f"{said} = {result}, left {_said(sorted([*rest, result]))}\n"
+    for equation, result in _results(*pair):
+        yield f"{equation} = {result}, left {_said(sorted([*rest, result]))}\n"
 
 
 def _reaches(left: tuple[Fraction, ...]) -> bool:
@@ -330,15 +330,15 @@ class WorldEngine:
     ) -> tuple[str, list[float], str]:
         """The text to the end, the log-probability of each byte (all of a step's at its first)."""
         text, logprobs = "", []
-        begun = given[given.rfind("\n") + 1 :]  # a step that the prefix ends in the middle of
-        given = given[: len(given) - len(begun)]
+        partial = given[given.rfind("\n") + 1 :]  # a step that the prefix ends in the middle of
+        given = given[: len(given) - len(partial)]
         while True:
-            moves = [move for move in self.world.moves(given) if move.step.startswith(begun)]
+            moves = [move for move in self.world.moves(given) if move.step.startswith(partial)]
             weights = [float(move.chance) for move in moves]
             (move,) = chance.choices(moves, weights)
             if greedy:
                 move = max(moves, key=lambda one: one.chance)
-            step, begun = move.step[len(begun) :], ""
+            step, partial = move.step[len(partial) :], ""
             if step:
                 logprobs += [log(move.chance / sum(one.chance for one in moves))]
                 logprobs += [0.0] * (len(step.encode()) - 1)
@@ -452,7 +452,7 @@ class Journal(SimpleNamespace):
 
 
 def recorded(world: World, journal: Journal) -> tuple[RecordedEngine, WorldEngine]:
-    """An engine that remembers in ``journal``, and the one behind it."""
+    """An engine that remembers in ``journal``, and the one below it."""
     engine = WorldEngine(world)
     return RecordedEngine(engine, journal), engine
 

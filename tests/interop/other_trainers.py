@@ -35,7 +35,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def llamafactory(path: Path) -> Any:
-    """The rows as LLaMA-Factory has them, found through the dataset_info.json beside them."""
+    """The rows as LLaMA-Factory has them, found through the dataset_info.json next to them."""
     from llamafactory.data.converter import get_dataset_converter
     from llamafactory.data.parser import get_dataset_list
 

@@ -80,9 +80,9 @@ def test_what_our_refusals_prevent_is_what_trl_does(
     from datasets import Dataset
 
     user = {"role": "user", "content": "2 + 2?"}
-    begun = {"role": "assistant", "content": "I add."}
+    opening_turn = {"role": "assistant", "content": "I add."}
     sides = ({"role": "assistant", "content": "4."}, {"role": "assistant", "content": "5."})
-    chat = {"prompt": [user, begun], "chosen": [sides[0]], "rejected": [sides[1]]}
+    chat = {"prompt": [user, opening_turn], "chosen": [sides[0]], "rejected": [sides[1]]}
     row = dpo(model, Dataset.from_list([chat]), tokenizer, tmp_path).train_dataset[0]
     text = tokenizer.decode(row["prompt_ids"] + row["chosen_ids"])
     assert text.count("<|im_start|>assistant") == 2

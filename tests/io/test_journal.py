@@ -154,8 +154,8 @@ def test_a_file_of_the_users_is_never_called_an_old_journal(work: Workdir) -> No
     """Else the advice would be to remove it."""
     work.write("in.jsonl", problems(3))
     done = work.run("session", "in.jsonl", "-o", "a", "--journal", "in.jsonl")
-    said = "tool-session: in.jsonl: is not a stepkit journal; left as it is\n"
-    assert (done.status, done.err) == (2, said)
+    message = "tool-session: in.jsonl: is not a stepkit journal; left as it is\n"
+    assert (done.status, done.err) == (2, message)
     assert work.read("in.jsonl").decode() == problems(3)
 
 

@@ -29,10 +29,10 @@ def test_every_request_goes_to_the_model_it_names() -> None:
         both.submit(request)
     assert both.pending == 3
     done = [one for _ in range(3) for one in both.step()]
-    said = {
+    sent_to = {
         id(one.request): one.result.text for one in done if isinstance(one.result, FinishedDraw)
     }
-    assert [said[id(request)] for request in asked] == ["verifier", "policy", "verifier"]
+    assert [sent_to[id(request)] for request in asked] == ["verifier", "policy", "verifier"]
     assert not both.pending
 
 
@@ -44,7 +44,7 @@ def test_several_are_opened_as_one() -> None:
 
 
 def test_models_of_a_group_keep_their_names_in_it() -> None:
-    """A scorer with two models of its own, beside a policy."""
+    """A scorer with two models of its own, next to a policy."""
     assert (name_in_group("prm", ""), name_in_group("prm", "reference")) == ("prm", "prm/reference")
 
 

@@ -1,4 +1,4 @@
-"""The script behind `make experiment`, on files whose table is known by hand."""
+"""The script of `make experiment`, on files whose table is known by hand."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ def test_other_peoples_steps_are_not_suspected() -> None:
     data = curve.record() | {"role": ["assistant", "user", "assistant", "assistant"]}
     fields, _ = searched(curve, "bisect", data, 1, {"until": POSTERIOR, "draws": 30})
     tree = fields["tree"]
-    told = [rule for rule in tree["rule"] if "first error at step" in rule]
-    assert len(told) == 1 and "step 1" not in told[0]
+    named = [rule for rule in tree["rule"] if "first error at step" in rule]
+    assert len(named) == 1 and "step 1" not in named[0]
 
 
 def test_it_goes_on_from_what_is_there_and_ends_when_all_was_drawn() -> None:

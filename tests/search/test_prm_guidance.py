@@ -115,12 +115,12 @@ def test_a_dry_run_tells_what_a_guided_search_takes_within_a_factor_of_two(
     solved = [{"problem": p.problem, "answer": p.answer, "solution": p.solution}
               for p in islice(sample_problems("test", 5), 6)]  # fmt: skip
     lines = "".join(json.dumps(record) + "\n" for record in solved)
-    (told,) = records(guided(work, method, "--dry-run", text=lines))
+    (estimate,) = records(guided(work, method, "--dry-run", text=lines))
     trees = [record["tree"] for record in records(guided(work, method, text=lines))]
     draws = sum(by >= 0 for tree in trees for by in tree["by"])
     tokens = sum(sum(tree["tokens"]) for tree in trees)
-    assert draws / 2 <= told["draws"] <= draws * 2
-    assert tokens / 2 <= told["new_tokens"] <= tokens * 2
+    assert draws / 2 <= estimate["draws"] <= draws * 2
+    assert tokens / 2 <= estimate["new_tokens"] <= tokens * 2
 
 
 def test_a_problem_without_an_answer_is_searched(work: Workdir) -> None:
@@ -216,8 +216,8 @@ def test_a_draft_may_have_another_vocabulary(work: Workdir) -> None:
     for node, count in enumerate(tree["tokens"]):
         ids, at = tree["ids"][at : at + count], at + count
         if node and -1 not in ids:
-            said = b"".join(vocabularies[tree["by"][node]][token] for token in ids)
-            assert said == tree["text"][node].encode()
+            joined = b"".join(vocabularies[tree["by"][node]][token] for token in ids)
+            assert joined == tree["text"][node].encode()
     for tip in about["attempts"]:
         while tip:
             assert re.fullmatch("[a-z]{2,}\n?", tree["text"][tip])

@@ -19,13 +19,13 @@ HEADS: Mapping[str, dict[str, Any]] = {
     "head": {"head": "mlp", "outputs": 2, "map": "softmax", "good": [1], "of": "value"},
     "value": {"head": "linear", "outputs": 1, "map": "sigmoid", "ending": "\n", "of": "value"},
 }
-"""Read at the last token of every beginning: as it stands, and behind a branch."""
+"""Read at the last token of every prefix: as it stands, and after a branch."""
 IMPLICIT = {"kind": "implicit", "prompt": "{problem}\n", "at": "last", "beta": 1.0, "of": "raw"}
 
 
 @pytest.fixture(scope="module")
 def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str | Path, ...]]:
-    """How each way to read the sample models is said on the command line."""
+    """How each way to read the sample models is written on the command line."""
     work = Workdir(tmp_path_factory.mktemp("described"))
     model = Model(str(PRM))
     width, own = model.width, json.loads(model.metadata("stepkit.profile") or "")
@@ -33,7 +33,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str |
     turned = {**own, "positive": own["negative"], "negative": own["positive"]}
     profile = work.write("turned.json", json.dumps(turned))
     implicit = work.write("implicit.json", json.dumps(IMPLICIT))
-    said: dict[str, tuple[str | Path, ...]] = {
+    arguments: dict[str, tuple[str | Path, ...]] = {
         "profile": ("--prm", PRM, "--profile", profile),
         "implicit": ("--prm", PRM, "--profile", implicit, "--reference", POLICY),
     }
@@ -45,8 +45,8 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str |
         made = (f"{name}.checkpoint", "--profile", path, "-o", f"{name}.head")
         done = work.run("step-head", *made)
         assert done.status == 0, done.err
-        said[name] = ("--prm", PRM, "--profile", path, "--head", work.path / f"{name}.head")
-    return said
+        arguments[name] = ("--prm", PRM, "--profile", path, "--head", work.path / f"{name}.head")
+    return arguments
 
 
 def guided(work: Workdir, method: str, *more: str | Path, text: str = "") -> Done:
@@ -117,11 +117,11 @@ def test_the_policys_own_engine_reads_what_is_on_the_policy(
         graft = ("--graft", PRM, "--profile", described["value"][3], "--rows", "0")
         done = work.run("step-head", checkpoint, *graft, "-o", "graft.gguf")
         assert done.status == 0, done.err
-        said: tuple[str | Path, ...] = ("--prm", work.path / "graft.gguf")
+        arguments: tuple[str | Path, ...] = ("--prm", work.path / "graft.gguf")
     else:
-        said = described[kind]
-    run = ("-m", said[1], "-t", "1", "--method", "beam", *SMALL["beam"], "--max-tokens", "24")
-    more = ("--searches", "2", "-v", *said)
+        arguments = described[kind]
+    run = ("-m", arguments[1], "-t", "1", "--method", "beam", *SMALL["beam"], "--max-tokens", "24")
+    more = ("--searches", "2", "-v", *arguments)
     done = work.run("step-rollout", *run, *more, input=problems(1), timeout=600)
     assert done.status == 0, done.err
     assert done.err.count("layout:") == 1
@@ -133,7 +133,7 @@ def test_the_policys_own_engine_reads_what_is_on_the_policy(
         for text in (tree["text"][node] for node in first)
     ]
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    again = scored_again(work, text.encode(), *said)
+    again = scored_again(work, text.encode(), *arguments)
     assert [x[node] for node in first] == pytest.approx(
         [line["scores"]["own"]["x"][0] for line in again], abs=1e-4
     )
@@ -147,8 +147,8 @@ def test_another_profile_or_head_is_no_resume(
     args = ("in.jsonl", "--method", "beam", *SMALL["beam"], "--searches", "2", "-o", "a.jsonl")
     journal = work.path / "a.jsonl.journal"
     for kind, other in (("profile", ("--prm", PRM)), ("head", described["value"])):
-        begun = rollout(work, None, *args, *described[kind], stdin=None)
-        assert begun.status == 3 and journal.exists()
+        interrupted = rollout(work, None, *args, *described[kind], stdin=None)
+        assert interrupted.status == 3 and journal.exists()
         changed = rollout(work, None, *args, *other, "--resume", stdin=None)
         assert changed.status == 2 and "--resume: prm" in changed.err
         again = rollout(work, None, *args, *described[kind], "--resume", stdin=None)
@@ -160,7 +160,7 @@ def test_another_profile_or_head_is_no_resume(
 def test_a_dry_run_supposes_the_same_whatever_the_verifier_gives(
     work: Workdir, described: dict[str, tuple[str | Path, ...]], method: str
 ) -> None:
-    """A head has several outputs, a value model is read behind branches; both are supposed to find
+    """A head has several outputs, a value model is read after branches; both are supposed to find
     all steps equally good, as a verifier of two tokens is."""
     solved = next(sample_problems("test", 5))
     record = {"problem": solved.problem, "answer": solved.answer, "solution": solved.solution}
@@ -192,7 +192,7 @@ def test_what_does_not_describe_a_guide_is_refused(
     model.close()
     work.write("whole.json", json.dumps({**own, "attempt": True}))
     work.write("head.json", json.dumps({"kind": "hidden-head", "at": "last", **HEADS["head"]}))
-    said = [str(PRM) if word == "PRM" else word for word in options.split()]
-    done = rollout(work, problems(1), *said)
+    arguments = [str(PRM) if word == "PRM" else word for word in options.split()]
+    done = rollout(work, problems(1), *arguments)
     assert (done.status, done.out, done.err.count("\n")) == (2, b"", 1), done.err
     assert message in done.err

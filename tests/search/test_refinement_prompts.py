@@ -1,4 +1,4 @@
-"""Refinement: what the model is told, whose draws they are, and the two loops in samples/."""
+"""Refinement: what the model is shown, whose draws they are, and the two loops in samples/."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ TRACE: Json = {
 }
 
 
-# ---- what the model is told -----------------------------------------------------------------
+# ---- what the model is shown -----------------------------------------------------------------
 
 
 def test_every_place_of_a_format_is_filled_once() -> None:
     form = "{problem}|{attempt}|{kept}|{step}|{number}|{critique}|{other}"
     trace = TRACE | {"problem": "is {step} text?"}
-    told, critique = with_refinement_prompt(trace, Refinement(False, form, "scores.judge"), 1)
+    shown, critique = with_refinement_prompt(trace, Refinement(False, form, "scores.judge"), 1)
     assert critique == "4 is no sum."
-    assert told["problem"] == (
+    assert shown["problem"] == (
         "is {step} text?|1 + 2 = 4\n4 + 3 = 7\nAnswer: 7|1 + 2 = 4\n|4 + 3 = 7|2|4 is no sum.|"
         "{other}"
     )
-    assert told["response"] == trace["response"] and trace["problem"] == "is {step} text?"
+    assert shown["response"] == trace["response"] and trace["problem"] == "is {step} text?"
 
 
 def test_of_a_chat_the_last_user_message_is_laid_out_anew() -> None:
     chat = [{"role": "system", "content": "s"}, {"role": "user", "content": "1 + 2 + 3?"}]
     trace = {key: value for key, value in TRACE.items() if key != "problem"} | {"prompt": chat}
-    told, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
-    assert told["prompt"] == [chat[0], {"role": "user", "content": "again: 1 + 2 + 3?"}]
+    shown, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
+    assert shown["prompt"] == [chat[0], {"role": "user", "content": "again: 1 + 2 + 3?"}]
     assert chat[1]["content"] == "1 + 2 + 3?"
 
 
 def test_what_is_no_message_before_the_last_users_stays_as_it_is() -> None:
     chat = ["no message", {"role": "user", "content": "1 + 2 + 3?"}]
     trace = {key: value for key, value in TRACE.items() if key != "problem"} | {"prompt": chat}
-    told, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
-    assert told["prompt"] == ["no message", {"role": "user", "content": "again: 1 + 2 + 3?"}]
+    shown, _ = with_refinement_prompt(trace, Refinement(True, "again: {problem}"), None)
+    assert shown["prompt"] == ["no message", {"role": "user", "content": "again: 1 + 2 + 3?"}]
 
 
 def test_where_a_critique_is_found() -> None:
@@ -135,20 +135,20 @@ def prompts(work: Workdir, *options: str) -> list[str]:
 
 def test_the_prompt_holds_critique_and_what_is_kept(work: Workdir) -> None:
     assert prompts(work, "--at", "first") == ["<1 + 2 + 3?>1 + 2 = 4\n"]
-    (told,) = prompts(work, "--at", "first", "--critique", "scores.judge")
-    assert told.startswith("<1 + 2 + 3?\n") and told.endswith(">1 + 2 = 4\n")
-    assert "4 + 3 = 7" in told and "4 is no sum." in told
-    (told,) = prompts(work, "--global", "--refine", r"{problem} not: {attempt}")
-    assert told == "<1 + 2 + 3? not: 1 + 2 = 4\n4 + 3 = 7\nAnswer: 7>"
+    (shown,) = prompts(work, "--at", "first", "--critique", "scores.judge")
+    assert shown.startswith("<1 + 2 + 3?\n") and shown.endswith(">1 + 2 = 4\n")
+    assert "4 + 3 = 7" in shown and "4 is no sum." in shown
+    (shown,) = prompts(work, "--global", "--refine", r"{problem} not: {attempt}")
+    assert shown == "<1 + 2 + 3? not: 1 + 2 = 4\n4 + 3 = 7\nAnswer: 7>"
 
 
 def test_draws_after_a_critique_are_another_samplers(work: Workdir) -> None:
     """Their identity differs, and rollouts from their prefixes know only the plain sampler's."""
     (plain,) = map(json.loads, rollout(work, TRACE, "--at", "first", "-k", "1").lines)
     done = rollout(work, TRACE, "--at", "first", "-k", "2", "--critique", "scores.judge")
-    told = list(map(json.loads, done.lines))
+    shown = list(map(json.loads, done.lines))
     assert plain["origin"] == {"id": "a", "step": 1}
-    for number, trace in enumerate(told):
+    for number, trace in enumerate(shown):
         assert trace["id"] == f"a@1/{number}" and trace["response"].startswith(TRACE["steps"][0])
         assert trace["origin"] == {"id": "a", "step": 1, "critique": "4 is no sum."}
         assert trace["sample"]["sampler"]["refine"] == LOCAL
@@ -237,5 +237,5 @@ def test_a_loop_ends_when_a_command_in_its_pipe_fails(work: Workdir, loop: str) 
         capture_output=True,
         timeout=120,
     )
-    said = b"step-score: --prm misspelt.gguf: no such file or directory\n"
-    assert (done.returncode, done.stdout, done.stderr) == (2, b"", said)
+    message = b"step-score: --prm misspelt.gguf: no such file or directory\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, b"", message)

@@ -40,9 +40,9 @@ def test_it_resumes_from_the_journal(
     with pytest.raises(KeyboardInterrupt):
         search(WORLD, method, engine=recorded(WORLD, journal)[0], **options)
     journal.dies_after = 10**9
-    engine, behind = recorded(WORLD, journal)
+    engine, inner = recorded(WORLD, journal)
     assert search(WORLD, method, engine=engine, **options) == whole
-    assert len(behind.seen) == len(journal.entries) - dies_after
+    assert len(inner.seen) == len(journal.entries) - dies_after
 
 
 @every_method

@@ -30,10 +30,10 @@ def grader() -> Iterator[Grader]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_a_real_case_is_judged_right(grader: Grader, case: dict[str, object]) -> None:
-    """Each is a kind of answer that was judged wrong once; its "why" says what is right."""
+def test_a_response_is_judged_right(grader: Grader, case: dict[str, object]) -> None:
+    """Each stands for a kind; those with a "why" were judged wrong once."""
     found = find(str(case["response"])).answer
-    (verdict,) = grader.judge([(str(case["answer"]), found, "p")])
+    (verdict,) = grader.judge([(str(case["answer"]), found, str(case.get("problem", "p")))])
     assert verdict.same in case["correct"], verdict  # type: ignore[operator]
 
 

@@ -187,11 +187,11 @@ spellings = st.fixed_dictionaries(
 )
 
 
-def worth(tree: Tree) -> Fraction:
+def value_of(tree: Tree) -> Fraction:
     """The value, by walking the tree: no text is read."""
     if not isinstance(tree, tuple):
         return Fraction(tree)
-    return SIGNS[tree[0]](worth(tree[1]), worth(tree[2]))
+    return SIGNS[tree[0]](value_of(tree[1]), value_of(tree[2]))
 
 
 def written(tree: Tree, spelled: dict[str, str], around: int = 0) -> str:
@@ -217,7 +217,7 @@ def decimal(value: Fraction) -> str:
 def known(tree: Tree) -> Fraction:
     """The value, where it can be written in a few decimals."""
     try:
-        value = worth(tree)
+        value = value_of(tree)
         decimal(value)
     except (ZeroDivisionError, ValueError):
         assume(False)
@@ -334,9 +334,9 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
      "\n" * 50000 + "= 1 + 2", "a x\n" * 20000 + "1 + 1 = 2"]
 )  # fmt: skip
 def test_long_and_deep_texts_take_little_time(text: str) -> None:
-    begun = time.process_time()
+    started = time.process_time()
     equations(text)
-    assert time.process_time() - begun < 20
+    assert time.process_time() - started < 20
 
 
 # ---- the sample world ---------------------------------------------------------------------------

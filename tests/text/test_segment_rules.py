@@ -164,7 +164,7 @@ def test_no_step_holds_thinking_and_answer(text: str, steps: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "after"),
     [
         ("No tags at all: 5", "No tags at all: 5"),
         ("<think>Perhaps 4.</think>It is 5.", "It is 5."),
@@ -188,18 +188,18 @@ def test_no_step_holds_thinking_and_answer(text: str, steps: list[str]) -> None:
         ("As a<think, b>thinking and [think]: 5", "As a<think, b>thinking and [think]: 5"),
     ],
 )  # fmt: skip
-def test_an_answer_is_looked_for_after_the_thinking(response: str, said: str | None) -> None:
-    assert after_thinking(response) == said
+def test_an_answer_is_looked_for_after_the_thinking(response: str, after: str | None) -> None:
+    assert after_thinking(response) == after
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_what_comes_after_the_thinking_ends_the_response(text: str) -> None:
-    said, spans = after_thinking(text), thinking(text)
-    if said is None:
+    after, spans = after_thinking(text), thinking(text)
+    if after is None:
         assert spans[-1][1] == len(text)
     else:
-        assert text.endswith(said)
-        assert said == (text[spans[-1][1] :] if spans else text)
+        assert text.endswith(after)
+        assert after == (text[spans[-1][1] :] if spans else text)
 
 
 def test_tags_take_linear_time() -> None:

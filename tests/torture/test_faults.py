@@ -133,7 +133,7 @@ def test_no_failure_loses_or_tears_anything(tmp_path: Path, run: Run, error: Bas
 
 
 def check(path: Path, whole: bytes, hit: str) -> None:
-    """After a failure: FILE is old or all new, FILE.part is the beginning of the new one."""
+    """After a failure: FILE is old or all new, FILE.part is a prefix of the new one."""
     assert (path / "out").read_bytes() in (b"OLD\n", whole), hit
     if (path / "out.part").exists():
         part = (path / "out.part").read_bytes()

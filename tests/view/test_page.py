@@ -181,8 +181,8 @@ def test_rollouts_are_all_there_undecided_last() -> None:
         assert verdicts == sorted(verdicts, key=lambda x: (x is None, -(x or 0)))
 
 
-def test_rivals_with_their_counts() -> None:
-    first, second, third, last = looked_at(viewing.evidence())["rivals"]
+def test_siblings_with_their_counts() -> None:
+    first, second, third, last = looked_at(viewing.evidence())["siblings"]
     # of the draws at the step itself three were right, and of those that begin with it two
     assert first[0] == {"text": "6 * 7 = 42.\n", "k": 5, "n": 6, "undecided": 1, "own": True}
     assert [(one["text"], one["k"], one["n"], one["undecided"]) for one in first[1:]] == [
@@ -205,12 +205,12 @@ VERDICTS = st.sampled_from([0.0, 1.0, 0.5, None])
 
 @examples(60)
 @given(LINES, st.lists(st.tuples(st.integers(0, 4), LINES, VERDICTS), max_size=25))
-def test_rivals_are_every_first_line_with_every_draw(
+def test_siblings_are_every_first_line_with_every_draw(
     steps: list[str], draws: list[tuple[int, list[str], float | None]]
 ) -> None:
     """Against an enumeration over texts, without a tree: whole attempts and where they were drawn.
 
-    A draw counts for a rival when it was made at its prefix and begins with it, or at the rival
+    A draw counts for a sibling when it was made at its prefix and begins with it, or at the sibling
     itself where that is the trace's own step. (Equal prefixes cannot be reached twice: the draws
     are all made along one trace.)
     """
@@ -238,7 +238,7 @@ def test_rivals_are_every_first_line_with_every_draw(
             expected[own.strip()].append(1.0)
         counted = {
             one["text"].strip(): (one["k"], one["n"], one["undecided"])
-            for one in found["rivals"][step]
+            for one in found["siblings"][step]
         }
         assert counted == {
             text: (
@@ -263,7 +263,7 @@ def test_a_searched_tree_without_a_trace() -> None:
     tree["visits"] = [1, 2, 3, 3, 5]
     found = looked_at({"problem": "p", "tree": tree, "split": {"by": "lines"}})
     assert found["steps"] == ["a\n"] and found["searched"] == "open"
-    assert found["rivals"] == [
+    assert found["siblings"] == [
         [
             {"text": "a\n", "k": 2, "n": 3, "undecided": 0, "visits": 4, "own": True},
             {"text": "b\n", "k": 1, "n": 3, "undecided": 0, "visits": 1},
@@ -284,7 +284,7 @@ def test_the_best_path_of_a_search(work: Workdir) -> None:
     assert (leaves["k"], leaves["n"], leaves["undecided"]) == ([2, 2, 1], [3, 2, 1], [1, 0, 0])
     assert (leaves["root"]["k"], leaves["root"]["n"]) == (2, 4)
     assert found["measures"]["scores.prm"]["x"] == [0.2, 0.7, 0.9]
-    assert found["rivals"][0] == [
+    assert found["siblings"][0] == [
         {"text": "b\n", "k": 2, "n": 3, "undecided": 1, "own": True, "scores": {"prm": 0.2}},
         {"text": "a\n", "k": 0, "n": 1, "undecided": 0, "scores": {"prm": 0.8}},
     ]
@@ -313,10 +313,10 @@ def test_a_tree_of_draws_alone_has_no_path() -> None:
     assert found["steps"] == [] and "searched" not in found
 
 
-def test_without_a_rule_to_cut_by_draws_are_no_rivals() -> None:
+def test_without_a_rule_to_cut_by_draws_are_no_siblings() -> None:
     record = viewing.evidence()
     del record["split"]
-    assert [len(rivals) for rivals in looked_at(record)["rivals"]] == [1, 1, 1, 1]
+    assert [len(siblings) for siblings in looked_at(record)["siblings"]] == [1, 1, 1, 1]
 
 
 def test_two_samplers_are_not_mixed(work: Workdir) -> None:

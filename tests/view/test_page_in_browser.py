@@ -254,16 +254,16 @@ def lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line]
 
 
-def test_rivals_and_rollouts(work: Workdir, browser: Browser) -> None:
+def test_siblings_and_rollouts(work: Workdir, browser: Browser) -> None:
     browser.open(page(work, viewing.labelled()))
     assert browser.texts(".more") == [
         "4 rollouts",
-        "2 rivals · 5 rollouts",
-        "2 rivals · 4 rollouts",
+        "2 siblings · 5 rollouts",
+        "2 siblings · 4 rollouts",
     ]
     browser.click("#step-1 .more")
-    rivals = [lines(text) for text in browser.texts("#step-1 .rival")]
-    assert rivals == [
+    siblings = [lines(text) for text in browser.texts("#step-1 .sibling")]
+    assert siblings == [
         ["0.83", "5/6 +1?", "6 * 7 = 42.", "this step"],
         ["0.00", "0/1", "6 * 7 = 48."],
         [MISSING, "0/0 +1?", "Let us see."],
@@ -278,10 +278,10 @@ def test_rivals_and_rollouts(work: Workdir, browser: Browser) -> None:
     assert browser.texts("#step-1 .rollout.undecided") == [browser.texts("#step-1 .rollout")[-1]]
     assert browser.run("document.querySelector('#step-1 .rollout').title") == "draws 0, 4"
     browser.click("#step-1 .more")
-    assert browser.texts(".behind") == []
+    assert browser.texts(".details") == []
 
 
-def test_a_search_is_its_best_path_with_rivals(work: Workdir, browser: Browser) -> None:
+def test_a_search_is_its_best_path_with_siblings(work: Workdir, browser: Browser) -> None:
     browser.open(page(work, viewing.searched()))
     assert lines(browser.text("header.head")) == [
         "searched",
@@ -294,11 +294,11 @@ def test_a_search_is_its_best_path_with_rivals(work: Workdir, browser: Browser) 
     assert steps == ["before the first step", "b", "c", "end"]
     assert browser.texts(".step .gauge .counts") == ["2/4 +1?", "2/3 +1?", "2/2", "verdict"]
     browser.click("#step-1 .more")
-    assert [lines(text) for text in browser.texts("#step-1 .rival")] == [
+    assert [lines(text) for text in browser.texts("#step-1 .sibling")] == [
         ["0.67", "2/3 +1? · prm 0.20", "b", "this step"],
         ["0.00", "0/1 · prm 0.80", "a"],
     ]
-    assert "attempts that ended at them or below" in browser.text("#step-1 .behind")
+    assert "attempts that ended at them or below" in browser.text("#step-1 .details")
 
 
 def test_the_curve(work: Workdir, browser: Browser) -> None:
@@ -399,7 +399,7 @@ def test_steps_are_reached_by_tab_and_opened_by_enter(work: Workdir, browser: Br
     browser.open(page(work, viewing.labelled()))
     browser.run("document.querySelector('#step-1 .gauge').focus()")
     browser.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", text="\r")
-    assert len(browser.texts("#step-1 .rival")) == 3
+    assert len(browser.texts("#step-1 .sibling")) == 3
     assert browser.run("document.querySelector('#step-1 .more').ariaExpanded") == "true"
 
 

@@ -103,7 +103,7 @@ def draw_work(
     form = plan.prompt.form()
     sampler = Sampler(
         backend.prefixes,
-        Sampling(**{**sampling, **sampling_fields(backend.model, sampling)}),
+        Sampling(**(sampling | sampling_fields(backend.model, sampling))),
         model=backend.identity,
         context=backend.context,
         seed=plan.seed,

@@ -105,7 +105,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         if gold is not None and all(attempt.truth is None for attempt in collected.attempts):
             raise DataError(f"--gold: no attempt has {gold}")
         if note := _counted_as_wrong(collected.attempts, options):
-            streams.warn(note)
+            streams.note(note)  # the rows say it, too
         if beyond := [one for one in collected.attempts if one.beyond]:
             streams.warn(
                 f"{len(beyond)} of {len(collected.attempts)} attempts name a wrong step beyond "
@@ -133,8 +133,8 @@ def _counted_as_wrong(attempts: Sequence[MeasuredAttempt], options: ReportOption
         return ""
     unanswered = sum(one.final is None for one in undecided)
     return (
-        f"{len(undecided)} of {len(attempts)} attempts have no verdict and count as wrong, "
-        f"{unanswered} of them for want of an answer; --undecided apart leaves them out"
+        f"undecided attempts counted as wrong: {len(undecided)} of {len(attempts)}, "
+        f"{unanswered} of them without an answer; --undecided apart leaves them out"
     )
 
 

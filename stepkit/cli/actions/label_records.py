@@ -76,8 +76,8 @@ class UndecidedDraws:
         if not self.total:
             return ""
         return (
-            f"{self.total} draws have no verdict and count as wrong, "
-            f"{self.unanswered} of them for want of an answer"
+            f"undecided draws counted as wrong: {self.total}, "
+            f"{self.unanswered} of them without an answer"
         )
 
 

@@ -10,17 +10,16 @@ from stepkit import schema
 from stepkit.cli.options.answer_reading import UnansweredCount, take_answer
 from stepkit.errors import DataError
 from stepkit.runner.run import Result
-from stepkit.text.answers import AnswerReader, FoundAnswer, extract, find
 
 if TYPE_CHECKING:
     from stepkit.grade import Grader
     from stepkit.io.jsonl import Record
+    from stepkit.text.answers import AnswerReader, FoundAnswer
     from stepkit.text.verdicts import Verdict
 
 RESPONSES = ("response", "completion", "output", "generation")
 """Fields that may hold the text, in the order in which they are looked for."""
 
-CUT_OFF = FoundAnswer(None, "it was cut off")
 EVIDENCE = ("tree", "labels", "scores", "role")
 """What belongs to the steps as they were, or to the verdict on them."""
 
@@ -99,7 +98,7 @@ def joinable(steps: Any, name: str) -> list[str]:
 class AnswerSource(NamedTuple):
     """How the answer is found in a response, and the field of the reference answer."""
 
-    read: AnswerReader = find
+    read: AnswerReader
     field: str | None = None
 
 
@@ -115,7 +114,7 @@ class Splitter:
     ) -> None:
         self.rule, self.text, self.force, self.kept = rule, text, force, kept
         self.grader: Grader | None = None
-        self.answers = AnswerSource()
+        self.answers: AnswerSource | None = None
         self.unanswered = UnansweredCount()
         self.explain: Callable[[str], None] = lambda _: None
         self._ids: Counter[int] = Counter()
@@ -203,7 +202,11 @@ class Splitter:
 
     def _grade(self, records: list[Record], changes: list[dict[str, Any] | DataError]) -> None:
         """Add final and correct to the changes, or put the error in their place."""
+        from stepkit.text.answers import FoundAnswer, find
+
         assert self.grader is not None
+        read = self.answers.read if self.answers else find
+        cut_off = FoundAnswer(None, "it was cut off")
         asked: list[_Question] = []
         for place, (record, change) in enumerate(zip(records, changes, strict=True)):
             if isinstance(change, DataError):
@@ -215,7 +218,7 @@ class Splitter:
             if isinstance(reference, DataError):
                 changes[place] = reference
                 continue
-            found = self.answers.read(response) if _ended(record.data) else CUT_OFF
+            found = read(response) if _ended(record.data) else cut_off
             asked.append(_Question(record, change, reference, found))
         verdicts = self.grader.judge(
             (one.reference, one.found.answer, _problem(one)) for one in asked
@@ -227,7 +230,7 @@ class Splitter:
             self.explain(_explained(name, one, verdict))
 
     def _reference(self, record: Record) -> str:
-        take_answer(record, self.answers.field)
+        take_answer(record, self.answers.field if self.answers else None)
         return _reference(record.data)
 
     def _apply(self, record: Record, changes: dict[str, Any]) -> list[Record]:
@@ -348,6 +351,8 @@ def _check_problem(data: dict[str, Any]) -> None:
 
 def _reference(data: dict[str, Any]) -> str:
     """The reference answer: ``answer`` (a number counts as its text), else that of ``solution``."""
+    from stepkit.text.answers import extract
+
     answer = schema.answer_of(data)
     if answer is not None:
         return answer

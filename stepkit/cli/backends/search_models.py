@@ -103,7 +103,7 @@ def _verifier(
         opens |= {model: open_it for model, open_it in scoring.opens.items() if model}
         return PrmSource(scoring.scorer), {"prm": meta}
     opens |= {name_in_group("prm", model): open_it for model, open_it in scoring.opens.items()}
-    decides = {"prm": meta, **{f"prm {key}": value for key, value in scoring.build.items()}}
+    decides = {"prm": meta} | {f"prm {key}": value for key, value in scoring.build.items()}
     return PrmSource(AliasedScorer(scoring.scorer, "prm")), decides
 
 

@@ -192,7 +192,7 @@ def read_attempt(
 
 
 def _needs_steps(record: Json, wanted: AttemptFields) -> bool:
-    """Whether steps are measured, or there are any: verdicts and answers are told without them."""
+    """Whether steps are measured, or there are any: verdicts and answers are read without them."""
     asked = wanted.protocol, wanted.judge, wanted.gold, wanted.scores or None
     return record.get("steps") is not None or any(one is not None for one in asked)
 

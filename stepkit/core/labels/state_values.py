@@ -121,12 +121,9 @@ class StateValues:
             "undecided": self.undecided,
             **more,
         }
-        return {
-            "of": of,
-            "by": "sampler",
-            **{name: self.masked(column) for name, column in columns.items()},
-            "root": {name: column[0] for name, column in columns.items()},
-        }
+        of_steps = {name: self.masked(column) for name, column in columns.items()}
+        of_root = {name: column[0] for name, column in columns.items()}
+        return {"of": of, "by": "sampler", **of_steps, "root": of_root}
 
     def steps(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
         """The shape of labels of steps, which say nothing at the root: columns [n_steps]."""

@@ -25,7 +25,7 @@ class Server:
         in_flight: requests without a response yet.
         failures: since its last response.
         rests_until: a time; no request before that.
-        reported: the user was told that it is given up.
+        reported: the user was warned that it is given up.
         why: the last failure.
     """
 

@@ -34,7 +34,7 @@ from stepkit.model.servers.load_balancer import LoadBalancer, Server
 
 TURN = 0.1
 LONG_WAIT = 30.0
-"""Seconds from which on the user is told that a server asks to wait."""
+"""Seconds from which on the user is warned that a server asks to wait."""
 
 T = TypeVar("T")
 

@@ -117,7 +117,7 @@ function dots(found, name, x, y, top, tipped) {
   return parts;
 }
 
-// What people said, step by step: a sign each, or all that a first error tells.
+// What people judged, step by step: a sign each, or all that a first error implies.
 function goldRow(gold, steps, x, y) {
   const parts = [svg("text", { class: "tick", x: 4, y: y + 4 }, "gold")];
   goldSigns(gold, steps).forEach((sign, step) => {

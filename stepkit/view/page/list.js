@@ -82,8 +82,8 @@ class List {
     });
     const more = trace.steps - cells.length;
     const steps = trace.steps ? several(trace.steps, "step") : "no attempt";
-    const told = !cells.length ? steps : more > 0 ? `+${counted(more)}` : "";
-    return el("div.strip", { "aria-label": steps }, ...cells, told);
+    const note = !cells.length ? steps : more > 0 ? `+${counted(more)}` : "";
+    return el("div.strip", { "aria-label": steps }, ...cells, note);
   }
 
   reveal(trace) {
@@ -106,16 +106,16 @@ class List {
   }
 }
 
-const SAID = { right: ["✓", "right"], wrong: ["✗", "wrong"], open: ["?", "undecided"] };
+const OUTCOMES = { right: ["✓", "right"], wrong: ["✗", "wrong"], open: ["?", "undecided"] };
 const judged = (outcome) => (outcome === 1 ? "right" : outcome === 0 ? "wrong" : "open");
 
 // A verdict as a sign; words for those who do not see it.
 function verdict(outcome, word = false) {
   const partly = typeof outcome === "number" && outcome !== 0 && outcome !== 1;
   const kind = partly ? "part" : judged(outcome);
-  const [sign, said] = partly ? ["", String(outcome)] : SAID[kind];
-  const look = { title: said, "aria-label": said, role: "img" };
-  return el(`span.verdict.${kind}`, look, word ? `${sign} ${said}`.trim() : sign || said);
+  const [sign, words] = partly ? ["", String(outcome)] : OUTCOMES[kind];
+  const look = { title: words, "aria-label": words, role: "img" };
+  return el(`span.verdict.${kind}`, look, word ? `${sign} ${words}`.trim() : sign || words);
 }
 
 // Colour and height by a number: --t is how far it is from the middle, --p where it lies.

@@ -130,11 +130,11 @@ function preferred() {
 const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
 function setTheme(name) {
-  const [sign, said] = THEMES[name];
+  const [sign, title] = THEMES[name];
   document.documentElement.dataset.theme = name;
   id("theme").textContent = sign;
-  id("theme").title = `Colours: ${said} (t)`;
-  id("theme").setAttribute("aria-label", `Colours: ${said}`);
+  id("theme").title = `Colours: ${title} (t)`;
+  id("theme").setAttribute("aria-label", `Colours: ${title}`);
   try {
     localStorage.setItem("step-view-theme", name);
   } catch {
@@ -163,7 +163,7 @@ const KEYS = {
   "n": ["next step", () => stepBy(1)],
   "p": ["step before", () => stepBy(-1)],
   "e": ["first error", toError],
-  "Enter": ["rivals and rollouts of the step", null],
+  "Enter": ["siblings and rollouts of the step", null],
   "/": ["search", () => search.select()],
   "Esc": ["leave the search", null],
   "t": ["light or dark", nextTheme],

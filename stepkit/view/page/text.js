@@ -65,7 +65,7 @@ function spelled(text) {
   return nodes;
 }
 
-// The same in an element; of a very long text the beginning, and a button for the rest.
+// The same in an element; of a very long text the start, and a button for the rest.
 function passage(kind, text, query = "") {
   const made = el(kind, { dir: "auto" });
   if (text.length <= LONG) {

@@ -1,6 +1,6 @@
-// One trace: its head, its curve and its steps, each with what stands behind it.
+// One trace: its head, its curve and its steps, each with its siblings and rollouts.
 
-const SHOWN = 40; // rollouts or rivals at first
+const SHOWN = 40; // rollouts or siblings at first
 const current = { trace: null, found: null, name: null, over: new Set(), query: "" };
 
 // The numbers of a measure at a state; null for what the record does not have.
@@ -16,7 +16,7 @@ function at(found, name, state) {
 }
 
 // The lines of a tip: what the number is, what it was counted from, how sure that is.
-function told(found, name, state) {
+function explained(found, name, state) {
   const lines = [];
   const what = state ? `Step ${state}` : "Before the first step";
   if (state && !found.mine[state - 1]) return [what, "not the model's own text: it has no number"];
@@ -24,7 +24,7 @@ function told(found, name, state) {
   const { x, k, n, undecided, low, high, why, settled, counted } = at(found, name, state);
   const of = kinds.get(name) || "number";
   lines.push(`${what}: ${of} ${x === null ? "unknown" : number(x, domain)}`);
-  if (settled) lines.push(`the attempt's own verdict: ${SAID[judged(x)][1]}`);
+  if (settled) lines.push(`the attempt's own verdict: ${OUTCOMES[judged(x)][1]}`);
   else if (n) lines.push(`${whole(k)} of ${n} right${undecided ? `, ${undecided} undecided apart` : ""}`);
   else if (undecided) lines.push(`no draw decided, ${undecided} undecided`);
   else if (counted && of !== "progress") lines.push("nothing drawn here");
@@ -126,7 +126,7 @@ function curves(found, name) {
     const over = others.filter((other) => current.over.has(other));
     const width = Math.max(280, box.clientWidth || 600);
     const dot = (group, state) => {
-      tipped(group, () => told(found, name, state));
+      tipped(group, () => explained(found, name, state));
       group.addEventListener("click", () => focusStep(state));
     };
     box.replaceChildren(chart(found, name, over, width, dot));
@@ -192,7 +192,7 @@ function row(found, name, state, text, errors) {
   const gold = found.measures[GOLD];
   const sign = gold?.x ? goldSigns(gold, found.steps.length)[state - 1] : null;
   if (sign && !errors.includes(GOLD)) body.append(el(`span.badge.gold.${sign[1]}`, {}, `${sign[0]} gold`));
-  const panel = behind(found, state);
+  const panel = details(found, state);
   const button = gauge(found, name, state, mine);
   item.append(el("span.n", {}, state || ""), body, button);
   if (panel) {
@@ -201,7 +201,7 @@ function row(found, name, state, text, errors) {
     const flip = () => {
       const open = more.getAttribute("aria-expanded") !== "true";
       more.setAttribute("aria-expanded", String(open));
-      item.querySelector(".behind")?.remove();
+      item.querySelector(".details")?.remove();
       if (open) item.append(panel.open());
     };
     more.addEventListener("click", flip);
@@ -233,7 +233,7 @@ function gauge(found, name, state, mine) {
     button.classList.add("unknown");
     button.append(el("span.x", {}, "–"));
   }
-  tipped(button, () => told(found, name, state));
+  tipped(button, () => explained(found, name, state));
   return button;
 }
 
@@ -243,25 +243,25 @@ function focusStep(state) {
   (item?.querySelector(".gauge") ?? item?.querySelector(".more"))?.focus({ preventScroll: true });
 }
 
-// ---- what stands behind a step -----------------------------------------------------------------
+// ---- the siblings and rollouts of a step -------------------------------------------------------
 
-function behind(found, state) {
+function details(found, state) {
   const draws = found.states?.[state]?.draws ?? [];
-  const all = found.rivals?.[state ? state - 1 : 0] ?? [];
-  // a trace's first step shows its rivals; only a tree without a trace has them at its start
-  const rivals = state || !found.steps.length ? all : [];
+  const all = found.siblings?.[state ? state - 1 : 0] ?? [];
+  // a trace's first step shows its siblings; only a tree without a trace has them at its start
+  const siblings = state || !found.steps.length ? all : [];
   const drawn = draws.reduce((sum, group) => sum + group.draws.length, 0);
-  const others = rivals.filter((rival) => !rival.own).length;
+  const others = siblings.filter((sibling) => !sibling.own).length;
   if (!drawn && !others) return null;
-  const counts = [others && several(others, "rival"), drawn && several(drawn, "rollout")];
-  const counted = found.searched ? "attempts that ended at them or below, or began with them" : "draws made at them or beginning with them";
+  const counts = [others && several(others, "sibling"), drawn && several(drawn, "rollout")];
+  const counted = found.searched ? "attempts that ended at them or below, or started with them" : "draws made at them or starting with them";
   const competing = `steps at the same prefix; counts are of ${counted}`;
   const from = state ? "drawn after this step" : "drawn from the problem";
   const open = () =>
     el(
-      "div.behind",
+      "div.details",
       {},
-      others ? section("Rivals", competing, rivals.map(rival)) : null,
+      others ? section("Siblings", competing, siblings.map(sibling)) : null,
       drawn ? section("Rollouts", from, draws.map(rollout)) : null,
     );
   return { label: counts.filter(Boolean).join(" · "), open };
@@ -278,16 +278,16 @@ function section(title, what, rows) {
   return el("section", {}, el("h3", {}, title, el("small", {}, what)), table);
 }
 
-function rival(one) {
+function sibling(one) {
   const x = one.n ? one.k / one.n : null;
   const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
   shade(value, x, { low: 0, high: 1 });
   const counts = `${whole(one.k)}/${one.n}${one.undecided ? ` +${one.undecided}?` : ""}`;
-  const told = Object.entries(one.scores ?? {}).filter(([, score]) => score !== null);
-  const scores = told.map(([name, score]) => ` · ${unhidden(name)} ${number(score, { kind: "rate" })}`).join("");
+  const scored = Object.entries(one.scores ?? {}).filter(([, score]) => score !== null);
+  const scores = scored.map(([name, score]) => ` · ${unhidden(name)} ${number(score, { kind: "rate" })}`).join("");
   const visits = one.visits === undefined ? "" : ` · ${several(one.visits, "visit")}`;
   return el(
-    `li.rival${one.own ? ".own" : ""}${visits || scores ? ".long" : ""}`,
+    `li.sibling${one.own ? ".own" : ""}${visits || scores ? ".long" : ""}`,
     {},
     value,
     el("span.counts", {}, counts + visits + scores),

@@ -14,8 +14,8 @@ def attempt(text: str, correct: bool | None, **more: Any) -> Json:
     return {**record, "steps": [text], "correct": correct, **more}
 
 
-def pairs(rule: str, records: list[Json], **told: Any) -> list[Any]:
-    return [pair for _, pair in plan(rule, **told).of_group(records)]
+def pairs(rule: str, records: list[Json], **options: Any) -> list[Any]:
+    return [pair for _, pair in plan(rule, **options).of_group(records)]
 
 
 RECORDS = [attempt("r1", True), attempt("r22", True), attempt("w1", False), attempt("x", False)]
@@ -92,5 +92,5 @@ def test_shorter_correct_sets_the_shortest_against_longer_ones() -> None:
 
 def test_the_order_of_attempts_makes_no_difference() -> None:
     for rule in ("outcome", "shorter-correct"):
-        told = {"per_problem": 3}
-        assert pairs(rule, RECORDS, **told) == pairs(rule, RECORDS[::-1], **told)
+        options = {"per_problem": 3}
+        assert pairs(rule, RECORDS, **options) == pairs(rule, RECORDS[::-1], **options)

@@ -128,7 +128,7 @@ def test_unpaired_rows_are_dealt_so_that_neighbours_differ() -> None:
 
 
 def random_tree(random: random.Random) -> Json:
-    """A trace, draws at its prefixes and steps grown beside it."""
+    """A trace, draws at its prefixes and steps grown next to it."""
     words = ["a\n", "b\n", "c\n", "a\n\n"]
     record = trace(
         {}, random.choice([0.0, 1.0, None]), steps=[random.choice(words) for _ in range(3)]

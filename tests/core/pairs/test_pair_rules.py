@@ -31,7 +31,7 @@ def names(rows: list[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told", "expected"),
+    ("rule", "options", "expected"),
     [
         ("best-worst", {}, ["AD"]),
         ("best-rest", {}, ["AB", "AC", "AD"]),
@@ -45,8 +45,8 @@ def names(rows: list[Any]) -> list[str]:
         ("mcts-dpo", {}, ["AD"]),
     ],
 )
-def test_rules_over_a_sibling_set(rule: str, told: Json, expected: list[str]) -> None:
-    assert names(make(ladder(), rule, scope="step", **told).rows) == expected
+def test_rules_over_a_sibling_set(rule: str, options: Json, expected: list[str]) -> None:
+    assert names(make(ladder(), rule, scope="step", **options).rows) == expected
 
 
 def test_top_bottom_takes_twice_as_many_against_a_single_one() -> None:

@@ -19,9 +19,9 @@ def counts(pair: PairRow) -> tuple[Any, ...]:
     return (pair.origin.step, pair.prefix, pair.chosen[:3], pair.rejected[:3])
 
 
-def error(record: Json, rule: str = "best-worst", **told: Any) -> str:
+def error(record: Json, rule: str = "best-worst", **options: Any) -> str:
     with pytest.raises(DataError) as raised:
-        make(record, rule, **told)
+        make(record, rule, **options)
     return str(raised.value)
 
 

@@ -205,8 +205,8 @@ def test_an_attempt_of_which_nothing_is_said_weighs_nothing_in_a_vote(by: str, h
 
 def test_scores_of_a_checker_choose(work: Workdir) -> None:
     """It says nothing of a step without a sum; step-rerank took that for a missing score."""
-    said = ["So it is.\n", "2 + 2 = 5.\n", "2 + 2 = 4.\nSo it is.\n"]
-    traces = [{"problem": "p", "response": text, "final": text} for text in said]
+    texts = ["So it is.\n", "2 + 2 = 5.\n", "2 + 2 = 4.\nSo it is.\n"]
+    traces = [{"problem": "p", "response": text, "final": text} for text in texts]
     work.write("in.jsonl", "".join(json.dumps(trace) + "\n" for trace in traces))
     split = work.run("step-split", "in.jsonl")
     scored = work.run("step-score", "--check", "arithmetic", input=split.out)

@@ -74,7 +74,7 @@ def wait_for(path: Path, seconds: float = 300) -> str:
     raise AssertionError(f"{path.name} was not written")
 
 
-# ---- what a program is told and what it says -----------------------------------------------------
+# ---- what a program is given and what it returns ------------------------------------------------
 
 
 def test_exit_status_is_the_verdict(work: Workdir) -> None:
@@ -208,11 +208,11 @@ def test_no_failure_is_ever_wrong(status: int, out: str, err: str) -> None:
 
 
 def test_a_program_that_ignores_signals_is_stopped(work: Workdir) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     found = entry(check(work, "sh -c 'trap \"\" TERM INT HUP; while :; do sleep 1; done'",
                         "--time-limit", "0.5", "-j", "3"))  # fmt: skip
     assert found["x"] == [None] * 3 and found["why"] == ["the checker took too long"] * 3
-    assert time.monotonic() - begun < 300
+    assert time.monotonic() - started < 300
 
 
 def test_a_program_that_prints_without_end_is_stopped(work: Workdir) -> None:

@@ -112,16 +112,27 @@ def test_a_grafted_head_is_the_head_beside_the_model(work: Workdir, name: str, t
     rows = ",".join(str(270 + n) for n in range(OUTPUTS[name]))
     graft = ("--graft", backbone, "--profile", "profile.json", "--rows", rows)
     run(work, ".", *graft, "-o", "prm.gguf")
-    beside = x(score(work, "--prm", backbone, "--head", "head.safetensors"))
+    with_head = x(score(work, "--prm", backbone, "--head", "head.safetensors"))
     grafted = x(score(work, "--prm", "prm.gguf"))
-    assert grafted == pytest.approx(beside, abs=1e-5) and len(set(beside)) > 1
+    assert grafted == pytest.approx(with_head, abs=1e-5) and len(set(with_head)) > 1
 
 
 def test_everything_else_of_a_backbone_stays_byte_for_byte(work: Workdir, backbone: Path) -> None:
     checkpoint(work, "three")
     rows = (270, 272, 271)
-    said = ",".join(map(str, rows))
-    run(work, ".", "--graft", backbone, "--profile", "profile.json", "--rows", said, "-o", "p.gguf")
+    chosen_rows = ",".join(map(str, rows))
+    run(
+        work,
+        ".",
+        "--graft",
+        backbone,
+        "--profile",
+        "profile.json",
+        "--rows",
+        chosen_rows,
+        "-o",
+        "p.gguf",
+    )
     before, after = gguf.GGUFReader(str(backbone)), gguf.GGUFReader(str(work.path / "p.gguf"))
     was = {t.name: t for t in before.tensors}
     now = {t.name: t for t in after.tensors}
@@ -147,14 +158,14 @@ def test_a_quantised_output_matrix_is_widened(work: Workdir, backbone: Path) -> 
     work.write("profile.json", json.dumps(PROFILES["linear"]))
     graft = (".", "--graft", quantised, "--profile", "profile.json", "--rows", "290")
     run(work, ".", "--profile", "profile.json", "-o", "h.safetensors")
-    beside = x(score(work, "--prm", quantised, "--head", "h.safetensors"))
+    with_head = x(score(work, "--prm", quantised, "--head", "h.safetensors"))
     for options, kind in (((), "F16"), (("--wide",), "F32")):
         run(work, *graft, *options, "-o", "g.gguf")
         reader = gguf.GGUFReader(str(work.path / "g.gguf"))
         kinds = {t.name: t.tensor_type.name for t in reader.tensors}
         assert kinds["output.weight"] == kind and kinds["token_embd.weight"] == "Q8_0"
         tolerance = 1e-5 if kind == "F32" else 1e-3
-        assert x(score(work, "--prm", "g.gguf")) == pytest.approx(beside, abs=tolerance)
+        assert x(score(work, "--prm", "g.gguf")) == pytest.approx(with_head, abs=tolerance)
 
 
 def test_unused_tokens_are_given_up_first(work: Workdir) -> None:

@@ -160,7 +160,7 @@ def test_compiled_summaries_have_the_same_bits() -> None:
 
 
 def branches(ids: tuple[int, ...], lengths: Sequence[int]) -> tuple[Branch, ...]:
-    """One behind every so many tokens, of these lengths in turn, some read twice."""
+    """One after every so many tokens, of these lengths in turn, some read twice."""
     starts = range(9, len(ids) + 1, 23)
     found = []
     for number, start in enumerate(starts):

@@ -165,7 +165,7 @@ def test_a_draw_is_the_reference_loop(model: Model) -> None:
 def test_draws_follow_the_models_distribution(model: Model) -> None:
     """First tokens of 4,000 draws against softmax of the forward pass, by chi-square.
 
-    Only ASCII bytes are told apart: another byte alone is no text, so its id is not given.
+    Only ASCII bytes are distinguished: another byte alone is no text, so its id is not given.
     """
     prefix = model.tokenize("abc")
     requests = [Draw(str(n), prefix, 7919 * n, Sampling(max_tokens=1)) for n in range(4000)]
@@ -185,7 +185,7 @@ def test_draws_follow_the_models_distribution(model: Model) -> None:
 
 @pytest.mark.parametrize("slots", [8, 16])
 def test_nested_prefixes_are_evaluated_once(model: Model, slots: int) -> None:
-    """Eight draws from each of ten prefixes, each the beginning of the next, of three traces."""
+    """Eight draws from each of ten prefixes, each a prefix of the next, of three traces."""
     rng = random.Random(4)
     engine = engine_on(model, layout(slots, 512, shelves=4))
     head = tuple(rng.randrange(256) for _ in range(60))

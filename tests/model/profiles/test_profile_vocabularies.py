@@ -1,7 +1,7 @@
 """Every family on the real vocabularies, against its authors' way of laying a trace out.
 
 The vocabularies are those of the llama.cpp sources; where a family's own is not among them, its
-tokens are put at their published ids. Behind them are random weights, so that the whole chain runs:
+tokens are put at their published ids. After them are random weights, so that the whole chain runs:
 tokenise, lay out, decode, read.
 """
 
@@ -389,7 +389,7 @@ def test_hostile_texts_never_give_a_wrong_count(
 
 
 def test_every_beginning_reads_the_same_alone(model_of: Callable[[str], Model]) -> None:
-    """A step's number may not depend on the steps behind it."""
+    """A step's number may not depend on the steps after it."""
     rng = random.Random(5)
     for family in BASE:
         if families()[family].mark.attempt or families()[family].kind == "implicit":

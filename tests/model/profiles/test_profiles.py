@@ -50,8 +50,8 @@ def test_a_family_says_what_a_reader_needs(name: str) -> None:
     assert profile.name == name and "/" in profile.source
     assert not profile.use.aggregate or profile.use.aggregate in AGGREGATES
     assert all(re.fullmatch("[a-z0-9]+", part) for part in profile.match.names)
-    told = from_json(json.dumps(profile.data()), "here")
-    assert replace(told, match=ProfileMatch()) == replace(profile, match=ProfileMatch())
+    read_back = from_json(json.dumps(profile.data()), "here")
+    assert replace(read_back, match=ProfileMatch()) == replace(profile, match=ProfileMatch())
 
 
 def test_no_familys_name_is_part_of_anothers() -> None:
@@ -73,7 +73,7 @@ def test_a_missing_field_has_the_default_that_the_manual_gives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "field", "said"),
+    ("data", "field", "complaint"),
     [
         ({"colour": "red"}, "colour", "unknown"),
         (TINY | {"kind": "head"}, "kind", "'hidden-head'"),
@@ -112,11 +112,15 @@ def test_a_missing_field_has_the_default_that_the_manual_gives() -> None:
         ({"kind": "grafted", "marker": "m", "rows": [1, 2], "bias": [0.5]}, "bias", "2 rows"),
     ],
 )
-def test_an_error_names_the_file_and_the_field(data: dict[str, Any], field: str, said: str) -> None:
+def test_an_error_names_the_file_and_the_field(
+    data: dict[str, Any], field: str, complaint: str
+) -> None:
     with pytest.raises(UsageError) as error:
         from_json(json.dumps(data), "my.json")
     message = str(error.value)
-    assert message.startswith("my.json: ") and f'field "{field}"' in message and said in message
+    assert (
+        message.startswith("my.json: ") and f'field "{field}"' in message and complaint in message
+    )
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"x"', "null"])
@@ -169,8 +173,8 @@ def test_a_probability_of_zero_is_a_score_like_any_other() -> None:
 def test_what_the_file_carries_comes_before_its_name(tmp_path: Path) -> None:
     path = tmp_path / "math-shepherd.gguf"
     ggufs.write_llama(path, name="Math Shepherd", profile=json.dumps(TINY | {"of": "raw"}))
-    told = profile_of(Model(str(path)), {})
-    assert told.profile.of == "raw" and told.by == "the model's metadata stepkit.profile"
+    read_back = profile_of(Model(str(path)), {})
+    assert read_back.profile.of == "raw" and read_back.by == "the model's metadata stepkit.profile"
 
 
 def test_a_name_without_the_familys_tokens_is_refused(tmp_path: Path) -> None:
@@ -182,8 +186,8 @@ def test_a_name_without_the_familys_tokens_is_refused(tmp_path: Path) -> None:
 def test_a_marker_of_its_own_tells_a_family(tmp_path: Path) -> None:
     marks = (*ggufs.MARKS, "[PRM]")
     model = Model(str(ggufs.write_llama(tmp_path / "x.gguf", marks=marks)))
-    told = profile_of(model, {})
-    assert told.profile.name == "pqm" and told.by == 'its token "[PRM]"'
+    read_back = profile_of(model, {})
+    assert read_back.profile.name == "pqm" and read_back.by == 'its token "[PRM]"'
 
 
 def test_an_unknown_model_is_not_guessed(work: Workdir, tmp_path: Path) -> None:
@@ -212,7 +216,7 @@ def test_a_file_and_options_say_the_same(work: Workdir, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "complaint"),
     [
         (None, "no such file, and none of the families actprm, alphamath"),
         ('{"marker": 7}', 'nope.json: field "marker": expected a token'),
@@ -231,13 +235,13 @@ def test_a_file_and_options_say_the_same(work: Workdir, tmp_path: Path) -> None:
     ],
 )
 def test_a_profile_that_cannot_be_used_is_one_line(
-    work: Workdir, tmp_path: Path, content: str | bytes | None, said: str
+    work: Workdir, tmp_path: Path, content: str | bytes | None, complaint: str
 ) -> None:
     if content is not None:
         work.write("nope.json", content)
     path = ggufs.write_llama(tmp_path / "x.gguf")
     done = score(work, "--prm", path, "--profile", "nope.json")
-    assert done.status == 2 and said in done.err and done.err.count("\n") == 1, done.err
+    assert done.status == 2 and complaint in done.err and done.err.count("\n") == 1, done.err
 
 
 def test_a_chat_template_that_refuses_is_one_line(work: Workdir, tmp_path: Path) -> None:
@@ -265,7 +269,7 @@ def test_the_models_own_chat_template_is_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "complaint"),
     [
         (("-m", POLICY, "--profile", "trl"), "--profile"),
         (("-m", POLICY, "--explain"), "--explain"),
@@ -273,9 +277,9 @@ def test_the_models_own_chat_template_is_used(tmp_path: Path) -> None:
         (("--prm", PRM, "--explain", "--resume"), "--resume"),
     ],
 )
-def test_usage(work: Workdir, args: tuple[str | Path, ...], said: str) -> None:
+def test_usage(work: Workdir, args: tuple[str | Path, ...], complaint: str) -> None:
     done = score(work, *args)
-    assert done.status == 2 and said in done.err and done.out == b""
+    assert done.status == 2 and complaint in done.err and done.out == b""
 
 
 def test_a_trace_that_is_too_long_is_rejected_with_the_reason(

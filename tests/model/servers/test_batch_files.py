@@ -81,9 +81,11 @@ def test_a_round_asks_for_what_is_still_missing(work: Workdir) -> None:
     asked = requests(work)
     work.write("got", served(asked, lambda number: number % 3 > 0))
     done = rollout(work, *args, "--from-batch", "got")
-    told = "4 draws are still missing (4 of them failed, the first: HTTP 429: rate limit reached)"
+    message = (
+        "4 draws are still missing (4 of them failed, the first: HTTP 429: rate limit reached)"
+    )
     assert (done.status, done.out) == (4, b"")
-    assert done.err == f"step-rollout: {told}; ask for them with --to-batch and --resume\n"
+    assert done.err == f"step-rollout: {message}; ask for them with --to-batch and --resume\n"
     assert work.names() == ["ask", "got", "in", "out.journal"]
     assert rollout(work, *args, "--to-batch", "more").status == 2  # the journal holds work
     done = rollout(work, *args, "--to-batch", "more", "--resume")
@@ -165,8 +167,8 @@ def test_results_of_something_else_are_told(work: Workdir) -> None:
     work.write("got", served(requests(work)) + json.dumps(strange) + "\n")
     done = rollout(work, *args, "--from-batch", "got")
     assert (done.status, len(work.read("out").splitlines())) == (0, 2)
-    told = "got: 1 results are of no draw of this run, the first: abc"
-    assert done.err == f"step-rollout: {told}\n"
+    message = "got: 1 results are of no draw of this run, the first: abc"
+    assert done.err == f"step-rollout: {message}\n"
 
 
 def test_bad_records_are_told_as_ever(work: Workdir) -> None:
@@ -180,7 +182,7 @@ def test_bad_records_are_told_as_ever(work: Workdir) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "status", "told"),
+    ("args", "status", "message"),
     [
         (("--to-batch", "a", "--from-batch", "b"), 2, "two steps"),
         (("--from-batch", "in"), 2, "--from-batch needs -o FILE"),
@@ -195,13 +197,13 @@ def test_bad_records_are_told_as_ever(work: Workdir) -> None:
     ],
 )
 def test_options_that_make_no_sense(
-    work: Workdir, args: tuple[str, ...], status: int, told: str
+    work: Workdir, args: tuple[str, ...], status: int, message: str
 ) -> None:
     work.write("in", problems(1))
     work.write("torn", '{"custom_id": "a"}\n{"custom_')
     done = rollout(work, "in", *args)
     assert (done.status, done.err.count("\n")) == (status, 1)
-    assert told in done.err
+    assert message in done.err
     assert work.names() == ["in", "torn"]
 
 

@@ -152,7 +152,7 @@ def test_bad_answers(bad: Json) -> None:
 
 @given(st.lists(st.text(min_size=1), min_size=1), st.integers(0, 3), st.booleans())
 def test_tokens_are_matched_with_the_text(tokens: list[str], extra: int, in_bytes: bool) -> None:
-    """Whatever comes behind, the tokens that hold the text are those that were drawn."""
+    """Whatever comes after, the tokens that hold the text are those that were drawn."""
     text = "".join(tokens).encode("utf-8", "replace").decode()
     tokens = [token.encode("utf-8", "replace").decode() for token in tokens]
     values = [-float(number) for number in range(1, len(tokens) + extra + 1)]
@@ -180,7 +180,7 @@ def test_readings_are_placed_by_bytes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b'{"error": {"message": "no\\n such model", "type": "x"}}', "no such model"),
         (b'{"error": "busy"}', "busy"),
@@ -194,8 +194,8 @@ def test_readings_are_placed_by_bytes() -> None:
         (b"x" * 999, "x" * 297 + "..."),
     ],
 )
-def test_the_servers_own_words(body: bytes, said: str) -> None:
-    assert error_message(body) == said
+def test_the_servers_own_words(body: bytes, message: str) -> None:
+    assert error_message(body) == message
 
 
 def test_retry_after_is_seconds_or_a_date() -> None:

@@ -1,4 +1,4 @@
-"""--server, through the installed commands: a real server, and one that fails as it is told to.
+"""--server, through the installed commands: a real server, and one that fails on demand.
 
 What the failing server is asked is counted: a retry too few or too many is a failure here. Times
 are only ever bounded generously.
@@ -86,7 +86,7 @@ def test_a_draw_is_asked_for_in_full(work: Workdir) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "kind", "said"),
+    ("owner", "kind", "sent"),
     [
         ("vllm", "vLLM", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
         ("sglang", "SGLang", {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}),
@@ -100,12 +100,12 @@ def test_a_draw_is_asked_for_in_full(work: Workdir) -> None:
     ],
 )
 def test_a_servers_own_defaults_do_not_shape_draws(
-    work: Workdir, owner: str, kind: str, said: Json
+    work: Workdir, owner: str, kind: str, sent: Json
 ) -> None:
     with Fake(owner=owner) as fake:
         (trace,) = records(sample(work, problems(1), "--server", fake.url, "-k", "1"))
     assert trace["sample"]["sampler"]["server"] == kind
-    assert fake.bodies[0].items() >= said.items()
+    assert fake.bodies[0].items() >= sent.items()
 
 
 def test_what_is_recorded_does_not_tell_where_it_was_drawn(work: Workdir) -> None:
@@ -210,8 +210,8 @@ def test_a_long_wait_is_told(work: Workdir) -> None:
         urls = ("--server", one.url, "--server", two.url)
         done = sample(work, problems(2), *urls, "-k", "4")
         assert len(records(done)) == 8
-    told = f"{one.url}/v1: asks to wait 3600 s: HTTP 429: quota"
-    assert done.err == f"step-rollout: {told}\n"
+    message = f"{one.url}/v1: asks to wait 3600 s: HTTP 429: quota"
+    assert done.err == f"step-rollout: {message}\n"
 
 
 PAGE = b"<html><head><title>502 Bad\nGateway</title></head><body><h1>nginx</h1></body></html>"
@@ -323,8 +323,8 @@ def test_a_model_that_is_gone_later_drops_the_server(work: Workdir) -> None:
         urls = ("--server", one.url, "--server", two.url)
         done = sample(work, problems(2), *urls, "-k", "2", "--concurrency", "1")
         assert len(records(done)) == 4 and len(one.bodies) == 1 and len(two.bodies) == 4
-    told = f"{one.url}/v1: given up: HTTP 404: The model `toy-1` does not exist.; 1 left"
-    assert done.err == f"step-rollout: {told}\n"
+    message = f"{one.url}/v1: given up: HTTP 404: The model `toy-1` does not exist.; 1 left"
+    assert done.err == f"step-rollout: {message}\n"
 
 
 def test_two_servers_share_the_work_and_one_dies(work: Workdir) -> None:
@@ -371,9 +371,9 @@ def test_a_server_that_is_not_there_is_left_out(work: Workdir) -> None:
 
 def test_a_key_is_sent_and_never_told(work: Workdir) -> None:
     key = "sk-very-secret-0123456789"
-    told = Reply(401, json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode())
+    refusal = Reply(401, json.dumps({"error": {"message": f"Incorrect API key: {key}"}}).encode())
     keys = {"STEPKIT_API_KEY": key, "OPENAI_API_KEY": "sk-for-openai"}
-    with Fake(lambda number, body: told if number >= 3 else None) as fake:
+    with Fake(lambda number, body: refusal if number >= 3 else None) as fake:
         args = ("--server", fake.url, "-k", "4", "--concurrency", "1", "-v", "-o", "out")
         done = sample(work, problems(2), *args, environment=keys)
         assert fake.keys == {f"Bearer {key}"}
@@ -413,7 +413,7 @@ def test_ctrl_c_while_a_server_is_silent(work: Workdir, stage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         ((), "give -m FILE, a model to run here, or --server URL"),
         (("--server", "ftp://x"), "--server ftp://x: expected a URL like http://localhost:8000"),
@@ -433,10 +433,10 @@ def test_ctrl_c_while_a_server_is_silent(work: Workdir, stage: str) -> None:
         (("--server", "http://x", "--template", "t", *FORM), "--prompt and --template exclude"),
     ],
 )
-def test_options_that_make_no_sense(work: Workdir, args: tuple[str, ...], told: str) -> None:
+def test_options_that_make_no_sense(work: Workdir, args: tuple[str, ...], message: str) -> None:
     done = rollout(work, problems(1), *args)
     assert (done.status, done.err.count("\n")) == (2, 1)
-    assert told in done.err and "hush" not in done.err
+    assert message in done.err and "hush" not in done.err
 
 
 # ---- reading --------------------------------------------------------------------------------

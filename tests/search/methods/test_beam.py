@@ -67,7 +67,7 @@ def test_beams_are_the_best_of_the_steps_behind_the_last_ones(
     options |= {"aggregate": aggregate, "max_tokens": max_tokens, "scorer": Known(mixed)}
     tree = search(world, "beam", seed=seed, **options)
 
-    def worth(node: int) -> float:
+    def score_of(node: int) -> float:
         line = path(tree, node).splitlines(keepends=True)
         scores = [mixed("".join(line[: count + 1])) for count in range(len(line))]
         product = 1.0
@@ -83,9 +83,9 @@ def test_beams_are_the_best_of_the_steps_behind_the_last_ones(
         assert sum(shares) == count and max(shares) - min(shares) <= 1
         assert shares == sorted(shares, reverse=True)
         steps = first_of_equals(tree, [step for node in open_ for step in steps_at(tree, node)])
-        ranking = sorted(steps, key=lambda step: -worth(step))
-        assert [round(worth(step), 9) for step in kept] == [
-            round(worth(step), 9) for step in ranking[:left]
+        ranking = sorted(steps, key=lambda step: -score_of(step))
+        assert [round(score_of(step), 9) for step in kept] == [
+            round(score_of(step), 9) for step in ranking[:left]
         ]
         open_ = [step for step in kept if not tree["finish"][step]]
         left -= len(kept) - len(open_)
@@ -96,7 +96,7 @@ def test_beams_are_the_best_of_the_steps_behind_the_last_ones(
     ends = [node for node in drawn if tree["finish"][node] == "stop"]
     chosen = tree["search"]["chosen"]
     assert (chosen is None) == (not ends)
-    assert chosen is None or worth(chosen) == pytest.approx(max(map(worth, ends)))
+    assert chosen is None or score_of(chosen) == pytest.approx(max(map(score_of, ends)))
 
 
 @pytest.mark.parametrize("method", ["beam", "dvts", "lookahead"])

@@ -72,7 +72,7 @@ def test_the_best_step_is_expanded_next(
 
 
 def test_it_goes_the_right_way() -> None:
-    """Of eight ways one is right; a step on it is worth 1/4, 1/2 and 1, any other one nothing."""
+    """Of eight ways one is right; a step on it has value 1/4, 1/2 and 1, any other one 0."""
     for seed in range(20):
         tree = search(maze("rlr"), "best-first", seed=seed, draws=40, width=[8], searches=4)
         expanded = [

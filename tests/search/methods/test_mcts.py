@@ -167,7 +167,7 @@ def test_moves_that_lose_the_game_are_left_alone() -> None:
 
 
 def test_a_tree_without_a_spine_is_grown() -> None:
-    """The columns that must be there, and nothing beside them."""
+    """The columns that must be there, and no others."""
     given: dict[str, list[Any]] = {"parent": [-1], "text": [""], "whole": [False], "finish": [""]}
     given |= {"outcome": [None], "by": [-1], "draw": [-1]}
     world = maze("lll")
@@ -206,7 +206,7 @@ def test_a_budget_of_draws_ends_the_search() -> None:
     world = Game24([2, 3, 5, 12])
     engine = WorldEngine(world)
     tree = search(world, "mcts", engine=engine, searches=1000, width=[3], most_draws=30)
-    assert 30 - 6 < len(engine.seen) <= 30  # a round that does not fit is not begun
+    assert 30 - 6 < len(engine.seen) <= 30  # a round that does not fit is not started
     assert len(tree["visits"]) < 1000
 
 
@@ -228,7 +228,7 @@ def test_a_finished_search_is_topped_up() -> None:
 
 
 def test_opinions_alone_lead_to_the_right_way() -> None:
-    """With weight 1 no remainder is drawn; opinions that are true values show the way."""
+    """With weight 1 no continuation is drawn; opinions that are true values show the way."""
     world = maze("rlr")
     engine = WorldEngine(world)
     tree = search(

@@ -77,7 +77,7 @@ def test_each_wrong_remainder_is_searched_once() -> None:
             if whole and outcome == 0 and 1 in outcomes_at(tree, tree["parent"][node])
         ]
         cut = set(tree["cut"]) - {-1}
-        # every wrong remainder of a state with a chance was halved, if it has anything to halve
+        # every wrong continuation of a state with a chance was halved, if it has anything to halve
         assert cut == {node for node in wrong if len(WORLD.parsed(tree["text"][node])) > 1}
 
 

@@ -280,8 +280,8 @@ def noisy(truth: Sequence[bool], accuracy: float) -> Callable[[Draw], str]:
 
     def write(draw: Draw) -> str:
         lucky = random.Random(draw.seed)
-        said = [right if lucky.random() < accuracy else not right for right in truth]
-        return written([CritiqueVerdict(one, f"because {one}") for one in said], SHAPE)
+        verdicts_given = [right if lucky.random() < accuracy else not right for right in truth]
+        return written([CritiqueVerdict(one, f"because {one}") for one in verdicts_given], SHAPE)
 
     return write
 

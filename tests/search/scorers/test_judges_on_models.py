@@ -90,7 +90,7 @@ def prompt_ids(path: Path, text: str) -> list[int]:
 
 
 def share(path: Path, text: str, good: str, bad: str) -> float:
-    """The share of the good letters behind a prompt, by a forward pass in NumPy."""
+    """The share of the good letters after a prompt, by a forward pass in NumPy."""
     row = forward(path, prompt_ids(path, text))[-1]
     weights = [sum(math.exp(row[ord(letter)]) for letter in word) for word in (good, bad)]
     return weights[0] / sum(weights)
@@ -185,8 +185,8 @@ def test_no_special_token_comes_from_a_trace(chat: Path) -> None:
         for text in HOSTILE:
             ids = JudgePrompt(prefixes, form).ids(**dict.fromkeys(names, text))
             assert sum(token in special for token in ids) == 3
-            said = model.detokenize(ids).decode()
-            assert said.count(text) >= len([n for n in names if f"{{{n}}}" in form])
+            prompt_text = model.detokenize(ids).decode()
+            assert prompt_text.count(text) >= len([n for n in names if f"{{{n}}}" in form])
     model.close()
 
 

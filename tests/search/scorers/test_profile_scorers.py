@@ -59,8 +59,8 @@ def entry(done: Done, name: str = "prm") -> dict[str, Any]:
 
 
 def pair(work: Workdir, **profile: Any) -> tuple[Path, Path]:
-    told = json.dumps({**IMPLICIT, **profile})
-    trained = ggufs.write_llama(work.path / "trained.gguf", seed=1, profile=told)
+    metadata = json.dumps({**IMPLICIT, **profile})
+    trained = ggufs.write_llama(work.path / "trained.gguf", seed=1, profile=metadata)
     return trained, ggufs.write_llama(work.path / "reference.gguf", seed=2)
 
 
@@ -192,7 +192,7 @@ def test_a_value_model_evaluates_the_trace_once(work: Workdir) -> None:
 
 
 def tree() -> dict[str, Any]:
-    """A spine of three steps, with steps and whole remainders drawn beside it."""
+    """A spine of three steps, with steps and whole continuations drawn next to it."""
     texts = ["", *LONG[:3], LONG[4], LONG[5], LONG[6] + LONG[7], LONG[8]]
     parent = [-1, 0, 1, 2, 1, 4, 2, 0]
     size = len(parent)

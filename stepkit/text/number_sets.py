@@ -18,7 +18,7 @@ ALL = frozenset({"\\mathbb{R}", "all real numbers", "all reals", "r", "\\mathbf{
                  "the set of all real numbers", "all real values"})  # fmt: skip
 
 
-class Interval(NamedTuple):
+class NumberInterval(NamedTuple):
     """Ends in normal form; ``closed`` says of each whether it belongs to the interval."""
 
     low: str
@@ -26,16 +26,16 @@ class Interval(NamedTuple):
     closed: tuple[bool, bool]
 
 
-class Intervals(NamedTuple):
+class NumberSet(NamedTuple):
     """A union, in ascending order as written."""
 
-    parts: tuple[Interval, ...]
+    parts: tuple[NumberInterval, ...]
 
 
-REALS = Intervals((Interval("-" + INFINITY, INFINITY, (False, False)),))
+REALS = NumberSet((NumberInterval("-" + INFINITY, INFINITY, (False, False)),))
 
 
-def intervals_of(form: str) -> Intervals | None:
+def intervals_of(form: str) -> NumberSet | None:
     """The intervals that ``form`` writes; None where it writes none, or may be a point."""
     if form.lower() in {one.lower() for one in ALL}:
         return REALS
@@ -45,10 +45,10 @@ def intervals_of(form: str) -> Intervals | None:
     parts = split_top(form, ("\\cup ", "\\cup", " or "))
     found = [_interval(part.strip(), len(parts) > 1) for part in parts]
     whole = [one for one in found if one is not None]
-    return Intervals(tuple(whole)) if len(whole) == len(found) else None
+    return NumberSet(tuple(whole)) if len(whole) == len(found) else None
 
 
-def _overlap(a: Interval | None, b: Interval | None) -> Intervals | None:
+def _overlap(a: NumberInterval | None, b: NumberInterval | None) -> NumberSet | None:
     """x > 2 and x < 5, where one has no lower end and the other no upper one."""
     if a is None or b is None:
         return None
@@ -56,15 +56,15 @@ def _overlap(a: Interval | None, b: Interval | None) -> Intervals | None:
         a, b = b, a
     if a.high != INFINITY or b.low != "-" + INFINITY:
         return None
-    return Intervals((Interval(a.low, b.high, (a.closed[0], b.closed[1])),))
+    return NumberSet((NumberInterval(a.low, b.high, (a.closed[0], b.closed[1])),))
 
 
-def open_interval(low: str, high: str) -> Intervals:
+def open_interval(low: str, high: str) -> NumberSet:
     """(low, high), where a pair in round brackets is an interval after all."""
-    return Intervals((Interval(low.strip(), high.strip(), (False, False)),))
+    return NumberSet((NumberInterval(low.strip(), high.strip(), (False, False)),))
 
 
-def _interval(part: str, of_union: bool) -> Interval | None:
+def _interval(part: str, of_union: bool) -> NumberInterval | None:
     inequality = _inequality(part)
     if inequality is not None:
         return inequality
@@ -77,7 +77,7 @@ def _interval(part: str, of_union: bool) -> Interval | None:
     round_pair = part[0] == "(" and part[-1] == ")"
     if round_pair and not of_union and INFINITY not in part:
         return None
-    return Interval(low, high, (part[0] == "[", part[-1] == "]"))
+    return NumberInterval(low, high, (part[0] == "[", part[-1] == "]"))
 
 
 def _end(text: str) -> str:
@@ -87,7 +87,7 @@ def _end(text: str) -> str:
     )
 
 
-def _inequality(part: str) -> Interval | None:
+def _inequality(part: str) -> NumberInterval | None:
     signs = RELATION.findall(part)
     if len(signs) not in (1, 2) or "=" in part:
         return None
@@ -100,7 +100,11 @@ def _inequality(part: str) -> Interval | None:
         if up[0] != up[1] or not VARIABLE.fullmatch(sides[1]):
             return None
         low, high, closed = sides[0], sides[2], (not strict[0], not strict[1])
-        return Interval(low, high, closed) if up[0] else Interval(high, low, (closed[1], closed[0]))
+        return (
+            NumberInterval(low, high, closed)
+            if up[0]
+            else NumberInterval(high, low, (closed[1], closed[0]))
+        )
     left, right = sides
     if VARIABLE.fullmatch(left) and not VARIABLE.fullmatch(right):
         end, below = right, up[0]
@@ -109,5 +113,5 @@ def _inequality(part: str) -> Interval | None:
     else:
         return None
     if below:
-        return Interval("-" + INFINITY, end, (False, not strict[0]))
-    return Interval(end, INFINITY, (not strict[0], False))
+        return NumberInterval("-" + INFINITY, end, (False, not strict[0]))
+    return NumberInterval(end, INFINITY, (not strict[0], False))
