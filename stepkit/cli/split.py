@@ -93,12 +93,12 @@ def main(
     if quantile is not None:
         given |= _threshold(streams, by, quantile, score, given)
     rule = rule_of(by, **given)
-    said = on_command_line()
-    always = not said.keys().isdisjoint(("by", *given))
+    chosen = on_command_line()
+    always = not chosen.keys().isdisjoint(("by", *given))
     if leaves:
         _refuse_with_leaves(
             grade=grade,
-            jobs="jobs" in said,
+            jobs="jobs" in chosen,
             force=force,
             field=field,
             problem=problem,
@@ -114,8 +114,8 @@ def main(
     text = ResponseText(field, thinking, score, problem)
     splitter = Splitter(rule, text, force, kept=rule if always else rule_of("blank"))
     if not grade:
-        for name, option in {**said, "jobs": "-j"}.items():
-            if name in said and name in ("jobs", *ANSWER_PARAMETERS):
+        for name, option in {**chosen, "jobs": "-j"}.items():
+            if name in chosen and name in ("jobs", *ANSWER_PARAMETERS):
                 raise UsageError(f"{option} has no effect without --grade")
         _split(streams, splitter, None)
         return

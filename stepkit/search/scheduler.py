@@ -140,7 +140,7 @@ class Scheduler(Generic[Ticket]):
         allot: divides the budget of the run, where strategies send BudgetRequests.
         read: finds the answer of an attempt.
         problem_of: the text of a ticket's problem, for the grader.
-        note_answer: is told of every attempt that ended whether it has an answer.
+        note_answer: is called for every attempt that ended, with whether it has an answer.
 
     Attributes:
         requested, finished: counts of requests so far, for progress.

@@ -50,7 +50,7 @@ BOXED = re.compile(r"\\(?:boxed|fbox)")
 NUMBER_LINE = re.compile(r"[-+$\u2212]*[\d.][\d.,/% ]*")
 INLINE_HASHES = re.compile(r"(?<=\S)[ \t]*(?<!\#)\#{4}(?!\#)[ \t]*([-+$\u2212\\]*[\d.][^\n]*)")
 IS_ANSWER = re.compile(
-    r"(?:^|[.!?]\s+|\n)(?:(?:so|therefore|thus|hence)\b,?[ ]*)?(?P<said>[^.!?\n]{1,40}?)[ ]+is[ ]+"
+    r"(?:^|[.!?]\s+|\n)(?:(?:so|therefore|thus|hence)\b,?[ ]*)?(?P<text>[^.!?\n]{1,40}?)[ ]+is[ ]+"
     rf"(?:the[ ]+(?:(?:final|correct|right)[ ]+)?(?:answer|option|choice)|correct){MARK}[.!]?\s*\Z",
     re.IGNORECASE,
 )
@@ -109,7 +109,7 @@ EQUATION = re.compile(r"\d[^\n=]{0,80}=|=[^\n=]{0,80}\d")
 
 class Announcement(NamedTuple):
     """An answer that words announce: its text, and where it stands; ``kind``: hashes, heading,
-    label ("Answer: x" at the beginning of a line) or phrase."""
+    label ("Answer: x" at the start of a line) or phrase."""
 
     answer: str
     begin: int
@@ -126,12 +126,13 @@ def announced(text: str) -> Announcement | None:
         if not CHECKED.search(text, max(0, match.start() - 30), match.start())
     ]
     for begin, kind in sorted(places, reverse=True)[:MOST_TRIED]:
-        answer, end = _said_at(text, begin)
+        answer, end = _answer_at(text, begin)
         if answer:
             return Announcement(answer, begin, end, kind)
     reverse = IS_ANSWER.search(text, max(0, len(text) - 200))
-    if reverse and _is_answer(said := tidy(_bare(reverse["said"]))) and " " not in said:
-        return Announcement(said, reverse.start("said"), len(text), "phrase")
+    answer = tidy(_bare(reverse["text"])) if reverse else ""
+    if reverse and _is_answer(answer) and " " not in answer:
+        return Announcement(answer, reverse.start("text"), len(text), "phrase")
     return None
 
 
@@ -161,7 +162,7 @@ def goes_on(rest: str) -> bool:
 
 def _hashes(text: str) -> list[tuple[int, str]]:
     """Where the answers after ``####`` begin: on lines that hold a number or are the last, since
-    such a line may also be a heading; and behind a sentence."""
+    such a line may also be a heading; and after a sentence."""
     if "####" not in text:
         return []
     end = len(text.rstrip())
@@ -178,7 +179,7 @@ def _labels(text: str) -> list[tuple[int, str]]:
     return [(place, "heading") for place in places] + ([(letter.end(), "label")] if letter else [])
 
 
-def _said_at(text: str, begin: int) -> tuple[str, int]:
+def _answer_at(text: str, begin: int) -> tuple[str, int]:
     """The answer that begins there, "" where it is none, and where its sentence ends: a displayed
     formula, else a sentence of at most one line."""
     begin = SPACE.match(text, begin).end()  # type: ignore[union-attr]  # matches always
@@ -213,10 +214,10 @@ def _balanced(text: str) -> bool:
     return sum(map(text.count, "([{")) <= sum(map(text.count, ")]}"))
 
 
-def _is_answer(said: str) -> bool:
+def _is_answer(words: str) -> bool:
     """Whether it looks like an answer rather than like the rest of a sentence."""
-    if not said:
+    if not words:
         return False
-    if FORMULA.search(said):
-        return not WITH_NUMBER.match(said)
-    return not PROSE.match(said) and len(said.split()) <= MOST_WORDS
+    if FORMULA.search(words):
+        return not WITH_NUMBER.match(words)
+    return not PROSE.match(words) and len(words.split()) <= MOST_WORDS

@@ -135,7 +135,7 @@ PERCENT = re.compile(
     r"(?P<value>.*[\d}\])]) ?%(?: (?:of|more|less|in|per|increase|decrease|chance|off)\b.*)?"
 )
 LETTER = re.compile(
-    r"(?:(?P<said>option|choice|answer|letter) ?)?"
+    r"(?:(?P<noun>option|choice|answer|letter) ?)?"
     r"(?:\( ?(?P<round>[A-Za-z]) ?\)|(?P<bare>[A-J]))(?P<mark>[.):]*)(?P<text> ?.*)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -246,14 +246,14 @@ def _choice(form: str, depth: int) -> Value | None:
     if match is None:
         return None
     letter, text = match["round"] or match["bare"], match["text"].strip()
-    if match["bare"] and not match["bare"].isupper() and not match["said"]:
+    if match["bare"] and not match["bare"].isupper() and not match["noun"]:
         return None
-    marked = match["round"] or match["mark"] or match["said"]
+    marked = match["round"] or match["mark"] or match["noun"]
     if text and not (match["round"] or (match["mark"] and match["text"][:1] == " ")):
         return None
     if (
         text
-        and not match["said"]
+        and not match["noun"]
         and (text[0] in "+-*/=^,<>_([" or text.startswith(("\\c", "\\t")))
     ):
         return None  # a formula that begins with (a)

@@ -66,22 +66,22 @@ def extract(text: str) -> str | None:
 
 def find(text: str) -> FoundAnswer:
     """The final answer of ``text`` in the order that the module states."""
-    said = after_thinking(text)
-    if said is None:
+    reply = after_thinking(text)
+    if reply is None:
         return FoundAnswer(None, THINKING)
-    said = _without_next_question(before_end(said))
-    tagged = TAGGED.findall(said) if "<" in said else []
+    reply = _without_next_question(before_end(reply))
+    tagged = TAGGED.findall(reply) if "<" in reply else []
     if tagged and tagged[-1].strip():
         inner = _marked(tagged[-1])
         whole = tidy(without_emphasis(tagged[-1]))
         return inner if inner and inner.answer else FoundAnswer(whole or None, "tags")
-    marked = _marked(said)
+    marked = _marked(reply)
     if marked is not None:
         return marked
-    number = closing_number(said)
+    number = closing_number(reply)
     if number is not None:
         return FoundAnswer(number, "closing sentence")
-    bare = without_emphasis(said.strip())
+    bare = without_emphasis(reply.strip())
     if len(bare) <= LONGEST_BARE and BARE.fullmatch(bare):
         return FoundAnswer(tidy(bare), "whole text")
     return FoundAnswer(None, NOTHING)
@@ -105,9 +105,9 @@ def last_number(text: str) -> str | None:
 
 def by_pattern(pattern: re.Pattern[str], text: str) -> str | None:
     """The last match of ``pattern`` after the thinking: its first group, or all of it."""
-    said = before_end(after_thinking(text) or "")
+    reply = before_end(after_thinking(text) or "")
     group = min(pattern.groups, 1)
-    found = [match[group] for match in pattern.finditer(said)]
+    found = [match[group] for match in pattern.finditer(reply)]
     return tidy(found[-1] or "") or None if found else None
 
 
@@ -138,19 +138,19 @@ def _marked(text: str) -> FoundAnswer | None:
     if not closed:
         return FoundAnswer(None, OPEN_BOX)
     row = last_boxes(text, found)
-    said = announced(text)
-    if row and (said is None or row[-1].end > said.begin or not _stands(said, text)):
+    last = announced(text)
+    if row and (last is None or row[-1].end > last.begin or not _stands(last, text)):
         return FoundAnswer(", ".join(tidy(box.content) for box in row) or None, "box")
-    if said is None:
+    if last is None:
         return None
     return (
-        FoundAnswer(said.answer, said.kind) if _stands(said, text) else FoundAnswer(None, GOES_ON)
+        FoundAnswer(last.answer, last.kind) if _stands(last, text) else FoundAnswer(None, GOES_ON)
     )
 
 
-def _stands(said: Announcement, text: str) -> bool:
+def _stands(last: Announcement, text: str) -> bool:
     """Whether nothing is worked out after what was announced."""
-    return said.kind != "phrase" or not goes_on(text[said.end :])
+    return last.kind != "phrase" or not goes_on(text[last.end :])
 
 
 def _without_next_question(text: str) -> str:

@@ -76,11 +76,11 @@ TRAILING = words(
     "r remainder rem mod modulo times plus minus squared cubed hundred thousand million billion"
     " dozen k point of and or to over percent half base multiplied divided x"
 )
-"""Words behind a number that may belong to it."""
+"""Words after a number that may belong to it."""
 
 
 def convert(units: frozenset[str]) -> bool:
-    """Whether plain arithmetic may be wrong because of these units: two of one kind, speeds beside
+    """Whether plain arithmetic may be wrong because of these units: two of one kind, speeds next to
     times or lengths, or a word that multiplies."""
     kinds = [_KIND[unit] for unit in units if unit in _KIND]
     mixed = "speed" in kinds and ("time" in kinds or "length" in kinds)

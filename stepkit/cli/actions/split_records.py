@@ -84,7 +84,7 @@ def _message_text(messages: list[dict[str, Any]], name: str) -> str:
 
 
 def joinable(steps: Any, name: str) -> list[str]:
-    """The steps as a response has them: a blank line behind each that ends in no line break, but
+    """The steps as a response has them: a blank line after each that ends in no line break, but
     the last. Raises DataError below the field ``name``."""
     if not isinstance(steps, list):
         raise DataError(f"expected a list, got {schema.name_of(steps)}", name)

@@ -1,1 +1,1 @@
-"""Models behind OpenAI-compatible servers, and draws by batch files."""
+"""Models on OpenAI-compatible servers, and draws by batch files."""
