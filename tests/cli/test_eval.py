@@ -452,6 +452,17 @@ def test_three_valued_gold_is_no_probability(work: Workdir) -> None:
     assert "<stdin>:1: step 1 is labelled -1, neither 0 nor 1; see --gold" in done.err
 
 
+def test_a_neutral_rating_before_the_first_minus_one_is_no_first_error(work: Workdir) -> None:
+    """PRM800K rates steps 1, 0 and -1: the 0 there is no error, and must not pass for one."""
+    gold = {"gold": {"of": "validity", "by": "human", "x": [1, 0, -1]}}
+    scores = {"prm": {"of": "validity", "by": "scorer", "x": [0.9, 0.6, 0.1]}}
+    record = attempt("g", "1", False, labels=gold, scores=scores)
+    record |= {"response": "a\nb\nc", "steps": ["a\n", "b\n", "c"]}
+    done = work.run("step-eval", input=lines([record]))
+    assert (done.status, done.out) == (3, b"")
+    assert "step 2 is labelled -1, neither 0 nor 1; see --gold" in done.err
+
+
 # ---- calibration -----------------------------------------------------------------------------
 
 

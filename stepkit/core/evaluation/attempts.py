@@ -78,18 +78,18 @@ class GoldLabels(NamedTuple):
 
         Raises ValueError for a label that is neither 0 nor 1.
         """
-        found = []
-        for step, is_own in enumerate(own):
-            if not is_own:
-                continue
-            if self.steps is not None:
-                label = self.steps[step]
-            else:
-                label = None if self.first is None else float(step != self.first)
+        labels: Sequence[float | None] = self.steps or [
+            None if self.first is None else float(step != self.first) for step in range(len(own))
+        ]
+        mine = [(step, label) for step, label in enumerate(labels) if own[step]]
+        # all of them: in ratings of 1, 0 and -1 a 0 before the first -1 would pass for an error
+        for step, label in mine:
+            if label not in (None, 0, 1):
+                raise ValueError(f"step {step} is labelled {label:g}, neither 0 nor 1")
+        found: list[tuple[int, float]] = []
+        for step, label in mine:
             if label is None:
                 break
-            if label not in (0, 1):
-                raise ValueError(f"step {step} is labelled {label:g}, neither 0 nor 1")
             found.append((step, float(label)))
             if not label:
                 break
