@@ -56,6 +56,7 @@ from stepkit.text.verdicts import (
 Prove = Callable[[str, str], Verdict]
 """Decides whether two formulas in LaTeX are equal."""
 
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 ASKS_PERCENT = re.compile(r"percent|per cent|\\?%[^.?!]*\?", re.IGNORECASE)
 ASKS_RATIO = re.compile(r"\bratio\b|\bodds\b", re.IGNORECASE)
 ASKS_ORDER = re.compile(
@@ -338,6 +339,8 @@ class _Comparison:
             return open_question("several answers against one")
         if all(isinstance(one, Quantity) for one in distinct):
             return open_question("several quantities against one number")
+        if DECIMAL_COMMA.fullmatch(a.text):
+            return open_question("its comma may be a decimal one")
         return different("several answers against one")
 
     def _vector(self, a: Several, b: Matrix) -> Verdict:
