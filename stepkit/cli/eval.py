@@ -128,7 +128,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     hidden=True,
     help="Of earlier versions: 0 is --no-intervals, any other number changes nothing.",
 )
-@SEED(help="Seed of the resamples and subsets.")
+@SEED(help="Seed of the subsets of attempts.")
 @click.option(
     "--table/--json",
     "as_table",

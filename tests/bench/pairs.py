@@ -10,8 +10,8 @@ that step-pairs took; with a tenth of the trees it says that too, to show what g
 Measured on 2 busy cores (Python 3.11): 100,000 trees, 5.6 pairs each, 0.05 to 0.07 of the speed of
 orjson alone, 0.4 to 0.8 ms a tree; 104 MiB, 64 MiB for a tenth of the trees (the 8 bytes known of
 each pair written). The aim was half the speed, 0.03 ms a tree. Writing its pairs alone takes that
-twice over: to come near it, the rivals' texts would have to be cut, compared and written outside of
-Python.
+twice over: to come near it, the siblings' texts would have to be cut, compared and written
+outside of Python.
 """
 
 from __future__ import annotations

@@ -249,8 +249,8 @@ def test_answers_are_read_in_other_ways(
 
 
 def test_a_wrong_pattern_and_an_answer_twice_are_refused(work: Workdir) -> None:
-    said = refused(work, "--grade", "--answer-pattern", "(", input=lines(TRACE), status=2)
-    assert said.startswith("--answer-pattern: no regular expression")
+    message = refused(work, "--grade", "--answer-pattern", "(", input=lines(TRACE), status=2)
+    assert message.startswith("--answer-pattern: no regular expression")
     other = lines({**TRACE, "gold": "5"})
     assert "another answer" in refused(work, "--grade", "--answer-field", "gold", input=other)
 
@@ -491,16 +491,16 @@ def test_a_tree_with_another_verdict_is_for_regrade(work: Workdir) -> None:
 @pytest.mark.parametrize("name", ["labels", "scores"])
 def test_a_list_where_columns_belong_is_refused_with_the_way_out(work: Workdir, name: str) -> None:
     record = {"prompt": "Q?", "completions": ["a", "b"], name: [True, False]}
-    said = refused(work, "--field", "completions", input=lines(record))
-    assert said == (
+    message = refused(work, "--field", "completions", input=lines(record))
+    assert message == (
         f'<stdin>:1: field "{name}": expected an object of named columns, got a list; rename it, '
         f"as in jq '.step_{name} = .{name} | del(.{name})'"
     )
 
 
 def test_messages_name_the_fields_that_are_there(work: Workdir) -> None:
-    said = refused(work, input=lines({"task": "2 + 3?", "response": "5"}))
-    assert said == '<stdin>:1: no field "problem"; fields are response, task; --problem names it'
+    message = refused(work, input=lines({"task": "2 + 3?", "response": "5"}))
+    assert message == '<stdin>:1: no field "problem"; fields are response, task; --problem names it'
 
 
 def test_a_question_is_a_problem(work: Workdir) -> None:

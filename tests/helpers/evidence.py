@@ -10,14 +10,17 @@ from typing import Any
 from stepkit.core import tree as trees
 
 STEPS = ["3 + 4 = 7.\n", "7 * 2 = 14.\n", "So 14."]
-RIVALS = [["3 + 4 = 7.\nThen 14.", "3 + 4 = 8.\nThen 16."], ["7 * 2 = 14.\n14.", "7 + 2 = 9.\n9."]]
+SIBLINGS = [
+    ["3 + 4 = 7.\nThen 14.", "3 + 4 = 8.\nThen 16."],
+    ["7 * 2 = 14.\n14.", "7 + 2 = 9.\n9."],
+]
 
 
 def trace(number: int) -> dict[str, Any]:
     """Trace ``number``, alone in its group: one right and one wrong draw from two prefixes."""
     evidence = trees.from_steps(STEPS)
     sampler = trees.sampler_index(evidence, {"id": "5a", "purpose": "value", "temperature": 1.0})
-    for prefix, texts in zip([0, *evidence["spine"]], RIVALS, strict=False):
+    for prefix, texts in zip([0, *evidence["spine"]], SIBLINGS, strict=False):
         for draw, text in enumerate(texts):
             trees.add(
                 evidence,

@@ -29,6 +29,7 @@ ASKS_ORDER = re.compile(
 ASKS_POINT = re.compile(
     r"coordinate|ordered|\bpoint|\bvert|\(\s*[a-z]\s*,\s*[a-z]\s*[,)]", re.IGNORECASE
 )
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 MOST_ITEMS = 40  # of answers in any order
 
 
@@ -122,6 +123,8 @@ def _one_of_several(a: Several, b: Value, comparison: Comparison) -> Verdict | N
         return open_question("several answers against one")
     if all(isinstance(one, Quantity) for one in distinct):
         return open_question("several quantities against one number")
+    if DECIMAL_COMMA.fullmatch(a.text):
+        return open_question("its comma may be a decimal one")
     return different("several answers against one")
 
 

@@ -395,7 +395,7 @@ def test_first_by_posterior() -> None:
 
 
 def searched() -> Json:
-    """Root -> a (the spine, right) and rivals grown step by step by the same sampler."""
+    """Root -> a (the spine, right) and siblings grown step by step by the same sampler."""
     record = trace(["a\n", "b"], {}, 1.0)
     tree = record["tree"]
     add = {"by": 0, "whole": False}

@@ -19,8 +19,8 @@ from stepkit.schema import Json
 from stepkit.text.segment import first_step
 
 
-def rivals(*given: tuple[str, int, int]) -> Json:
-    """A tree of one sibling set: (text, right, decided) for each rival."""
+def sibling_set(*given: tuple[str, int, int]) -> Json:
+    """A tree of one sibling set: (text, right, decided) for each sibling."""
     record = grown()
     for number, (text, k, n) in enumerate(given):
         node = step(record, 0, text, number)
@@ -29,9 +29,9 @@ def rivals(*given: tuple[str, int, int]) -> Json:
     return record
 
 
-def test_a_step_that_begins_like_the_other_is_no_rival() -> None:
+def test_a_step_that_begins_like_the_other_is_no_sibling() -> None:
     """Published trees hold siblings that were cut finer: 3 + 4 against 3 + 4 = 7."""
-    record = rivals(("3 + 4", 0, 2), ("3 + 4 = 7", 2, 2))
+    record = sibling_set(("3 + 4", 0, 2), ("3 + 4 = 7", 2, 2))
     assert make(record, scope="step").dropped == {
         "one begins with the other": 1,
         "fewer than two rivals": 2,
@@ -49,7 +49,7 @@ def test_attempts_that_begin_like_the_other_are_no_pair() -> None:
 
 
 def test_bounds_of_the_two_values() -> None:
-    record = rivals(("A", 3, 4), ("B", 1, 4), ("C", 0, 4))
+    record = sibling_set(("A", 3, 4), ("B", 1, 4), ("C", 0, 4))
     assert len(make(record, "all", scope="step").rows) == 3
     assert texts(make(record, "all", scope="step", min_chosen=0.5).rows) == [("A", "B"), ("A", "C")]
     assert texts(make(record, "all", scope="step", max_rejected=0.0).rows) == [
@@ -59,7 +59,7 @@ def test_bounds_of_the_two_values() -> None:
 
 
 def test_steps_must_be_far_enough_apart() -> None:
-    record = rivals(("kitten", 1, 1), ("sitting", 0, 1))
+    record = sibling_set(("kitten", 1, 1), ("sitting", 0, 1))
     assert len(make(record, scope="step", min_distance=3).rows) == 1
     found = make(record, scope="step", min_distance=4)
     assert found.rows == [] and found.dropped["under --min-distance"] == 1
@@ -89,7 +89,7 @@ def test_matched_lengths_take_the_nearest_attempts() -> None:
 
 
 def test_caps_keep_the_widest_gaps_and_weights_share() -> None:
-    record = rivals(("A", 4, 4), ("B", 2, 4), ("C", 0, 4))
+    record = sibling_set(("A", 4, 4), ("B", 2, 4), ("C", 0, 4))
     found = make(record, "all", scope="step", per_set=1)
     assert texts(found.rows) == [("A", "C")]
     assert found.dropped["over --max-per-set"] == 2
@@ -109,7 +109,7 @@ def test_caps_keep_the_widest_gaps_and_weights_share() -> None:
 
 
 def test_of_a_pair_made_twice_the_one_with_more_evidence_stays() -> None:
-    weak, strong = rivals(("A", 1, 1), ("B", 0, 1)), rivals(("A", 3, 3), ("B", 0, 2))
+    weak, strong = sibling_set(("A", 1, 1), ("B", 0, 1)), sibling_set(("A", 3, 3), ("B", 0, 2))
     for records in ([weak, strong], [strong, weak]):
         ((_, row),) = plan(scope="step", per_problem=9).of_group(records)
         assert (row.chosen.n, row.rejected.n) == (3, 2)
@@ -226,8 +226,8 @@ def test_the_order_of_nodes_and_records_makes_no_difference(rule: str, seed: int
 
 
 def test_the_same_pair_of_two_attempts_weighs_the_same_in_either_order() -> None:
-    two = rivals(("A", 1, 1), ("B", 0, 1))
-    three = rivals(("A", 1, 1), ("B", 0, 1), ("C", 0, 1))
+    two = sibling_set(("A", 1, 1), ("B", 0, 1))
+    three = sibling_set(("A", 1, 1), ("B", 0, 1), ("C", 0, 1))
     for records in ([two, three], [three, two]):
         rows = [row for _, row in plan("path-rest", scope="step", per_problem=9).of_group(records)]
         assert sorted(texts(rows)) == [("A", "B"), ("A", "C")]
@@ -235,7 +235,7 @@ def test_the_same_pair_of_two_attempts_weighs_the_same_in_either_order() -> None
 
 
 def test_a_cap_of_a_set_counts_the_pairs_of_all_attempts_at_a_problem() -> None:
-    wide, narrow = rivals(("A", 4, 4), ("B", 0, 4)), rivals(("A", 4, 4), ("C", 2, 4))
+    wide, narrow = sibling_set(("A", 4, 4), ("B", 0, 4)), sibling_set(("A", 4, 4), ("C", 2, 4))
     one = plan(scope="step", per_set=1, per_problem=9)
     assert texts([row for _, row in one.of_group([narrow, wide])]) == [("A", "B")]
     assert one.dropped["over --max-per-set"] == 1

@@ -14,7 +14,7 @@ from stepkit.schema import Json
 
 
 def ladder() -> Json:
-    """Four rivals at the root: A 3 of 3, B 2 of 3, C 2 of 3 (one draw less: 1 of 2), D 0 of 2."""
+    """Four siblings at the root: A 3 of 3, B 2 of 3, C 2 of 3 (one draw less: 1 of 2), D 0 of 2."""
     record = grown()
     for number, (text, outcomes) in enumerate(
         [("A\n", [1, 1, 1]), ("B\n", [1, 1, 0]), ("C\n", [1, 0]), ("D\n", [0, 0])]
@@ -26,7 +26,7 @@ def ladder() -> Json:
 
 
 def names(rows: list[Any]) -> list[str]:
-    """The two rivals of each pair, as in "AB"."""
+    """The two siblings of each pair, as in "AB"."""
     return [chosen[0] + rejected[0] for chosen, rejected in texts(rows)]
 
 
@@ -159,7 +159,7 @@ def test_every_kind_has_a_rule_and_every_rule_a_kind() -> None:
 # ---- what stands at one place ---------------------------------------------------------------
 
 
-def test_twins_are_one_rival_and_a_draw_counts_once() -> None:
+def test_twins_are_one_sibling_and_a_draw_counts_once() -> None:
     record = grown()
     one, twin = step(record, 0, "A\n", 0), step(record, 0, "A\n", 1)
     other = step(record, 0, "B\n", 2)

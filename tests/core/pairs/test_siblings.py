@@ -1,4 +1,4 @@
-"""Rivals of a step from evidence written by hand, the plainest rule, and the command."""
+"""Siblings of a step from evidence written by hand, the plainest rule, and the command."""
 
 from __future__ import annotations
 
@@ -164,12 +164,12 @@ def test_undecided_and_failed_draws_are_left_out() -> None:
     assert found.dropped == {"fewer than two rivals": 2}
 
 
-def test_empty_draws_are_no_rivals() -> None:
+def test_empty_draws_are_no_siblings() -> None:
     record = trace({0: [("", 0.0), ("\n", 0.0)]}, 1.0, steps=["a1"])
     assert make(record).dropped == {"fewer than two rivals": 1}
 
 
-def test_first_error_needs_a_right_rival_at_that_step() -> None:
+def test_first_error_needs_a_right_sibling_at_that_step() -> None:
     draws: dict[int, list[Draw]] = {
         0: [("a2\n", 1.0)],
         1: [("b2\nx", 0.0), ("b3\ny", 1.0), ("b1\nz", 0.0), ("b3\n", 0.0), ("b4\n!", 1.0)],
@@ -189,7 +189,7 @@ def test_first_error_needs_a_right_rival_at_that_step() -> None:
     assert make(record, "first-error").dropped == {"first error unknown": 1}
 
 
-def test_first_error_without_rivals_is_counted() -> None:
+def test_first_error_without_siblings_is_counted() -> None:
     record = trace({1: [("b2", 0.0)], 2: [("q", 0.0)]}, labels={"hard": {"first": 1}})
     assert make(record, "first-error").dropped == {"no right rival": 1}
     record = trace({1: [("b2", 1.0)]}, labels={"hard": {"first": 1}})

@@ -46,7 +46,7 @@ def test_ranked_lists_have_no_ties() -> None:
     assert [side.text for side in row.sides] == ["Ar", "Br", "Dr"]
 
 
-def test_step_kto_judges_each_rival() -> None:
+def test_step_kto_judges_each_sibling() -> None:
     record = trace(
         {0: [("a2\nx", 1.0), ("a3\ny", 0.0)], 1: [("q", 1.0), ("r", 0.0)]}, steps=["a1\n", "b1"]
     )
@@ -140,7 +140,7 @@ def test_corrections_take_the_wrong_step_back() -> None:
     assert masked.weights == (1.0, 0.0, 1.0, 1.0)
     others = labelled() | {"role": ["tool", "assistant", "assistant"]}
     assert only(others, "masked-correction").weights == (0.0, 0.0, 1.0, 1.0)
-    # the wrong step turns out as good as its rival: nothing to correct
+    # the wrong step turns out as good as its sibling: nothing to correct
     record = labelled()
     record["tree"]["outcome"][record["tree"]["text"].index("c2")] = 1.0
     assert make(record, "self-correction").dropped == {"tie": 1}

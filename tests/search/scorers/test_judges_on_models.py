@@ -200,8 +200,8 @@ def test_pairs_are_in_both_records_of_each_group(work: Workdir, chat: Path) -> N
     found = {one["id"]: one["verdicts"]["pairs"] for one in records(done)}
     assert [one["id"] for one in records(done)] == [one["id"] for one in groups]
     for name, own in found.items():
-        rivals = [one for one in found if one[0] == name[0] and one != name]
-        assert sorted(verdict["against"] for verdict in own) == sorted(rivals)
+        others = [one for one in found if one[0] == name[0] and one != name]
+        assert sorted(verdict["against"] for verdict in own) == sorted(others)
         for verdict in own:
             (back,) = [one for one in found[verdict["against"]] if one["against"] == name]
             assert verdict["p"] + back["p"] == pytest.approx(1.0)
@@ -308,10 +308,10 @@ def test_usage(work: Workdir, chat: Path, args: tuple[str, ...], named: str) -> 
 def test_the_nodes_of_a_tree_are_judged_each_behind_its_own_prefix(
     work: Workdir, chat: Path
 ) -> None:
-    spine, rival = ["12 + 30 = 42.\n", "Answer: 42"], "Answer: 41"
+    spine, sibling = ["12 + 30 = 42.\n", "Answer: 42"], "Answer: 41"
     tree = {
         "parent": [-1, 0, 1, 1],
-        "text": ["", *spine, rival],
+        "text": ["", *spine, sibling],
         "whole": [False, False, False, True],
         "finish": ["", "", "stop", "stop"],
         "outcome": [None, None, 1, 0],
@@ -322,7 +322,7 @@ def test_the_nodes_of_a_tree_are_judged_each_behind_its_own_prefix(
         "samplers": [],
     }
     (found,) = records(score(work, chat, "choice", input=lines(trace(spine, tree=tree))))
-    (other,) = records(score(work, chat, "choice", input=lines(trace([spine[0], rival]))))
+    (other,) = records(score(work, chat, "choice", input=lines(trace([spine[0], sibling]))))
     nodes = found["tree"]["scores"]["choice"]["x"]
     assert nodes[1:3] == pytest.approx(found["scores"]["choice"]["x"], abs=1e-6)
     assert nodes[1:4:2] == pytest.approx(other["scores"]["choice"]["x"], abs=1e-6)
