@@ -208,8 +208,8 @@ def test_a_draft_may_have_another_vocabulary(work: Workdir) -> None:
     draft = ggufs.write_llama(work.path / "draft.gguf")
     grammar = work.write("lines.gbnf", 'root ::= [a-z] [a-z] [a-z]* "\\n" root\n')
     args = ("--method", "speculate", "--prm", str(PRM), "--draft", str(draft), "-k", "6")
-    args += ("--by", "lines", "--accept", "0.3", "--searches", "4")
-    more = ("--grammar", str(grammar), "--keep-tokens")
+    limits = ("--by", "lines", "--accept", "0.3", "--searches", "4")
+    more = (*limits, "--grammar", str(grammar), "--keep-tokens")
     (record,) = records(rollout(work, problems(1), *args, *more, timeout=600))
     tree, about = record["tree"], record["tree"]["search"]
     assert 0 < about["accepted"] < about["proposed"]
