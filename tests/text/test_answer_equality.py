@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from work import ROOT
 
 from stepkit.grade import Grader
-from stepkit.text.answer_equality import compare
+from stepkit.text.answer_equality import compare, quick
 from stepkit.text.answer_values import value_of
 from stepkit.text.answers import find
 from stepkit.text.verdicts import NEEDS_ALGEBRA
@@ -208,3 +208,106 @@ def test_a_hostile_answer_ends_in_time(hostile: str) -> None:
 def test_algebra_is_asked_for_formulas_only() -> None:
     assert compare("x+1", "1+x") == NEEDS_ALGEBRA
     assert compare("2", "3") != NEEDS_ALGEBRA
+
+
+SURELY_EQUAL = [
+    ("5 cm", "5"),
+    ("1:2", "2:4"),
+    ("1,234", "1234"),
+    ("1234.0", "1,234"),
+    ("1/2", "0.5"),
+    (r"\frac{1}{2}", r"\dfrac12"),
+    (r"\tfrac{-1}{2}", "-.5"),
+    ("3 1/2", "3.5"),
+    (r"-3\frac{1}{2}", "-7/2"),
+    ("$5", "5"),
+    (r"\$1{,}000", "1000"),
+    (r"1\,000", "1 000"),
+    ("\u22125", "-5"),
+    ("1e3", "1000"),
+    ("50%", r"50.0\%"),
+    ("50 percent", "50%"),
+    ("12_3", "12_{3}"),
+    ("42_{10}", "42"),
+    ("6:30 pm", "6:30 p.m."),
+    ("06:30", "6:30"),
+    ("(B)", "B"),
+    ("East", r"\text{east}"),
+    ("x + 1", "x +  1"),
+    ("**7**", "7."),
+    ("9" * 300, "9" * 300),
+]
+SURELY_DIFFERENT = [
+    ("2", "12"),
+    ("42", "43"),
+    ("1.0000001", "1.0000002"),
+    ("12_3", "12_4"),
+    ("0.5", "1/3"),
+    (r"12_{\text{five}}", r"12_{\text{six}}"),
+    ("6:30", "12:60"),
+    ("6:30 pm", "6:30 am"),
+    ("6:30", "1/5"),
+    ("A", "B"),
+    ("listen", "silent"),
+]
+LEFT_OPEN = [
+    ("x+1", "1+x"),
+    ("0.333", "1/3"),
+    ("1:2", "1/2"),
+    ("1,5", "1.5"),
+    ("50%", "50"),
+    ("50%", "0.5"),
+    ("10%", "10"),
+    ("1 2", "12"),
+    ("6:30 pm", "6:30"),
+    ("a", "A"),
+    ("ab", "ba"),
+    ("1/0", "2"),
+    (r"\pi", "3.14"),
+    ("", "5"),
+    ("9" * 300, "1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [(*pair, True) for pair in SURELY_EQUAL]
+    + [(*pair, False) for pair in SURELY_DIFFERENT]
+    + [(*pair, None) for pair in LEFT_OPEN],
+)
+def test_quick(a: str, b: str, verdict: bool | None) -> None:
+    """Without algebra; a comma may be a decimal one."""
+    assert quick(a, b) is verdict
+    assert quick(b, a) is verdict
+
+
+def test_no_answer_is_undecided() -> None:
+    assert quick("5", None) is None
+
+
+def test_a_comma_that_may_be_a_decimal_one_is_undecided() -> None:
+    assert quick("3.14", "3,14") is None
+    assert quick("3, 14", "3.14") is False
+    assert quick("(3,14)", "3.14") is False
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("5 ms", "0.005 seconds", True),
+        ("3 tonnes", "3000 kg", True),
+        ("3 tonnes", "300 kg", False),
+        ("2 centimetres", "20 millimetres", True),
+        ("2 tablespoons", "6 teaspoons", True),
+        ("2 gallons", "32 cups", True),
+        ("1 mile", "5280 feet", True),
+        ("1 pound", "16 ounces", True),
+        ("9.8 ms^{-2}", "9.8 m/s^2", True),
+        ("5 ms^{-1}", "18 km/h", True),
+        ("5 ms^{-1}", "6 m/s", False),
+    ],
+)
+def test_every_spelling_of_a_unit_is_converted(a: str, b: str, verdict: bool) -> None:
+    """ms, tonnes and -metre were spellings without a size once, and so another unit."""
+    assert quick(a, b) is verdict
+    assert quick(b, a) is verdict

@@ -141,7 +141,7 @@ class _SupervisorClient:
         self._received += chunk
         if not chunk:
             self.lost = True
-            return {"error": "was lost: its keeper has ended"}
+            return {"error": "was lost: its supervisor has ended"}
         if not self._received.endswith(b"\n"):
             return None
         answer, self._received = json.loads(self._received), b""

@@ -209,7 +209,7 @@ def _top_p(weights: Any, p: float) -> None:
     _kept_p(weights.size, weights, weights.view(np.int32), p, shares, ranked)
 
 
-# -- their NumPy twins ---------------------------------------------------------------------------
+# -- the same in NumPy ----------------------------------------------------------------------------
 
 
 def _weigh_with_numpy(

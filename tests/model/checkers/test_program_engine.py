@@ -274,12 +274,12 @@ def test_a_program_ends_with_its_keeper(work: Workdir) -> None:
         "time.sleep(600 if first else 0)\n",
     )
     process = work.start("step-score", "--command", command, "in.jsonl")
-    keeper, pid = map(int, wait_for(work.path / "pids").split())
-    os.kill(keeper, signal.SIGKILL)
+    supervisor, pid = map(int, wait_for(work.path / "pids").split())
+    os.kill(supervisor, signal.SIGKILL)
     out, _ = process.communicate(timeout=600)
     assert gone(pid)
     found = json.loads(out)["scores"]["checker"]
-    assert found["x"] == [None, 1.0, 1.0] and "keeper" in found["why"][0]
+    assert found["x"] == [None, 1.0, 1.0] and "supervisor" in found["why"][0]
 
 
 def test_files_of_a_job_are_removed(work: Workdir) -> None:
