@@ -40,8 +40,9 @@ from stepkit.text.arithmetic_tokens import (
     ArithmeticToken,
     tokens,
 )
+from stepkit.text.arithmetic_words import COUNTING, LEADING, NO_UNITS, TRAILING, need_conversion
 from stepkit.text.expressions import NotAnExpression, Term, read
-from stepkit.text.units import COUNTING, LEADING, NO_UNITS, TRAILING, convert, unit_of
+from stepkit.text.units import unit_of
 
 MARK = re.compile(r"<<([^<>\n]*)>>")
 MOST_TOKENS = 200
@@ -276,7 +277,7 @@ def _judged(
 
 
 def _units_differ(left: EquationSide, right: EquationSide) -> bool:
-    if convert(left.term.words | right.term.words | {left.unit, right.unit}):
+    if need_conversion(left.term.words | right.term.words | {left.unit, right.unit}):
         return True
     sums = [side.unit for side in (left, right) if side.term.computed and side.term.unit]
     return any(unit != other.unit for unit in sums for other in (left, right))

@@ -30,7 +30,8 @@ from stepkit.text.arithmetic_tokens import (
     WORD,
     ArithmeticToken,
 )
-from stepkit.text.units import CONNECTING, NO_UNITS, UNITS, unit_of
+from stepkit.text.arithmetic_words import CONNECTING, NO_UNITS
+from stepkit.text.units import UNITS, unit_of
 
 LARGEST_POWER = 4096  # bits
 DEEPEST = 40  # parentheses

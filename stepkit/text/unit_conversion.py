@@ -1,7 +1,7 @@
 r"""Units of answers: what a number counts or measures, and how units convert into each other.
 
 A unit is a product of powers of dimensions and of what was counted: 5 km/h is length 1 and time -1,
-12 apples counts "apple". The spellings are those of units.py.
+12 apples counts "apple". Spellings and sizes are those of units.py.
 """
 
 from __future__ import annotations
@@ -10,29 +10,8 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from stepkit.text.units import unit_of, words
+from stepkit.text.units import SIZE_OF, unit_of, words
 
-SIZES = {
-    "time": "millisecond 1/1000 second 1 minute 60 hour 3600 day 86400 week 604800",
-    "months": "month 1 year 12 decade 120 century 1200",
-    "length": "mm 1/1000 cm 1/100 decimeter 1/10 meter 1 km 1000 inch 127/5000 foot 381/1250"
-    " yard 1143/1250 mile 201168/125 nanometer 1/1000000000 micrometer 1/1000000",
-    "weight": "mg 1/1000 gram 1 kg 1000 tonne 1000000 ounce 45359237/1600000 pound 45359237/100000",
-    "volume": "ml 1/1000 liter 1",
-    "cooking": "cup 1 pint 2 quart 4 gallon 16 tablespoon 1/16 teaspoon 1/48",
-    "money": "cent 1/100 penny 1/100 nickel 5/100 dime 10/100 dollar 1",
-    "euros": "euro 1",
-    "angle": "degree 1",
-    "data": "bit 1/8 byte 1 kb 1000 mb 1000000 gb 1000000000 tb 1000000000000",
-    "count": "dozen 12",
-}
-"""Dimension -> units and how many of the dimension's own unit each is."""
-
-SIZE_OF = {
-    name: (dimension, Fraction(size))
-    for dimension, row in SIZES.items()
-    for name, size in zip(row.split()[::2], row.split()[1::2], strict=True)
-}
 SPEEDS = {"mph": ("mile", "hour"), "kph": ("km", "hour")}
 SYMBOLS = {"m": "meter", "g": "gram", "s": "second", "h": "hour", "l": "liter", "L": "liter",
            "t": "tonne"}  # fmt: skip
@@ -50,6 +29,7 @@ TOKEN = re.compile(
     r"|(?P<slash>/)|[-.,~ ]+"
 )
 INCH = re.compile(r"\bin\b\.?(?= ?\^|$)")
+METERS_PER_SECOND = re.compile(r"\bms(?= ?\^ ?\{? ?-)")  # ms^{-1}, ms^{-2}
 CLAUSE = re.compile(
     r"(?<=\s)(?:of|on|for|from|at|with|by|who|that|which|if|when)\s|\s?\("
     r"|(?<=\w\s)and\s(?!an?\b|half\b|\d)"
@@ -80,7 +60,7 @@ def unit(text: str) -> Unit | None:
     """The unit that ``text`` names; None where it is no unit."""
     size, powers, counted = Fraction(1), dict[str, int](), set[str]()
     at, sign, ahead, last = 0, 1, 1, ""
-    text = INCH.sub("inch", CLAUSE.split(text)[0])
+    text = METERS_PER_SECOND.sub("m s", INCH.sub("inch", CLAUSE.split(text)[0]))
     while at < len(text):
         token = TOKEN.match(text, at)
         if token is None:

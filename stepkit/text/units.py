@@ -1,90 +1,65 @@
-"""What words around numbers mean for arithmetic: units, and words that go with a number.
-
-Where two units of one kind meet, as in 2 hours + 30 minutes = 150 minutes, plain arithmetic says
-nothing.
-"""
+"""The table of units: their kinds, spellings and sizes."""
 
 from __future__ import annotations
+
+from fractions import Fraction
+
+TABLE = (
+    ("time", "time",
+     "millisecond/milliseconds/ms=0.001 second/seconds/sec/secs=1 minute/minutes/min/mins=60"
+     " hour/hours/hr/hrs=3600 day/days=86400 week/weeks=604800"),
+    ("time", "months",
+     "month/months=1 year/years/yr/yrs=12 decade/decades=120 century/centuries=1200"),
+    ("length", "length",
+     "nanometer/nanometers=1e-9 micrometer/micrometers=1e-6"
+     " mm/millimeter/millimeters/millimetre/millimetres=0.001"
+     " cm/centimeter/centimeters/centimetre/centimetres=0.01 decimeter/decimeters=0.1"
+     " meter/meters/metre/metres=1 km/kilometer/kilometers/kilometre/kilometres=1000"
+     " inch/inches=0.0254 foot/feet/ft=0.3048 yard/yards/yd=0.9144 mile/miles/mi=1609.344"),
+    ("speed", "", "mph kph/kmh"),
+    ("weight", "weight",
+     "mg/milligram/milligrams=0.001 gram/grams=1 kg/kilogram/kilograms/kilos=1000"
+     " tonne/tonnes=1e6 ounce/ounces/oz=28.349523125 pound/pounds/lb/lbs=453.59237 ton/tons"),
+    ("volume", "volume", "ml/milliliter/milliliters=0.001 liter/liters/litre/litres=1"),
+    ("volume", "cooking",
+     "teaspoon/teaspoons=1 tablespoon/tablespoons=3 cup/cups=48 pint/pints=96 quart/quarts=192"
+     " gallon/gallons=768"),
+    ("money", "money",
+     "cent/cents=0.01 penny/pennies/pence=0.01 nickel/nickels=0.05 dime/dimes=0.1 quarter/quarters"
+     " dollar/dollars/usd=1"),
+    ("money", "euros", "euro/euros/eur=1"),
+    ("heat", "", "\u00b0c \u00b0f"),
+    ("angle", "angle", "degree/degrees=1"),
+    ("data", "data",
+     "bit/bits=0.125 byte/bytes=1 kb=1e3 mb=1e6 gb=1e9 tb=1e12"),
+    ("count", "count", "dozen=12"),
+)  # fmt: skip
+"""Of a row: the kind, the dimension, and its units as SPELLING/SPELLING=SIZE. The first spelling is
+the unit's name; the size says how many of the dimension's own unit it is. Units of one kind and
+other dimensions, as days and months, have no fixed ratio; a unit without a size is not converted.
+"""
+
+_UNITS = [
+    (kind, dimension, *unit.partition("=")[::2])
+    for kind, dimension, row in TABLE
+    for unit in row.split()
+]
+
+UNITS = {name: names.split("/")[0] for _, _, names, _ in _UNITS for name in names.split("/")}
+"""Every spelling -> the unit's name."""
+
+KIND_OF = {names.split("/")[0]: kind for kind, _, names, _ in _UNITS}
+"""The unit's name -> its kind."""
+
+SIZE_OF = {
+    names.split("/")[0]: (dimension, Fraction(size)) for _, dimension, names, size in _UNITS if size
+}
+"""The unit's name -> its dimension, and how many of the dimension's own unit it is."""
 
 
 def words(text: str) -> frozenset[str]:
     """The words of ``text``."""
     return frozenset(text.split())
-
-
-KINDS = {
-    "time": "second/seconds/sec/secs minute/minutes/min/mins hour/hours/hr/hrs day/days week/weeks"
-    " month/months year/years/yr/yrs decade/decades century/centuries ms",
-    "length": "mm/millimeter/millimeters cm/centimeter/centimeters/centimetres"
-    " meter/meters/metre/metres km/kilometer/kilometers/kilometres inch/inches foot/feet/ft"
-    " yard/yards/yd mile/miles/mi",
-    "speed": "mph kph/kmh",
-    "weight": "mg/milligrams gram/grams kg/kilogram/kilograms/kilos pound/pounds/lb/lbs"
-    " ounce/ounces/oz ton/tons/tonnes",
-    "volume": "ml/milliliter/milliliters liter/liters/litre/litres cup/cups pint/pints"
-    " quart/quarts gallon/gallons",
-    "money": "cent/cents penny/pennies/pence nickel/nickels dime/dimes quarter/quarters"
-    " dollar/dollars/usd euro/euros/eur",
-    "heat": "\u00b0c \u00b0f",
-    "data": "bit/bits byte/bytes kb mb gb tb",
-}
-UNITS = {
-    name: names.split("/")[0]
-    for kind in KINDS.values()
-    for names in kind.split()
-    for name in names.split("/")
-}
-"""Every spelling -> the unit."""
-
-_KIND = {names.split("/")[0]: kind for kind, all_ in KINDS.items() for names in all_.split()}
-
-SCALES = words(
-    "dozen hundred thousand million billion trillion k pair couple score percent half double twice"
-    " triple"
-)
-"""They multiply the number before them."""
-
-CONNECTING = words("per each of a an")
-"""They may stand within a unit, as in miles per hour."""
-
-NO_UNITS = words(
-    "and or so then if when but is are was were be gives give equals equal makes make plus minus"
-    " times divided multiplied by to from than as at with for let where since because thus hence"
-    " therefore we he she it they this that which who i you our the more less now also not no only"
-    " have has had get gets got left squared cubed mod modulo choose over into"
-    " in on at all altogether together total"
-)
-"""Words that end an expression instead of naming what was counted."""
-
-LEADING = words(
-    "times plus minus by than from to over with less more twice thrice half third quarter double"
-    " triple squared cubed power root log ln lg exp sin cos tan sec max min gcd lcm floor ceil abs"
-    " mod modulo not if unless per x versus vs step day part case problem question example line"
-    " equation exercise week month year chapter section no number option figure page round level"
-    " item point team room minus negative and or remaining another"
-)
-"""Words before an expression that may belong to it."""
-
-COUNTING = words(
-    "half third quarter fourth fifth sixth tenth thirds quarters fifths twice double average mean"
-    " sum product difference square root cube power multiple factor most rest remainder median"
-    " quotient ratio percent percentage all dozen hundred thousand million each"
-)
-"""Words before "of" that make what follows a part of an expression."""
-
-TRAILING = words(
-    "r remainder rem mod modulo times plus minus squared cubed hundred thousand million billion"
-    " dozen k point of and or to over percent half base multiplied divided x"
-)
-"""Words after a number that may belong to it."""
-
-
-def convert(units: frozenset[str]) -> bool:
-    """Whether plain arithmetic may be wrong because of these units: two of one kind, speeds next to
-    times or lengths, or a word that multiplies."""
-    kinds = [_KIND[unit] for unit in units if unit in _KIND]
-    mixed = "speed" in kinds and ("time" in kinds or "length" in kinds)
-    return mixed or len(kinds) > len(set(kinds)) or bool(units & SCALES)
 
 
 def unit_of(word: str) -> str:

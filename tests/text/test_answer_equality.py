@@ -289,3 +289,25 @@ def test_a_comma_that_may_be_a_decimal_one_is_undecided() -> None:
     assert quick("3.14", "3,14") is None
     assert quick("3, 14", "3.14") is False
     assert quick("(3,14)", "3.14") is False
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("5 ms", "0.005 seconds", True),
+        ("3 tonnes", "3000 kg", True),
+        ("3 tonnes", "300 kg", False),
+        ("2 centimetres", "20 millimetres", True),
+        ("2 tablespoons", "6 teaspoons", True),
+        ("2 gallons", "32 cups", True),
+        ("1 mile", "5280 feet", True),
+        ("1 pound", "16 ounces", True),
+        ("9.8 ms^{-2}", "9.8 m/s^2", True),
+        ("5 ms^{-1}", "18 km/h", True),
+        ("5 ms^{-1}", "6 m/s", False),
+    ],
+)
+def test_every_spelling_of_a_unit_is_converted(a: str, b: str, verdict: bool) -> None:
+    """ms, tonnes and -metre were spellings without a size once, and so another unit."""
+    assert quick(a, b) is verdict
+    assert quick(b, a) is verdict
