@@ -69,8 +69,9 @@ def main(
     own, or found by its name and tokens, or given by options) says how it is read. With
     -m or --server, it is the mean log-probability that the model gives to the step's
     tokens, or the measure of --by; with --judge, the model's answer to a question
-    about the steps. With --check or --command, it is 1 for a right step and 0 for a
-    wrong one.
+    about the steps, or, with --judge answer, no score but a verdict on an answer that
+    step-split left undecided. With --check or --command, it is 1 for a right step and 0
+    for a wrong one.
     """
     reward_model = prm.parse_prm_options(given)
     judging = judge.parse_judge_options(given)
@@ -120,6 +121,12 @@ def main(
 
             pairwise = judge_scorer.pairwise_judge(judging, backend)
             compare_attempts(pairwise, backend, streams, key, partial(open_engine, cache))
+            return
+        if judging.name == "answer":
+            from stepkit.cli.actions.judge_answers import judge_answers
+
+            of_answers = judge_scorer.answer_judge(judging, backend)
+            judge_answers(of_answers, backend, streams, key, partial(open_engine, cache))
             return
         setup = judge_scorer.step_judge(judging, backend)
     elif with_language_model:

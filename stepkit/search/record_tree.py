@@ -129,6 +129,15 @@ def without_sampled(labels: Json) -> Json:
     }
 
 
+def without_judged(verdicts: Json) -> Json:
+    """``verdicts`` without a judge's on the answer: another grading puts them out of date."""
+    return {
+        name: verdict
+        for name, verdict in verdicts.items()
+        if not (isinstance(verdict, dict) and verdict.get("by") == "judge")
+    }
+
+
 def finish_of(record: Json) -> str:
     """How a trace ended: "stop", also where it does not say, or "length"."""
     sample = record.get("sample")

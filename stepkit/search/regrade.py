@@ -12,11 +12,14 @@ from stepkit.core.leaves import path
 from stepkit.core.tree import copy_tree
 from stepkit.errors import DataError
 from stepkit.schema import Json
-from stepkit.search.record_tree import finish_of, without_sampled
+from stepkit.search.record_tree import finish_of, without_judged, without_sampled
 from stepkit.text.answers import AnswerReader, find
 
 Grade = Callable[[list[tuple[str, str | None, str]]], list[float | None]]
 """(reference, answer found, problem) -> their outcomes."""
+
+OWN = ("final", "correct")
+"""What a grading finds in a response."""
 
 Judge = Callable[[list[tuple[str, str]]], tuple[list[float | None], list[str | None]]]
 """(text, how it ended) of whole attempts -> their outcomes and answers."""
@@ -27,7 +30,8 @@ def regraded(record: Json, grade: Grade, read: AnswerReader = find) -> tuple[Jso
 
     What was cut off stays undecided, though an answer may be found in it. Rewards (outcomes that
     are neither 1 nor 0) and draws that failed are left alone. Labels made from draws are removed
-    when an outcome changed. Raises DataError when the record lacks what is needed.
+    when an outcome changed, and a judge's verdict on the answer when what is found in the response
+    changed. Raises DataError when the record lacks what is needed.
     """
     answer = schema.answer_of(record)
     if answer is None:
@@ -44,6 +48,9 @@ def regraded(record: Json, grade: Grade, read: AnswerReader = find) -> tuple[Jso
         correct = None if outcome is None else outcome == 1
         fields |= {"final": final, "correct": correct}
         changed += correct is not record.get("correct")
+        verdicts = record.get("verdicts")
+        if isinstance(verdicts, dict) and any(fields[key] != record.get(key) for key in OWN):
+            fields["verdicts"] = without_judged(verdicts)
     if changed and isinstance(record.get("labels"), dict):
         fields["labels"] = without_sampled(record["labels"])
     return fields, changed

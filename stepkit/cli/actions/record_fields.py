@@ -19,9 +19,9 @@ def with_version(record: Record) -> Record:
 
 
 def with_fields(record: Record, fields: Mapping[str, Any]) -> Record:
-    """The record with ``fields`` set; ``labels`` without an entry are removed."""
+    """The record with ``fields`` set; ``labels`` and ``verdicts`` without an entry are removed."""
     for key, value in fields.items():
-        if key == "labels" and not value:
+        if key in ("labels", "verdicts") and not value:
             record.drop(key)
         else:
             record.set(key, value)

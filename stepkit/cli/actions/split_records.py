@@ -242,6 +242,8 @@ class Splitter:
             self._drop(record, evidence)
         elif evidence and "correct" in names and data.get("correct") is not None:
             self._drop_derived(record)
+        if {"response", "final", "correct"} & set(names):
+            self._drop_judged(record)
         for name in names:
             record.set(name, changes[name])
         self._identify(record)
@@ -283,6 +285,20 @@ class Splitter:
             record.set("labels", kept)
         elif derived:
             record.drop("labels")
+
+    def _drop_judged(self, record: Record) -> None:
+        """Drop a judge's verdict on an answer that is another now, or that is decided now."""
+        verdicts = record.data.get("verdicts")
+        if not isinstance(verdicts, dict):
+            return
+        from stepkit.cli.actions.record_fields import with_fields
+        from stepkit.search.record_tree import without_judged
+
+        kept = without_judged(verdicts)
+        for name in verdicts.keys() - kept.keys():
+            self._derived[f"verdicts.{name}"] += 1
+        if len(kept) < len(verdicts):
+            with_fields(record, {"verdicts": kept})
 
     def _drop(self, record: Record, evidence: list[str]) -> None:
         if not self.force:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from stepkit.model.backend import Backend
     from stepkit.model.sampler import Sampler
     from stepkit.search.scorers import Scorer
+    from stepkit.search.scorers.answer_judge import AnswerJudge
     from stepkit.search.scorers.answer_probabilities import AnswerProbabilities
     from stepkit.search.scorers.pairwise import PairwiseJudge
 
@@ -72,6 +73,21 @@ def pairwise_judge(judge: JudgeOptions, backend: Backend) -> PairwiseJudge:
         _answers(backend, [(answer, f" {answer}") for answer in ANSWERS]),
         judge.settings["rounds"],
         _meta(judge, backend),
+    )
+
+
+def answer_judge(judge: JudgeOptions, backend: Backend) -> AnswerJudge:
+    """The judge of an answer against the reference answer that asks ``backend``."""
+    from stepkit.search.scorers.answer_judge import AnswerJudge
+    from stepkit.search.scorers.judge_prompt import JudgePrompt
+
+    return AnswerJudge(
+        JudgePrompt(backend.prefixes, judge.prompt),
+        _sampler(judge, backend),
+        _meta(judge, backend),
+        draws=judge.settings["draws"],
+        longest=judge.settings["max_reason"],
+        grammar=backend.model is not None,
     )
 
 

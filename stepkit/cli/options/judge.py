@@ -1,4 +1,4 @@
-"""A chat model as judge of steps: the protocols, and the options of each.
+"""A chat model as judge of steps and answers: the protocols, and the options of each.
 
 The model itself is opened in cli/backends/judge_scorer.py.
 """
@@ -54,6 +54,11 @@ PROTOCOLS: Mapping[str, JudgeProtocol] = {
     "thinkprm": JudgeProtocol(("problem", "steps"), {**DRAWS, "max_tokens": 4096}),
     "genprm": JudgeProtocol((), {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
     "pairs": JudgeProtocol(("problem", "first", "second"), {"rounds": "all"}),
+    "answer": JudgeProtocol(
+        ("problem", "reference", "answer"),
+        {"max_reason": 300, **DRAWS, "max_tokens": 512},
+        chooses=False,
+    ),
 }
 """By name; the prompt of each is the file of that name in stepkit/text/prompts."""
 
@@ -88,7 +93,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--draws",
         metavar="N",
         type=click.IntRange(min=1),
-        help="Critiques, or chains of thought, for each trace (default: 1).",
+        help="Critiques, chains of thought or replies for each trace (default: 1).",
     ),
     "vote": declared(
         "--vote",
@@ -100,7 +105,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--max-reason",
         metavar="N",
         type=click.IntRange(1, 2000),
-        help="Most characters of a step's reason (default: 300).",
+        help="Most characters of a reason (default: 300).",
     ),
     "rounds": declared(
         "--rounds",
@@ -119,7 +124,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         help="Sample among the tokens that make up P (default: 1; genprm 0.95)."
     ),
     "max_tokens": MAX_TOKENS.changed(
-        help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096)."
+        help="Most tokens that a judge writes at a time (default: 2048; thinkprm 4096; answer 512)."
     ),
     "seed": SEED.changed(help="Seed of the whole run (default: 1)."),
 }

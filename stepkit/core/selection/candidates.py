@@ -204,6 +204,8 @@ def _compared(record: Json, wanted: str | None) -> tuple[str, dict[str, float]]:
     Several verdicts on one pair count by their n.
     """
     named = record.get("verdicts")
+    if isinstance(named, dict):  # an object is a verdict on one answer, not on pairs
+        named = {name: entry for name, entry in named.items() if not isinstance(entry, dict)}
     if not isinstance(named, dict) or not named:
         raise DataError("no verdicts on pairs: run step-score first", "verdicts")
     have = ", ".join(sorted(named))
