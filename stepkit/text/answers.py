@@ -11,7 +11,7 @@ In this order:
    nothing ("the answer is only valid for ...") is passed over; a box that the text breaks off in,
    or a sentence after which the working goes on, leaves the text without an answer.
 4. The only number of the closing sentence, where that draws a conclusion ("Therefore, ...").
-5. The whole text, where it is no more than an answer.
+5. The whole text, where it is no more than an answer (bare_answer.py).
 
 ``last_number`` and ``by_pattern`` are other readings, which people ask for by name.
 """
@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from stepkit.text.announcements import Announcement, announced, first_announcement, goes_on
 from stepkit.text.answer_marks import before_end, tidy, without_emphasis
+from stepkit.text.bare_answer import bare_answer
 from stepkit.text.boxes import boxes, last_boxes
 from stepkit.text.closing_sentence import closing_number
 from stepkit.text.protected_parts import after_thinking
@@ -34,12 +35,6 @@ NEXT_QUESTION = re.compile(
     r"[ ]*\d*[ ]*(?:\*\*)?[:.]",
     re.MULTILINE,
 )
-BARE = re.compile(
-    r"(?:\(?[A-J]\)?|[-+]?[$\u20ac\u00a3]?[ ]?(?:\d[\d,.]*(?:[eE][-+]?\d+)?|\\d?frac\S*|\.\d+)"
-    r"(?:[ ]?/[ ]?\d+)?(?:[ ]?\\?%|[ ][a-zA-Z]+)?|\$[^$\n]+\$|\\\([^\n]+\\\)|\\\[.+\\\])[.!]?",
-    re.DOTALL,
-)
-LONGEST_BARE = 200  # characters
 LAST_NUMBER = re.compile(r"-?[$0-9.,]{2,}|-?[0-9]+")
 
 NOTHING = "no answer found"
@@ -81,10 +76,8 @@ def find(text: str) -> FoundAnswer:
     number = closing_number(reply)
     if number is not None:
         return FoundAnswer(number, "closing sentence")
-    bare = without_emphasis(reply.strip())
-    if len(bare) <= LONGEST_BARE and BARE.fullmatch(bare):
-        return FoundAnswer(tidy(bare), "whole text")
-    return FoundAnswer(None, NOTHING)
+    bare = bare_answer(reply)
+    return FoundAnswer(bare, NOTHING if bare is None else "whole text")
 
 
 def reference(text: str) -> str:

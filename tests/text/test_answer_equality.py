@@ -311,3 +311,33 @@ def test_every_spelling_of_a_unit_is_converted(a: str, b: str, verdict: bool) ->
     """ms, tonnes and -metre were spellings without a size once, and so another unit."""
     assert quick(a, b) is verdict
     assert quick(b, a) is verdict
+
+
+@pytest.mark.parametrize(
+    ("reference", "response", "verdict"),
+    [
+        ("B", "B. Paris", True),
+        ("Paris", "B. Paris", True),
+        ("C", "B. Paris", False),
+        ("Rome", "B. Paris", None),
+        ("D", "**(D)** 12", True),
+        ("12", "**(D)** 12", True),
+        ("C", "Option C", True),
+        ("5", "C) 5 cm", True),
+        ("D", "(D) -5", True),
+        ("-5", "(D) -5", True),
+        ("(1, 2)", "B. (1, 2)", True),
+        ("A", "The answer is (A) and (B).", False),
+        ("A, B", "The answer is (A) and (B).", True),
+    ],
+)
+def test_a_choice_is_its_letter_and_its_text(
+    reference: str, response: str, verdict: bool | None
+) -> None:
+    """(D) -5 was a formula once, and (A) and (B) the one choice A."""
+    assert quick(reference, find(response).answer) is verdict
+
+
+def test_a_letter_in_brackets_before_a_sign_is_a_factor() -> None:
+    for formula in ("(A)-5", "(A) - 5", "(A) - x", "(a)(b)", "(a) + 1"):
+        assert compare("A", formula) == NEEDS_ALGEBRA

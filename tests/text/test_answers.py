@@ -105,6 +105,50 @@ def test_extract(text: str, answer: str | None) -> None:
     assert extract(text) == answer
 
 
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Option C", "C"),
+        ("choice (B).", "(B)"),
+        ("Option C: 12 cm", "C: 12 cm"),
+        ("(B)", "(B)"),
+        ("B.", "B"),
+        ("**(D)** 12", "(D) 12"),
+        ("**B.** Paris", "B. Paris"),
+        ("B. Paris, France.", "B. Paris, France"),
+        ("C) 5 cm", "C) 5 cm"),
+        ("(D) -5", "(D) -5"),
+        (r"D. $\frac{1}{2} + x$", r"D. $\frac{1}{2} + x$"),
+        (r"<think>B?</think>(A) \(x + 1\)", r"(A) \(x + 1\)"),
+    ],
+)
+def test_a_response_that_is_only_a_choice_is_one(text: str, answer: str) -> None:
+    assert extract(text) == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A. Smith went home with 12 apples and then ate 5.",
+        "A. Smith went home. He had 12.",
+        "A. What is asked here?",
+        "A train leaves",
+        "A train leaves at 5.",
+        "A dog",
+        "I think",
+        "Option C is right because",
+        "Option A or B",
+        "C is a letter",
+        "(A) 12 (B) 15",
+        "(A) Paris, (B) Rome",
+        "A) 12\nB) 15",
+        "B. Because " + "x" * 80,
+    ],
+)
+def test_prose_is_no_choice(text: str) -> None:
+    assert extract(text) is None
+
+
 def test_a_worked_solution_serves_as_reference() -> None:
     assert reference("3 + 4 = 7\n#### 7") == "7"
     assert reference("$7$") == "7"

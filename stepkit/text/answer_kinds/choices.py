@@ -15,6 +15,8 @@ LETTER = re.compile(
     r"(?:\( ?(?P<round>[A-Za-z]) ?\)|(?P<bare>[A-J]))(?P<mark>[.):]*)(?P<text> ?.*)",
     re.IGNORECASE | re.DOTALL,
 )
+OPERATION = re.compile(r" ?(?:[+*/=^,<>_(\[]|\\[ct])|-| - ?(?![\d.$\\])")
+"""What makes (a) a factor or a term; in "(D) -5" a number follows the letter."""
 
 
 def read_choice(form: str, read: Read) -> Value | None:
@@ -27,12 +29,10 @@ def read_choice(form: str, read: Read) -> Value | None:
     marked = match["round"] or match["mark"] or match["noun"]
     if text and not (match["round"] or (match["mark"] and match["text"][:1] == " ")):
         return None
-    if (
-        text
-        and not match["noun"]
-        and (text[0] in "+-*/=^,<>_([" or text.startswith(("\\c", "\\t")))
-    ):
+    if match["round"] and not match["noun"] and OPERATION.match(match["text"]):
         return None  # a formula that begins with (a)
+    if re.match(r"(?:and|or)\b", text):
+        return None  # several choices
     return Choice(form, letter.upper() if marked else letter, text)
 
 
