@@ -10,7 +10,7 @@ import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from stepkit.text.units import SIZE_OF, unit_of, words
+from stepkit.text.units import KIND_OF, KIND_OF_DIMENSION, SIZE_OF, unit_of, words
 
 SPEEDS = {"mph": ("mile", "hour"), "kph": ("km", "hour")}
 SYMBOLS = {"m": "meter", "g": "gram", "s": "second", "h": "hour", "l": "liter", "L": "liter",
@@ -119,3 +119,20 @@ def may_convert(a: Unit, b: Fraction, value: Fraction) -> bool:
     ((dimension, power),) = a.powers
     sizes = (one for kind, one in SIZE_OF.values() if kind == dimension)
     return any(value * a.size == b * one**power for one in sizes)
+
+
+def have_no_ratio(a: Unit, b: Unit) -> bool:
+    """Whether both measure the same kind in units that do not convert, as days and months."""
+    kinds = _kinds(a)
+    return a.powers != b.powers and bool(kinds) and kinds == _kinds(b)
+
+
+def _kinds(of: Unit) -> frozenset[tuple[str, int]]:
+    """The kinds that a unit is made of, with their powers."""
+    named = ((name.removeprefix("/"), -1 if name.startswith("/") else 1) for name in of.counted)
+    return frozenset(
+        [
+            *((KIND_OF_DIMENSION[dimension], power) for dimension, power in of.powers),
+            *((KIND_OF[name], power) for name, power in named if name in KIND_OF),
+        ]
+    )

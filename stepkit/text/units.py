@@ -51,6 +51,8 @@ UNITS = {name: names.split("/")[0] for _, _, names, _ in _UNITS for name in name
 KIND_OF = {names.split("/")[0]: kind for kind, _, names, _ in _UNITS}
 """The unit's name -> its kind."""
 
+KIND_OF_DIMENSION = {dimension: kind for kind, dimension, _ in TABLE if dimension}
+
 SIZE_OF = {
     names.split("/")[0]: (dimension, Fraction(size)) for _, dimension, names, size in _UNITS if size
 }

@@ -343,3 +343,22 @@ def test_a_choice_is_its_letter_and_its_text(
 def test_a_letter_in_brackets_before_a_sign_is_a_factor() -> None:
     for formula in ("(A)-5", "(A) - 5", "(A) - x", "(a)(b)", "(a) + 1"):
         assert compare("A", formula) == NEEDS_ALGEBRA
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        ("60 days", "2 months", None),
+        ("2 days", "2 months", False),
+        ("3 tons", "3000 kg", None),
+        ("4 cups", "1 liter", None),
+        ("30 miles per month", "1 mile per day", None),
+        ("60 days", "2 meters", False),
+        ("60 days", "2 dollars per month", False),
+        ("2 weeks", "15 days", False),
+    ],
+)
+def test_units_without_a_fixed_ratio_are_undecided(a: str, b: str, verdict: bool | None) -> None:
+    """60 days against 2 months was false once."""
+    assert quick(a, b) is verdict
+    assert quick(b, a) is verdict

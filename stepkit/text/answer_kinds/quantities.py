@@ -10,7 +10,7 @@ from stepkit.text.answer_kinds.sentences import FUNCTIONS
 from stepkit.text.answer_kinds.values import Expression, PlainNumber, Quantity, Sentence, Value
 from stepkit.text.answer_kinds.words import WORDS
 from stepkit.text.number_spelling import Number, number
-from stepkit.text.unit_conversion import DOLLAR, Unit, may_convert, scaled, unit
+from stepkit.text.unit_conversion import DOLLAR, Unit, have_no_ratio, may_convert, scaled, unit
 from stepkit.text.verdicts import Verdict, different, open_question
 
 UNIT_BEGIN = re.compile(
@@ -105,6 +105,8 @@ def _equal_quantities(a: Quantity, b: Quantity, comparison: Comparison) -> Verdi
     values = comparison.equal(a.value, b.value)
     if values.same is None:
         return values
+    if values.same is False and have_no_ratio(x, y):
+        return open_question("units without a fixed ratio")
     part = set(x.powers) < set(y.powers) or set(y.powers) < set(x.powers)
     may_agree = values.same and (part or not (x.powers and y.powers))
     return open_question("two units") if may_agree else different("two units")
