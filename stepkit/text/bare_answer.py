@@ -1,8 +1,7 @@
 r"""A text that is no more than an answer: a number, a formula, or a choice.
 
-Choices are "B", "(B)", "Option B", "B. Paris" and "**(D)** 12".
-The text of a choice has few words and no
-second sentence, so that "A. Smith went home with 12 apples" is none.
+Choices are "B", "(B)", "Option B", "B. Paris" and "**(D)** 12". The text of a choice has few words
+and no second sentence, so that "A. Smith went home with 12 apples" is none.
 """
 
 from __future__ import annotations

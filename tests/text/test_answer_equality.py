@@ -288,6 +288,8 @@ def test_no_answer_is_undecided() -> None:
 def test_a_comma_that_may_be_a_decimal_one_is_undecided() -> None:
     assert quick("3.14", "3,14") is None
     assert quick("3, 14", "3.14") is False
+    assert quick("3,14", "5") is False
+    assert quick("3,14", "3.1") is None
     assert quick("(3,14)", "3.14") is False
 
 

@@ -124,7 +124,9 @@ def _one_of_several(a: Several, b: Value, comparison: Comparison) -> Verdict | N
     if all(isinstance(one, Quantity) for one in distinct):
         return open_question("several quantities against one number")
     if DECIMAL_COMMA.fullmatch(a.text):
-        return open_question("its comma may be a decimal one")
+        decimal = comparison.equal(comparison.read(a.text.replace(",", ".")), b)
+        if decimal.same is not False:
+            return open_question("its comma may be a decimal one")
     return different("several answers against one")
 
 
