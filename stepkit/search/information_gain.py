@@ -15,6 +15,7 @@ do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import log
 
 from stepkit.core import changepoint, stopping
@@ -66,6 +67,11 @@ def draw_costs(rollouts: RolloutTree, nodes: Sequence[int]) -> list[int]:
 
 def first_error_probabilities(counts: Counts, possible: Sequence[bool]) -> list[float]:
     """The probability that the first error of a wrong attempt is each of its steps."""
+    return _probabilities(tuple(counts), tuple(possible))
+
+
+@lru_cache(maxsize=64)  # the gains at all states of a trace start from the same counts
+def _probabilities(counts: tuple[tuple[int, int], ...], possible: tuple[bool, ...]) -> list[float]:
     return changepoint.posterior(counts, possible, False).steps
 
 
