@@ -290,6 +290,12 @@ def test_a_comma_that_may_be_a_decimal_one_is_undecided() -> None:
     assert quick("3, 14", "3.14") is False
     assert quick("3,14", "5") is False
     assert quick("3,14", "3.1") is None
+    assert compare("3,14", r"\sqrt{2}") == NEEDS_ALGEBRA
+
+
+def test_a_list_is_no_formula_even_if_its_comma_is_a_decimal_one(grader: Grader) -> None:
+    (verdict,) = grader.judge([(r"\sqrt{2}", "3,14", "p")])
+    assert verdict.same is False
     assert quick("(3,14)", "3.14") is False
 
 

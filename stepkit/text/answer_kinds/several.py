@@ -19,7 +19,15 @@ from stepkit.text.answer_kinds.values import (
     Value,
     Words,
 )
-from stepkit.text.verdicts import SAME, Verdict, all_of, different, matched, open_question
+from stepkit.text.verdicts import (
+    NEEDS_ALGEBRA,
+    SAME,
+    Verdict,
+    all_of,
+    different,
+    matched,
+    open_question,
+)
 
 ASKS_ORDER = re.compile(
     r"\b(?:in|from) (?:increasing|ascending|decreasing|descending|order|least|smallest|greatest"
@@ -125,6 +133,8 @@ def _one_of_several(a: Several, b: Value, comparison: Comparison) -> Verdict | N
         return open_question("several quantities against one number")
     if DECIMAL_COMMA.fullmatch(a.text):
         decimal = comparison.equal(comparison.read(a.text.replace(",", ".")), b)
+        if decimal == NEEDS_ALGEBRA:
+            return decimal
         if decimal.same is not False:
             return open_question("its comma may be a decimal one")
     return different("several answers against one")
