@@ -13,22 +13,22 @@ from collections.abc import Callable
 from typing import Any
 
 from stepkit.text.answer_kinds import (
+    answer_sentences,
     assignments,
     based_numerals,
     choices,
-    intervals,
     matrices,
+    number_intervals,
     numbers,
     percentages,
     quantities,
     ratios,
-    sentences,
     sequences,
     several,
     times_of_day,
     words,
 )
-from stepkit.text.answer_kinds.comparison import Comparison
+from stepkit.text.answer_kinds.comparison import AnswerComparison
 from stepkit.text.answer_kinds.values import (
     Assignment,
     BasedNumeral,
@@ -53,11 +53,13 @@ from stepkit.text.verdicts import DIFFERENT, NEEDS_ALGEBRA, SAME, Verdict, open_
 Prove = Callable[[str, str], Verdict]
 """Decides whether two formulas in LaTeX are equal."""
 
-COMPARISONS: tuple[tuple[type[Value], Callable[[Any, Value, Comparison], Verdict | None]], ...] = (
+COMPARISONS: tuple[
+    tuple[type[Value], Callable[[Any, Value, AnswerComparison], Verdict | None]], ...
+] = (
     (Choice, choices.compare),
     (Assignment, assignments.compare),
     (Percentage, percentages.compare),
-    (Intervals, intervals.compare),
+    (Intervals, number_intervals.compare),
     (SequenceWithDots, sequences.compare),
     (Several, several.compare),
     (Matrix, matrices.compare),
@@ -66,7 +68,7 @@ COMPARISONS: tuple[tuple[type[Value], Callable[[Any, Value, Comparison], Verdict
     (BasedNumeral, based_numerals.compare),
     (Quantity, quantities.compare),
     (PlainNumber, numbers.compare),
-    (Sentence, sentences.compare),
+    (Sentence, answer_sentences.compare),
     (Words, words.compare),
 )
 """The kinds in the order in which they decide, and how each compares with any other."""

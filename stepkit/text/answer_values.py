@@ -6,17 +6,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache, partial
 
+from stepkit.text.answer_kinds.answer_sentences import read_sentence
 from stepkit.text.answer_kinds.assignments import read_assignment
 from stepkit.text.answer_kinds.based_numerals import read_based_numeral
 from stepkit.text.answer_kinds.choices import read_choice
-from stepkit.text.answer_kinds.intervals import read_intervals
 from stepkit.text.answer_kinds.lists import read_bracketed, read_list
 from stepkit.text.answer_kinds.matrices import read_matrix
+from stepkit.text.answer_kinds.number_intervals import read_intervals
 from stepkit.text.answer_kinds.numbers import read_number
 from stepkit.text.answer_kinds.percentages import read_percentage
 from stepkit.text.answer_kinds.quantities import read_counted, read_money, read_quantity
 from stepkit.text.answer_kinds.ratios import read_ratio
-from stepkit.text.answer_kinds.sentences import read_sentence
 from stepkit.text.answer_kinds.sequences import read_sequence
 from stepkit.text.answer_kinds.times_of_day import read_time_of_day
 from stepkit.text.answer_kinds.values import Expression, PlainNumber, Value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import (
     Assignment,
     Expression,
@@ -38,7 +38,7 @@ def read_assignment(form: str, read: Read) -> Value | None:
     return value if worked_out and isinstance(value, (PlainNumber, Quantity, Percentage)) else None
 
 
-def compare(a: Assignment, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Assignment, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, Assignment):
         if a.name == b.name or _is_label(a.name) or _is_label(b.name):
             return comparison.equal(a.value, b.value)

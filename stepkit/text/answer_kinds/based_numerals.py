@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import BasedNumeral, PlainNumber, Value
 from stepkit.text.answer_spelling import key
 from stepkit.text.verdicts import SAME, Verdict, different, open_question
@@ -22,7 +22,7 @@ def read_based_numeral(form: str, read: Read) -> Value | None:
     return BasedNumeral(form, match[1].lower(), NUMERALS.get(base, base))
 
 
-def compare(a: BasedNumeral, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: BasedNumeral, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, BasedNumeral):
         if a.digits == b.digits:
             return SAME if a.base == b.base else different("another base")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.listed_options import options_of
 from stepkit.text.answer_kinds.values import Choice, Expression, Several, Value, Words
 from stepkit.text.answer_spelling import normal_form
@@ -36,7 +36,7 @@ def read_choice(form: str, read: Read) -> Value | None:
     return Choice(form, letter.upper() if marked else letter, text)
 
 
-def compare(a: Choice, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Choice, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, Choice):
         return _equal_letters(a, b)
     if isinstance(b, Several) and all(isinstance(one, Choice) for one in b.items):
@@ -62,7 +62,7 @@ def _equal_letters(a: Choice, b: Choice) -> Verdict:
 
 
 def _against_options(
-    a: Choice, b: Value, options: dict[str, str], comparison: Comparison
+    a: Choice, b: Value, options: dict[str, str], comparison: AnswerComparison
 ) -> Verdict:
     """A letter against what may be the text of its option, or of another."""
     verdicts = {

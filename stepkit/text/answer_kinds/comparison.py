@@ -12,7 +12,7 @@ Read = Callable[[str], Value]
 """Reads a part of an answer, in normal form."""
 
 
-class Comparison(Protocol):
+class AnswerComparison(Protocol):
     """Compares values under what one problem asks for."""
 
     problem: str

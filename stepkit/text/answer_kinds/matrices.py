@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import Assignment, Expression, Matrix, Sentence, Value
 from stepkit.text.answer_spelling import ROW
 from stepkit.text.verdicts import Verdict, all_of, different
@@ -23,7 +23,7 @@ def read_matrix(form: str, read: Read) -> Value | None:
     return Matrix(form, tuple(tuple(map(read, row.split("&"))) for row in rows))
 
 
-def compare(a: Matrix, b: Value, comparison: Comparison) -> Verdict:
+def compare(a: Matrix, b: Value, comparison: AnswerComparison) -> Verdict:
     if not isinstance(b, Matrix):
         if isinstance(b, (Expression, Assignment, Sentence)):
             return comparison.equal_formulas(a, b)

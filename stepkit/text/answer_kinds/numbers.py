@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import PlainNumber, Value
 from stepkit.text.number_spelling import Number, number, terminates
 from stepkit.text.verdicts import SAME, Verdict, different, open_question
@@ -18,7 +18,7 @@ def read_number(form: str, read: Read) -> Value | None:
     return None if plain is None else PlainNumber(form, plain)
 
 
-def compare(a: PlainNumber, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: PlainNumber, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if not isinstance(b, PlainNumber):
         return None
     return equal_numbers(a.number, b.number, comparison.problem)

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
-from stepkit.text.answer_kinds.values import (
-    Expression,
-    Percentage,
-    PlainNumber,
-    Quantity,
-    Value,
-)
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
+from stepkit.text.answer_kinds.values import Expression, Percentage, PlainNumber, Quantity, Value
 from stepkit.text.verdicts import SAME, Verdict, different, open_question
 
 PERCENT = re.compile(
@@ -25,7 +19,7 @@ def read_percentage(form: str, read: Read) -> Value | None:
     return Percentage(form, read(match["value"])) if match else None
 
 
-def compare(a: Percentage, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Percentage, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, Percentage):
         return comparison.equal(a.value, b.value)
     if isinstance(b, Quantity):

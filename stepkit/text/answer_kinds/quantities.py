@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.answer_sentences import FUNCTIONS
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.numbers import equal_numbers
-from stepkit.text.answer_kinds.sentences import FUNCTIONS
 from stepkit.text.answer_kinds.values import Expression, PlainNumber, Quantity, Sentence, Value
 from stepkit.text.answer_kinds.words import WORDS
 from stepkit.text.number_spelling import Number, number
@@ -69,7 +69,7 @@ def read_counted(form: str, read: Read) -> Value | None:
     return Quantity(form, PlainNumber(first, count), of, True) if count and of else None
 
 
-def compare(a: Quantity, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Quantity, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, Quantity):
         return _equal_quantities(a, b, comparison)
     if isinstance(b, Sentence):
@@ -94,7 +94,7 @@ def _in_another_unit(a: Quantity, b: Value) -> Verdict | None:
     return None
 
 
-def _equal_quantities(a: Quantity, b: Quantity, comparison: Comparison) -> Verdict:
+def _equal_quantities(a: Quantity, b: Quantity, comparison: AnswerComparison) -> Verdict:
     x, y = a.unit, b.unit
     if x.powers == y.powers:
         verdict = _in_one_unit(a, b, comparison)
@@ -112,7 +112,7 @@ def _equal_quantities(a: Quantity, b: Quantity, comparison: Comparison) -> Verdi
     return open_question("two units") if may_agree else different("two units")
 
 
-def _in_one_unit(a: Quantity, b: Quantity, comparison: Comparison) -> Verdict:
+def _in_one_unit(a: Quantity, b: Quantity, comparison: AnswerComparison) -> Verdict:
     """Whether two quantities of the same dimensions are equal, whatever was counted."""
     if a.unit.size == b.unit.size:
         return comparison.equal(a.value, b.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import PlainNumber, Ratio, Value
 from stepkit.text.verdicts import SAME, Verdict, different, open_question
 
@@ -20,7 +20,7 @@ def read_ratio(form: str, read: Read) -> Value | None:
     return Ratio(form, parts) if len(parts) == len(values) else None
 
 
-def compare(a: Ratio, b: Value, comparison: Comparison) -> Verdict:
+def compare(a: Ratio, b: Value, comparison: AnswerComparison) -> Verdict:
     if isinstance(b, Ratio):
         return equal_ratios(a, b)
     if isinstance(b, PlainNumber):
@@ -36,7 +36,7 @@ def equal_ratios(a: Ratio, b: Ratio) -> Verdict:
     return SAME if same else different("another ratio")
 
 
-def equals_quotient(a: Ratio, b: PlainNumber, comparison: Comparison) -> Verdict:
+def equals_quotient(a: Ratio, b: PlainNumber, comparison: AnswerComparison) -> Verdict:
     """A ratio against one number."""
     parts = [part.number.value for part in a.parts]
     if len(parts) != 2 or not parts[1] or parts[0] != parts[1] * b.number.value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import SequenceWithDots, Value
 from stepkit.text.splitting import split_top, wrapped
 from stepkit.text.verdicts import Verdict, all_of, open_question
@@ -21,7 +21,7 @@ def read_sequence(form: str, read: Read) -> Value | None:
     return SequenceWithDots(form, tuple(values[: places[0]]), tuple(values[places[0] + 1 :]))
 
 
-def compare(a: SequenceWithDots, b: Value, comparison: Comparison) -> Verdict:
+def compare(a: SequenceWithDots, b: Value, comparison: AnswerComparison) -> Verdict:
     if not isinstance(b, SequenceWithDots):
         return open_question("a sequence with dots against one without")
     first = zip(a.before, b.before, strict=False)

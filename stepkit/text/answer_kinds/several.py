@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from stepkit.text.answer_kinds.comparison import Comparison
-from stepkit.text.answer_kinds.intervals import is_condition
+from stepkit.text.answer_kinds.comparison import AnswerComparison
 from stepkit.text.answer_kinds.matrices import cells
+from stepkit.text.answer_kinds.number_intervals import is_condition
 from stepkit.text.answer_kinds.values import (
     Assignment,
     Expression,
@@ -41,7 +41,7 @@ DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 MOST_ITEMS = 40  # of answers in any order
 
 
-def compare(a: Several, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Several, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if isinstance(b, Matrix):
         return _tuple_and_matrix(a, b, comparison)
     if not isinstance(b, Several):
@@ -66,13 +66,13 @@ def compare(a: Several, b: Value, comparison: Comparison) -> Verdict | None:
     return found
 
 
-def _in_order(a: Sequence[Value], b: Sequence[Value], comparison: Comparison) -> Verdict:
+def _in_order(a: Sequence[Value], b: Sequence[Value], comparison: AnswerComparison) -> Verdict:
     if len(a) != len(b):
         return different("another number of answers")
     return all_of(*(comparison.equal(x, y) for x, y in zip(a, b, strict=True)))
 
 
-def _in_any_order(a: Several, b: Several, comparison: Comparison) -> Verdict:
+def _in_any_order(a: Several, b: Several, comparison: AnswerComparison) -> Verdict:
     if max(len(a.items), len(b.items)) > MOST_ITEMS:
         in_order = _in_order(a.items, b.items, comparison)
         return in_order if in_order.same else open_question("too many answers to compare")
@@ -84,7 +84,7 @@ def _in_any_order(a: Several, b: Several, comparison: Comparison) -> Verdict:
     return matched(len(x), [comparison.equal(one, other) for one in x for other in y])
 
 
-def _distinct(several: Several, comparison: Comparison) -> list[Value]:
+def _distinct(several: Several, comparison: AnswerComparison) -> list[Value]:
     found: list[Value] = []
     for one in several.items:
         if not any(comparison.equal(one, other).same for other in found):
@@ -92,7 +92,7 @@ def _distinct(several: Several, comparison: Comparison) -> list[Value]:
     return found
 
 
-def _set_and_tuple(a: Several, b: Several, comparison: Comparison) -> Verdict:
+def _set_and_tuple(a: Several, b: Several, comparison: AnswerComparison) -> Verdict:
     found = _in_any_order(a, b, comparison)
     if not found.same:
         return found
@@ -102,7 +102,7 @@ def _set_and_tuple(a: Several, b: Several, comparison: Comparison) -> Verdict:
     return different("a set against a tuple in another order")
 
 
-def _tuple_and_list(a: Several, b: Several, comparison: Comparison) -> Verdict:
+def _tuple_and_list(a: Several, b: Several, comparison: AnswerComparison) -> Verdict:
     """(1, 2, 3) against 1, 2, 3; but (1, 2) may be an interval."""
     in_order = _in_order(a.items, b.items, comparison)
     if in_order.same is None or (in_order.same and len(a.items) > 2):
@@ -113,7 +113,7 @@ def _tuple_and_list(a: Several, b: Several, comparison: Comparison) -> Verdict:
     return found if found.same is False else open_question("a tuple against a list")
 
 
-def _tuple_and_matrix(a: Several, b: Matrix, comparison: Comparison) -> Verdict:
+def _tuple_and_matrix(a: Several, b: Matrix, comparison: AnswerComparison) -> Verdict:
     vector = len(b.rows) == 1 or all(len(row) == 1 for row in b.rows)
     if not vector or a.kind == "set":
         return different("a matrix against several answers")
@@ -121,7 +121,7 @@ def _tuple_and_matrix(a: Several, b: Matrix, comparison: Comparison) -> Verdict:
     return open_question("a matrix against a tuple") if found.same else found
 
 
-def _one_of_several(a: Several, b: Value, comparison: Comparison) -> Verdict | None:
+def _one_of_several(a: Several, b: Value, comparison: AnswerComparison) -> Verdict | None:
     distinct = _distinct(a, comparison)
     if len(distinct) == 1 and a.kind != "tuple":
         return comparison.equal(distinct[0], b)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.ratios import ASKS_RATIO, equal_ratios, equals_quotient
 from stepkit.text.answer_kinds.values import PlainNumber, Ratio, TimeOfDay, Value
 from stepkit.text.number_spelling import Number
@@ -34,7 +34,7 @@ def read_time_of_day(form: str, read: Read) -> Value | None:
     return TimeOfDay(form, parts if len(parts) > 1 else (*parts, 0), half)
 
 
-def compare(a: TimeOfDay, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: TimeOfDay, b: Value, comparison: AnswerComparison) -> Verdict | None:
     asks_ratio = ASKS_RATIO.search(comparison.problem)
     if isinstance(b, TimeOfDay):
         if asks_ratio and not (a.half or b.half):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import (
     Expression,
     Matrix,
@@ -38,7 +38,7 @@ def read_words(form: str, read: Read) -> Value | None:
     return Words(form) if known or longest >= (3 if form.isascii() else 2) else None
 
 
-def compare(a: Words, b: Value, comparison: Comparison) -> Verdict:
+def compare(a: Words, b: Value, comparison: AnswerComparison) -> Verdict:
     if not isinstance(b, Words):
         return _against_formula(a, b)
     x, y = (

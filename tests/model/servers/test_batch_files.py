@@ -85,7 +85,9 @@ def test_a_round_asks_for_what_is_still_missing(work: Workdir) -> None:
         "4 draws are still missing (4 of them failed, the first: HTTP 429: rate limit reached)"
     )
     assert (done.status, done.out) == (4, b"")
-    assert done.err == f"step-rollout: {message}; ask for them with --to-batch and --resume\n"
+    unanswered = "step-rollout: 1 of 7 draws have no answer: t\n"
+    missing = f"step-rollout: {message}; ask for them with --to-batch and --resume\n"
+    assert done.err == unanswered + missing
     assert work.names() == ["ask", "got", "in", "out.journal"]
     assert rollout(work, *args, "--to-batch", "more").status == 2  # the journal holds work
     done = rollout(work, *args, "--to-batch", "more", "--resume")

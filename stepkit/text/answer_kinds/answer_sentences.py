@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.numbers import equal_numbers
 from stepkit.text.answer_kinds.values import PlainNumber, Sentence, Value
 from stepkit.text.number_spelling import number
@@ -33,7 +33,7 @@ def read_sentence(form: str, read: Read) -> Value | None:
     return Sentence(form, tuple({one.value: one for one in found if one}.values()))
 
 
-def compare(a: Sentence, b: Value, comparison: Comparison) -> Verdict | None:
+def compare(a: Sentence, b: Value, comparison: AnswerComparison) -> Verdict | None:
     if not isinstance(b, PlainNumber):
         return None
     if len(a.numbers) != 1 or BOUND.search(a.text):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from stepkit.text.answer_kinds.assignments import NAME
-from stepkit.text.answer_kinds.comparison import Comparison, Read
+from stepkit.text.answer_kinds.comparison import AnswerComparison, Read
 from stepkit.text.answer_kinds.values import Intervals, Sentence, Several, Value, Words
 from stepkit.text.answer_spelling import key
 from stepkit.text.number_sets import NumberSet, intervals_of, open_interval
@@ -34,7 +34,7 @@ def read_intervals(form: str, read: Read) -> Value | None:
     return Intervals(form, found) if found else None
 
 
-def compare(a: Intervals, b: Value, comparison: Comparison) -> Verdict:
+def compare(a: Intervals, b: Value, comparison: AnswerComparison) -> Verdict:
     other = _intervals(b)
     if other is not None:
         return _equal_unions(a.intervals, other, comparison)
@@ -57,7 +57,7 @@ def _intervals(value: Value) -> NumberSet | None:
     return open_interval(low.text, high.text) if value.text.startswith("(") else None
 
 
-def _equal_unions(a: NumberSet, b: NumberSet, comparison: Comparison) -> Verdict:
+def _equal_unions(a: NumberSet, b: NumberSet, comparison: AnswerComparison) -> Verdict:
     if len(a.parts) != len(b.parts):
         return open_question("unions of other numbers of intervals")
     verdicts = [
@@ -72,7 +72,7 @@ def _equal_unions(a: NumberSet, b: NumberSet, comparison: Comparison) -> Verdict
     return matched(len(a.parts), verdicts)
 
 
-def _equal_ends(a: str, b: str, comparison: Comparison) -> Verdict:
+def _equal_ends(a: str, b: str, comparison: AnswerComparison) -> Verdict:
     if key(a) == key(b):
         return SAME
     if "\\infty" in a + b:
