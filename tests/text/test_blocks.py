@@ -154,7 +154,8 @@ def test_hostile_texts_take_linear_time(piece: str) -> None:
 
     size = 5_000
     short = min(seconds(size) for _ in range(2))
-    assert seconds(4 * size) < 8 * short + 0.05
+    # the least of several: a busy machine makes one of them longer, a square all
+    assert any(seconds(4 * size) < 8 * short + 0.05 for _ in range(8))
 
 
 def test_a_display_reaches_so_far_and_no_further() -> None:
