@@ -423,6 +423,7 @@ def pairs(
     weight: str = "set",
     after_error: str = "keep",
     correction: str = "Wait, that is not right.\n",
+    separator: str = "\n",
     tokenizer: FilePath | None = None,
 ) -> list[Record]:
     """step-pairs: rows for a trainer from records with evidence or labels, each made once.
@@ -465,16 +466,18 @@ def check_rows(
     *,
     max_length: int | None = None,
     tokenizer: FilePath | None = None,
+    separator: str = "\n",
 ) -> list[str]:
     """step-pairs --check: a line for each thing that the trainer ``to`` would silently spoil.
 
     Args:
         max_length: where the trainer cuts rows off, in characters, with ``tokenizer`` in tokens.
+        separator: what it puts after each step of process reward rows.
     """
     from stepkit.formats.row_checker import RowChecker
 
     _known(to, list_trainers(), "trainer")
-    checker = RowChecker(to, max_length, _tokens(tokenizer))
+    checker = RowChecker(to, max_length, _tokens(tokenizer), separator)
     found = [str(one.at(f"rows[{i}]")) for i, row in enumerate(rows) for one in checker.row(row)]
     return [*found, *map(str, checker.end())]
 
@@ -742,12 +745,12 @@ def _groups(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _tokens(path: FilePath | None) -> Any:
-    """The token ids of texts in a model's vocabulary."""
+    """The token ids of texts in a model's vocabulary, as trainers read them."""
     if path is None:
         return None
-    from stepkit.model.local.llama import Model
+    from stepkit.model.backend import trainer_tokens
 
-    return Model(fspath(path), option="tokenizer", vocabulary_only=True).tokenize
+    return trainer_tokens(fspath(path), "tokenizer")
 
 
 def _right(correct: Sequence[bool | float | None]) -> list[float]:

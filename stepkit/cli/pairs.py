@@ -13,6 +13,7 @@ from stepkit.core.pairs import pair_filters, rule_input
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
+from stepkit.formats.step_separators import NEWLINE
 from stepkit.runner.options import (
     command,
     input_options,
@@ -26,7 +27,7 @@ from stepkit.runner.run import StreamOptions
 
 SHARE = click.FloatRange(0, 1)
 COUNT = click.IntRange(min=1)
-CHECKS = {"check", "max_length", "tokenizer"}
+CHECKS = {"check", "max_length", "separator", "tokenizer"}
 
 
 @command("step-pairs")
@@ -121,6 +122,14 @@ CHECKS = {"check", "max_length", "tokenizer"}
     show_default=True,
     help="What stands between a wrong step and the one that corrects it.",
 )
+@click.option(
+    "--separator",
+    metavar="TEXT",
+    type=TEXT,
+    default=NEWLINE.replace("\n", "\\n"),
+    show_default=True,
+    help="What the trainer puts after each step of process reward rows: its step_separator.",
+)
 @model_file("--tokenizer", help="A GGUF whose vocabulary the cut after the prompt must respect.")
 @click.option(
     "--check",
@@ -150,7 +159,8 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
         refuse_idle_options(CHECKS, "with --check")
         from stepkit.cli.actions.check_rows import check as check_rows
 
-        check_rows(streams, check, given["max_length"], _tokens(tokenizer))
+        separator = None if "separator" not in on_command_line() else given["separator"]
+        check_rows(streams, check, given["max_length"], _tokens(tokenizer), separator)
         return
     if given["max_length"]:
         raise UsageError("--max-length has no effect without --check")
@@ -167,9 +177,9 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
 
 
 def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
-    """The token ids of texts in a model's vocabulary."""
+    """The token ids of texts in a model's vocabulary, as trainers read them."""
     if path is None:
         return None
-    from stepkit.model.local.llama import Model
+    from stepkit.model.backend import trainer_tokens
 
-    return Model(path, option="--tokenizer", vocabulary_only=True).tokenize
+    return trainer_tokens(path, "--tokenizer")

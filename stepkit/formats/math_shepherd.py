@@ -1,10 +1,14 @@
 """Math-Shepherd's rows (Wang et al., arXiv:2312.08935): a mark after every step.
 
-``input`` is the problem and its steps, each followed by the mark; ``label`` is the same text with +
-or - in place of each mark. A text that has the mark in it already cannot be written.
+``input`` is the problem and its steps, each on lines of its own with a space and the mark after its
+text; ``label`` is the same with + or - in place of each mark. Without the marks the steps are the
+attempt, up to newlines at its end. A text that has the mark in it already cannot be written, nor
+can steps that share a line.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from stepkit import schema
 from stepkit.core.training_rows import StepwiseRow
@@ -12,6 +16,7 @@ from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata, trl
 from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import TrainerView
+from stepkit.formats.step_separators import refuse_blank, refuse_within_line
 from stepkit.schema import Json
 
 MARK = "ки"
@@ -20,18 +25,29 @@ MARK = "ки"
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """input and label. Masked steps at the end are left out; one before is refused."""
     prompt, labels = row_layout.prompt_text(record, layout).rstrip(), judged(row)
-    steps = [step.strip("\r\n") for step in row.steps[: len(labels)]]
+    steps = row.steps[: len(labels)]
+    refuse_blank(steps)
+    refuse_within_line(steps)
     if any(MARK in text for text in (prompt, *steps)):
         raise DataError(f'"{MARK}" in a text, where it is the mark of a step')
     signs = ["+" if label else "-" for label in labels]
     texts = {
-        "input": f"{prompt} " + "\n".join(f"{step} {MARK}" for step in steps),
-        "label": f"{prompt} " + "\n".join(map(" ".join, zip(steps, signs, strict=True))),
+        "input": f"{prompt} {_marked(steps, [MARK] * len(steps))}",
+        "label": f"{prompt} {_marked(steps, signs)}",
         "task": schema.optional_text(record, "task") or "",
     }
     return texts | row_metadata.attempt_metadata(
         "stepwise", row.origin, record, layout, prompt, *steps
     )
+
+
+def _marked(steps: Sequence[str], marks: Sequence[str]) -> str:
+    """The steps with a mark after the text of each, before the newlines that end it."""
+    found = []
+    for step, mark in zip(steps, marks, strict=True):
+        text = step.rstrip("\r\n")
+        found.append(f"{text} {mark}{step[len(text) :]}")
+    return "".join(found).rstrip("\r\n")
 
 
 def judged(row: StepwiseRow) -> list[bool]:
@@ -55,6 +71,12 @@ def marked(row: Json) -> TrainerView:
         if label[at : at + len(text)] != text:
             raise DataError(f"differs from input before mark {index + 1}", "label")
         at += len(text)
+        if index and text.strip() and "\n" not in text[: len(text) - len(text.lstrip())]:
+            raise DataError(
+                f"the text after mark {index} goes on in its line: a step that was cut within one, "
+                "where readers of these rows cut at lines",
+                "input",
+            )
         if index < len(texts) - 1:
             if label[at : at + 1] not in ("+", "-"):
                 raise DataError(f"expected + or - for mark {index + 1}", "label")

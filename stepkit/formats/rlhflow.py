@@ -1,5 +1,9 @@
 """RLHFlow's process reward rows (RLHF-Reward-Modeling/math-rm): a chat in which every user turn is
-a step, the first with the problem before it, and every answer of the assistant + or -."""
+a step, the first with the problem before it, and every answer of the assistant + or -.
+
+White space around a step is not part of its turn, so it must be there: two steps cannot share a
+word.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,15 @@ from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.math_shepherd import judged
 from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import TrainerView, messages
+from stepkit.formats.step_separators import refuse_blank, refuse_within_word
 from stepkit.schema import Json
 
 
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """conversations. Masked steps at the end are left out; one before is refused."""
     prompt, labels = row_layout.prompt_text(record, layout).rstrip(), judged(row)
+    refuse_blank(row.steps[: len(labels)])
+    refuse_within_word(row.steps[: len(labels)])
     steps = [step.strip() for step in row.steps[: len(labels)]]
     turns = []
     for index, (step, label) in enumerate(zip(steps, labels, strict=True)):

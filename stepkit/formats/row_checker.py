@@ -18,6 +18,7 @@ from stepkit.core.common_prefix import common_length
 from stepkit.errors import DataError
 from stepkit.formats.column_types import ColumnTypes
 from stepkit.formats.row_views import TrainerView
+from stepkit.formats.step_separators import NEWLINE, spelled
 from stepkit.formats.trainer_registry import TARGETS
 from stepkit.schema import Json
 from stepkit.seeds import seed
@@ -71,16 +72,22 @@ class RowChecker:
     Args:
         target: a name of TARGETS.
         max_length: where the trainer cuts a row off; None looks at no length.
-        tokens: text to token ids, without special tokens; None counts characters.
+        tokens: text to token ids; None counts characters.
+        separator: what the trainer puts after each step, where its user chooses that.
     """
 
     def __init__(
-        self, target: str, max_length: int | None = None, tokens: Tokenizer | None = None
+        self,
+        target: str,
+        max_length: int | None = None,
+        tokens: Tokenizer | None = None,
+        separator: str = NEWLINE,
     ) -> None:
         self._name = target
         self._target = TARGETS[target]
         self._max_length = max_length
         self._tokens = tokens
+        self._separator = separator
         self._columns = ColumnTypes()
         self._seen: set[int] = set()
         self._labels: Counter[bool] = Counter()
@@ -109,6 +116,8 @@ class RowChecker:
                 view.sides[0][0],
             )
         yield from self._texts(view)
+        if view.kind == "stepwise" and self._target.separates:
+            yield from separated(view, row.get("separator"), self._separator)
         yield from self._neighbours(view)
 
     def end(self) -> Iterator[DataError]:
@@ -205,13 +214,41 @@ def stepwise(view: TrainerView) -> Iterator[DataError]:
         yield DataError("every step is masked: there is nothing to learn from")
     if view.chat or not view.prompt:
         return
-    for field, text in view.sides:
-        if text.endswith("\n"):
-            yield DataError("ends with a newline, and the trainer puts one after each step", field)
     if not view.prompt[-1].isspace() and not view.sides[0][1][:1].isspace():
         yield DataError(
             "ends without white space, and the trainer puts none before the first step", "prompt"
         )
+
+
+def separated(view: TrainerView, made_for: Any, separator: str) -> Iterator[DataError]:
+    """Steps between which the trainer's separator makes another text of the attempt.
+
+    Args:
+        made_for: the separator that the row says it was made for: then the rest is known to be
+            right. Of other rows is found what shows: separators that come twice, and the single
+            space that a cut within a line leaves at a step's end or start.
+    """
+    if isinstance(made_for, str):
+        if made_for != separator:
+            yield DataError(
+                f"made for a trainer that puts {spelled(made_for)} after each step, not "
+                f"{spelled(separator)}: set its step_separator, and check with --separator",
+                "separator",
+            )
+        return
+    for index, (field, text) in enumerate(view.sides):
+        if separator and text.endswith(separator):
+            what = "a newline" if separator == NEWLINE else spelled(separator)
+            yield DataError(f"ends with {what}, and the trainer puts one after each step", field)
+        elif NEWLINE in separator:
+            inner = text.endswith(" ") and index < len(view.sides) - 1
+            if inner or (index and text[:1] == " " and text[1:2].strip()):
+                where = "ends" if inner else "begins"
+                yield DataError(
+                    f"{where} with a space, as a step does that was cut within a line, and the "
+                    "trainer puts a newline there",
+                    field,
+                )
 
 
 def chat(view: TrainerView) -> Iterator[DataError]:

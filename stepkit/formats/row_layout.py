@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.errors import DataError
 from stepkit.formats.row_views import messages
+from stepkit.formats.step_separators import NEWLINE
 from stepkit.schema import Json
 
 PROBLEM = "{problem}"
@@ -24,32 +25,71 @@ class RowLayout(NamedTuple):
             the attempt. In "full" the steps before belong to the sides, else to the prompt.
         chat: messages, which the trainer puts into its own template, in place of texts.
         tokens: the token ids of a text in the vocabulary that will be trained; None: not known.
+        separator: what the trainer puts after each step, where it lets the user choose.
+        chat_sampler: the sampler with a chat template that the record's draws were made with: a
+            chat has the messages that it laid out. None without one.
     """
 
     prompt: str = DEFAULT_PROMPT
     scope: str = "continuation"
     chat: bool = False
     tokens: Callable[[str], Sequence[int]] | None = None
+    separator: str = NEWLINE
+    chat_sampler: Json | None = None
 
 
 class BoundaryError(DataError):
     """A side cannot be parted from its prompt between two tokens."""
 
 
-def sampler_prompt(record: Json, sampler: str | None) -> str | None:
-    """The prompt by which the record's draws were made, or the attempt itself; None if unknown.
+def tree_sampler(record: Json, sampler: str | None) -> Json | None:
+    """What the draws in the record's tree were made with; None without any.
 
-    A plain one is a format with {problem}; of a chat template it is "chat:" and a hash.
+    Args:
+        sampler: id or index of the one that counts, if several drew. Raises DataError where it
+            would be needed: they laid the problem out differently.
     """
-    tree, made = record.get("tree"), None
-    if isinstance(tree, dict) and tree.get("samplers"):
-        samplers = tree["samplers"]
-        index = 0 if len(samplers) == 1 else trace.choose_sampler(tree, sampler)[0]
-        made = samplers[index] if index >= 0 else None
-    elif isinstance(record.get("sample"), dict):
-        made = record["sample"].get("sampler")
-    prompt = made.get("prompt") if isinstance(made, dict) else None
-    return prompt if isinstance(prompt, str) else None
+    tree = record.get("tree")
+    made = tree.get("samplers") if isinstance(tree, dict) else None
+    if not made:
+        return None
+    if sampler is None and all(_layout(one) == _layout(made[0]) for one in made):
+        return made[0] if isinstance(made[0], dict) else None
+    index = trace.choose_sampler(record["tree"], sampler)[0]
+    return made[index] if index >= 0 else None
+
+
+def attempt_sampler(record: Json) -> Json | None:
+    """What the attempt itself was made with, else what continued it; None if unknown."""
+    sample = record.get("sample")
+    made = sample.get("sampler") if isinstance(sample, dict) else None
+    if isinstance(made, dict):
+        return made
+    try:
+        return tree_sampler(record, None)
+    except DataError:  # several continued it in their own ways: none of them need be the attempt's
+        return None
+
+
+def _layout(made: Any) -> list[Any]:
+    """All of a sampler that decides how it lays a problem out."""
+    keys = ("prompt", "rendered", "system")
+    return [made.get(key) for key in keys] if isinstance(made, dict) else []
+
+
+def sampler_prompt(made: Json) -> str | None:
+    """The text of a sampler's prompt, with {problem} for the problem; None if it is unknown, as it
+    is of a chat template in evidence of older versions."""
+    rendered, prompt = made.get("rendered"), made.get("prompt")
+    if isinstance(rendered, str):
+        return rendered
+    return prompt if isinstance(prompt, str) and PROBLEM in prompt else None
+
+
+def has_chat_template(made: Json) -> bool:
+    """Whether a sampler laid problems out by a chat template, of which ``prompt`` is the hash."""
+    prompt = made.get("prompt")
+    return isinstance(prompt, str) and prompt.startswith("chat:") and PROBLEM not in prompt
 
 
 def prompt_text(record: Json, layout: RowLayout) -> str:
@@ -98,17 +138,23 @@ def chat(
     """The messages before the answer, and each side as the whole of the answer.
 
     The messages are those that the record has in ``prompt``, else the laid-out problem as the
-    user's. White space around a text is left out: some templates strip it, others do not, and
+    user's; of draws that were made by a chat template those that it was given, with their system
+    message. White space around a text is left out: some templates strip it, others do not, and
     axolotl loses an answer whose template did.
     """
-    prompt = record.get("prompt")
-    if isinstance(prompt, list):
+    prompt, made = record.get("prompt"), layout.chat_sampler
+    if isinstance(prompt, list) and (made is None or "problem" not in record):
+        if made is not None:
+            prompt = prompt[: schema.last_user(prompt) + 1]
         turns = messages(prompt, "prompt")
         if turns[-1][0] == "assistant":
             raise DataError("ends with the assistant's turn: an answer opens another", "prompt")
         before = [{"role": role, "content": content} for role, content in turns]
     else:
         before = [{"role": "user", "content": prompt_text(record, layout).strip()}]
+    system = None if made is None else made.get("system")
+    if isinstance(system, str) and all(message["role"] != "system" for message in before):
+        before.insert(0, {"role": "system", "content": system})
     return before, [(prefix + side).strip() for side in sides]
 
 
@@ -116,8 +162,11 @@ def boundary(prompt: str, sides: Sequence[str]) -> tuple[str, list[str]]:
     """Move white space across the cut to where tokenisers keep the prompt's tokens as they are.
 
     Newlines that all sides begin with go to the prompt, else they merge with its last
-    punctuation; spaces at the prompt's end go to the sides, whose first word they belong to.
+    punctuation; spaces at the prompt's end go to the sides, whose first word they belong to. With
+    the mark of a special token at the prompt's end nothing merges, and the cut stays.
     """
+    if prompt.endswith("|>"):
+        return prompt, list(sides)
     shared = common(sides)
     newlines = len(shared) - len(shared.lstrip("\r\n"))
     if newlines:

@@ -72,6 +72,7 @@ class TrainerFormat(NamedTuple):
         only_chats: kinds that are messages whatever ``chat`` is.
         joins_first_step: it puts nothing between the prompt and the first of several steps, so
             that the prompt must end with white space.
+        separates: its user chooses what it puts after each of several steps (step_separator).
         side_file: the file that it needs next to the rows, DATASET_INFO or PARQUET.
     """
 
@@ -83,6 +84,7 @@ class TrainerFormat(NamedTuple):
     ends: bool = True
     only_chats: frozenset[type] = frozenset()
     joins_first_step: bool = False
+    separates: bool = False
     side_file: str | None = None
 
 
@@ -132,6 +134,7 @@ TARGETS = {
         chat=False,
         ends=False,
         joins_first_step=True,
+        separates=True,
     ),
     "trl-reward": TrainerFormat(
         "TRL: reward models", {PairRow: trl.preference}, (PREFERENCE, IMPLICIT), REWARD_LIVE
@@ -175,6 +178,7 @@ TARGETS = {
         {},
         only_chats=frozenset({TextRow}),
         joins_first_step=True,
+        separates=True,
     ),
     "ms-swift": TrainerFormat(
         "ms-swift",
@@ -247,6 +251,9 @@ TARGETS = {
     ),
 }
 """Targets by name, the default first."""
+
+SEPARATING = tuple(name for name, target in TARGETS.items() if target.separates)
+"""Those whose users choose what is put after each of several steps."""
 
 
 def first_kind(name: str) -> str:

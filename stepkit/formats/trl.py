@@ -3,8 +3,9 @@ in 1.13.0.
 
 To strings it adds the end-of-text token and nothing else; of a chat it makes its template's text,
 with the header of an answer after the prompt: so a chat's prompt cannot end within an answer.
-PRMTrainer takes the tokens of the prompt and of every step apart, puts a separator (default: a
-newline) after each step and its label on the last token of that.
+PRMTrainer takes the tokens of the prompt and of every step apart, puts a separator
+(``step_separator``, a newline if not set, and it may be empty) after each step and its label on the
+last token of that.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from stepkit.errors import DataError
 from stepkit.formats import row_layout, row_metadata
 from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import TrainerView, context, messages
+from stepkit.formats.step_separators import without_separators
 from stepkit.schema import Json
 
 MASKED = -100
@@ -54,15 +56,18 @@ def unpaired(row: UnpairedRow, record: Json, layout: RowLayout) -> Json:
 def stepwise(row: StepwiseRow, record: Json, layout: RowLayout) -> Json:
     """prompt, completions and labels: 1, 0, or -100 for a step that is not trained on.
 
-    Whole numbers, for the trainer cuts a label with a point to one. Newlines around a step are
-    left out: the trainer's separator stands for them.
+    Whole numbers, for the trainer cuts a label with a point to one. The steps are without the
+    separator that the trainer puts after each; ``separator`` is the one that it must put there.
     """
     labels = [MASKED if label is None else int(label) for label in hard(row)]
     prompt = row_layout.prompt_text(record, layout)
-    steps = [step.strip("\r\n") for step in row.steps]
-    if "" in steps:
-        raise DataError("a step of nothing but newlines", f"steps[{steps.index('')}]")
-    texts = {"prompt": prompt, "completions": steps, "labels": labels}
+    steps = without_separators(row.steps, layout.separator)
+    texts = {
+        "prompt": prompt,
+        "completions": steps,
+        "labels": labels,
+        "separator": layout.separator,
+    }
     return texts | row_metadata.attempt_metadata(
         "stepwise", row.origin, record, layout, prompt, *steps
     )

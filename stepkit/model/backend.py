@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import inf, nan
@@ -157,6 +157,17 @@ def prompter_for(model: Model, form: PromptForm) -> Prompter:
         system=form.system,
         special={"bos_token": model.bos_text, "eos_token": model.eos_text},
     )
+
+
+def trainer_tokens(path: str, option: str) -> Callable[[str], Sequence[int]]:
+    """The token ids of texts in a file's vocabulary as trainers read them: a special token is known
+    by its mark, wherever it stands.
+
+    Args:
+        option: by which the user named the file.
+    """
+    encoder = PromptEncoder(Model(path, option=option, vocabulary_only=True))
+    return lambda text: encoder.plain([(text, True)])
 
 
 def template_for(model: Model | None, form: PromptForm) -> TemplateSource | None:

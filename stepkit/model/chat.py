@@ -21,7 +21,8 @@ Message = Mapping[str, str]
 Part = tuple[str, bool]
 """Text, and whether special tokens may be recognised in it."""
 
-DEFAULT_FORMAT = "{problem}\n"
+PROBLEM = "{problem}"
+DEFAULT_FORMAT = PROBLEM + "\n"
 
 
 class ChatVocabulary(Protocol):
@@ -165,6 +166,11 @@ class PromptEncoder:
         pattern = "|".join(map(re.escape, longest_first))
         self._pattern = re.compile(f"({pattern})") if pattern else None
 
+    @property
+    def puts_start(self) -> bool:
+        """Whether a beginning-of-text token comes before every text."""
+        return bool(self._vocabulary.bos)
+
     def ids(self, parts: Sequence[Part]) -> tuple[int, ...]:
         """Token ids of ``parts``, after one beginning-of-text token if the model uses one."""
         ids = self.plain(parts)
@@ -225,17 +231,35 @@ class Prompter:
         self._encoder = encoder
         self.system = system
         self._form = form
+        self._start = special.get("bos_token", "") if encoder.puts_start else ""
         self._chat: ChatTemplate | None = None
         if form is None and template:
             self._chat = ChatTemplate(template, special)
         elif form is None:
             self._form = DEFAULT_FORMAT
-        if self._form is not None and "{problem}" not in self._form:
+        if self._form is not None and PROBLEM not in self._form:
             raise UsageError("--prompt: the format needs {problem} in it")
         if system is not None and self._chat is None:
             raise UsageError("--system goes with a chat template; this prompt has none")
         self.identity = f"chat:{digest('template', template)}" if self._chat else self._form
         """The layout as evidence stores it: the format itself, or a chat template's hash."""
+
+    def laid_out(self, problem: str, messages: Sequence[Message] | None = None) -> str | None:
+        """The prompt as text, with {problem} in place of the problem: what comes before an answer
+        where the whole is trained on as plain text. None where ``identity`` is that text already.
+
+        The beginning-of-text token that the vocabulary puts first is left out: trainers' tokenisers
+        put it there, too. Where {problem} cannot stand for the problem, as in a template that
+        strips it, the text holds the problem itself; None where that has {problem} in it. Raises
+        DataError.
+        """
+        parts = self._parts(problem, messages)
+        whole = "".join(text for text, _ in parts).removeprefix(self._start)
+        form = "".join(PROBLEM if part == (problem, False) else part[0] for part in parts)
+        for text in (form.removeprefix(self._start), whole):
+            if text.replace(PROBLEM, problem) == whole:
+                return None if text == self.identity else text
+        return None
 
     @property
     def takes_turns(self) -> bool:
@@ -245,10 +269,13 @@ class Prompter:
     def prompt(self, problem: str, messages: Sequence[Message] | None = None) -> tuple[int, ...]:
         """Token ids of the prompt. A record's own chat, ``messages``, is used instead of
         ``problem``."""
+        return self._encoder.ids(self._parts(problem, messages))
+
+    def _parts(self, problem: str, messages: Sequence[Message] | None) -> list[Part]:
         if self._chat is None:
             assert self._form is not None
-            return self._encoder.ids(fill(self._form, problem=problem))
+            return fill(self._form, problem=problem)
         chat = list(messages or [{"role": "user", "content": problem}])
         if self.system is not None and not any(m["role"] == "system" for m in chat):
             chat.insert(0, {"role": "system", "content": self.system})
-        return self._encoder.ids(self._chat.parts(chat))
+        return self._chat.parts(chat)

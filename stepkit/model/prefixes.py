@@ -46,6 +46,11 @@ class Prefixes:
         """Token ids of the record's problem, laid out for this model. Raises DataError."""
         return self.prompter.prompt(schema.problem_text(record), _messages(record))
 
+    def laid_out(self, record: dict[str, Any]) -> str | None:
+        """The same as text, with {problem} for the problem (Prompter.laid_out). Raises
+        DataError."""
+        return self.prompter.laid_out(schema.problem_text(record), _messages(record))
+
     def response(self, record: dict[str, Any]) -> Ids:
         """Token ids of exactly ``response``: those sampled, if they are known.
 

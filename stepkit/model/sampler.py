@@ -95,6 +95,12 @@ class Sampler:
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
         self.identity = {"id": self.id, "name": model.name, **self.decisive}
 
+    def entry(self, record: dict[str, Any]) -> dict[str, Any]:
+        """``identity``, and as ``rendered`` the text of the record's prompt where ``prompt`` is not
+        that text but the hash of a chat template. Raises DataError."""
+        rendered = self.prefixes.laid_out(record)
+        return self.identity if rendered is None else {**self.identity, "rendered": rendered}
+
     def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
 

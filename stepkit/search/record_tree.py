@@ -67,7 +67,7 @@ def open_tree(
     if rule is not None:
         check(rule)
     prefixes = setup.sampler.prefixes.at_cuts(record, steps)
-    return RolloutTree(setup.sampler, tree, prefixes, answer, rule)
+    return RolloutTree(setup.sampler, setup.sampler.entry(record), tree, prefixes, answer, rule)
 
 
 def judge_trace(rollouts: RolloutTree, record: Json) -> Strategy[None]:

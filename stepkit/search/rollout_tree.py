@@ -17,7 +17,7 @@ from stepkit.core.tree import Tree, sampler_index
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import Sampler
-from stepkit.schema import ROOT, UNDRAWN
+from stepkit.schema import ROOT, UNDRAWN, Json
 from stepkit.search.record_budget import RecordSpending
 from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, Strategy
 from stepkit.search.step_draws import GOES_ON, cut_to_step, rule_at, step_request
@@ -50,6 +50,7 @@ class RolloutTree:
         spent: what was drawn in this run, by all samplers of this tree.
 
     Args:
+        entry: the sampler's for ``tree["samplers"]`` (Sampler.entry).
         prefixes: token ids of the empty prefix (the prompt) and of the trace's other prefixes.
         answer: the reference answer, or None when there is none to compare with.
     """
@@ -57,13 +58,16 @@ class RolloutTree:
     def __init__(
         self,
         sampler: Sampler,
+        entry: Json,
         tree: Tree,
         prefixes: Sequence[Ids],
         answer: str | None,
         rule: SegmentRule | None = None,
     ) -> None:
         self.tree = tree
-        self.by = sampler_index(tree, sampler.identity)
+        self.by = sampler_index(tree, entry)
+        if "rendered" in entry:  # which a tree of an older version lacks
+            tree["samplers"][self.by] = {**tree["samplers"][self.by], "rendered": entry["rendered"]}
         self.answer = answer
         self.rule: SegmentRule = rule or DEFAULT_RULE
         self.spent = RecordSpending()
@@ -78,16 +82,19 @@ class RolloutTree:
         for node in range(1, len(tree["parent"])):
             self._index(node)
 
-    def with_sampler(self, sampler: Sampler, prefixes: Sequence[Ids] | None = None) -> RolloutTree:
+    def with_sampler(
+        self, sampler: Sampler, entry: Json, prefixes: Sequence[Ids] | None = None
+    ) -> RolloutTree:
         """The same tree, drawn from by another sampler in addition to this one.
 
         Args:
+            entry: the sampler's for ``tree["samplers"]``.
             prefixes: the empty prefix and those of the spine as its model has them; None for
                 another sampler of the same model.
         """
         spine = [ROOT, *self.tree["spine"]]
         own = [self.prefix_ids(node) for node in spine] if prefixes is None else prefixes
-        other = RolloutTree(sampler, self.tree, own, self.answer, self.rule)
+        other = RolloutTree(sampler, entry, self.tree, own, self.answer, self.rule)
         other.spent, other._ids = self.spent, self._ids
         if prefixes is None:
             other._prefixes = self._prefixes

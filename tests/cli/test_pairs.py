@@ -6,11 +6,12 @@ import json
 import random
 import re
 from itertools import pairwise
+from typing import Any
 from zlib import crc32
 
 import pytest
 from evidence import broken
-from pairing import Draw, trace
+from pairing import Draw, add, trace
 from work import ROOT, Workdir
 
 from stepkit.core.pairs.pair_registry import RULES
@@ -88,6 +89,9 @@ def test_the_trainer_decides_the_rule(work: Workdir) -> None:
         (["--to", "plain", "--scope", "step", "--match-length"], "--match-length has no effect"),
         (["--to", "trl-prm", "--rule", "all"], "takes no pair rows"),
         (["--rule", "fill-in", "--to", "llamafactory"], "no chat has"),
+        (["--separator", ""], "--separator has no effect with --rule best-worst"),
+        (["--to", "math-shepherd", "--separator", ""], "only trl-prm, axolotl let"),
+        (["--check", "plain", "--separator", ""], "--separator has no effect with --check plain"),
         (["--conversational", "--tokenizer", str(POLICY)], "--tokenizer has no effect on chats"),
     ],
 )
@@ -225,6 +229,169 @@ def test_a_chat_template_is_not_left_out_in_silence(work: Workdir) -> None:
     assert done.status == 0 and json.loads(done.out)["prompt"] == "2 + 2?\n"
     assert "use --conversational, or --prompt" in done.err and done.err.count("\n") == 1
     assert work.run("step-pairs", "in.jsonl", "--conversational").err == ""
+
+
+RENDERED = (
+    "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{problem}<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+
+
+def templated(**more: str) -> list[Json]:
+    (record,) = sampled("chat:0a1b")
+    record["tree"]["samplers"][0] |= {"system": "Be brief.", "rendered": RENDERED, **more}
+    return [record]
+
+
+def test_the_prompt_is_what_the_chat_template_made(work: Workdir) -> None:
+    """Once the prompts of such draws were the bare problem, without the system message."""
+    work.write("in.jsonl", json.dumps(templated()[0]) + "\n")
+    done = work.run("step-pairs", "in.jsonl")
+    assert (done.status, done.err) == (0, "")
+    row = json.loads(done.out)
+    assert row["prompt"] == RENDERED.replace("{problem}", "2 + 2?")
+    assert (row["chosen"], row["rejected"]) == ("a2", "a1")
+    assert work.run("step-pairs", "--check", "trl-dpo", input=done.out).status == 0
+    (row,) = rows(work, templated(), "--prompt", "{problem}\\n")
+    assert row["prompt"] == "2 + 2?\n"
+    # A conversation of its own, in which there is no place for the problem alone.
+    (row,) = rows(work, templated(rendered="<|im_start|>user\n2 + 2?<|im_end|>\n"))
+    assert row["prompt"] == "<|im_start|>user\n2 + 2?<|im_end|>\n"
+
+
+@pytest.mark.parametrize(
+    "options, column",
+    [
+        (["--conversational"], "prompt"),
+        (["--to", "axolotl", "--conversational"], "messages"),
+        (["--to", "llamafactory"], "conversations"),
+        (["--to", "ms-swift"], "messages"),
+        (["--to", "nemo-rl"], "context"),
+    ],
+)
+def test_a_chat_has_the_system_message_of_the_draws(
+    work: Workdir, options: list[str], column: str
+) -> None:
+    def said(record: Json) -> list[list[str]]:
+        rows(work, [record], *options, "-o", "rows.jsonl")
+        return [list(turn.values())[:2] for turn in json.loads(work.read("rows.jsonl"))[column]]
+
+    user = "human" if column == "conversations" else "user"
+    (record,) = templated()
+    assert said(record)[:2] == [["system", "Be brief."], [user, "2 + 2?"]]
+    # In a conversation that has one it is not put in again, and the sampler stopped at the user.
+    del record["problem"]
+    turns = [("system", "Add."), ("user", "2 + 2?"), ("assistant", "Well,")]
+    record["prompt"] = [{"role": role, "content": content} for role, content in turns]
+    assert said(record)[:2] == [["system", "Add."], [user, "2 + 2?"]]
+    assert not any("Well," in text for _, text in said(record))
+
+
+def test_prompt_and_answer_are_the_tokens_that_the_model_saw(work: Workdir) -> None:
+    """From a real draw: the trainer's tokens of the row are the sampler's, one by one."""
+    from stepkit.model.backend import PromptForm, prompter_for, trainer_tokens
+    from stepkit.model.local.llama import Model
+    from stepkit.model.prefixes import Prefixes
+
+    work.write("problem.jsonl", '{"id": "p", "problem": "What is 2 + 3?", "answer": "5"}\n')
+    options = ["-m", str(POLICY), "--method", "sample", "-k", "1", "--system", "Be brief."]
+    done = work.run("step-rollout", *options, "--max-tokens", "64", "problem.jsonl")
+    assert done.status == 0, done.err
+    drawn = json.loads(done.out)
+    record = drawn | {"steps": [drawn["response"]], "correct": True}
+    record["sample"] = drawn["sample"] | {"finish": "stop"}
+    (row,) = rows(work, [record], "--rule", "filter", "--to", "plain")
+    model = Model(str(POLICY), vocabulary_only=True)
+    prompter = prompter_for(model, PromptForm(system="Be brief."))
+    asked, tokens = Prefixes(model, prompter).prompt(drawn), trainer_tokens(str(POLICY), "-m")
+    assert "Be brief." in row["prompt"]
+    assert (*model.bos, *tokens(row["prompt"])) == asked
+    assert (*model.bos, *tokens(row["prompt"] + row["completion"])) == (
+        *asked,
+        *drawn["sample"]["ids"],
+    )
+
+
+def test_an_attempt_is_asked_for_as_it_was_itself(work: Workdir) -> None:
+    """Not as the continuations were that another sampler drew from it."""
+    (record,) = templated()
+    record["sample"] = {"sampler": {"id": "bb", "prompt": "Q: {problem}\nA:"}, "finish": "stop"}
+    record["tree"]["outcome"][record["tree"]["spine"][-1]] = 1.0
+    (row,) = rows(work, [record], "--rule", "filter", "--to", "plain")
+    assert row["prompt"] == "Q: 2 + 2?\nA:"
+    del record["sample"]
+    (row,) = rows(work, [record], "--rule", "filter", "--to", "plain")
+    assert row["prompt"].startswith("<|im_start|>system\nBe brief.")
+
+
+def test_samplers_that_ask_alike_need_no_choice_of_one(work: Workdir) -> None:
+    (record,) = templated()
+    record["tree"]["samplers"].append({**record["tree"]["samplers"][0], "id": "bb"})
+    add(record, 0, "a4", 1.0, by=1, draw=0)
+    record["tree"]["outcome"][record["tree"]["spine"][-1]] = 1.0
+    record["correct"] = True
+    (row,) = rows(work, [record], "--rule", "kto", "--to", "plain")
+    assert row["prompt"].startswith("<|im_start|>system\nBe brief.")
+    record["tree"]["samplers"][1]["system"] = "Be long."
+    (row,) = rows(work, [record], "--rule", "kto", "--to", "plain")
+    assert row["prompt"] == "2 + 2?\n"  # neither need be the attempt's
+
+
+# ---- filling in, and steps within a line ------------------------------------------------------
+
+
+def right(**more: Any) -> Json:
+    """A right attempt of three steps, from a chat template."""
+    steps = ["I add.\n", "2 + 2 = 4.\n", "So 4."]
+    record: Json = {"id": "t/0", "problem": "2 + 2?", "response": "".join(steps), "steps": steps}
+    made = {"id": "aa", "prompt": "chat:0a1b", "system": "Be brief.", "rendered": RENDERED}
+    return record | {"correct": True, "sample": {"sampler": made, "finish": "stop"}, **more}
+
+
+@pytest.mark.parametrize(
+    "to, asked, answer", [("plain", "prompt", "completion"), ("openrlhf", "input", "output")]
+)
+def test_fill_in_asks_with_all_but_the_step(
+    work: Workdir, to: str, asked: str, answer: str
+) -> None:
+    """Once the steps before, the marks and the step were one text."""
+    (row,) = rows(work, [right()], "--rule", "fill-in", "--to", to)
+    assert row[asked] == "2 + 2?\nI add.\n<|fim_suffix|>So 4.<|fim_middle|>"
+    assert (row[answer], row["step"], row["scope"]) == ("2 + 2 = 4.\n", 1, "step")
+    work.write("row.jsonl", json.dumps(row) + "\n")
+    assert work.run("step-pairs", "--check", to, "row.jsonl").out == b""
+    options = ["--rule", "fill-in", "--to", to, "--prompt", "<|fim_prefix|>{problem}\\n"]
+    (row,) = rows(work, [right()], *options)
+    assert row[asked].startswith("<|fim_prefix|>2 + 2?\nI add.\n<|fim_suffix|>")
+
+
+def test_a_step_to_fill_in_keeps_its_first_newline(work: Workdir) -> None:
+    steps = ["I add.", "\n2 + 2 = 4.", "\nSo 4."]
+    record = right(steps=steps, response="".join(steps))
+    (row,) = rows(work, [record], "--rule", "fill-in", "--to", "plain")
+    assert row["prompt"] == "2 + 2?\nI add.<|fim_suffix|>\nSo 4.<|fim_middle|>"
+    assert row["completion"] == "\n2 + 2 = 4."
+
+
+def test_steps_within_a_line_are_refused_with_the_way_out(work: Workdir) -> None:
+    """Once "12 + 20" became "1", a new line, "2 + 20", and --check found nothing."""
+    steps = ["1", "2 + 20"]
+    record = right(steps=steps, response="12 + 20", labels={"hard": {"x": [1, 0]}})
+    work.write("in.jsonl", json.dumps(record) + "\n")
+    for to in ("trl-prm", "math-shepherd", "rlhflow"):
+        done = work.run("step-pairs", "--to", to, "in.jsonl")
+        assert (done.status, done.out) == (3, b"")
+        assert done.err.startswith('step-pairs: in.jsonl:1: field "steps[0]": ends in the middle')
+        assert done.err.count("\n") == 1
+        done = work.run("step-pairs", "--to", to, "--on-error", "skip", "in.jsonl")
+        assert (done.status, done.out) == (1, b"")
+    (row,) = rows(work, [record], "--to", "trl-prm", "--separator", "")
+    assert (row["prompt"], row["completions"]) == ("2 + 2?\n", ["1", "2 + 20"])
+    work.write("row.jsonl", json.dumps(row) + "\n")
+    done = work.run("step-pairs", "--check", "trl-prm", "row.jsonl")
+    assert done.status == 1 and b"set its step_separator" in done.out
+    done = work.run("step-pairs", "--check", "trl-prm", "--separator", "", "row.jsonl")
+    assert (done.status, done.out) == (0, b"")
 
 
 def test_the_cut_is_between_two_tokens_of_the_vocabulary(work: Workdir) -> None:

@@ -206,7 +206,7 @@ def test_process_rewards_are_whole_numbers_without_the_trainers_newline() -> Non
     for bad in (0.7, -100):
         with pytest.raises(DataError, match="knows nothing between"):
             written("trl-prm", StepwiseRow(STEPS, (bad, None), ORIGIN))
-    with pytest.raises(DataError, match="nothing but newlines"):
+    with pytest.raises(DataError, match="nothing but white space"):
         written("trl-prm", StepwiseRow(("a\n", "\n"), (True, True), ORIGIN))
 
 

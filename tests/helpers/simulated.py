@@ -115,6 +115,9 @@ class Sampler:
         self.identity = {"id": name, "name": "test", "vocabulary": "v"}
         self._seed = seed
 
+    def entry(self, _record: dict[str, Any]) -> dict[str, Any]:
+        return self.identity
+
     def draw(self, prefix: Sequence[int], purpose: str, number: int, origin: str = "") -> Draw:
         key = f"{self.id} {purpose} {tuple(prefix)} {number}" + (f" {origin}" if origin else "")
         seed = random.Random(f"{self._seed} {key}").getrandbits(62)

@@ -260,6 +260,9 @@ class ByteSampler:
         self._made = (seed, max_tokens)
         self._alias = alias
 
+    def entry(self, _record: Json) -> Json:
+        return self.identity
+
     def greedy(self) -> ByteSampler:
         return ByteSampler(*self._made, temperature=0.0)
 

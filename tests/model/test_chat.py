@@ -141,3 +141,44 @@ def test_a_system_text_needs_a_template() -> None:
 
 def test_fill_leaves_unknown_braces() -> None:
     assert fill("{a}{b}{", a="1") == [("1", False), ("{b}{", True)]
+
+
+def laid_out(problem: str, template: str | None = CHATML, bos: bool = False, **more: str) -> object:
+    return prompter(Letters((1000,) if bos else ()), template, **more).laid_out(problem)
+
+
+def test_the_text_of_a_prompt_has_a_place_for_the_problem() -> None:
+    assert laid_out("2 + 2?", system="Be brief.") == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n"
+        "<|im_start|>user\n{problem}<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert laid_out("x", form="Q: {problem}\nA:") is None  # the form says it all
+
+
+def test_the_token_that_starts_every_text_is_not_in_it() -> None:
+    """A trainer's tokeniser would put a second one before it."""
+    for template in ("<bos>" + CHATML, CHATML):
+        assert str(laid_out("x", template, bos=True)).startswith("<|im_start|>user\n{problem}")
+    assert laid_out("x", form="<bos>Q: {problem}", bos=True) == "Q: {problem}"
+    # A vocabulary that puts none there leaves the template's own.
+    assert str(laid_out("x", "<bos>" + CHATML)).startswith("<bos><|im_start|>")
+
+
+def test_a_problem_that_cannot_be_put_in_later_stands_in_the_text() -> None:
+    strips = CHATML.replace("m.content", "m.content | trim")
+    assert "user\n{problem}<" in str(laid_out("2 + 2?", strips))
+    assert "user\n2 + 2?<" in str(laid_out("2 + 2?\n", strips))
+    assert laid_out("x", system="Read {problem}.") is None  # which of the two is the problem?
+
+
+def test_a_conversation_is_laid_out_whole() -> None:
+    turns = [
+        {"role": "user", "content": "2 + 2?"},
+        {"role": "assistant", "content": "4"},
+        {"role": "user", "content": "And 3?"},
+    ]
+    assert prompter(Letters(), system="Add.").laid_out("And 3?", turns) == (
+        "<|im_start|>system\nAdd.<|im_end|>\n<|im_start|>user\n2 + 2?<|im_end|>\n"
+        "<|im_start|>assistant\n4<|im_end|>\n<|im_start|>user\n{problem}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )

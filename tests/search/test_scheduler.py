@@ -35,6 +35,9 @@ class NumberedSampler:
         ends=lambda ids: list(range(1, len(ids) + 1)),
     )
 
+    def entry(self, _record: dict[str, Any]) -> dict[str, Any]:
+        return self.identity
+
     def draw(self, prefix: tuple[int, ...], purpose: str, number: int) -> Draw:
         return Draw(f"{purpose} {prefix} {number}", prefix, number, Sampling())
 

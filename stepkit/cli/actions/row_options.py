@@ -8,7 +8,7 @@ from typing import Any
 from stepkit.cli.actions.write_training_rows import RowMaker
 from stepkit.core.pairs import step_values
 from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
+from stepkit.core.pairs.pair_registry import INFILLING, RULES, RowPlan, default_rule
 from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
@@ -33,6 +33,13 @@ def maker_of(options: dict[str, Any], given: set[str], tokens: Tokenizer | None)
     options = {**options, "scope": scope}
     plan = _plan(options, given)
     layout = _layout(plan, options, tokens)
+    if "separator" in given and not (
+        plan.rule.kind == "stepwise" and trainer_registry.TARGETS[options["to"]].separates
+    ):
+        raise UsageError(
+            f"--separator has no effect with --rule {plan.name} --to {options['to']}: only "
+            f"{', '.join(trainer_registry.SEPARATING)} let the user choose one between steps"
+        )
     return RowMaker(plan, options["to"], layout, options["prompt"])
 
 
@@ -68,17 +75,26 @@ def _layout(plan: RowPlan, options: dict[str, Any], tokens: Tokenizer | None) ->
     to, prompt = options["to"], options["prompt"]
     if prompt is not None and PROBLEM not in prompt:
         raise UsageError(f"--prompt: no {PROBLEM} in it")
-    scope = plan.filters.scope if "scope" in plan.rule.uses else "full"
+    scope = plan.filters.scope if "scope" in plan.rule.uses else plan.rule.scope
     layout = trainer_registry.settle_layout(
-        to, plan.rule.kind, RowLayout(prompt or DEFAULT_PROMPT, scope, options["conversational"])
+        to,
+        plan.rule.kind,
+        RowLayout(
+            prompt or DEFAULT_PROMPT,
+            scope,
+            options["conversational"],
+            separator=options["separator"],
+        ),
     )
     if plan.rule.kind == "weighted" and scope == "step" and trainer_registry.TARGETS[to].ends:
         raise UsageError(
             f"--to {to} puts an end-of-text token after every text and would teach the model to "
             "stop after a step; use --scope continuation, or --to plain"
         )
-    if layout.chat and plan.name == "fill-in":
-        raise UsageError("--rule fill-in makes texts with marks, which no chat has: use --to plain")
+    if layout.chat and plan.name == INFILLING:
+        raise UsageError(
+            "--rule fill-in makes texts with marks, which no chat has: use --to plain or openrlhf"
+        )
     if layout.chat and tokens:
         raise UsageError("--tokenizer has no effect on chats: the template makes the boundary")
     return layout._replace(tokens=tokens)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.core.pairs.pair_registry import RowPlan, interleaved
+from stepkit.core.pairs.pair_registry import INFILLING, RowPlan, interleaved
 from stepkit.core.training_rows import PairRow
 from stepkit.formats import row_layout as layouts
 from stepkit.formats import trainer_registry
@@ -35,9 +35,8 @@ class RowMaker:
         self.plan = plan
         self._target = target
         self._layout = layout
-        self._drawn_with = prompt is None and plan.rule.kind in FROM_SAMPLER and not layout.chat
-        self._template = ""
-        self._layouts: dict[str, RowLayout] = {}
+        self._as_drawn = plan.rule.kind in FROM_SAMPLER and (layout.chat or prompt is None)
+        self._unknown_prompt = False
         self._ids: set[int] = set()
         self._pairs = self._longer = self._difference = 0
         self._asked, self._neighbours = "", 0
@@ -90,9 +89,7 @@ class RowMaker:
 
     def _row(self, row: Any, data: Json) -> Json | None:
         """The row as its trainer reads it; None when it was dropped."""
-        layout, dropped = self._layout, self.plan.dropped
-        if self._drawn_with:
-            layout = self._by_prompt(self._prompt(data))
+        layout, dropped = self._layout_of(data), self.plan.dropped
         if trainer_registry.TARGETS[self._target].ends and not trainer_registry.ended(row):
             dropped["the attempt was cut off"] += 1
             return None
@@ -102,19 +99,26 @@ class RowMaker:
             dropped["no token boundary after the prompt"] += 1
             return None
 
-    def _by_prompt(self, prompt: str) -> RowLayout:
-        known = self._layouts.get(prompt)
-        if known is None:
-            known = self._layouts[prompt] = self._layout._replace(prompt=prompt)
-        return known
-
-    def _prompt(self, data: Json) -> str:
-        """The prompt that the draws were made with, if it is a plain format."""
-        prompt = layouts.sampler_prompt(data, self.plan.reading.sampler)
-        if prompt is None or layouts.PROBLEM not in prompt:
-            self._template = self._template or prompt or ""
-            return layouts.DEFAULT_PROMPT
-        return prompt
+    def _layout_of(self, data: Json) -> RowLayout:
+        """The layout with what the model saw when it drew: the text of the prompt or, in a chat,
+        the messages."""
+        layout = self._layout
+        if not self._as_drawn:
+            return layout
+        by_tree = "sampler" in self.plan.rule.uses
+        made = (
+            layouts.tree_sampler(data, self.plan.reading.sampler) if by_tree else None
+        ) or layouts.attempt_sampler(data)
+        if made is None:
+            return layout
+        template = layouts.has_chat_template(made)
+        if layout.chat:
+            return layout._replace(chat_sampler=made) if template else layout
+        if template and self.plan.name == INFILLING:
+            return layout  # a chat has no place for its marks
+        prompt = layouts.sampler_prompt(made)
+        self._unknown_prompt |= prompt is None and isinstance(made.get("prompt"), str)
+        return layout if prompt is None else layout._replace(prompt=prompt)
 
     def notes(self) -> list[str]:
         """Of the rows that were made, what people should know."""
@@ -131,7 +135,7 @@ class RowMaker:
                 f"{self._neighbours} rows follow one with the same prompt, which spoils the "
                 "trainer's KL term: shuffle the rows (shuf)"
             )
-        if self._template:
+        if self._unknown_prompt:
             found.append(
                 "the draws were made with the model's chat template, which the prompts here do not "
                 "have: use --conversational, or --prompt with what the template makes"

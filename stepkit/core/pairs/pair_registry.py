@@ -30,6 +30,8 @@ PAIR_OPTIONS = {
     "match_length", "max_per_set", "max_per_problem", "weight",
 }  # fmt: skip
 ATTEMPT_OPTIONS = {"min_gap", "confidence", "min_distance", "max_per_problem", "weight"}
+INFILLING = "fill-in"
+"""The rule whose rows have marks in their prompt, for the text between them."""
 
 
 class RowRule(NamedTuple):
@@ -41,6 +43,8 @@ class RowRule(NamedTuple):
         make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.
         version: raised when it would choose otherwise.
+        scope: of its rows where the user has no choice: "full", or "step" with the steps before in
+            the prompt.
     """
 
     kind: str
@@ -48,6 +52,7 @@ class RowRule(NamedTuple):
     make: Any
     uses: set[str]
     version: int = 1
+    scope: str = "full"
 
 
 RULES = {
@@ -89,7 +94,7 @@ RULES = {
         "weighted", "trace", corrections.masked_correction, TREE_OPTIONS | {"at", "correction"}
     ),
     "filter": RowRule("text", "trace", trace_rows.filtered, {"at", "min_chosen"}),
-    "fill-in": RowRule("text", "trace", trace_rows.fill_in, set()),
+    INFILLING: RowRule("text", "trace", trace_rows.fill_in, set(), scope="step"),
     "advantages": RowRule("advantage", "trace", trace_rows.advantages, {"at"}),
 }
 """The rules by name; the first of a kind is its default."""

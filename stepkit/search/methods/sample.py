@@ -70,7 +70,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     numbers = range(draws_of[place], draws_of[place] + k)
     draws_of[place] += k
     requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
-    answer = schema.answer_of(record)
+    answer, entry = schema.answer_of(record), sampler.entry(record)
     if setup.options["budget"] is None:
         strategy = sample(requests, prefix.text, answer)
     else:
@@ -81,7 +81,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
             "id": f"{prefix.name}/{number}",
             "group": _group(record),
             "response": prefix.text + attempt.draw.text,
-            "sample": _sample_field(setup, number, request, attempt, prefix.kept),
+            "sample": _sample_field(setup, entry, number, request, attempt, prefix.kept),
             "final": attempt.final,
             "correct": None if attempt.outcome is None else attempt.outcome == 1,
             **prefix.fields,
@@ -145,11 +145,16 @@ def _group(record: Json) -> str:
 
 
 def _sample_field(
-    setup: MethodSetup, number: int, request: Draw, attempt: FinishedAttempt, kept: Ids
+    setup: MethodSetup,
+    entry: Json,
+    number: int,
+    request: Draw,
+    attempt: FinishedAttempt,
+    kept: Ids,
 ) -> Json:
     draw = attempt.draw
     field: Json = {
-        "sampler": setup.sampler.identity,
+        "sampler": entry,
         "draw": number,
         "seed": request.seed,
         "finish": draw.finish,

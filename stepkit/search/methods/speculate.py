@@ -135,6 +135,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
         options["accept"],
         options["advantage"],
     )
-    speculation = Speculation(rollouts.with_sampler(setup.draft, prefixes), rollouts, guide, plan)
+    drafts = rollouts.with_sampler(setup.draft, setup.draft.entry(record), prefixes)
+    speculation = Speculation(drafts, rollouts, guide, plan)
     search = yield from speculation.run()
     return close_guided_tree(rollouts, guide, record, {"by": "speculate", **search})
