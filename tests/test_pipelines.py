@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from work import ROOT, Workdir, clean_environment
 
+from stepkit.schema import group_of
+
 SAMPLES = ROOT / "samples"
 
 UNANSWERED = re.compile(r"step-\w+: \d+ of \d+ (draws|responses) have no answer: .*\n")
@@ -113,7 +115,7 @@ def test_the_nodes_of_a_search_make_rows_for_a_reward_model(shell: Any) -> None:
         " | step-label --nodes --label soft -o tree.jsonl"
     )
     rows = shell("step-pairs --rule prm --at soft tree.jsonl")
-    trees = {one["group"]: one["tree"] for one in shell("cat tree.jsonl")}
+    trees = {group_of(one): one["tree"] for one in shell("cat tree.jsonl")}
     assert rows and {row["group"] for row in rows} <= trees.keys()
     for row in rows:
         tree, node = trees[row["group"]], int(row["draws"])
