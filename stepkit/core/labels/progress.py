@@ -32,6 +32,26 @@ def progress(evidence: StateValues, k: int) -> Json:
     return evidence.steps("progress", differences(evidence, values))
 
 
+def potential(evidence: StateValues, gamma: float, end: str) -> Json:
+    """gamma Phi(s_t) - Phi(s_{t-1}): a reward for each step that changes no optimal policy.
+
+    Ng, Harada and Russell, "Policy invariance under reward transformations", ICML 1999, theorem 1,
+    with the values as the potential Phi. The theorem wants the potential 0 where an attempt ends,
+    which is ``end`` "zero" (the last step then pays back what the potential had promised, and the
+    discounted sum of an attempt is -Phi of the root whatever it did); "own" takes the number that
+    stands there, as progress does.
+    """
+    values = evidence.values
+    if end == "zero":
+        ends = zip(values, evidence.ended, strict=True)
+        values = [0.0 if ended else value for value, ended in ends]
+    x = [
+        None if after is None or before is None else gamma * after - before
+        for before, after in evidence.moves(values)
+    ]
+    return evidence.steps("progress", x)
+
+
 def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) -> Json:
     """Q + alpha A: PAV's effective reward of a step (arXiv:2410.08146).
 
@@ -115,7 +135,7 @@ def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
 
 def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
     k, n = evidence.whole_counts(state)
-    if not n or evidence.stopped[state]:
+    if not n or not (evidence.is_share(state) or evidence.settled[state]):
         return None
     return (
         stats.RateEstimate(k, 0.0) if evidence.settled[state] else stats.RateEstimate.counted(k, n)
@@ -123,10 +143,17 @@ def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
 
 
 def gae(evidence: StateValues, gamma: float, lam: float) -> Json:
-    """advantages.gae over the values of the states, the verdict being the reward."""
+    """advantages.gae over the values of the states, the verdict being the reward.
+
+    With a critic's column and lambda 0 this is V(s_t) - V(s_{t-1}), at the end R - V: the advantage
+    that DAPO trains a policy on (arXiv:2412.18279, direct advantages).
+    """
     return evidence.steps("progress", advantages.gae(evidence.values, gamma, lam))
 
 
 def returns(evidence: StateValues, gamma: float, lam: float) -> Json:
-    """advantages.lambda_returns: the target for the value after each step, and at the root."""
+    """advantages.lambda_returns: the target for the value after each step, and at the root.
+
+    With lambda 1 only the verdict counts, so that no draws are needed: OVM (arXiv:2311.09724).
+    """
     return evidence.entry("value", advantages.lambda_returns(evidence.values, gamma, lam))
