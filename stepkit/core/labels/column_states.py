@@ -89,6 +89,21 @@ class ColumnStates(StateValues):
     rooted: bool = True
 
     @property
+    def origin(self) -> str:
+        return self.column.field
+
+    @property
+    def unbounded(self) -> str:
+        if not self.counted:
+            return "the column counts no draws"
+        rows = zip(self.n, self.known, self.settled, strict=True)
+        if not any(n and not known and not settled for n, known, settled in rows):
+            return ""
+        if self.drawn and self.column.entry.get("low") is None:
+            return "the column does not tell whether a rule stopped its draws"
+        return "its numbers are not the shares of its counts, or a rule stopped the draws"
+
+    @property
     def ended(self) -> Sequence[bool]:
         return self.ends
 
@@ -120,6 +135,7 @@ class ColumnStates(StateValues):
             n=[*self.n[:-1], int(known)],
             undecided=[*self.undecided[:-1], int(not known)],
             known=[*self.known[:-1], known],
+            settled=[*self.settled[:-1], known],
         )
 
     @cached_property

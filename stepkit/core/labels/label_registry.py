@@ -67,7 +67,8 @@ class LabelDefinition(NamedTuple):
     ``make`` gets the record's LabelInput and the parameters by name. ``backups`` are the values of
     a state that it can be made of; ``column`` is what a label or score must have to take their
     place: NUMBERS, COUNTS, or "" where none can. ``needs`` is what else than the draws must be
-    there, for people.
+    there, for people. ``no_interval`` is why it never has bounds, for ``meta.interval``; other
+    labels say there what theirs are (label_intervals.py).
     """
 
     name: str
@@ -78,6 +79,7 @@ class LabelDefinition(NamedTuple):
     backups: tuple[str, ...] = BACKUPS
     needs: str = ""
     column: str = NUMBERS
+    no_interval: str = ""
 
 
 class LabelRequest(NamedTuple):
@@ -111,7 +113,9 @@ class LabelRequest(NamedTuple):
         label = {} if self.name == self.definition.name else {"label": self.definition.name}
         backup = {} if self.backup == DRAWS else {"backup": self.backup}
         given = {name: x for name, x in self.parameters.items() if x not in ("", None)}
-        return {**label, **backup, **given}
+        reason = self.definition.no_interval
+        interval = {"interval": f"none: {reason}"} if reason else {}
+        return {**label, **backup, **given, **interval}
 
 
 def _of_values(function: Callable[..., Json]) -> Callable[..., Json]:
@@ -168,6 +172,9 @@ def _consensus(given: LabelInput, of: str, below: float) -> Json:
 ATTEMPT, GROUP = "attempt", "group"
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
+_TARGET = "a training target"
+_CLASS = "a class"
+_LEAST = "made of the least of several numbers"
 _K = LabelParameter("k", 1, "the prover is the best of k draws", 1)
 
 LABELS = (
@@ -180,7 +187,11 @@ LABELS = (
         column=COUNTS,
     ),
     LabelDefinition(
-        "soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of_values(value.soft)
+        "soft",
+        "the same as a training target",
+        "Math-Shepherd, 2312.08935",
+        _of_values(value.soft),
+        no_interval=_TARGET,
     ),
     LabelDefinition(
         "hard",
@@ -188,6 +199,7 @@ LABELS = (
         "Math-Shepherd, 2312.08935",
         _hard,
         (LabelParameter("above", None, "of a column without draws: the line, 0.5 by default"),),
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "threshold",
@@ -200,6 +212,7 @@ LABELS = (
                 "z", 0.0, "null unless an interval of this width lies on one side", 0, 100
             ),
         ),
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "ternary",
@@ -212,6 +225,7 @@ LABELS = (
             LabelParameter("z", Z_95, "width of the interval", 0, 100),
         ),
         COUNTED,
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "best-of",
@@ -238,6 +252,7 @@ LABELS = (
         "GLoRe, 2402.10963",
         _of_values(value.sorm),
         column=COUNTS,
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "scan",
@@ -250,6 +265,7 @@ LABELS = (
         ),
         needs="the root",
         column=COUNTS,
+        no_interval="which steps are soft depends on the error that was found",
     ),
     LabelDefinition(
         "weighted",
@@ -260,6 +276,7 @@ LABELS = (
         (DRAWS,),
         needs="split",
         column="",
+        no_interval="made of distances and maxima, not of rates alone",
     ),
     LabelDefinition(
         "progress",
@@ -342,6 +359,7 @@ LABELS = (
         backups=(DRAWS,),
         needs="correct",
         column="",
+        no_interval="the verdict itself",
     ),
     LabelDefinition(
         "min-return",
@@ -353,6 +371,7 @@ LABELS = (
                 "temperature", 0.0, "0: the least; above: the sum of the min-rewards", 0, 1e6
             ),
         ),
+        no_interval=_LEAST,
     ),
     LabelDefinition(
         "min-reward",
@@ -360,6 +379,7 @@ LABELS = (
         "PURE, 2504.15275",
         _of_values(min_form.min_reward),
         (LabelParameter("temperature", 0.1, "towards 0 only the least counts", 0, 1e6),),
+        no_interval=_LEAST,
     ),
     LabelDefinition(
         "normalised",
@@ -376,6 +396,7 @@ LABELS = (
                 words=normalisation.CREDITS,
             ),
         ),
+        no_interval="made relative to other numbers",
     ),
     LabelDefinition(
         "consensus",
@@ -389,6 +410,7 @@ LABELS = (
         (DRAWS,),
         needs="the sources",
         column="",
+        no_interval="a comparison, not a rate",
     ),
 )
 

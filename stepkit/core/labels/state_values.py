@@ -64,6 +64,16 @@ class StateValues:
         return "sampler"
 
     @property
+    def origin(self) -> str:
+        """What they are from: values of the same origin are the same estimates."""
+        return self.sampler
+
+    @property
+    def unbounded(self) -> str:
+        """Why they have no interval, or not all have, for a reason that draws cannot have."""
+        return ""
+
+    @property
     def ended(self) -> Sequence[bool]:
         """[n_states] Did an attempt end there?"""
         return self.settled

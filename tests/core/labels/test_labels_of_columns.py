@@ -51,7 +51,7 @@ def test_a_line_through_the_numbers() -> None:
     entry = made("threshold:from=critic", flat(RISEN))
     assert entry == {
         "of": "value", "by": "scorer", "x": [1, 0, 1],
-        "meta": {"from": "scores.critic", "above": 0.5, "z": 0.0},
+        "meta": {"from": "scores.critic", "above": 0.5, "z": 0.0, "interval": "none: a class"},
     }  # fmt: skip
     assert made("threshold:from=critic,above=0.6", flat(RISEN))["x"] == [0, 0, 1]
     assert made("threshold:from=scores.critic", flat([0.6, None, 0.8]))["x"] == [1, None, 1]
@@ -76,7 +76,7 @@ def test_two_lines_hold_for_draws_too() -> None:
 def test_hard_labels_of_a_column_end_at_the_first_error() -> None:
     entry = made("hard:from=critic", flat(RISEN))
     assert entry["x"] == [1, 0, None] and entry["first"] == 1
-    assert entry["meta"] == {"from": "scores.critic", "above": 0.5}
+    assert entry["meta"]["from"] == "scores.critic" and entry["meta"]["above"] == 0.5
     assert made("hard:from=critic,above=0.2", flat(RISEN))["first"] == -1
     gap = made("hard:from=critic", flat([0.9, None, 0.8, 0.1, 0.9]))
     assert gap["x"] == [1, None, 1, 0, None] and gap["first"] is None  # the gap may be the first
@@ -101,7 +101,10 @@ def test_progress_needs_a_number_at_the_root() -> None:
     assert made("progress:from=critic", flat(RISEN))["x"] == close(None, -0.3, 0.5)
     given = made("progress:from=critic,root=0.5", flat(RISEN))
     assert given["x"] == close(0.1, -0.3, 0.5) and given["of"] == "progress"
-    assert given["meta"] == {"from": "scores.critic", "root": 0.5, "k": 1}
+    assert given["meta"] == {
+        "from": "scores.critic", "root": 0.5, "k": 1,
+        "interval": "none: the column counts no draws",
+    }  # fmt: skip
     own = flat(RISEN, critic={"root": {"x": 0.4}})
     assert made("progress:from=critic,root=0.5", own)["x"] == close(0.2, -0.3, 0.5)
     assert made("progress:from=critic", flat(RISEN, critic={"root": 0.4}))["x"][0] == close(0.2)[0]
@@ -252,6 +255,7 @@ def test_normalisation_over_a_group() -> None:
     assert one_of["normalised"]["of"] == "raw"
     assert one_of["normalised"]["meta"] == {
         "from": "scores.critic", "scale": "leave-one-out", "over": "group", "credit": "step",
+        "interval": "none: made relative to other numbers",
     }  # fmt: skip
     (summed, _) = group([f"{text},credit=onward"], first, second)
     assert summed["normalised"]["x"] == [-9, -5, -2]
@@ -291,6 +295,10 @@ def test_counts_of_a_column_have_an_interval() -> None:
     assert entry["low"] == close(8 / 11.8416, 0.5 - 0.5 * sqrt(3.8416 / 7.8416), 0)
     assert entry["k"] == [8, 2, 0] and entry["n"] == [8, 4, 4] and entry["undecided"] == [0, 1, 0]
     assert entry["of"] == "validity" and "root" not in entry
+    risen = made("progress:from=critic", votes())
+    half, none = 0.5 * sqrt(3.8416 / 7.8416), 3.8416 / 7.8416  # Newcombe: of 2 of 4, of 0 of 4
+    assert risen["x"] == [None, -0.5, -0.5] and risen["low"][2] == pytest.approx(-0.5 - half)
+    assert risen["high"][2] == pytest.approx(-0.5 + sqrt(none**2 + half**2))
     assert made("ternary:from=critic", votes())["x"] == [1, 0, -1]
     assert made("threshold:from=critic,z=1.96", votes())["x"] == [1, None, 0]
     assert made("ternary:from=critic,z=0", votes())["x"] == [1, -1, -1]
@@ -333,7 +341,8 @@ def test_a_prover_is_another_column() -> None:
 def test_counts_that_are_no_share_have_no_interval() -> None:
     """A number that was smoothed, or backed up, is not k of n."""
     record = flat([0.9], critic={"k": [2], "n": [4]})
-    assert made("value:from=critic", record)["low"] == [None]
+    smoothed = made("value:from=critic", record)
+    assert smoothed["low"] == [None] and "not the shares" in smoothed["meta"]["interval"]
     assert made("best-of:from=critic,k=2", record)["x"] == [None]
     odd = flat([0.5], critic={"k": [1.5], "n": [3]})
     assert 'field "scores.critic.k": this label needs whole' in error(odd, "best-of:from=critic")
