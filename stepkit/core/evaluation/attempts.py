@@ -232,6 +232,8 @@ def _part_value(record: Json, key: str) -> str:
 
 
 def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
+    if not record.get("response"):
+        return no_score(aggregates, count)
     _, entry = trace.named(record, "scores", name, "--score NAME")
     x = trace.step_numbers(entry, count, f"scores.{name}") if count else []
     raw = entry.get("of", "raw") == "raw"
@@ -240,11 +242,9 @@ def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: in
     weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
         one = selection.read_candidate(record, selection.SelectionSettings("best", how, name))
-        found = one.aggregate
-        assert found is not None
         order[how] = one.standing
         for by in VOTES:
-            weight[how, by] = None if raw else _weight(found, how, by)
+            weight[how, by] = None if raw else _weight(one, how, by)
     return AttemptScore(
         array("d", [nan if value is None else value for value in x]),
         order,
@@ -254,20 +254,24 @@ def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: in
     )
 
 
-def _weight(found: selection.Aggregate, how: str, by: str) -> float | None:
-    """What an attempt weighs in a vote, of an aggregate of probabilities; nothing without one."""
+def no_score(aggregates: Sequence[str], count: int = 0) -> AttemptScore:
+    """Of an empty text: it weighs nothing in a vote and ranks last."""
+    weight: dict[tuple[str, str], float | None] = {
+        (how, by): selection.vote_weight(None, by, how) for how in aggregates for by in VOTES
+    }
+    order = dict.fromkeys(aggregates, -inf)
+    return AttemptScore(array("d", [nan] * count), order, weight, True, None)
+
+
+def _weight(one: selection.Candidate, how: str, by: str) -> float | None:
+    """What an attempt weighs in a vote, of an aggregate of probabilities."""
     if not selection.summable(how, by):
         return None
-    if found.order == -inf:
-        return -inf if are_logs(how, by) else 0.0
-    if selection.name_of(how) not in selection.OF_PROBABILITIES and not 0 <= found.value <= 1:
+    value = one.aggregate.value if one.aggregate else 0.0
+    bounded = selection.name_of(how) in selection.OF_PROBABILITIES or value == -inf
+    if not bounded and not 0 <= value <= 1:
         return None
-    return selection.odds_of(found.order, how) if by == "log-weighted" else found.order
-
-
-def are_logs(how: str, by: str) -> bool:
-    """Are the weights of a vote logarithms?"""
-    return by == "log-weighted" or selection.name_of(how) == selection.LOGARITHM
+    return selection.vote_weight(one.order, by, how)
 
 
 def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:

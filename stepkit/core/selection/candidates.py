@@ -93,7 +93,7 @@ def candidate_reader(settings: SelectionSettings) -> Callable[[Json], Candidate]
         count = len(schema.steps(record))
         if not count and record.get("response") is None:
             raise DataError('no "response": a problem without an attempt cannot be chosen')
-        final = answer_of(record) if count else None
+        final = answer_of(record)
         if scored is not None:
             name, order = scored(record, count) if count else ("", None)
             if order is None:
