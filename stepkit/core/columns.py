@@ -189,9 +189,8 @@ def _entries(holder: Json, kind: str, above: str) -> Json:
 
 def _listed(holder: Json, above: str, new: Mapping[str, Json]) -> str:
     labels = {**_entries(holder, "labels", above), **new}
-    return (
-        f"labels here: {_names(labels)}; scores here: {_names(_entries(holder, 'scores', above))}"
-    )
+    scores = _entries(holder, "scores", above)
+    return f"labels here: {_names(labels)}; scores here: {_names(scores)}"
 
 
 def _names(entries: Mapping[str, Any]) -> str:

@@ -30,11 +30,14 @@ def consensus(record: Json, new: Mapping[str, Json], of: str, below: float) -> J
     ``scores``. Its first error is its ``first``, or else the first step whose ``x`` is under
     ``below``. Raises DataError for a source that is not there, or not what it should be.
     """
-    columns = [find_column(record, name, "of=NAME+NAME", new=new) for name in of.split("+")]
-    names = [column.name for column in columns]
-    if repeated := next((name for name in names if names.count(name) > 1), None):
-        raise DataError(f"{of}: {repeated} is named twice", "labels")
-    firsts = {column.name: _first_of(record, column, below) for column in columns}
+    names = of.split("+")
+    columns = [find_column(record, name, "of=NAME+NAME", new=new) for name in names]
+    fields = [column.field for column in columns]
+    if repeated := next((field for field in fields if fields.count(field) > 1), None):
+        raise DataError(f"named twice in of={of}", repeated)
+    firsts = {
+        name: _first_of(record, column, below) for name, column in zip(names, columns, strict=True)
+    }
     found = compare(firsts)
     count = len(schema.steps(record))
     assistant = trace.assistant_steps(record, count)

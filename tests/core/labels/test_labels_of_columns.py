@@ -557,7 +557,11 @@ def test_a_consensus_of_one_source_is_its_first_error() -> None:
     entry = made("consensus:of=critic", record)
     assert entry["x"] == [1, 0, None] and entry["first"] == 1 and entry["by"] == "scorer"
     assert entry["meta"]["sources"] == {"critic": 1}
-    assert "critic is named twice" in error(record, "consensus:of=critic+scores.critic")
+    twice = error(record, "consensus:of=critic+scores.critic")
+    assert 'field "scores.critic": named twice' in twice
+    both = flat(RISEN, labels={"critic": {"of": "validity", "by": "human", "first": 1}})
+    agreed = made("consensus:of=labels.critic+scores.critic", both)
+    assert agreed["meta"]["sources"] == {"labels.critic": 1, "scores.critic": 1}
 
 
 # ---- the command ----------------------------------------------------------------------------
