@@ -106,6 +106,9 @@ class AttemptScore(NamedTuple):
             product or of odds; None where step-rerank would not sum it.
         probabilities: the scores are from 0 to 1, and called so.
         meta: what made them.
+        first: the first error as the scorer itself names it: NONE, a step, or None where it does
+            not know or has no say.
+        verdicts: [T] the labels -1, 0 and 1 that a judge gave next to the scores; None without.
     """
 
     steps: array[float]
@@ -113,6 +116,8 @@ class AttemptScore(NamedTuple):
     weight: dict[tuple[str, str], float | None]
     probabilities: bool
     meta: Any
+    first: int | None = None
+    verdicts: Sequence[float | None] | None = None
 
 
 @dataclass
@@ -245,12 +250,17 @@ def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: in
         order[how] = one.standing
         for by in VOTES:
             weight[how, by] = None if raw else _weight(one, how, by)
+    verdicts = entry.get("verdict")
+    if verdicts is not None:
+        verdicts = trace.numbers(verdicts, count, f"scores.{name}.verdict")
     return AttemptScore(
         array("d", [nan if value is None else value for value in x]),
         order,
         weight,
         not raw and all(0 <= value <= 1 for value in known),
         entry.get("meta"),
+        trace.first_of(entry, count, f"scores.{name}"),
+        verdicts,
     )
 
 
