@@ -145,6 +145,7 @@ def check_record(record: Mapping[str, Any]) -> None:
     """
     from stepkit import schema
     from stepkit.core import trace
+    from stepkit.core.columns import all_columns
 
     if not isinstance(record, dict):
         raise DataError(f"expected an object, got {schema.name_of(record)}")
@@ -159,12 +160,9 @@ def check_record(record: Mapping[str, Any]) -> None:
         return
     count = len(schema.steps(record))
     trace.assistant_steps(record, count)
-    for key in ("labels", "scores"):
-        entries = record.get(key) or {}
-        for name in entries if isinstance(entries, dict) else ():
-            _, entry = trace.named(record, key, name, "")
-            if entry.get("x") is not None:
-                trace.step_numbers(entry, count, f"{key}.{name}")
+    for column in all_columns(record):
+        if column.entry.get("x") is not None:
+            column.x(count)
 
 
 # ---- steps and answers -----------------------------------------------------------------------
