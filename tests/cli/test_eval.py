@@ -769,7 +769,9 @@ def test_a_calibrated_score_is_a_score(work: Workdir) -> None:
 def test_a_score_that_is_missing_further_down(work: Workdir) -> None:
     records = [attempt("g", "1", True, [0.5]), attempt("h", "1", True)]
     done = work.run("step-eval", input=lines(records))
-    assert done.err == 'step-eval: <stdin>:2: field "scores.prm": missing; scores here: none\n'
+    assert done.err == (
+        'step-eval: <stdin>:2: field "scores.prm": missing; labels here: none; scores here: none\n'
+    )
 
 
 def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:
