@@ -16,7 +16,7 @@ from math import inf, log
 from typing import Any
 
 from stepkit.core import leaves, selection
-from stepkit.core.trace import node_scores
+from stepkit.core.columns import node_scores
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup, PrmSource
