@@ -16,7 +16,7 @@ from stepkit.core.labels import progress, value
 from stepkit.core.labels.consensus import consensus
 from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.rest_mcts_quality import weighted
-from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, StateValues
+from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, SEARCH, StateValues
 from stepkit.core.stats import Z_95
 from stepkit.errors import UsageError
 from stepkit.schema import Json
@@ -130,6 +130,9 @@ def _consensus(given: LabelInput, of: str, below: float) -> Json:
     return consensus(given.record, given.new, of, below)
 
 
+_OF_OUTCOMES = tuple(name for name in BACKUPS if name != SEARCH)
+"""For labels that ask whether any draw came out right: an opinion is none."""
+
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
 _K = LabelParameter("k", 1, "the prover is the best of k draws", 1)
@@ -150,6 +153,7 @@ LABELS = (
         "1 if any draw came out right, and the first 0",
         "Math-Shepherd, 2312.08935",
         _of_values(value.hard),
+        backups=_OF_OUTCOMES,
     ),
     LabelDefinition(
         "threshold",
@@ -196,6 +200,7 @@ LABELS = (
         "hard, a success carried back to earlier steps",
         "GLoRe, 2402.10963",
         _of_values(value.sorm),
+        backups=_OF_OUTCOMES,
     ),
     LabelDefinition(
         "scan",
@@ -206,6 +211,7 @@ LABELS = (
             LabelParameter("window", 2, "steps before the error that are soft", 0),
             LabelParameter("least", 0.75, "null where the root's value is lower", 0, 1),
         ),
+        _OF_OUTCOMES,
         needs="the root",
     ),
     LabelDefinition(
