@@ -4,8 +4,9 @@ Wang et al., HRM, arXiv:2503.13551: training rows in which neighbouring steps ar
 reward model see steps of different size, and an error that the next step corrects. Their trees
 merge a node with its parent at random and then count anew without it, which they call controlled
 noise; here every number is kept: a merged step leads to the state that its second half led to, so
-it has that half's value and counts, and its progress is the sum of the two. What is known of a step
-by itself in another way (a judge's score, a test) is not known of two, and is left out.
+it has that half's value and counts, and its progress is the sum of the two, without an interval:
+those of the halves share the value between them. What is known of a step by itself in another way
+(a judge's score, a test) is not known of two, and is left out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from stepkit.seeds import digest
 
 DERIVED = ("tree", "scores", "split", "choice")
 """Fields of a trace that say nothing about its merged twin."""
+
+BOUNDS = frozenset({"low", "high"})
+"""Columns of the interval."""
 
 WHOLE_TRACE = ("scan",)
 """Labels of states that depend on how far the first error is."""
@@ -72,6 +76,8 @@ def _entry(name: str, label: Json, step: int, count: int) -> Json | None:
     if kind == "progress":
         halves = label["x"][step], label["x"][step + 1]
         found["x"][step] = None if None in halves else sum(halves)
+        for bound in BOUNDS & found.keys():
+            found[bound][step] = None
     return found
 
 

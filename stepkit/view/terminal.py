@@ -140,8 +140,9 @@ class TerminalView:
         if room > COUNTS and any(map(_counts, states)):
             parts.append(lambda numbers, share: (f"{_counts(numbers):<{COUNTS}}", ""))
             room -= COUNTS + 1
-        if room > INTERVAL and any(map(_interval, states)):
-            parts.append(lambda numbers, share: (f"{_interval(numbers):<{INTERVAL}}", GREY))
+        widest = max(INTERVAL, *(len(_interval(numbers)) for numbers in states))
+        if room > widest and any(map(_interval, states)):
+            parts.append(lambda numbers, share: (f"{_interval(numbers):<{widest}}", GREY))
         return parts
 
     def _in(self, text: str, colour: str) -> str:
@@ -246,7 +247,7 @@ def _interval(numbers: Json) -> str:
     low, high = numbers["low"], numbers["high"]
     if low is None or high is None or numbers["settled"]:
         return ""
-    return f"{low:.2f}-{high:.2f}"
+    return f"{low:.2f}{'..' if low < 0 else '-'}{high:.2f}"
 
 
 def _errors(case: Json) -> dict[int, list[str]]:

@@ -3,7 +3,8 @@
 A measure is named by where it stands, ``labels.NAME`` or ``scores.NAME``; DRAWS is the value
 counted from the tree, for evidence that nobody has labelled yet. Nothing is imputed: a number, a
 count or an interval that the record does not have stays null. Only Wilson's interval is worked out
-here, for counts whose label wrote none.
+here, for counts whose label wrote none and does not say why. An interval that is not of
+the number itself (``meta.interval`` says of what) is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ KEYS = ("labels", "scores")
 DRAWS = "draws"
 LEAVES = "leaves"
 """Of a search tree without a trace: the share of right attempts that ended at a step or below."""
-COLUMNS = ("k", "n", "undecided", "low", "high")
+BOUNDS = ("low", "high")
+COLUMNS = ("k", "n", "undecided", *BOUNDS)
+OF_NUMBER = "x"
+"""What ``meta.interval`` says an interval is of, where it is the label's own number."""
 PREFERRED = ("labels.value", LEAVES, DRAWS, "labels.hard", "labels.soft", "labels.progress")
 GOLD = "labels.gold"
 
@@ -58,13 +62,33 @@ def read_measure(entry: Json, count: int, field: str) -> Json:
         made["total"] = entry["total"]
     if isinstance(entry.get("why"), list):
         made["why"] = [str(why) if why is not None else None for why in entry["why"][:count]]
-    meta = entry.get("meta")
+    meta = entry["meta"] if isinstance(entry.get("meta"), dict) else {}
+    about = str(meta.get("interval", ""))
+    _keep_own_interval(made, about)
     if "k" in made and "n" in made:
         made["settled"] = count > 0 and _at_end(made) == 1
-        drawn = not (isinstance(meta, dict) and "backup" in meta)
-        if drawn and not {"low", "high"} & set(made):
+        counted = "backup" not in meta and (not about or _is_share(made))
+        if counted and not {*BOUNDS} & set(made):
             _add_intervals(made)
     return made
+
+
+def _keep_own_interval(made: Json, about: str) -> None:
+    """Keep bounds of ``x``, with the ``method`` they were made by, and drop those of something
+    else."""
+    of, _, method = about.partition(": ")
+    if of == OF_NUMBER:
+        made["method"] = method.partition(";")[0]
+    elif method:
+        for numbers in (made, made.get("root", {})):
+            for bound in BOUNDS:
+                numbers.pop(bound, None)
+
+
+def _is_share(made: Json) -> bool:
+    """Is every number the share k / n, whatever the label says of its interval?"""
+    columns = zip(made.get("x", []), made["k"], made["n"], strict=False)
+    return all(not n or k is None or x == k / n for x, k, n in columns)
 
 
 def _object(value: Any, field: str) -> Json:

@@ -41,6 +41,15 @@ def test_the_first_error_moves_with_its_step(step: int, first: int) -> None:
     assert step_merging.merge_steps(record, made, step)["labels"]["hard"]["first"] == first
 
 
+def test_a_merged_progress_has_no_bounds_of_one_half() -> None:
+    """Those of the second half were kept: the sum is another number."""
+    record, made = labelled()
+    progress = step_merging.merge_steps(record, made, 1)["labels"]["progress"]
+    for bound in ("low", "high"):
+        kept = made["progress"][bound]
+        assert progress[bound] == [kept[0], None, kept[3]]
+
+
 def test_unknown_progress_stays_unknown() -> None:
     record = trace(["a\n", "b\n", "c"], {0: [1], 2: [0]}, 0.0, id="t")
     labels = step_merging.merge_steps(record, one(record, "progress"), 0)["labels"]

@@ -116,6 +116,25 @@ def test_intervals_of_counts_alone(meta: Json) -> None:
     assert (made["root"]["low"], made["root"]["high"]) == pytest.approx(wilson(2, 2))
 
 
+def test_bounds_of_something_else_are_not_drawn_around_a_class() -> None:
+    """The bounds of ``relative`` are those of its ratio, around 2.0, not of its 1."""
+    entry = {"of": "progress", "x": [1], "ratio": [2.0], "low": [1.2], "high": [3.1]}
+    ratio = entry | {"meta": {"interval": "ratio: MOVER-R"}, "root": {"x": 1, "low": 0, "high": 1}}
+    made = trace_measures.read_measure(ratio, 1, "labels.relative")
+    assert not {"low", "high", "method"} & {*made, *made["root"]}
+    own = entry | {"x": [2.0], "meta": {"interval": "x: Newcombe; none where stopped"}}
+    made = trace_measures.read_measure(own, 1, "labels.progress")
+    assert (made["low"], made["high"], made["method"]) == ([1.2], [3.1], "Newcombe")
+
+
+def test_a_class_that_says_why_it_has_no_interval_gets_none() -> None:
+    entry = {"of": "value", "x": [1, 0], "k": [3, 0], "n": [4, 1]}
+    none = {"meta": {"interval": "none: a class"}}
+    assert "low" not in trace_measures.read_measure(entry | none, 2, "labels.hard")
+    share = trace_measures.read_measure(entry | none | {"x": [0.75, 0]}, 2, "labels.soft")
+    assert share["low"][0] == pytest.approx(wilson(3, 4)[0])  # this one is the share itself
+
+
 def test_an_undecided_verdict_is_no_undecided_draw() -> None:
     record = viewing.evidence() | {"correct": None}
     tree = record["tree"]

@@ -59,7 +59,8 @@ class LabelDefinition(NamedTuple):
 
     ``make`` gets the record's LabelInput and the parameters by name. ``backups`` are the values of
     a state that it can be made of; ``needs`` is what else than the draws must be there, for
-    people.
+    people. ``no_interval`` is why it never has bounds, for ``meta.interval``; other labels say
+    there what theirs are (label_intervals.py).
     """
 
     name: str
@@ -69,6 +70,7 @@ class LabelDefinition(NamedTuple):
     parameters: tuple[LabelParameter, ...] = ()
     backups: tuple[str, ...] = BACKUPS
     needs: str = ""
+    no_interval: str = ""
 
 
 class LabelRequest(NamedTuple):
@@ -96,7 +98,9 @@ class LabelRequest(NamedTuple):
         label = {} if self.name == self.definition.name else {"label": self.definition.name}
         backup = {} if self.backup == DRAWS else {"backup": self.backup}
         given = {name: value for name, value in self.parameters.items() if value != ""}
-        return {**label, **backup, **given}
+        reason = self.definition.no_interval
+        interval = {"interval": f"none: {reason}"} if reason else {}
+        return {**label, **backup, **given, **interval}
 
 
 def _of_values(function: Callable[..., Json]) -> Callable[..., Json]:
@@ -135,6 +139,8 @@ _OF_OUTCOMES = tuple(name for name in BACKUPS if name != SEARCH)
 
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
+_TARGET = "a training target"
+_CLASS = "a class"
 _K = LabelParameter("k", 1, "the prover is the best of k draws", 1)
 
 LABELS = (
@@ -146,7 +152,11 @@ LABELS = (
         (LabelParameter("z", Z_95, "width of the interval in standard deviations", 0, 100),),
     ),
     LabelDefinition(
-        "soft", "the same as a training target", "Math-Shepherd, 2312.08935", _of_values(value.soft)
+        "soft",
+        "the same as a training target",
+        "Math-Shepherd, 2312.08935",
+        _of_values(value.soft),
+        no_interval=_TARGET,
     ),
     LabelDefinition(
         "hard",
@@ -154,6 +164,7 @@ LABELS = (
         "Math-Shepherd, 2312.08935",
         _of_values(value.hard),
         backups=_OF_OUTCOMES,
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "threshold",
@@ -166,6 +177,7 @@ LABELS = (
                 "z", 0.0, "null unless an interval of this width lies on one side", 0, 100
             ),
         ),
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "ternary",
@@ -177,6 +189,7 @@ LABELS = (
             LabelParameter("z", Z_95, "width of the interval", 0, 100),
         ),
         COUNTED,
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "best-of",
@@ -201,6 +214,7 @@ LABELS = (
         "GLoRe, 2402.10963",
         _of_values(value.sorm),
         backups=_OF_OUTCOMES,
+        no_interval=_CLASS,
     ),
     LabelDefinition(
         "scan",
@@ -213,6 +227,7 @@ LABELS = (
         ),
         _OF_OUTCOMES,
         needs="the root",
+        no_interval="which steps are soft depends on the error that was found",
     ),
     LabelDefinition(
         "weighted",
@@ -222,6 +237,7 @@ LABELS = (
         (LabelParameter("reward", "hard", "r of a step", words=("hard", "soft")),),
         (DRAWS,),
         needs="split",
+        no_interval="made of distances and maxima, not of rates alone",
     ),
     LabelDefinition(
         "progress",
@@ -294,6 +310,7 @@ LABELS = (
         ),
         (DRAWS,),
         needs="the sources",
+        no_interval="a comparison, not a rate",
     ),
 )
 

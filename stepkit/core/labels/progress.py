@@ -1,7 +1,7 @@
 """Labels that say what a step did: what the value was before it and after it.
 
 V_-1 is the value at the root, V_t that after step t; the value before a step is that of the state
-it was made from, whoever made the step before.
+it was made from, whoever made the step before. ``low`` and ``high``: label_intervals.py.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from stepkit.core import advantages, stats
+from stepkit.core.combined_intervals import BoundedEstimate, best_of_curve, known, ratio
+from stepkit.core.labels import label_intervals
+from stepkit.core.labels.label_intervals import Bounded, combination, label_bounds
 from stepkit.core.labels.state_values import StateValues
 from stepkit.core.labels.value import best_of_values
 from stepkit.schema import Json
@@ -28,8 +31,27 @@ def progress(evidence: StateValues, k: int) -> Json:
     PAV measures it under a prover that is not the policy: another sampler, or the best of ``k``
     draws of one (value.best_of_values).
     """
-    values = evidence.values if k == 1 else best_of_values(evidence, k)[0]
-    return evidence.steps("progress", differences(evidence, values))
+    values = _prover_values(evidence, k)
+    states = label_intervals.best_of_rates(evidence, values, k)
+    method = label_intervals.DIFFERENCE if k == 1 else label_intervals.COMBINATION
+    found = label_intervals.changes(evidence, states)
+    return _of_steps(evidence, differences(evidence, values), found, f"x: {method}")
+
+
+def _prover_values(evidence: StateValues, k: int) -> Sequence[float | None]:
+    return evidence.values if k == 1 else best_of_values(evidence, k)[0]
+
+
+def _of_steps(
+    evidence: StateValues,
+    x: Sequence[float | None],
+    found: Sequence[Bounded],
+    about: str,
+    **more: Sequence[float | None],
+) -> Json:
+    """A label of steps with the bounds ``found`` [n_steps], or the reason why it has none."""
+    bounds = label_bounds(evidence, found, about)
+    return {**evidence.steps("progress", x, **more, **bounds.columns), "meta": bounds.meta}
 
 
 def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) -> Json:
@@ -38,12 +60,40 @@ def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) 
     Q is the policy's value after the step, A the progress under the prover: the best of ``k`` of
     its draws, by the unbiased estimate (theirs is 1 - (1 - V)^K of the estimated V).
     """
-    values = prover.values if k == 1 else best_of_values(prover, k)[0]
+    values = _prover_values(prover, k)
     x = [
         None if q is None or a is None else q + alpha * a
         for q, a in zip(evidence.values[1:], differences(prover, values), strict=True)
     ]
-    return evidence.steps("progress", x)
+    provers = label_intervals.best_of_rates(prover, values, k)
+    rates = label_intervals.rates(evidence)
+    if prover.sampler == evidence.sampler:
+        ends = [_value_and_best(*one, alpha, k) for one in zip(rates, provers, strict=True)]
+        found = [
+            combination((1.0, ends[state]), (-alpha, provers[before]))
+            for state, before in enumerate(evidence.before)
+        ][1:]
+    else:
+        found = [
+            combination((1.0, rates[state]), (alpha, provers[state]), (-alpha, provers[before]))
+            for state, before in enumerate(evidence.before)
+        ][1:]
+    return _of_steps(evidence, x, found, f"x: {label_intervals.COMBINATION}")
+
+
+def _value_and_best(value: Bounded, best: Bounded, alpha: float, k: int) -> Bounded:
+    """p + alpha (1 - (1 - p)^k) of the same draws, which are one estimate, not two."""
+    if value is None or best is None:
+        return None
+    estimate = value.value + alpha * best.value
+    if value.low == value.high:
+        return known(estimate)
+    turns = [value.low, value.high]
+    if k > 1 and alpha * k < -1:  # the slope 1 + alpha k (1 - p)^(k - 1) is 0 at one rate
+        turn = 1 - (-1 / (alpha * k)) ** (1 / (k - 1))
+        turns.append(min(max(turn, value.low), value.high))
+    ends = [estimate, *(rate + alpha * best_of_curve(rate, k) for rate in turns)]
+    return BoundedEstimate(estimate, min(ends), max(ends))
 
 
 def relative(evidence: StateValues, least: float) -> Json:
@@ -55,8 +105,12 @@ def relative(evidence: StateValues, least: float) -> Json:
         None if before is None or after is None or before <= 0 else after / before
         for before, after in evidence.moves(evidence.values)
     ]
-    x = [None if ratio is None else int(ratio >= least) for ratio in ratios]
-    return evidence.steps("progress", x, ratio=ratios)
+    x = [None if share is None else int(share >= least) for share in ratios]
+    found = [
+        None if before is None or after is None else ratio(after, before)
+        for before, after in evidence.moves(label_intervals.rates(evidence))
+    ]
+    return _of_steps(evidence, x, found, f"ratio: {label_intervals.RATIO}", ratio=ratios)
 
 
 def look_ahead(evidence: StateValues, gamma: float, window: int) -> Json:
@@ -64,21 +118,22 @@ def look_ahead(evidence: StateValues, gamma: float, window: int) -> Json:
 
     Where V_t = V_{t-1}, the first change within ``window`` steps ahead is credited, times
     gamma^distance; 0 when there is none. An unknown value on the way makes it unknown.
+
+    The interval is that of the change credited, times the same weight: which one it is counts as
+    known. Where there is none it is that of the step's own.
     """
     changes = differences(evidence, evidence.values)
+    moves = evidence.moves(label_intervals.rates(evidence))
     x: list[float | None] = []
+    found: list[Bounded] = []
     for step in range(len(changes)):
-        credit: float | None = 0.0
-        for distance, change in enumerate(changes[step : step + window + 1]):
-            if change is None:
-                credit = None
-            elif change:
-                credit = change * gamma**distance
-            else:
-                continue
-            break
-        x.append(credit)
-    return evidence.steps("progress", x)
+        ahead = changes[step : step + window + 1]
+        distance = next((d for d, change in enumerate(ahead) if change is None or change), 0)
+        change, weight = ahead[distance], gamma**distance
+        before, after = moves[step + distance]
+        x.append(None if change is None else change * weight)
+        found.append(None if change is None else combination((weight, after), (-weight, before)))
+    return _of_steps(evidence, x, found, f"x: {label_intervals.COMBINATION}")
 
 
 def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
@@ -90,7 +145,8 @@ def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
     anything is a cliff; here Agresti and Caffo's (stats.Rate). A verdict is certain. Each step is
     tested by itself: of many steps without an effect one in twenty shows one.
 
-    ``first`` is the first fall. Null where draws were stopped by a rule that looked at them.
+    ``first`` is the first fall. Null where draws were stopped by a rule that looked at them. The
+    interval is that of the change.
     """
     x: list[int | None] = []
     scores: list[float | None] = []
@@ -110,7 +166,9 @@ def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
     )
     step = next(open_or_fall, -1)
     first = None if step >= 0 and x[step] is None else step
-    return {**evidence.steps("progress", x, z=scores), "first": first}
+    found = label_intervals.changes(evidence, label_intervals.rates(evidence))
+    about = f"change: {label_intervals.DIFFERENCE}"
+    return {**_of_steps(evidence, x, found, about, z=scores), "first": first}
 
 
 def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
@@ -124,9 +182,19 @@ def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
 
 def gae(evidence: StateValues, gamma: float, lam: float) -> Json:
     """advantages.gae over the values of the states, the verdict being the reward."""
-    return evidence.steps("progress", advantages.gae(evidence.values, gamma, lam))
+    states = label_intervals.rates(evidence)
+    targets = label_intervals.return_bounds(states, gamma, lam)
+    found = [
+        combination((1.0, target), (-1.0, before))
+        for target, before in zip(targets[:-1], states[:-1], strict=True)
+    ]
+    x = advantages.gae(evidence.values, gamma, lam)
+    return _of_steps(evidence, x, found, f"x: {label_intervals.COMBINATION}")
 
 
 def returns(evidence: StateValues, gamma: float, lam: float) -> Json:
     """advantages.lambda_returns: the target for the value after each step, and at the root."""
-    return evidence.entry("value", advantages.lambda_returns(evidence.values, gamma, lam))
+    found = label_intervals.return_bounds(label_intervals.rates(evidence), gamma, lam)
+    bounds = label_bounds(evidence, found, f"x: {label_intervals.COMBINATION}")
+    x = advantages.lambda_returns(evidence.values, gamma, lam)
+    return {**evidence.entry("value", x, **bounds.columns), "meta": bounds.meta}

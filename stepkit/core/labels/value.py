@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import exp, fsum, log
 
 from stepkit.core import stats
+from stepkit.core.combined_intervals import known, mapped
+from stepkit.core.labels import label_intervals
 from stepkit.core.labels.first_error import first_zero
 from stepkit.core.labels.state_values import StateValues
 from stepkit.schema import Json
@@ -14,7 +16,10 @@ def value(evidence: StateValues, z: float) -> Json:
     """V_t, the share of right draws, with Wilson's interval at ``z`` standard deviations."""
     bounds = [evidence.interval(state, z) for state in range(len(evidence.n))]
     low, high = ([pair[side] for pair in bounds] for side in (0, 1))
-    return evidence.entry("value", evidence.values, low=low, high=high)
+    entry = evidence.entry("value", evidence.values, low=low, high=high)
+    about, rates = f"x: {label_intervals.WILSON}", label_intervals.rates(evidence)
+    method = label_intervals.interval_method(evidence, rates, about, combined=False)
+    return entry if method == about else {**entry, "meta": {"interval": method}}
 
 
 def soft(evidence: StateValues) -> Json:
@@ -89,7 +94,10 @@ def best_of(evidence: StateValues, k: int) -> Json:
     stats.best_of, null where fewer than K draws are decided. See ``best_of_values``.
     """
     x, why = best_of_values(evidence, k)
-    entry = evidence.entry("value", x)
+    found = label_intervals.best_of_rates(evidence, x, k)
+    about = f"x: {label_intervals.MAPPED}"
+    bounds = label_intervals.label_bounds(evidence, found, about, combined=False)
+    entry = {**evidence.entry("value", x, **bounds.columns), "meta": bounds.meta}
     if any(why):
         entry["why"] = evidence.masked(why)
     return entry
@@ -124,9 +132,11 @@ def entropy_regularised(evidence: StateValues, eta: float) -> Json:
 
     The value of the optimal policy under a KL penalty of strength 1 / eta to the sampler; eta above
     0 leans to the best draw, below 0 to the worst, towards 0 it is V_t. For outcomes 0 and 1 this
-    is (1 / eta) ln(1 - V_t + V_t e^eta), which is what draws stopped by a rule are read by.
+    is (1 / eta) ln(1 - V_t + V_t e^eta), which is what draws stopped by a rule are read by, and the
+    way of Wilson's interval.
     """
     x: list[float | None] = []
+    found: list[label_intervals.Bounded] = []
     for state, mean in enumerate(evidence.values):
         if mean is None:
             x.append(None)
@@ -135,7 +145,22 @@ def entropy_regularised(evidence: StateValues, eta: float) -> Json:
         else:
             outcomes = evidence.outcomes(state)
             x.append(_log_mean_exp(outcomes, [1 / len(outcomes)] * len(outcomes), eta))
-    return evidence.entry("value", x)
+        found.append(_entropy_bounds(evidence, state, x[-1], eta))
+    about = f"x: {label_intervals.MAPPED}"
+    bounds = label_intervals.label_bounds(evidence, found, about, combined=False)
+    return {**evidence.entry("value", x, **bounds.columns), "meta": bounds.meta}
+
+
+def _entropy_bounds(
+    evidence: StateValues, state: int, value: float | None, eta: float
+) -> label_intervals.Bounded:
+    """None for outcomes other than 0 and 1, of which k and n do not tell the number."""
+    rate = label_intervals.rate(evidence, state)
+    if rate is None or value is None or not set(evidence.outcomes(state)) <= {0.0, 1.0}:
+        return None
+    if evidence.settled[state]:
+        return known(value)
+    return mapped(value, rate, lambda end: _log_mean_exp([1.0, 0.0], [end, 1 - end], eta))
 
 
 def _log_mean_exp(outcomes: list[float], weights: list[float], eta: float) -> float:

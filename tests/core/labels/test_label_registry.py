@@ -84,6 +84,7 @@ def test_meta_says_how_a_label_was_made() -> None:
     record = trace(["a", "b"], shares((1, 2), (1, 2)))
     assert made("threshold:above=0.25,as=easy", record)["meta"] == {
         "sampler": "aa", "undecided": "apart", "label": "threshold", "above": 0.25, "z": 0.0,
+        "interval": "none: a class",
     }  # fmt: skip
     assert made("soft:backup=leaves", record)["meta"]["backup"] == "leaves"
 
