@@ -145,6 +145,7 @@ def check_record(record: Mapping[str, Any]) -> None:
     """
     from stepkit import schema
     from stepkit.core import trace
+    from stepkit.core.columns import all_columns
 
     if not isinstance(record, dict):
         raise DataError(f"expected an object, got {schema.name_of(record)}")
@@ -159,12 +160,9 @@ def check_record(record: Mapping[str, Any]) -> None:
         return
     count = len(schema.steps(record))
     trace.assistant_steps(record, count)
-    for key in ("labels", "scores"):
-        entries = record.get(key) or {}
-        for name in entries if isinstance(entries, dict) else ():
-            _, entry = trace.named(record, key, name, "")
-            if entry.get("x") is not None:
-                trace.step_numbers(entry, count, f"{key}.{name}")
+    for column in all_columns(record):
+        if column.entry.get("x") is not None:
+            column.x(count)
 
 
 # ---- steps and answers -----------------------------------------------------------------------
@@ -672,7 +670,8 @@ def vote_at_k(
     """The chance that the vote of ``k`` attempts at one problem is right (see ``vote``).
 
     The exact mean over all subsets of k of n; with weights, beyond 20,000 subsets, that over 4,000
-    random ones.
+    random ones. Judged is the attempt with the winning answer and the highest weight, or one of
+    them without weights; where no attempt has an answer, one of all.
 
     Args:
         answers: [n], None without one; those that mean the same count together.
@@ -681,13 +680,14 @@ def vote_at_k(
 
     Raises ValueError unless 1 <= k <= n.
     """
-    from stepkit.core.at_k_curves import majority_at, weighted_at
+    from stepkit.core.at_k_curves import Ballots, fixed_weights, majority_at, weighted_at
     from stepkit.core.evaluation.selection_curves import answer_numbers
 
     numbers = answer_numbers(answers, same_answer)
     if weights is None:
         return majority_at(numbers, _right(correct), [k], seed)[0].value
-    return weighted_at(weights, numbers, _right(correct), k, seed).value
+    ballots = Ballots(numbers, _right(correct), weights, fixed_weights(weights))
+    return weighted_at(ballots, k, seed).value
 
 
 def wilson(k: float, n: int, z: float = 1.96) -> tuple[float, float]:

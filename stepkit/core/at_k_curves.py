@@ -13,22 +13,26 @@ k; so the mean over all C(n, k) subsets estimates without bias what k attempts g
   enumeration up to SUBSETS subsets, beyond it the mean over SAMPLES random ones, with its standard
   error.
 
-Ties are shared as step-rerank shares them over all orders of the attempts: it takes the one that it
-sees first, and each attempt is as often first as another; so of two answers with equal sums the one
-with more attempts has more chances. Attempts without an answer form no class; a subset of nothing
-else is wrong. An answer is as right as its attempts are on average, which
-matters only where verdicts differ within a class. Pure; one problem at a time.
+Chosen is what step-rerank chooses (core/selection): of the attempts with the winning answer the one
+with the highest score, and where no attempt has an answer that of all. Ties are shared as it shares
+them over all orders of the attempts: it takes the one that it sees first, and each attempt is as
+often first as another; so of two answers with equal sums the one with more attempts has more
+chances. Right is the attempt chosen: it matters where one answer has several verdicts.
+
+Pure; one problem at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import combinations
 from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from stepkit.core.selection import leads
 
 SUBSETS = 20_000
 """At most so many subsets are enumerated."""
@@ -39,19 +43,42 @@ SAMPLES = 4_000
 LARGEST = 1_000
 """Attempts beyond which binomial coefficients leave the range of a float; then all is sampled."""
 
-TIE = 1e-12
-"""Sums that differ by less than this part are equal: they may have been added in another order."""
-
 NO_ANSWER = -1
 
 Array = np.ndarray[Any, Any]
 
 
+Weigh = Callable[[Array], Array]
+"""[S, n] subsets (1 where an attempt is in one) to what each attempt weighs there, 0 outside."""
+
+
 class Expectation(NamedTuple):
-    """An expectation; ``error`` is its standard error when it was sampled, 0 when it is exact."""
+    """An expectation.
+
+    Attributes:
+        error: its standard error where subsets were sampled.
+        exact: they were not: it is from a formula, or all were enumerated.
+    """
 
     value: float
     error: float = 0.0
+    exact: bool = True
+
+
+class Ballots(NamedTuple):
+    """The attempts at one problem that vote.
+
+    Attributes:
+        answers: [n] number of each attempt's answer from 0, NO_ANSWER without one.
+        right: [n] 1 right, 0 wrong.
+        standing: [n] what attempts with one answer are compared by; -inf comes last.
+        weigh: their weights.
+    """
+
+    answers: Sequence[int]
+    right: Sequence[float]
+    standing: Sequence[float]
+    weigh: Weigh
 
 
 def pass_at(right: Sequence[float], k: int) -> Expectation:
@@ -92,11 +119,13 @@ def best_at(scores: Sequence[float], right: Sequence[float], k: int) -> Expectat
 def majority_at(
     answers: Sequence[int], right: Sequence[float], ks: Sequence[int], seed: int = 0
 ) -> list[Expectation]:
-    """Is the most frequent answer among k right?
+    """Is the first attempt with the most frequent answer among k right?
 
     With C_v the counts in which no answer appears more than v times, the attempts of each answer
     are added one answer at a time: u < v of them, or exactly v and the answer is among the tied.
     Kept are, by attempts taken and answers tied, the number of ways and the sum of their verdicts.
+    Which attempts of an answer are taken does not depend on how many, so that the first of them is
+    as right as all are on average.
 
     Args:
         answers: [n] number of each attempt's answer from 0, NO_ANSWER without one.
@@ -109,9 +138,10 @@ def majority_at(
     for k in ks:
         _check_k(n, k)
     if n > LARGEST:
-        return [weighted_at([1.0] * n, answers, right, k, seed) for k in ks]
-    sizes, verdicts = _by_answer(answers, right)
-    without = n - sum(sizes)
+        ballots = Ballots(answers, right, [0.0] * n, fixed_weights([1.0] * n))
+        return [weighted_at(ballots, k, seed) for k in ks]
+    sizes, verdicts, unanswered = _by_answer(answers, right)
+    without = len(unanswered)
     ways_right = np.zeros(most + 1)
     for top in range(1, min(most, max(sizes, default=0)) + 1):
         # [ways or sum of verdicts][attempts taken][answers tied at the top]
@@ -130,56 +160,78 @@ def majority_at(
         shared = state[1, :, 1:] @ (1 / np.arange(1, state.shape[2]))
         for taken in range(min(without, most) + 1):
             ways_right[taken:] += comb(without, taken) * shared[: most + 1 - taken]
-    return [Expectation(float(ways_right[k]) / comb(n, k)) for k in ks]
+    first = sum(unanswered) / max(without, 1)  # of those without an answer, where no other is there
+    return [Expectation((float(ways_right[k]) + comb(without, k) * first) / comb(n, k)) for k in ks]
 
 
-def weighted_at(
-    weights: Sequence[float],
-    answers: Sequence[int],
-    right: Sequence[float],
-    k: int,
-    seed: int,
-    as_logs: bool = False,
-) -> Expectation:
-    """Is the answer with the highest sum of weights among k right?
+def weighted_at(ballots: Ballots, k: int, seed: int) -> Expectation:
+    """Is the attempt right that stands highest for the answer with the highest sum of weights?
 
     Args:
-        weights: [n] at least 0, or their logarithms; only their ratios matter.
-        answers: [n] number of each attempt's answer from 0, NO_ANSWER without one.
-        right: [n] 1 right, 0 wrong.
         seed: of the random subsets, where there are too many.
-        as_logs: ``weights`` are logarithms.
 
     Raises ValueError unless 1 <= k <= n.
     """
-    n = _check_k(len(right), k)
+    n = _check_k(len(ballots.right), k)
     exact = comb(n, k) <= SUBSETS
     subsets = _all_subsets(n, k) if exact else _sampled_subsets(n, k, seed)
-    verdicts = np.array(_by_answer(answers, right)[1])
-    if not verdicts.size:
-        return Expectation(0.0)
-    member = np.array(answers)[:, None] == np.arange(verdicts.size)  # [n, answers]
-    counts = subsets @ member.astype(float)
-    sums = _weights(subsets, np.asarray(weights, float), as_logs) @ member.astype(float)
-    top = np.where(counts > 0, sums, 0.0).max(axis=1, keepdims=True)
-    shares = np.where(sums >= top * (1 - TIE), counts, 0.0)
-    chances = (shares @ verdicts) / np.maximum(shares.sum(axis=1), 1)
+    chances = _chances(subsets, ballots)
     if exact:
         return Expectation(float(chances.mean()))
-    return Expectation(float(chances.mean()), float(chances.std(ddof=1) / len(chances) ** 0.5))
+    error = float(chances.std(ddof=1) / len(chances) ** 0.5)
+    return Expectation(float(chances.mean()), error, exact=False)
 
 
-def _weights(subsets: Array, weights: Array, as_logs: bool) -> Array:
-    """[S, n] what each attempt weighs in each subset.
+def fixed_weights(weights: Sequence[float], as_logs: bool = False) -> Weigh:
+    """Weights that are the same in every subset.
 
     Of logarithms each subset's largest is taken off, so that none of its weights vanishes that
     matters there.
+
+    Args:
+        weights: [n] at least 0, or their logarithms; only their ratios matter.
+        as_logs: ``weights`` are logarithms.
     """
-    if not as_logs:
-        return subsets * weights
-    there = np.where(subsets > 0, weights, -np.inf)
-    top = there.max(axis=1, keepdims=True)
-    return np.exp(there - np.where(np.isfinite(top), top, 0.0))
+    given = np.asarray(weights, float)
+
+    def weigh(subsets: Array) -> Array:
+        if not as_logs:
+            return subsets * given
+        there = np.where(subsets > 0, given, -np.inf)
+        top = there.max(axis=1, keepdims=True)
+        return np.exp(there - np.where(np.isfinite(top), top, 0.0))
+
+    return weigh
+
+
+def _chances(subsets: Array, ballots: Ballots) -> Array:
+    """[S] how likely the attempt chosen of each subset is to be right, over all orders."""
+    answers, right = np.asarray(ballots.answers), np.asarray(ballots.right, float)
+    levels = np.unique(np.asarray(ballots.standing, float), return_inverse=True)[1]
+
+    def first_right(members: Array) -> Array:
+        """[S] the same of the highest of these attempts; 0 where none is there."""
+        there = subsets[:, members] > 0
+        if (right[members] == right[members[0]]).all():
+            return there.any(axis=1) * right[members[0]]
+        ranked = np.where(there, levels[members], -1)
+        highest = there & (ranked == ranked.max(axis=1, keepdims=True))
+        return (highest @ right[members]) / np.maximum(highest.sum(axis=1), 1)
+
+    found = np.zeros(len(subsets))
+    unanswered = np.flatnonzero(answers == NO_ANSWER)
+    classes = [np.flatnonzero(answers == one) for one in range(answers.max() + 1)]
+    answered = np.zeros(len(subsets), dtype=bool)
+    if classes:
+        member = (answers[:, None] == np.arange(len(classes))).astype(float)  # [n, answers]
+        counts = subsets @ member
+        sums = ballots.weigh(subsets) @ member
+        top = np.where(counts > 0, sums, 0.0).max(axis=1, keepdims=True)
+        shares = np.where(leads(sums, top), counts, 0.0)
+        verdicts = np.stack([first_right(members) for members in classes], axis=1)
+        answered = counts.any(axis=1)
+        found = (shares * verdicts).sum(axis=1) / np.maximum(shares.sum(axis=1), 1)
+    return np.where(answered, found, first_right(unanswered)) if len(unanswered) else found
 
 
 def _check_k(n: int, k: int) -> int:
@@ -188,14 +240,17 @@ def _check_k(n: int, k: int) -> int:
     return n
 
 
-def _by_answer(answers: Sequence[int], right: Sequence[float]) -> tuple[list[int], list[float]]:
-    """For each answer the number of its attempts and the share of them that is right."""
+def _by_answer(
+    answers: Sequence[int], right: Sequence[float]
+) -> tuple[list[int], list[float], list[float]]:
+    """For each answer the number of its attempts and the share of them that is right; and the
+    verdicts on those without one."""
     found: dict[int, list[float]] = {}
     for answer, one in zip(answers, right, strict=True):
-        if answer != NO_ANSWER:
-            found.setdefault(answer, []).append(one)
+        found.setdefault(answer, []).append(one)
+    unanswered = found.pop(NO_ANSWER, [])
     rights = [found[answer] for answer in sorted(found)]
-    return [len(one) for one in rights], [sum(one) / len(one) for one in rights]
+    return [len(one) for one in rights], [sum(one) / len(one) for one in rights], unanswered
 
 
 @lru_cache(64)

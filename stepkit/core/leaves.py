@@ -3,18 +3,31 @@
 A search makes many attempts that share their prefixes. As traces of one group they can be scored,
 reranked and paired like any others. Steps that were cut from a draw are views of it, not attempts;
 so a leaf that is such a view is left out, and the draw it was cut from stands for both. Draws that
-failed are no attempts either. An attempt whose every step was scored in the tree keeps the scores.
+failed are no attempts either.
+
+The tree's labels and scores go with the steps, each with all its columns (counts, bounds). A number
+of a node is that of the step which ends there; so inside of a draw steps have one only where the
+tree has views of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import all_columns
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, UNDRAWN, Json
+
+Cut = Callable[[str, int], list[str]]
+"""The steps of a whole continuation, given its text and the number of steps before it."""
+
+OWN = "assistant"
+INSIDE = -1
+"""In place of the node at the end of a step, where the tree has none."""
 
 
 def leaves(tree: Mapping[str, Any]) -> list[int]:
@@ -36,62 +49,115 @@ def path(tree: Mapping[str, Any], node: int) -> list[int]:
     return nodes[::-1]
 
 
-def leaf_traces(record: Json, cut: Callable[[str, int], list[str]]) -> list[Json]:
+def leaf_traces(record: Json, cut: Cut) -> list[Json]:
     """What each attempt of ``record["tree"]`` sets as a trace of its own, in file order.
-
-    Args:
-        cut: the steps of a whole continuation, given its text and the number of steps before it.
 
     Raises DataError when the record has no tree or a bad one.
     """
     tree = schema.check_tree(record)
     if tree is None:
         raise DataError('no "tree": run step-rollout first', "tree")
-    name = schema.id_of(record)
+    paths, name = TreePaths(record, tree, cut), schema.id_of(record)
     return [
         {
             "id": f"{name}/{leaf}",
             "group": schema.group_of(record),
-            **_attempt(tree, path(tree, leaf), cut),
+            **paths.attempt(leaf),
             "origin": {"id": name, "node": leaf},
         }
         for leaf in leaves(tree)
     ]
 
 
-def _attempt(tree: Json, nodes: list[int], cut: Callable[[str, int], list[str]]) -> Json:
-    leaf = nodes[-1]
-    steps: list[str] = []
-    for node in nodes:
-        text = tree["text"][node]
-        steps += cut(text, len(steps)) if tree["whole"][node] else [text] if text else []
-    scores = _scores(tree, nodes)
-    outcome = tree["outcome"][leaf]
-    final = tree.get("final") or [None] * len(tree["parent"])
-    attempt: Json = {
-        "response": "".join(steps),
-        "steps": steps,
-        "sample": _sample(tree, nodes),
-        "final": final[leaf],
-        "correct": None if outcome is None else outcome == 1,
-    }
-    if scores:
-        attempt["scores"] = scores
-    return attempt
+class TreePaths:
+    """The paths of a checked tree as traces.
 
+    Raises DataError for columns or roles that do not fit the tree.
+    """
 
-def _scores(tree: Json, nodes: list[int]) -> Json:
-    """Those of ``tree.scores`` that have a number for every step of the attempt; none of a whole
-    continuation, which is more steps than one."""
-    steps = [node for node in nodes if tree["text"][node]]
-    if any(tree["whole"][node] for node in steps):
-        return {}
-    found = {}
-    for name, entry in trace.node_scores(tree).items():
-        own = [entry["x"][node] for node in steps]
-        if None not in own:
-            found[name] = {**entry, "x": own}
-    return found
+    def __init__(self, record: Json, tree: Json, cut: Cut) -> None:
+        self._tree = tree
+        self._cut = cut
+        parent = tree["parent"]
+        self._views = {
+            (draw, parent[node]): node
+            for node, draw in enumerate(tree.get("cut") or ())
+            if draw != UNDRAWN
+        }
+        self._columns = list(all_columns(tree, "tree"))
+        for column in self._columns:
+            column.x(len(parent))
+        spine, given = tree.get("spine", ()), record.get("role")
+        trace.assistant_steps(record, len(spine))
+        self._role = {} if given is None else dict(zip(spine, given, strict=True))
+
+    def attempt(self, leaf: int) -> Json:
+        """The trace that ended at the node ``leaf``."""
+        tree, nodes = self._tree, path(self._tree, leaf)
+        steps, ends = self.steps(nodes)
+        outcome, final = tree["outcome"][leaf], tree.get("final")
+        attempt: Json = {
+            "response": "".join(steps),
+            "steps": steps,
+            "sample": _sample(tree, nodes),
+            "final": final[leaf] if final else None,
+            "correct": None if outcome is None else outcome == 1,
+        }
+        role = [self._role.get(end, OWN) for end in ends]
+        if any(who != OWN for who in role):
+            attempt["role"] = role
+        return attempt | self.columns(ends)
+
+    def steps(self, nodes: Sequence[int]) -> tuple[list[str], list[int]]:
+        """The steps of a path, and for each the node at its end, INSIDE of a draw."""
+        tree = self._tree
+        steps: list[str] = []
+        ends: list[int] = []
+        for node in nodes:
+            text = tree["text"][node]
+            if not text:
+                continue
+            own, known = [text], {}
+            if tree["whole"][node]:
+                own, known = self._cut(text, len(steps)), self._view_ends(node)
+            known[len(text)] = node
+            steps += own
+            ends += [known.get(end, INSIDE) for end in accumulate(map(len, own))]
+        return steps, ends
+
+    def columns(self, ends: Sequence[int]) -> Json:
+        """Those of the tree's labels and scores that have a number for a step of the path.
+
+        Every list of one entry a node becomes one of an entry a step, null for steps inside of a
+        draw; the root's are under ``root``.
+        """
+        found: Json = {}
+        for column in self._columns:
+            x = column.entry["x"]
+            if all(end == INSIDE or x[end] is None for end in ends):
+                continue
+            lists = {
+                name: value
+                for name, value in column.entry.items()
+                if isinstance(value, list) and len(value) == len(x)
+            }
+            entry = column.entry | {
+                name: [None if end == INSIDE else value[end] for end in ends]
+                for name, value in lists.items()
+            }
+            if x[ROOT] is not None:
+                entry["root"] = {name: value[ROOT] for name, value in lists.items()}
+            found.setdefault(column.kind, {})[column.name] = entry
+        return found
+
+    def _view_ends(self, draw: int) -> dict[int, int]:
+        """The steps that were cut from a draw, by where in its text they end."""
+        found: dict[int, int] = {}
+        at, end = self._tree["parent"][draw], 0
+        while (at := self._views.get((draw, at), INSIDE)) != INSIDE:
+            end += len(self._tree["text"][at])
+            found[end] = at
+        return found
 
 
 def _sample(tree: Json, nodes: list[int]) -> Json:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from stepkit import schema
-from stepkit.core.trace import named
+from stepkit.core.columns import find_column
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.text.token_cuts import TextTokens
@@ -35,8 +35,8 @@ def tokens_of(record: Json, score: str | None) -> TextTokens:
                 f"{field}.{SIZES}",
             )
     else:
-        name, holder = named(record, "scores", score, "--score")
-        field = f"scores.{name}"
+        column = find_column(record, score, "--score")
+        field, holder = column.field, column.entry
         if SIZES not in holder:
             raise DataError("this score did not keep tokens", f"{field}.{SIZES}")
     sizes = _numbers(holder, SIZES, field)

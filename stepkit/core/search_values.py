@@ -22,8 +22,8 @@ from typing import Any
 
 from stepkit import schema
 from stepkit.core.backups import checked_visits
+from stepkit.core.columns import node_scores
 from stepkit.core.prefix_scores import PrefixScores
-from stepkit.core.trace import node_scores
 from stepkit.core.visit_statistics import VisitStatistics
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, UNDRAWN, Json

@@ -1,4 +1,4 @@
-"""What several methods read from a trace: whose step is whose, scores, labels, samplers.
+"""What several methods read from a trace: whose step is whose, its tree, its samplers, its verdict.
 
 Only reads and checks; raises DataError naming the field.
 """
@@ -27,81 +27,6 @@ def assistant_steps(record: Json, count: int) -> list[bool]:
     if len(role) != count:
         raise DataError(f"{len(role)} entries, but there are {count} steps", "role")
     return [who == "assistant" for who in role]
-
-
-def named(record: Json, key: str, name: str | None, option: str) -> tuple[str, Json]:
-    """The entry ``name`` of ``scores`` or ``labels``, or the only one when ``name`` is None.
-
-    Args:
-        key: "scores" or "labels".
-        option: what to write on the command line to choose one, for the message.
-    """
-    entries = record.get(key)
-    if entries is None:
-        entries = {}
-    if not isinstance(entries, dict):
-        raise DataError(f"expected an object, got {schema.name_of(entries)}", key)
-    if name is None:
-        if len(entries) != 1:
-            why = f"choose one with {option}" if entries else "run step-score first"
-            raise DataError(f"{key} here: {_listed(entries)}; {why}", key)
-        (name,) = entries
-    if name not in entries:
-        raise DataError(f"missing; {key} here: {_listed(entries)}", f"{key}.{name}")
-    entry = entries[name]
-    if not isinstance(entry, dict):
-        raise DataError(f"expected an object, got {schema.name_of(entry)}", f"{key}.{name}")
-    return name, entry
-
-
-def _listed(entries: Json) -> str:
-    return ", ".join(sorted(entries)) or "none"
-
-
-def step_numbers(entry: Json, count: int, field: str, what: str = "steps") -> list[float | None]:
-    """The ``x`` of a score or label: one number or null per step (or other ``what``)."""
-    return numbers(entry.get("x"), count, f"{field}.x", what)
-
-
-def numbers(x: Any, count: int, field: str, what: str = "steps") -> list[float | None]:
-    """A column of an entry, checked like ``step_numbers``."""
-    if not isinstance(x, list):
-        raise DataError(f"expected a list, got {schema.name_of(x)}", field)
-    if len(x) != count:
-        raise DataError(f"{len(x)} entries, but there are {count} {what}", field)
-    for step, value in enumerate(x):
-        if value is not None and not schema.is_number(value):
-            raise DataError(
-                f"expected a number or null, got {schema.name_of(value)}", f"{field}[{step}]"
-            )
-    return x
-
-
-def first_of(entry: Json, count: int, field: str) -> int | None:
-    """The ``first`` of a score or label: a step, -1 for no error, None for unknown.
-
-    Args:
-        count: how many steps there are.
-        field: path of the entry, for the message.
-    """
-    first = entry.get("first")
-    if first is not None and (type(first) is not int or not -1 <= first < count):
-        raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
-    return first
-
-
-def node_scores(tree: Json) -> dict[str, Json]:
-    """The entries of ``tree.scores``, each with one number or null per node. Raises DataError."""
-    entries = tree.get("scores") or {}
-    if not isinstance(entries, dict):
-        raise DataError(f"expected an object, got {schema.name_of(entries)}", "tree.scores")
-    for name, entry in entries.items():
-        if not isinstance(entry, dict):
-            raise DataError(
-                f"expected an object, got {schema.name_of(entry)}", f"tree.scores.{name}"
-            )
-        step_numbers(entry, len(tree["parent"]), f"tree.scores.{name}", "nodes")
-    return entries
 
 
 def spine_tree(record: Json, steps: Sequence[str]) -> Json:

@@ -16,8 +16,8 @@ from math import inf, log
 from typing import Any
 
 from stepkit.core import leaves
+from stepkit.core.columns import node_scores
 from stepkit.core.prefix_scores import PrefixScores
-from stepkit.core.trace import node_scores
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup, PrmSource

@@ -107,10 +107,17 @@ def close_tree(rollouts: RolloutTree, record: Json) -> Json:
 
 
 def _extended(entry: Any, size: int) -> Any:
-    """A label or score of the nodes, with null for nodes that were added since."""
+    """A label or score of the nodes, with null for nodes that were added since in each of its
+    columns."""
     if not isinstance(entry, dict) or not isinstance(entry.get("x"), list):
         return entry
-    return {**entry, "x": entry["x"] + [None] * (size - len(entry["x"]))}
+    before = len(entry["x"])
+    return {
+        name: value + [None] * (size - before)
+        if isinstance(value, list) and len(value) == before
+        else value
+        for name, value in entry.items()
+    }
 
 
 def close_tree_with_rule(rollouts: RolloutTree, record: Json) -> Json:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from math import inf
 
 from stepkit import schema
-from stepkit.core import trace
+from stepkit.core.columns import all_columns, node_scores
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.schema import Json
 from stepkit.view import trace_measures
@@ -31,7 +31,7 @@ class SearchSummary:
     def __init__(self, evidence: RecordPrefixes, visits: dict[int, int]) -> None:
         self._evidence, self._visits = evidence, visits
         self.ends = ends_below(evidence)
-        self._scores = trace.node_scores(evidence.tree)
+        self._scores = node_scores(evidence.tree)
         evidence.spine = self._chosen() or self._best()
 
     @property
@@ -69,12 +69,10 @@ class SearchSummary:
                 self._shares(), len(spine), trace_measures.LEAVES
             )
         }
-        for key in trace_measures.KEYS:
-            entries = tree.get(key)
-            for name in entries if isinstance(entries, dict) else ():
-                field = f"tree.{key}.{name}"
-                along = _along(trace.named(tree, key, name, "")[1], spine, len(tree["parent"]))
-                found[f"{key}.{name}"] = trace_measures.read_measure(along, len(spine), field)
+        for column in all_columns(tree, "tree"):
+            along = _along(column.entry, spine, len(tree["parent"]))
+            name = f"{column.kind}.{column.name}"
+            found[name] = trace_measures.read_measure(along, len(spine), column.field)
         return found
 
     def _shares(self) -> Json:

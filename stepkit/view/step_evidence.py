@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core import tree as trees
+from stepkit.core.columns import node_scores
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.siblings import cutter
 from stepkit.schema import Json
@@ -83,7 +84,7 @@ def _candidates(
     counts: dict[str, OutcomeCounts] = defaultdict(OutcomeCounts)
     through: dict[str, int] = defaultdict(int)
     scores: dict[str, Json] = {}
-    scored = trace.node_scores(tree)
+    scored = node_scores(tree)
     for child in evidence.steps_at.get(place, ()):
         text = tree["text"][child]
         key = text.strip()

@@ -10,14 +10,12 @@ the number itself (``meta.interval`` says of what) is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from stepkit import schema
-from stepkit.core import stats, trace
+from stepkit.core import columns, stats
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
-KEYS = ("labels", "scores")
 DRAWS = "draws"
 LEAVES = "leaves"
 """Of a search tree without a trace: the share of right attempts that ended at a step or below."""
@@ -36,13 +34,10 @@ def read_measures(record: Json, count: int) -> dict[str, Json]:
     step), ``root``, ``first``, ``total``, ``meta``; ``settled`` is true where the last value is the
     attempt's own verdict (one, decided or not: nothing is drawn after it).
     """
-    found = {}
-    for key in KEYS:
-        entries = record.get(key) or {}
-        for name in _object(entries, key):
-            entry = trace.named(record, key, name, "")[1]
-            found[f"{key}.{name}"] = read_measure(entry, count, f"{key}.{name}")
-    return found
+    return {
+        column.field: read_measure(column.entry, count, column.field)
+        for column in columns.all_columns(record)
+    }
 
 
 def read_measure(entry: Json, count: int, field: str) -> Json:
@@ -50,14 +45,14 @@ def read_measure(entry: Json, count: int, field: str) -> Json:
     made: Json = {key: entry[key] for key in ("of", "by") if isinstance(entry.get(key), str)}
     for name in ("x", *COLUMNS):
         if entry.get(name) is not None:
-            made[name] = trace.numbers(entry[name], count, f"{field}.{name}")
+            made[name] = columns.numbers(entry[name], count, f"{field}.{name}")
     if isinstance(entry.get("root"), dict):
         root = entry["root"]
         made["root"] = {
             name: root[name] for name in ("x", *COLUMNS) if schema.is_number(root.get(name))
         }
     if "first" in entry:
-        made["first"] = trace.first_of(entry, count, field)
+        made["first"] = columns.first_of(entry, count, field)
     if schema.is_number(entry.get("total")):
         made["total"] = entry["total"]
     if isinstance(entry.get("why"), list):
@@ -89,12 +84,6 @@ def _is_share(made: Json) -> bool:
     """Is every number the share k / n, whatever the label says of its interval?"""
     columns = zip(made.get("x", []), made["k"], made["n"], strict=False)
     return all(not n or k is None or x == k / n for x, k, n in columns)
-
-
-def _object(value: Any, field: str) -> Json:
-    if not isinstance(value, dict):
-        raise DataError(f"expected an object, got {schema.name_of(value)}", field)
-    return value
 
 
 def _at_end(made: Json) -> float:

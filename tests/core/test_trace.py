@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,40 +21,6 @@ def test_steps_of_others_are_not_the_models() -> None:
     for role, complaint in (("assistant", "expected a list"), (["assistant"], "1 entries")):
         with pytest.raises(DataError, match=complaint):
             trace.assistant_steps({"role": role}, 2)
-
-
-@pytest.mark.parametrize(
-    ("scores", "name", "complaint"),
-    [
-        ([], None, "expected an object"),
-        (None, None, "run step-score first"),
-        ({"a": {}, "b": {}}, None, "a, b; choose one with --score"),
-        ({"a": {}}, "b", "missing; scores here: a"),
-        ({"a": 1}, "a", "expected an object, got a number"),
-    ],
-)
-def test_an_entry_that_is_not_there_is_named(scores: Any, name: str | None, complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        trace.named({"scores": scores}, "scores", name, "--score")
-
-
-def test_the_only_entry_needs_no_name() -> None:
-    assert trace.named({"scores": {"a": {"x": []}}}, "scores", None, "--score") == ("a", {"x": []})
-
-
-@pytest.mark.parametrize("x", [None, [1.0], [1.0, "2"], [1.0, True]])
-def test_columns_are_numbers_or_null(x: Any) -> None:
-    with pytest.raises(DataError, match=r"scores\.a\.x"):
-        trace.step_numbers({"x": x}, 2, "scores.a")
-
-
-@pytest.mark.parametrize(
-    ("scores", "complaint"),
-    [([1], "tree.scores"), ({"a": 1}, "tree.scores.a"), ({"a": {"x": [1]}}, "1 entries.*nodes")],
-)
-def test_scores_of_nodes_have_one_number_a_node(scores: Any, complaint: str) -> None:
-    with pytest.raises(DataError, match=complaint):
-        trace.node_scores(trees.from_steps(["a"]) | {"scores": scores})
 
 
 def test_a_sampler_is_chosen_by_id_or_index() -> None:
@@ -134,19 +98,46 @@ def test_a_trace_for_each_attempt_of_a_tree() -> None:
     whole = trees.add(tree, stem, "c\nd", whole=True, finish="length", by=by, draw=1)
     trees.add(tree, stem, "c\n", whole=False, finish="stop", by=by, draw=1, cut=whole)
     trees.add(tree, stem, "e", whole=True, finish="error", by=by, draw=2)
-    tree["scores"] = {"prm": {"x": [None, 0.9, 0.8, None, None, None]}}
+    tree["scores"] = {"prm": {"x": [None, 0.9, 0.8, None, None, None], "by": "scorer"}}
+    tree["labels"] = {
+        "soft": {"x": [0.5, 0.25, 1, 0, 0.125, None], "n": [4, 4, 1, 1, 8, 0]},
+        "none": {"x": [None] * 6, "n": [0] * 6},
+    }
     record: Json = {"id": "t", "group": "g", "problem": "p", "tree": tree}
     one, other = leaves.leaf_traces(record, lambda text, before: text.splitlines(keepends=True))
     assert (one["id"], one["group"], one["origin"]) == ("t/2", "g", {"id": "t", "node": 2})
     assert (one["response"], one["steps"], one["final"], one["correct"]) == (
         "a\nb", ["a\n", "b"], "4", True,
     )  # fmt: skip
-    assert one["scores"] == {"prm": {"x": [0.9, 0.8]}}
+    assert one["scores"] == {"prm": {"x": [0.9, 0.8], "by": "scorer"}}
+    assert one["labels"] == {"soft": {"x": [0.25, 1], "n": [4, 1], "root": {"x": 0.5, "n": 4}}}
     assert (one["sample"]["tokens"], one["sample"]["logprob"]) == (3, -1.5)
     assert (other["steps"], other["correct"]) == (["a\n", "c\n", "d"], None)
-    assert "scores" not in other and other["sample"]["finish"] == "length"
+    assert other["sample"]["finish"] == "length"
+    # the view of the draw has the number after "c\n", the draw itself the one at its end
+    assert other["scores"]["prm"]["x"] == [0.9, None, None]
+    assert other["labels"]["soft"]["x"] == [0.25, 0.125, 0]
+    assert other["labels"]["soft"]["n"] == [4, 8, 1]
     with pytest.raises(DataError, match='no "tree"'):
         leaves.leaf_traces({"id": "t"}, lambda text, before: [text])
+
+
+def test_leaves_keep_whose_step_is_whose() -> None:
+    tree = trees.from_steps(["call\n", "result\n", "so 4"])
+    tree["finish"][3] = "stop"
+    by = trees.sampler_index(tree, {"id": "s"})
+    trees.add(tree, 2, "so 5\nyes", whole=True, finish="stop", by=by, draw=0)
+    trees.add(tree, 0, "4", whole=True, finish="stop", by=by, draw=0)
+    record: Json = {
+        "id": "t",
+        "problem": "p",
+        "tree": tree,
+        "role": ["assistant", "tool", "assistant"],
+    }
+    own, drawn, bare = leaves.leaf_traces(record, lambda text, _: text.splitlines(keepends=True))
+    assert own["role"] == ["assistant", "tool", "assistant"]
+    assert drawn["role"] == ["assistant", "tool", "assistant", "assistant"]
+    assert "role" not in bare
 
 
 KEPT = {"token_bytes": [1, 2], "token_logprob": [-0.5, None]}

@@ -32,7 +32,8 @@ class CollectedAttempts:
     """Attempts, as far as they are measured.
 
     Args:
-        wanted: with no scores named: all that the first record has, unless a label judges.
+        wanted: with no scores named: all that the first record with a text has, unless a label
+            judges.
         fitted: a map whose threshold is used: problems that it was fitted on are refused.
     """
 
@@ -52,8 +53,14 @@ class CollectedAttempts:
         if self._fitted is not None:
             self._fitted.check(record.data)
         attempt = attempts.read_attempt(record.data, self._wanted, record.source, record.place)
-        self._names_known = True
         self.attempts.append(attempt)
+        if not self._names_known and record.data["response"]:
+            self._names_known = True
+            for earlier in self.attempts[:-1]:  # empty texts, which no scorer has a number for
+                earlier.scores = {
+                    name: attempts.no_score(self._wanted.aggregates, len(earlier.own))
+                    for name in self._wanted.scores
+                }
         return []
 
 

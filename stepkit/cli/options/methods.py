@@ -29,8 +29,8 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
     ),
     "at": declared(
         "--at",
-        metavar="LABEL",
-        help="Draw attempts from the last good step: before the first error of labels.LABEL.",
+        metavar="NAME",
+        help="Draw attempts from the last good step: before the first error by a label or score.",
     ),
     "global": declared(
         "--global",

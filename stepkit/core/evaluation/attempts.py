@@ -14,7 +14,8 @@ from math import inf, nan
 from typing import Any, NamedTuple
 
 from stepkit import schema
-from stepkit.core import selection, trace
+from stepkit.core import columns, selection, trace
+from stepkit.core.columns import find_column
 from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
 from stepkit.errors import DataError
 from stepkit.schema import Json
@@ -184,8 +185,8 @@ def read_attempt(
         attempt.judged = _labels(record, wanted.judge, own)
     key, kinds = REDUNDANT
     if wanted.redundancy is not None and record.get(key) in kinds:
-        name, entry = trace.named(record, "scores", wanted.redundancy, "--redundancy NAME")
-        attempt.redundancy = trace.step_numbers(entry, len(steps), f"scores.{name}")
+        judge = find_column(record, wanted.redundancy, "--redundancy NAME")
+        attempt.redundancy = judge.x(len(steps))
     for name in wanted.scores:
         attempt.scores[name] = _attempt_score(record, name, wanted.aggregates, len(steps))
     return attempt
@@ -232,42 +233,45 @@ def _part_value(record: Json, key: str) -> str:
 
 
 def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
-    _, entry = trace.named(record, "scores", name, "--score NAME")
-    x = trace.step_numbers(entry, count, f"scores.{name}") if count else []
-    raw = entry.get("of", "raw") == "raw"
+    if not record.get("response"):
+        return no_score(aggregates, count)
+    column = find_column(record, name, "--score NAME")
+    x = column.x(count) if count else []
     known = [value for value in x if value is not None]
     order: dict[str, float] = {}
     weight: dict[tuple[str, str], float | None] = {}
     for how in aggregates:
         one = selection.read_candidate(record, selection.SelectionSettings("best", how, name))
-        found = one.aggregate
-        assert found is not None
         order[how] = one.standing
         for by in VOTES:
-            weight[how, by] = None if raw else _weight(found, how, by)
+            weight[how, by] = None if column.raw else _weight(one, how, by)
     return AttemptScore(
         array("d", [nan if value is None else value for value in x]),
         order,
         weight,
-        not raw and all(0 <= value <= 1 for value in known),
-        entry.get("meta"),
+        not column.raw and all(0 <= value <= 1 for value in known),
+        column.entry.get("meta"),
     )
 
 
-def _weight(found: selection.Aggregate, how: str, by: str) -> float | None:
-    """What an attempt weighs in a vote, of an aggregate of probabilities; nothing without one."""
+def no_score(aggregates: Sequence[str], count: int = 0) -> AttemptScore:
+    """Of an empty text: it weighs nothing in a vote and ranks last."""
+    weight: dict[tuple[str, str], float | None] = {
+        (how, by): selection.vote_weight(None, by, how) for how in aggregates for by in VOTES
+    }
+    order = dict.fromkeys(aggregates, -inf)
+    return AttemptScore(array("d", [nan] * count), order, weight, True, None)
+
+
+def _weight(one: selection.Candidate, how: str, by: str) -> float | None:
+    """What an attempt weighs in a vote, of an aggregate of probabilities."""
     if not selection.summable(how, by):
         return None
-    if found.order == -inf:
-        return -inf if are_logs(how, by) else 0.0
-    if selection.name_of(how) not in selection.OF_PROBABILITIES and not 0 <= found.value <= 1:
+    value = one.aggregate.value if one.aggregate else 0.0
+    bounded = selection.name_of(how) in selection.OF_PROBABILITIES or value == -inf
+    if not bounded and not 0 <= value <= 1:
         return None
-    return selection.odds_of(found.order, how) if by == "log-weighted" else found.order
-
-
-def are_logs(how: str, by: str) -> bool:
-    """Are the weights of a vote logarithms?"""
-    return by == "log-weighted" or selection.name_of(how) == selection.LOGARITHM
+    return selection.vote_weight(one.order, by, how)
 
 
 def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
@@ -283,7 +287,7 @@ def _labels(record: Json, name: str, own: list[bool]) -> GoldLabels | None:
     labels = record.get("labels")
     if labels is None or (isinstance(labels, dict) and labels.get(name) is None):
         return None
-    _, entry = trace.named(record, "labels", name, "--label NAME")
+    entry = find_column(record, f"labels.{name}", "--label NAME").entry
     where = f"labels.{name}"
     truth = GoldLabels(None) if entry.get("x") is None else _labels_of_steps(entry["x"], where, own)
     if entry.get("first") is not None:
@@ -337,7 +341,7 @@ def _has_label(record: Json, name: str) -> bool:
 
 
 def _labels_of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:
-    steps = trace.step_numbers({"x": values}, len(own), where)
+    steps = columns.numbers(values, len(own), f"{where}.x")
     first: int | None = NONE
     for step, (value, is_own) in enumerate(zip(steps, own, strict=True)):
         if is_own and (value is None or value <= 0):

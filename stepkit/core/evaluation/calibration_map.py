@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stepkit import schema
-from stepkit.core import calibration, trace
+from stepkit.core import calibration
+from stepkit.core.columns import find_column
 from stepkit.core.evaluation import step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
@@ -62,11 +63,11 @@ class CalibrationMap(NamedTuple):
         """The entry of ``scores`` to write. Raises DataError."""
         self.check(record)
         steps = schema.steps(record)
-        where = f"scores.{self.score}"
-        _, entry = trace.named(record, "scores", self.score, "--score NAME")
-        if entry.get("meta") != self.scorer:
+        column = find_column(record, self.score, "--score NAME")
+        where = column.field
+        if column.entry.get("meta") != self.scorer:
             raise DataError("read by another scorer than the one the map was fitted on", where)
-        x = trace.step_numbers(entry, len(steps), where)
+        x = column.x(len(steps))
         known = [step for step, value in enumerate(x) if value is not None]
         scores = np.array([x[step] for step in known], dtype=float)
         try:

@@ -13,7 +13,7 @@ import numpy as np
 from stepkit.core import at_k_curves, selection
 from stepkit.core.at_k_curves import Expectation
 from stepkit.core.evaluation import intervals, step_metrics
-from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt, are_logs
+from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     AttemptSlice,
@@ -55,11 +55,13 @@ class CurvePoint(NamedTuple):
 
     Attributes:
         values: [P] of each problem; NaN where it has fewer than k attempts.
-        error: standard error of their mean that is due to sampling subsets; 0 when exact.
+        error: standard error of their mean that is due to sampling subsets.
+        exact: no subsets were sampled.
     """
 
     values: Array
     error: float
+    exact: bool
 
 
 def count_group(
@@ -97,8 +99,9 @@ def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: in
     """
     found = [_estimate_at(one, name, score, how, k) for one in groups]
     values = np.array([np.nan if one is None else one.value for one in found])
-    errors = [one.error for one in found if one is not None]
-    return CurvePoint(values, sum(error**2 for error in errors) ** 0.5 / max(len(errors), 1))
+    known = [one for one in found if one is not None]
+    error = sum(one.error**2 for one in known) ** 0.5 / max(len(known), 1)
+    return CurvePoint(values, error, all(one.exact for one in known))
 
 
 def _estimate_at(
@@ -112,13 +115,15 @@ def _estimate_at(
     if name == "majority":
         return at_k_curves.majority_at(group.answers, group.right, [k], seed)[0]
     scored = [one.scores[score] for one in group.attempts]
+    standing = [one.order[how] for one in scored]
     if name == "best":
-        return at_k_curves.best_at([one.order[how] for one in scored], group.right, k)
+        return at_k_curves.best_at(standing, group.right, k)
     weights = [weight for one in scored if (weight := one.weight[how, name]) is not None]
     if len(weights) < len(scored):
         raise ValueError(f"scores.{score}: a vote needs probabilities, from 0 to 1")
-    logs = are_logs(how, name)
-    return at_k_curves.weighted_at(weights, group.answers, group.right, k, seed, logs)
+    weigh = at_k_curves.fixed_weights(weights, selection.are_logs(name, how))
+    ballots = at_k_curves.Ballots(group.answers, group.right, standing, weigh)
+    return at_k_curves.weighted_at(ballots, k, seed)
 
 
 def as_steps(groups: Sequence[CountedGroup], score: str, how: str) -> CountedSteps:
@@ -158,8 +163,8 @@ def measures(
         measure = Measure(intervals.mean(made.values).among(problems, part.among), count)
         measure.members, measure.values = problems, made.values
         measure.shown = (not options.curves or key.measure in options.curves) and key.k in ks
-        measure.more = {"exact": made.error == 0, **_mean_tokens(groups, key.k)}
-        if made.error:
+        measure.more = {"exact": made.exact, **_mean_tokens(groups, key.k)}
+        if not made.exact:
             measure.more["error"] = made.error
         found[key] = measure
     for score in groups[0].attempts[0].scores if not options.curves else ():

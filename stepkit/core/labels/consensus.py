@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import find_column
 from stepkit.core.labels.first_error import first_below
 from stepkit.errors import DataError
 from stepkit.schema import Json
@@ -49,16 +50,11 @@ def consensus(record: Json, new: Mapping[str, Json], of: str, below: float) -> J
 
 
 def _first_of(record: Json, new: Mapping[str, Json], name: str, below: float) -> int | None:
-    steps = schema.steps(record)
-    key, entry = "labels", new.get(name)
-    if entry is None:
-        labels = record.get("labels")
-        key = "labels" if isinstance(labels, dict) and name in labels else "scores"
-        _, entry = trace.named(record, key, name, "of=NAME+NAME")
-    if "first" in entry:
-        return trace.first_of(entry, len(steps), f"{key}.{name}")
-    x = trace.step_numbers(entry, len(steps), f"{key}.{name}")
-    return first_below([None, *x], trace.assistant_steps(record, len(steps)), below)
+    count = len(schema.steps(record))
+    column = find_column(record, name, "of=NAME+NAME", new=new)
+    if "first" in column.entry:
+        return column.first(count)
+    return first_below([None, *column.x(count)], trace.assistant_steps(record, count), below)
 
 
 class Comparison(NamedTuple):

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import find_column
 from stepkit.core.labels import first_error
 from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError, UsageError
@@ -146,14 +147,14 @@ class FirstErrorRequest(NamedTuple):
         """
         assert self.rule.of_scores is not None and self.number is not None
         count = len(schema.steps(record))
-        name, entry = trace.named(record, "scores", score, "--from NAME")
-        scores = trace.step_numbers(entry, count, f"scores.{name}")
+        column = find_column(record, score, "--from NAME")
+        scores = column.x(count)
         assistant = trace.assistant_steps(record, count)
         return {
-            "of": entry.get("of", "raw"),
-            "by": entry.get("by", "scorer"),
+            "of": column.entry.get("of", "raw"),
+            "by": column.entry.get("by", "scorer"),
             "first": self.rule.of_scores([None, *scores], assistant, self.number),
-            "meta": {"rule": self.text, "score": name},
+            "meta": {"rule": self.text, "score": column.name},
         }
 
 

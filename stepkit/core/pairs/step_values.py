@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from stepkit import schema
-from stepkit.core import trace
+from stepkit.core.columns import find_column
 from stepkit.core.pairs.record_prefixes import RecordPrefixes, is_right
 from stepkit.errors import DataError
 
@@ -85,9 +85,7 @@ def scored(prefixes: RecordPrefixes, place: int, name: str) -> StepValue | None:
 
 def _column(prefixes: RecordPrefixes, name: str) -> list[float | None]:
     tree, size = prefixes.tree, len(prefixes.place)
-    key = "labels" if name in (tree.get("labels") or {}) else "scores"
-    found = trace.named(tree, key, name, "--value NAME")[1]
-    return trace.step_numbers(found, size, f"tree.{key}.{name}", "nodes")
+    return find_column(tree, name, "--value NAME", above="tree").x(size)
 
 
 def _ends(prefixes: RecordPrefixes) -> list[int]:

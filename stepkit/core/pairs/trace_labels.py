@@ -6,6 +6,7 @@ from collections import Counter
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import Column, find_column
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.errors import DataError
 from stepkit.schema import Json
@@ -25,31 +26,22 @@ def is_wrong(prefixes: RecordPrefixes, dropped: Counter[str]) -> bool:
 
 def first_error(prefixes: RecordPrefixes, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
-    name, entry = label(prefixes.record, at, ("first", "hard"))
-    first = trace.first_of(entry, len(prefixes.steps), f"labels.{name}")
+    first = label(prefixes.record, at, ("first", "hard")).first(len(prefixes.steps))
     if first is None or first == -1:
         dropped["first error unknown" if first is None else "no error"] += 1
         return None
     return first if prefixes.own[first] else None
 
 
-def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> tuple[str, Json]:
-    """Name and entry of the label ``at``; without one the first of ``defaults`` that is there."""
+def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> Column:
+    """The column ``at``; without one the first of the labels ``defaults`` that is there."""
     labels = record.get("labels")
     if at is None:
         if not labels:
             raise DataError('no "labels": run step-label first')
         have = labels if isinstance(labels, dict) else {}
-        at = next((name for name in defaults if name in have), defaults[-1])
-    return trace.named(record, "labels", at, "--at NAME")
-
-
-def numbers(
-    record: Json, at: str | None, defaults: tuple[str, ...], steps: int
-) -> tuple[str, list[float | None]]:
-    """Name of the label, and its number or None for each step."""
-    name, entry = label(record, at, defaults)
-    return name, trace.step_numbers(entry, steps, f"labels.{name}")
+        at = "labels." + next((name for name in defaults if name in have), defaults[-1])
+    return find_column(record, at, "--at NAME", usual="labels")
 
 
 def verdict(record: Json) -> tuple[bool | None, bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stepkit.core import trace
+from stepkit.core.columns import Column
 from stepkit.core.pairs import trace_labels
 from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.training_rows import (
@@ -19,7 +19,6 @@ from stepkit.core.training_rows import (
     UnpairedRow,
     WeightedRow,
 )
-from stepkit.schema import Json
 
 MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
@@ -44,7 +43,7 @@ def filtered(given: RuleInput) -> Iterator[TextRow]:
         return
     if given.reading.at is not None:
         steps, own = given.steps()
-        _, x = trace_labels.numbers(given.record, given.reading.at, (), len(steps))
+        x = trace_labels.label(given.record, given.reading.at, ()).x(len(steps))
         known = [value for value, is_own in zip(x, own, strict=True) if is_own]
         least = given.filters.min_chosen or 0.0
         if any(value is None or value < least for value in known):
@@ -63,14 +62,11 @@ def prm(given: RuleInput) -> Iterator[StepwiseRow]:
     end there: Lightman et al., arXiv:2305.20050).
     """
     steps, own = given.steps()
-    name, x = trace_labels.numbers(given.record, given.reading.at, ("hard",), len(steps))
+    column = trace_labels.label(given.record, given.reading.at, ("hard",))
+    x = column.x(len(steps))
     labels = [value if is_own else None for value, is_own in zip(x, own, strict=True)]
     if given.row_format.after_error != "keep":
-        entry = given.record["labels"][name]
-        known = "first" in entry
-        first = (
-            trace.first_of(entry, len(steps), f"labels.{name}") if known else _first_zero(labels)
-        )
+        first = column.first(len(steps)) if "first" in column.entry else _first_zero(labels)
         if first is None:
             given.dropped["first error unknown"] += 1
             return
@@ -93,7 +89,7 @@ def weighted(given: RuleInput) -> Iterator[WeightedRow]:
     form of advantage-weighted regression (Peng et al., arXiv:1910.00177).
     """
     steps, own = given.steps()
-    _, x = trace_labels.numbers(given.record, given.reading.at, ("progress",), len(steps))
+    x = trace_labels.label(given.record, given.reading.at, ("progress",)).x(len(steps))
     weights = tuple(
         max(0.0, float(value)) if is_own and value is not None else 0.0
         for value, is_own in zip(x, own, strict=True)
@@ -111,14 +107,14 @@ def advantages(given: RuleInput) -> Iterator[AdvantageRow]:
     Every step of the model's must have both; those of others have an advantage of 0.
     """
     steps, own = given.steps()
-    _, values = trace_labels.numbers(given.record, "value", (), len(steps))
-    _, x = trace_labels.numbers(given.record, given.reading.at, ("progress",), len(steps))
+    value = trace_labels.label(given.record, None, ("value",))
+    values = value.x(len(steps))
+    x = trace_labels.label(given.record, given.reading.at, ("progress",)).x(len(steps))
     both = list(zip(values, x, own, strict=True))
     if any(is_own and (value is None or a is None) for value, a, is_own in both):
         given.dropped["a step without a label"] += 1
         return
-    entry = given.record["labels"]["value"]
-    k, n = (_counts(entry, key, len(steps)) for key in ("k", "n"))
+    k, n = (_counts(value, key, len(steps)) for key in ("k", "n"))
     yield AdvantageRow(
         tuple(steps),
         tuple(float(value or 0) for value, _, _ in both),
@@ -176,10 +172,6 @@ def _first_zero(labels: list[float | None]) -> int | None:
     return -1
 
 
-def _counts(entry: Json, key: str, steps: int) -> tuple[int, ...]:
-    """The whole numbers at ``key`` of a label; 0 for each step where there are none."""
-    column = entry.get(key)
-    if column is None:
-        return (0,) * steps
-    numbers = trace.step_numbers({"x": column}, steps, f"labels.value.{key}")
-    return tuple(int(number or 0) for number in numbers)
+def _counts(column: Column, key: str, steps: int) -> tuple[int, ...]:
+    """The whole numbers at ``key`` of a column; 0 for each step where there are none."""
+    return tuple(int(number or 0) for number in column.counts(key, steps) or [0] * steps)

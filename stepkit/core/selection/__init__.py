@@ -23,13 +23,13 @@ from stepkit.core.selection.aggregates import (
     aggregate,
     aggregate_function,
     name_of,
-    odds_of,
     summable,
 )
 from stepkit.core.selection.answer_classes import AnswerClass, answer_of, classes
 from stepkit.core.selection.candidates import Candidate, candidate_reader, read_candidate
 from stepkit.core.selection.ranking import choose
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
+from stepkit.core.selection.vote_weights import are_logs, leads, vote_weight
 
 __all__ = [
     "AGGREGATES",
@@ -44,11 +44,13 @@ __all__ = [
     "aggregate",
     "aggregate_function",
     "answer_of",
+    "are_logs",
     "candidate_reader",
     "choose",
     "classes",
+    "leads",
     "name_of",
-    "odds_of",
     "read_candidate",
     "summable",
+    "vote_weight",
 ]

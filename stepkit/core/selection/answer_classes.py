@@ -45,7 +45,12 @@ def classes(finals: Sequence[str | None], same: Same) -> list[AnswerClass]:
 
 
 def answer_of(record: Json) -> str | None:
-    """The attempt's extracted answer, as step-split --grade would fill it in; None without one."""
+    """The attempt's extracted answer, as step-split --grade would fill it in; None without one.
+
+    An empty text has none, whatever stands in ``final``.
+    """
+    if record.get("response") == "":
+        return None
     final = record.get("final")
     if type(final) is str:
         return final or None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import Column, find_column, first_of
 from stepkit.core.selection.aggregates import (
     LOGARITHM,
     OF_PROBABILITIES,
@@ -93,7 +94,7 @@ def candidate_reader(settings: SelectionSettings) -> Callable[[Json], Candidate]
         count = len(schema.steps(record))
         if not count and record.get("response") is None:
             raise DataError('no "response": a problem without an attempt cannot be chosen')
-        final = answer_of(record) if count else None
+        final = answer_of(record)
         if scored is not None:
             name, order = scored(record, count) if count else ("", None)
             if order is None:
@@ -130,35 +131,34 @@ class _Scores:
         self._bounded = votes and not self._multiplies  # products are, and log-odds need not be
 
     def __call__(self, record: Json, count: int) -> tuple[str, float | None]:
-        name, entry = trace.named(record, "scores", self._name, "--score NAME")
-        if self._no_raw and entry.get("of", "raw") == "raw":
+        column = find_column(record, self._name, "--score NAME")
+        name, entry = column.name, column.entry
+        if self._no_raw and column.raw:
             what = "multiplied" if self._multiplies else "summed as votes"
-            raise DataError(
-                f"raw scores are no probabilities and cannot be {what}", f"scores.{name}"
-            )
+            raise DataError(f"raw scores are no probabilities and cannot be {what}", column.field)
         try:
             if self._kind == "total":
-                numbers: Sequence[float] = _total(entry, f"scores.{name}")
+                numbers: Sequence[float] = _total(entry, column.field)
             else:
-                numbers = _own_numbers(record, entry, count, name)
+                numbers = _own_numbers(record, column, count)
             if not numbers:
                 return name, None
             order = self._way(numbers)
             if self._kind == "hierarchical" and count > 1:
-                pairs = _consecutive(record, entry, count, name)
+                pairs = _consecutive(record, column, count)
                 order = (order + self._way(pairs)) / 2 if pairs else order
         except (ValueError, OverflowError) as error:
-            raise DataError(str(error), f"scores.{name}.x") from None
+            raise DataError(str(error), f"{column.field}.x") from None
         if not (-HUGE <= order <= HUGE or self.is_log):
-            raise DataError("numbers too large to be compared", f"scores.{name}")
+            raise DataError("numbers too large to be compared", column.field)
         if self._bounded and not 0 <= order <= 1:
-            raise DataError("a vote needs scores from 0 to 1", f"scores.{name}")
+            raise DataError("a vote needs scores from 0 to 1", column.field)
         return name, order
 
 
-def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[float]:
+def _own_numbers(record: Json, column: Column, count: int) -> Sequence[float]:
     """The scores of the model's own steps that have one."""
-    x = entry.get("x")
+    x = column.entry.get("x")
     if (
         type(x) is list
         and len(x) == count
@@ -166,17 +166,16 @@ def _own_numbers(record: Json, entry: Json, count: int, name: str) -> Sequence[f
         and _NUMBERS.issuperset(map(type, x))
     ):
         return x  # nearly always: every step is the model's and has a number
-    field = f"scores.{name}"
     own = trace.assistant_steps(record, count)
     if not any(own):
         raise DataError("no step of the model's own to judge by", "role")
-    found = zip(trace.step_numbers(entry, count, field), own, strict=True)
+    found = zip(column.x(count), own, strict=True)
     return [value for value, is_own in found if is_own and value is not None]
 
 
-def _consecutive(record: Json, entry: Json, count: int, name: str) -> list[float]:
+def _consecutive(record: Json, column: Column, count: int) -> list[float]:
     """The scores of each two consecutive steps, both the model's own, that have one."""
-    pairs, field = entry.get("consecutive"), f"scores.{name}.consecutive"
+    pairs, field = column.entry.get("consecutive"), f"{column.field}.consecutive"
     if not isinstance(pairs, list) or len(pairs) != count - 1:
         raise DataError(f"expected {count - 1} numbers, one for each two consecutive steps", field)
     own = trace.assistant_steps(record, count)
@@ -259,7 +258,7 @@ def _first_error(record: Json, count: int, early: EarlyErrorFilter) -> float:
     name = early.label or have[0]
     if name not in have:
         raise DataError("no such label with a first error: run step-label first", f"labels.{name}")
-    first = trace.first_of(labels[name], count, f"labels.{name}")
+    first = first_of(labels[name], count, f"labels.{name}")
     if first is None or first == -1:
         return inf
     return first / count if early.share else first

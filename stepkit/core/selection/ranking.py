@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from stepkit.core.selection.aggregates import LOGARITHM, Aggregate, name_of
 from stepkit.core.selection.answer_classes import Same
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.ranking_keys import RankingKeys
-from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
+from stepkit.core.selection.selection_settings import EarlyErrorFilter, SelectionSettings
 from stepkit.core.selection.tournaments import elimination, knockout
 from stepkit.core.selection.voting import complexity, majority, subthought, weighted
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
 ALL_DROPPED = "all"
+
+Ranking = Callable[
+    [Sequence[Candidate], Sequence[int], Same, SelectionSettings],
+    RankingKeys,
+]
+"""Attempts, which of them are not dropped, and how their answers are compared, to the order."""
+
+
+def best(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
+    """By aggregate."""
+    keys = [(one.standing,) for one in candidates]
+    return RankingKeys(("value",), keys, lambda i: {"answer": candidates[i].final})
+
+
+RANKINGS: Mapping[str, Ranking] = {
+    "best": best,
+    "majority": majority,
+    "weighted": weighted,
+    "log-weighted": weighted,
+    "complexity": complexity,
+    "subthought": subthought,
+    "knockout": knockout,
+    "elimination": elimination,
+}
+"""By the name in METHODS."""
 
 
 def choose(
@@ -37,7 +64,7 @@ def choose(
     """
     name = _score_of(candidates)
     stay, all_early = _not_dropped(candidates, settings.early)
-    standing = _ranking_keys(candidates, stay, settings, same)
+    standing = RANKINGS[settings.by](candidates, stay, same, settings)
     if len(stay) < len(candidates):
         staying = set(stay)
         keys = [(float(i in staying), *key) for i, key in enumerate(standing.keys)]
@@ -85,23 +112,6 @@ def _not_dropped(
         return stay, False
     latest = max(one.error for one in candidates)
     return [i for i in everyone if candidates[i].error == latest], True
-
-
-def _ranking_keys(
-    candidates: Sequence[Candidate], stay: Sequence[int], settings: SelectionSettings, same: Same
-) -> RankingKeys:
-    if settings.by == "best":
-        keys = [(one.standing,) for one in candidates]
-        return RankingKeys(("value",), keys, lambda i: {"answer": candidates[i].final})
-    if settings.by == "majority":
-        return majority(candidates, stay, same)
-    if settings.by == "complexity":
-        return complexity(candidates, stay, same, settings.longest)
-    if settings.by == "subthought":
-        return subthought(candidates, stay, same)
-    if METHODS[settings.by].reads == "scores":
-        return weighted(candidates, stay, same, settings)
-    return (knockout if settings.by == "knockout" else elimination)(candidates, stay)
 
 
 def _valued(value: Aggregate, settings: SelectionSettings, name: str) -> Json:

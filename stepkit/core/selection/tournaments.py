@@ -13,8 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stepkit.core.selection.answer_classes import Same
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.ranking_keys import Key, RankingKeys
+from stepkit.core.selection.selection_settings import SelectionSettings
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
@@ -25,7 +27,9 @@ SAME = 1e-6
 """How far the two verdicts on one pair may be from adding up to 1."""
 
 
-def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> RankingKeys:
+def knockout(
+    candidates: Sequence[Candidate], players: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
     """By the number of rounds that an attempt stayed."""
     chances = _chances(candidates, players)
     rounds = [0] * len(candidates)
@@ -38,7 +42,9 @@ def knockout(candidates: Sequence[Candidate], players: Sequence[int]) -> Ranking
     return _ranking_keys(candidates, players, chances, rounds)
 
 
-def elimination(candidates: Sequence[Candidate], players: Sequence[int]) -> RankingKeys:
+def elimination(
+    candidates: Sequence[Candidate], players: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
     """By the number of rounds that an attempt stayed."""
     chances = _chances(candidates, players)
     rounds = [0] * len(candidates)

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import exp, fsum, inf, log
 
-from stepkit.core.selection.aggregates import LOGARITHM, name_of, odds_of
 from stepkit.core.selection.answer_classes import AnswerClass, Same, classes
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.ranking_keys import Key, RankingKeys
 from stepkit.core.selection.selection_settings import SelectionSettings
+from stepkit.core.selection.vote_weights import are_logs, standings, vote_weight
 from stepkit.schema import Json
 
 
-def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> RankingKeys:
+def majority(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
     """By the number of ``voters`` with the same answer, and then by the answer's first place."""
     found = _classes(candidates, voters, same)
     place = _places(found)
@@ -24,11 +26,11 @@ def majority(candidates: Sequence[Candidate], voters: Sequence[int], same: Same)
 
 
 def complexity(
-    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, longest: int
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: SelectionSettings
 ) -> RankingKeys:
     """The same among the ``longest`` of the voters; the others come after all of them."""
-    chosen = sorted(voters, key=lambda i: -candidates[i].length)[:longest]
-    standing = majority(candidates, sorted(chosen), same)
+    chosen = sorted(voters, key=lambda i: -candidates[i].length)[: settings.longest]
+    standing = majority(candidates, sorted(chosen), same, settings)
     keys = [(float(i in chosen), *key) for i, key in enumerate(standing.keys)]
     return RankingKeys(
         ("length", *standing.criteria),
@@ -43,19 +45,14 @@ def weighted(
     """By the sum of the weights of an answer; within one, by aggregate."""
     found = _classes(candidates, voters, same)
     place = _places(found)
-    by_odds = settings.by == "log-weighted"
-    totals, as_logs = (_weights if by_odds else _sums)(candidates, found, settings)
-    shares = _shares(totals, as_logs)
+    as_logs = are_logs(settings.by, settings.aggregate)
+    totals = _totals(candidates, found, settings, as_logs)
+    shares, standing = _shares(totals, as_logs), standings(totals, as_logs)
+    nowhere = (-inf, -len(found))
     keys: list[Key] = []
     for i, one in enumerate(candidates):
         p = place.get(i)
-        keys.append(
-            (
-                -inf if p is None else totals[p],
-                -len(found) if p is None else -p,
-                one.standing,
-            )
-        )
+        keys.append((*(nowhere if p is None else (-standing[p], -p)), one.standing))
 
     def note(i: int) -> Json:
         voted = _vote_note(candidates, found, place, i)
@@ -64,7 +61,9 @@ def weighted(
     return RankingKeys(("share", "order", "value"), keys, note)
 
 
-def subthought(candidates: Sequence[Candidate], voters: Sequence[int], same: Same) -> RankingKeys:
+def subthought(
+    candidates: Sequence[Candidate], voters: Sequence[int], same: Same, settings: SelectionSettings
+) -> RankingKeys:
     """The answer that most endings of all voters reach; attempts that give it themselves come
     first, and then those with the most such endings."""
     ballots = [(i, answer) for i in voters for answer in candidates[i].endings]
@@ -106,29 +105,16 @@ def _classes(
     return [AnswerClass(answer, [voters[m] for m in members]) for answer, members in found]
 
 
-def _sums(
-    candidates: Sequence[Candidate], found: Sequence[AnswerClass], settings: SelectionSettings
-) -> tuple[list[float], bool]:
-    """The sum of aggregates of each answer; of products its logarithm, and then True."""
-    as_logs = name_of(settings.aggregate) == LOGARITHM
-    if as_logs:
-        return [_log_sum([_order(candidates[i]) for i in members]) for _, members in found], True
-    weights = [max(_order(one), 0.0) for one in candidates]  # no score: no weight
-    return [fsum(weights[i] for i in members) for _, members in found], False
-
-
-def _weights(
-    candidates: Sequence[Candidate], found: Sequence[AnswerClass], settings: SelectionSettings
-) -> tuple[list[float], bool]:
-    """The logarithm of the sum of odds of each answer."""
-    how = settings.aggregate
-    return [
-        _log_sum([odds_of(_order(candidates[i]), how) for i in members]) for _, members in found
-    ], True
-
-
-def _order(one: Candidate) -> float:
-    return -inf if one.order is None else one.order
+def _totals(
+    candidates: Sequence[Candidate],
+    found: Sequence[AnswerClass],
+    settings: SelectionSettings,
+    as_logs: bool,
+) -> list[float]:
+    """The sum of weights of each answer, or its logarithm."""
+    weights = [vote_weight(one.order, settings.by, settings.aggregate) for one in candidates]
+    add = _log_sum if as_logs else fsum
+    return [add([weights[i] for i in members]) for _, members in found]
 
 
 def _log_sum(logs: Sequence[float]) -> float:

@@ -103,7 +103,7 @@ def test_values_of_a_search_are_leaves_or_visits_or_scores() -> None:
 def test_what_is_no_value_is_named() -> None:
     with pytest.raises(DataError, match=r'"tree.visits"'):
         make(ladder(), "mcts-dpo", value="visits")
-    with pytest.raises(DataError, match=r'"scores.prm"'):
+    with pytest.raises(DataError, match=r'"tree.scores.prm"'):
         make(ladder(), "mcts-dpo", value="prm")
 
 
