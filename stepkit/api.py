@@ -369,19 +369,21 @@ def label(
     nodes: bool = False,
     merge: int | None = None,
 ) -> list[Record]:
-    """step-label: entries of ``labels`` from the draws in each record's ``tree``.
+    """step-label: entries of ``labels`` from the draws in each record's ``tree``, or from columns.
 
     An entry has ``x``, one number or None a step, with the counts ``k``, ``n``, ``undecided`` and
     the ``root`` where it has them; ``first`` is the first wrong step from 0, -1 for none.
 
     Args:
-        labels: names from ``list_labels``, with parameters as in "gae:lambda=0.9"; none: value,
-            hard and progress.
-        first: also write ``labels.first``, by zero, drop:RHO, below:T, tested or posterior[:P].
-        score: the score that ``first="below:T"`` reads.
+        labels: names from ``list_labels``, with parameters as in "gae:lambda=0.9", or
+            "gae:from=prm" for the numbers of a label or score in place of draws; none: value, hard
+            and progress.
+        first: also write ``labels.first``, by zero, drop:RHO, below:T, tested, posterior[:P] or
+            own.
+        score: the label or score that ``first`` reads.
         sampler: whose draws count, by id or index.
         undecided: "apart" leaves draws without a verdict out of n, "wrong" counts them as wrong.
-        pool: let backup=pooled and backup=later draw on all records of a group.
+        pool: let backup=pooled, backup=later and over=group use all records of a group.
         nodes: label every node of the trees in ``tree.labels``, too.
         merge: also return each trace up to so many times with two neighbouring steps as one.
 

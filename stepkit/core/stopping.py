@@ -4,6 +4,9 @@ A rule is a text, ``NAME:PARAMETER=VALUE,...``, and stands as such in ``tree.rul
 
     first-success:most=N            at the first right draw
     wilson:half=W,z=Z,most=N        when Wilson's interval is at most W to either side
+    drop:right=K,root=M,low=A,high=B,bound=C,most=N
+                                    when it is decided whether the rate is less than A or more than
+                                    B times that of a root with K of M right (drop_test.py)
     sprt:low=A,high=B,error=E,most=N
                                     when it is decided whether the rate is A or B
 
@@ -11,10 +14,11 @@ each with ``least=M``: not before M draws; and after N in any case. Rules count 
 right of n; undecided ones are none of their business. Where so many were undecided that N could
 not be reached, ``most`` is the number that was, and ``asked`` what it should have been.
 
-``sprt`` is Wald's sequential probability ratio test (1945) with the bounds E and 1/E. By his
-inequality each wrong decision has at most the chance E, where the rate is at or beyond A or B;
-(1 - E)/E and its inverse, which are often seen, promise that only nearly. What N cuts short is
-undecided and no error.
+``drop`` keeps its error at every value of the root. ``sprt`` stands in trees of before in place of
+it: Wald's sequential probability ratio test (1945) with the bounds E and 1/E. By his inequality
+each wrong decision has at most the chance E, where the rate is at or beyond A or B; (1 - E)/E and
+its inverse, which are often seen, promise that only nearly. What N cuts short is undecided and no
+error.
 
 What a rule does to k / n is corrected in core/labels/stopping_bias.py.
 """
@@ -25,6 +29,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from math import ceil, log
 
+from stepkit.core.drop_test import DropTest
 from stepkit.core.stats import Z_95, wilson
 
 Stops = Callable[[int, int], bool]
@@ -33,6 +38,7 @@ Stops = Callable[[int, int], bool]
 PARAMETERS: Mapping[str, Mapping[str, float]] = {
     "first-success": {},
     "wilson": {"half": 0.1, "z": Z_95},
+    "drop": {"right": 0, "root": 1, "low": 0.0, "high": 0.0, "bound": 0.0},
     "sprt": {"low": 0.0, "high": 0.0, "error": 0.05},
 }
 """Name of a rule -> its parameters, in addition to ``most`` and ``least``, and their defaults."""
@@ -64,7 +70,7 @@ def stop_condition(rule: str) -> Stops:
     """Where ``rule`` stops, asked after every decided draw. Raises ValueError for no rule."""
     name, given = parse_rule(rule)
     most, least = given["most"], given.get("least", 1)
-    ends = STOP_CONDITIONS[name](given)
+    ends = _ends_of_drop(rule) if name == "drop" else STOP_CONDITIONS[name](given)
     return lambda k, n: n >= most or (n >= least and ends(k, n))
 
 
@@ -84,6 +90,17 @@ def _when_narrow(given: Mapping[str, float]) -> Stops:
 
 def _when_decided(given: Mapping[str, float]) -> Stops:
     return lambda k, n: sprt_decision(given, k, n) is not None
+
+
+def _ends_of_drop(rule: str) -> Stops:
+    test = _drop_test(rule)
+    return lambda k, n: test.decision(k, n) is not None
+
+
+@lru_cache(maxsize=4096)
+def _drop_test(rule: str) -> DropTest:
+    """The test of a rule ``drop``, with the boundaries that it worked out so far."""
+    return DropTest(parse_rule(rule)[1])
 
 
 STOP_CONDITIONS: Mapping[str, Callable[[Mapping[str, float]], Stops]] = {
@@ -109,10 +126,13 @@ def log_likelihood_ratio(given: Mapping[str, float], k: int, n: int) -> float:
 def is_lost(rule: str, k: int, n: int) -> bool | None:
     """The result of a test that stopped at k right of n: is the prefix lost, as far as it asked?
 
-    ``first-success``: True when all of ``most`` draws were wrong. ``sprt``: True for the low rate.
-    None when it did not come to an end, or asks nothing (``wilson``). Raises ValueError.
+    ``first-success``: True when all of ``most`` draws were wrong. ``drop``: True for a drop.
+    ``sprt``: True for the low rate. None when it did not come to an end, or asks nothing
+    (``wilson``). Raises ValueError.
     """
     name, given = parse_rule(rule)
+    if name == "drop":
+        return _drop_test(rule).decision(k, n)
     if name == "sprt":
         return sprt_decision(given, k, n)
     if name != "first-success" or (k == 0 and n < given.get("asked", given["most"])):
@@ -126,6 +146,8 @@ def is_probably_lost(rule: str, k: int, n: int) -> bool:
     if found is not None:
         return found
     name, given = parse_rule(rule)
+    if name == "drop":
+        return bool(n) and _drop_test(rule).leans(k, n)
     return k == 0 if name == "first-success" else log_likelihood_ratio(given, k, n) > 0
 
 
@@ -142,12 +164,15 @@ def with_times_the_draws(number: int, rule: str) -> str:
 
 def extends(rule: str, old: str) -> bool:
     """Whether draws stopped by ``old`` and then drawn on by ``rule`` are just those of ``rule``:
-    the two differ in nothing but how many draws they allow, and from where on they look."""
-    bounds = ("most", "least", "asked")
+    the two differ in nothing but how many draws they allow, and from where on they look. A test for
+    a drop may ask for more evidence, too: it then stops nowhere before the other did."""
+    bounds = ["most", "least", "asked"]
     try:
         (name, given), (before, held) = parse_rule(rule), parse_rule(old)
     except ValueError:
         return False
+    if given.get("bound", 0) >= held.get("bound", 0):
+        bounds.append("bound")
     ours = {key: value for key, value in given.items() if key not in bounds}
     return name == before and ours == {key: v for key, v in held.items() if key not in bounds}
 

@@ -97,3 +97,16 @@ def draw_sequentially(
     for draws in draws_at.values():
         draws.store_rule()
     return draws_at
+
+
+def draw_decided(rollouts: RolloutTree, node: int, count: int) -> Strategy[None]:
+    """Draw at ``node`` until ``count`` draws are decided; undecided ones are replaced."""
+    total = 0
+    while True:
+        while rollouts.node_at(DrawPlace(node, total)) is not None:
+            total += 1
+        missing = count - rollouts.counts_at(node)[1]
+        places = range(total, min(total + missing, PATIENCE * count))
+        if not places:
+            return
+        yield from rollouts.draw([DrawPlace(node, number) for number in places])

@@ -7,14 +7,12 @@ from math import sqrt
 from typing import Any
 
 from stepkit.core import stopping
+from stepkit.core.drop_calibration import calibrated_bound
 from stepkit.schema import ROOT
 from stepkit.search.rollout_tree import RolloutTree
 
 Until = Mapping[str, Any]
 """``name`` of the question and its parameters."""
-
-SURELY = 0.98
-"""The largest upper rate of a test for a drop, unless its lower rate is that large, too."""
 
 
 def stop_rule(until: Until, most: int) -> str:
@@ -27,12 +25,19 @@ def stop_rule(until: Until, most: int) -> str:
     return stopping.format_rule("wilson", **parameters, most=most)
 
 
-def drop_rule(rollouts: RolloutTree, until: Until, most: int) -> str:
-    """The test for a drop of the value to less than RHO times the root's."""
+def drop_rule(rollouts: RolloutTree, until: Until, most: int, horizon: int = 0) -> str:
+    """The test for a drop of the value to less than RHO times the root's (core/drop_test.py).
+
+    The ratios that it tells apart are a factor ``ratio`` apart around RHO, but a value that is no
+    lower than the root's is never a drop.
+
+    Args:
+        horizon: up to how many draws its error is kept, if that is more than ``most``.
+    """
     k, n = rollouts.counts_at(ROOT)
-    if not k:
+    if not n:
         return stopping.format_rule("first-success", most=most)
-    middle, half = until["rho"] * k / n, sqrt(until["ratio"])
-    low = middle / half
-    high = min(max(SURELY, sqrt(low)), middle * half)  # above ``low``, however high that is
-    return stopping.format_rule("sprt", low=low, high=high, error=until["error"], most=most)
+    low = until["rho"] / sqrt(until["ratio"])
+    high = min(1.0, until["rho"] * sqrt(until["ratio"]))
+    bound = calibrated_bound(n, low, high, until["error"], max(most, horizon))
+    return stopping.format_rule("drop", right=k, root=n, low=low, high=high, bound=bound, most=most)

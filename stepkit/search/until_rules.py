@@ -29,7 +29,7 @@ QUESTIONS: Mapping[str, Mapping[str, ParameterBounds]] = {
         "rho": ParameterBounds(0.5, *RATE),
         "ratio": ParameterBounds(2.0, 1.0, 100.0),
         "error": ParameterBounds(0.05, *RATE),
-        "root": ParameterBounds(16, 0, 1e6),
+        "root": ParameterBounds(32, 0, 1025),
     },
     "posterior": {"chance": ParameterBounds(0.9, *RATE)},
     "progress": {"odds": ParameterBounds(3.0, 1.0, 1e6), "error": ParameterBounds(0.05, *RATE)},

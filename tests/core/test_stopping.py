@@ -21,6 +21,7 @@ RULES = (
     "wilson:half=0.2,z=1.96,most=24",
     "wilson:half=0.15,z=1.645,least=4,most=20",
     "sprt:low=0.2,high=0.5,error=0.1,most=25",
+    "drop:right=9,root=12,low=0.3,high=0.7,bound=1.5,most=25",
 )
 
 
@@ -122,8 +123,15 @@ def paths(rule: str, limit: int) -> Iterator[tuple[tuple[int, ...], int]]:
                 waiting.append(longer)
 
 
-@pytest.mark.parametrize("rule", ["first-success:most=9", "wilson:half=0.3,most=11",
-                                  "sprt:low=0.2,high=0.6,error=0.2,most=12"])  # fmt: skip
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "first-success:most=9",
+        "wilson:half=0.3,most=11",
+        "sprt:low=0.2,high=0.6,error=0.2,most=12",
+        "drop:right=3,root=4,low=0.3,high=0.7,bound=1,most=12",
+    ],
+)
 def test_the_corrected_rate_is_unbiased_under_every_rule(rule: str) -> None:
     stops = stopping.stop_condition(rule)
     for rate in (0.1, 0.5, 0.7):
@@ -177,6 +185,10 @@ def test_how_many_draws_show_a_small_value() -> None:
         ("sprt:low=0.2,high=0.4,error=0.05,most=5", 0, 5, None, True),
         ("sprt:low=0.2,high=0.4,error=0.05,most=5", 2, 5, None, False),
         ("wilson:half=0.4,most=8", 0, 8, None, True),
+        ("drop:right=10,root=10,low=0.35,high=0.7,bound=3,most=60", 0, 9, True, True),
+        ("drop:right=10,root=10,low=0.35,high=0.7,bound=3,most=60", 6, 6, False, False),
+        ("drop:right=10,root=10,low=0.35,high=0.7,bound=3,most=6", 1, 4, None, True),
+        ("drop:right=10,root=10,low=0.35,high=0.7,bound=3,most=6", 3, 4, None, False),
     ],
 )
 def test_what_a_test_says(rule: str, k: int, n: int, lost: bool | None, leans: bool) -> None:
@@ -197,6 +209,9 @@ def test_a_rule_goes_on_where_the_same_one_stopped() -> None:
     assert longer == "first-success:most=16"
     assert stopping.extends(longer, "first-success:most=8")
     assert not stopping.extends("wilson:half=0.1,z=1.96,most=9", "wilson:half=0.2,z=1.96,most=9")
+    drop = "drop:right=3,root=4,low=0.3,high=0.7,bound={},most={}"
+    assert stopping.extends(drop.format(1.6, 128), drop.format(1.5, 64))
+    assert not stopping.extends(drop.format(1.4, 64), drop.format(1.5, 64))
     assert not stopping.extends("first-success:most=9", "progress:odds=3,error=0.05,most=64")
 
 

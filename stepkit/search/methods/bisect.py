@@ -30,9 +30,9 @@ from stepkit.schema import ROOT, Json
 from stepkit.search.information_gain import draw_by_information_gain
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree, judge_trace, open_tree
-from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.rollout_tree import RolloutTree
 from stepkit.search.scheduler import Strategy
-from stepkit.search.sequential_draws import draw_sequentially
+from stepkit.search.sequential_draws import draw_decided, draw_sequentially
 from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 AGAIN = 2
@@ -79,9 +79,8 @@ class BisectionStates:
         if self._until["name"] != "drop":
             self._rule = stop_rule(self._until, self._most)
             return (yield from self._is_lost(0))
-        count = int(self._until["root"])
-        yield from self._rollouts.draw([DrawPlace(ROOT, number) for number in range(count)])
-        self._rule = drop_rule(self._rollouts, self._until, self._most)
+        yield from draw_decided(self._rollouts, ROOT, int(self._until["root"]))
+        self._rule = drop_rule(self._rollouts, self._until, self._most, AGAIN * self._most)
         self._lost[0] = not self._rollouts.counts_at(ROOT)[0]
         return self._lost[0]
 

@@ -18,9 +18,10 @@ With a rule (``until``) a prefix is drawn from until its question is answered:
 * ``hard``: the same, with as many draws as show a right one at a prefix of a given value, except at
   an error rate, instead of k.
 * ``wilson``: its value to within a half-width (AMCS, arXiv 2509.24351, has this rule).
-* ``drop``: is its value below RHO times the root's? Wald's test of RHO / sqrt(ratio) against
-  RHO * sqrt(ratio) times the root's share; the root itself gets a fixed number of draws. Where the
-  root had no right one, the question is that of ``first-success``.
+* ``drop``: is its value below RHO times the root's? The root gets a fixed number of decided draws,
+  and a test of the ratio of the two values counts both samples (core/drop_test.py): a wrong answer
+  has at most the stated probability whatever the root's value is. Where the root had no right draw
+  no prefix is called lost.
 * ``progress``: did the step raise or lower the value? Draws of neighbouring prefixes are paired
   (core/stopping.py, ``lead``); every prefix serves the tests of the steps before and after it.
 
@@ -37,7 +38,7 @@ from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
 from stepkit.search.run_budget import draw_by_run_budget
 from stepkit.search.scheduler import Strategy
-from stepkit.search.sequential_draws import draw_sequentially
+from stepkit.search.sequential_draws import draw_decided, draw_sequentially
 from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 
@@ -76,8 +77,7 @@ def chain_until(rollouts: RolloutTree, until: Until, most: int) -> Strategy[None
         yield from compare_neighbours(rollouts, nodes, until["odds"], until["error"], most)
         return
     if name == "drop":
-        root = int(until["root"])
-        yield from rollouts.draw([DrawPlace(ROOT, number) for number in range(root)])
+        yield from draw_decided(rollouts, ROOT, int(until["root"]))
         rule = drop_rule(rollouts, until, most)
         yield from draw_sequentially(rollouts, {node: rule for node in nodes[1:]})
         return

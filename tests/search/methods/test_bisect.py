@@ -134,7 +134,7 @@ def test_a_drop_is_found_where_the_model_recovers_from_errors() -> None:
         fields, _ = Curve(values).searched("bisect", seed, draws=32)
         zero += found(fields["tree"]) == 2
         fields, _ = Curve(values).searched(
-            "bisect", seed, until=parse_question("drop:root=32"), draws=200
+            "bisect", seed, until=parse_question("drop:root=32"), draws=64
         )
         drop += found(fields["tree"]) == 2
     assert drop >= 0.9 * 200 and zero <= 0.1 * 200
