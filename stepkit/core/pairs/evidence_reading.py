@@ -18,6 +18,9 @@ class EvidenceReading:
         at: the label that a rule goes by; None is the rule's own default.
         top: how many of the best and of the worst ``top-bottom`` takes.
         rank: what orders siblings by their values and counts (sibling_ranks.py).
+        repeat_shared: train on the label of a node in every attempt through it, not only once.
+        verdict: the column whose judgement of the steps says whether an attempt is right; None is
+            the attempt's own verdict.
     """
 
     value: str = "draws"
@@ -25,6 +28,8 @@ class EvidenceReading:
     at: str | None = None
     top: int = 2
     rank: str = sibling_ranks.DEFAULT
+    repeat_shared: bool = False
+    verdict: str | None = None
 
     @property
     def drawn(self) -> bool:
