@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from stepkit.core.evaluation.benchmark_scores import JUDGEMENTS
 from stepkit.schema import Json
 
 NAMES = {
@@ -119,6 +120,9 @@ def _notes(row: Json) -> str:
         parts.append(f"+- {100 * row['error']:.2f} from sampled subsets")
     if "threshold" in row:
         parts.append(f"below {row['threshold']:.4g} is wrong")
+    for key, what in JUDGEMENTS.items():
+        if key in row:
+            parts.append(f"{row[key]} {what}")
     if "mean_of_parts" in row:
         parts.append(f"mean of {row['mean_of_parts']} parts")
     if "bins" in row:

@@ -445,6 +445,109 @@ def test_agentprocessbench(work: Workdir) -> None:
     assert value(rows, "exact_match") == 0
 
 
+def checked(name: str, gold: int, x: list[float | None], **entry: Any) -> Json:
+    """An attempt whose steps a checker has looked at."""
+    scores = {"check": {"of": "validity", "by": "scorer", "x": x, **entry}}
+    return attempt(name, x=[0.0] * len(x), label=gold, scores=scores)
+
+
+AS_PROCESSBENCH = ("--protocol", "processbench", "--no-intervals")
+
+
+def test_a_checker_that_finds_nothing_wrong_has_said_so(work: Workdir) -> None:
+    """It has no number for steps without anything to check. Both attempts are judged exactly
+    right, and had an F1 of 0."""
+    records = [checked("p", -1, [1, None], first=-1), checked("q", 1, [None, 0], first=1)]
+    rows = rows_of(work.run("step-eval", *AS_PROCESSBENCH, input=lines(records)))
+    assert [value(rows, name) for name in ("f1", "acc_err", "acc_cor")] == [1, 1, 1]
+    assert all(row["named"] == 2 and "threshold" not in row for row in rows[1:])
+
+
+def test_a_checker_of_sums_under_processbench(work: Workdir) -> None:
+    """Wrong in step 1, which it finds; right; wrong in the words of step 0, which it cannot find;
+    and without any sum, so that it says nothing: F1 of 1/2 and 1/2."""
+    texts = [
+        ("p", ["Let us see.\n", "2 + 2 = 5.\n", "So 5.\n"], 1),
+        ("q", ["2 + 2 = 4.\n", "So 4.\n"], -1),
+        ("r", ["She has two boxes too many.\n", "2 + 2 = 4.\n"], 0),
+        ("s", ["There is nothing to add.\n"], -1),
+    ]
+    traces = [{"problem": n, "steps": steps, "label": first} for n, steps, first in texts]
+    split = work.run("step-split", input=lines(traces))
+    scored = work.run("step-score", "--check", "arithmetic", input=split.out)
+    done = work.run("step-eval", "-v", *AS_PROCESSBENCH, input=scored.out)
+    rows = [json.loads(line) for line in done.lines]
+    assert [value(rows, name) for name in ("f1", "acc_err", "acc_cor")] == [0.5, 0.5, 0.5]
+    assert {(row["named"], row["unjudged"]) for row in rows[1:]} == {(3, 1)}
+    assert (
+        "step-eval: scores.arithmetic: 3 first errors named by the scorer, 1 not judged, "
+        "counted as wrong\n"
+    ) in done.err
+
+
+def test_a_step_without_a_number_is_passed_over_by_a_threshold(work: Workdir) -> None:
+    """No first error is named, or an unknown one: the first number below the threshold is it. In
+    order: found; found past two nulls; cleared; nothing said at all, and so not judged."""
+    records = [
+        checked("p", 1, [None, 0.2, 0.1]),
+        checked("q", 2, [None, None, 0.4, None], first=None),
+        checked("r", -1, [None, 0.9]),
+        checked("s", -1, [None, None], first=None),
+    ]
+    rows = rows_of(work.run("step-eval", *AS_PROCESSBENCH, input=lines(records)))
+    assert value(rows, "acc_err") == 1 and value(rows, "acc_cor") == 0.5
+    about = [(row["threshold"], row["unjudged"], row["passed_over"]) for row in rows[1:]]
+    assert about == [(0.5, 1, 1 + 3 + 1)] * 3
+    rows = rows_of(
+        work.run("step-eval", *AS_PROCESSBENCH, "--threshold", "0.3", input=lines(records))
+    )
+    assert value(rows, "acc_err") == 0.5
+
+
+def test_a_threshold_that_is_asked_for_goes_before_the_error_that_is_named(work: Workdir) -> None:
+    records = [checked("p", 0, [0.6, 0.3], first=1), checked("q", -1, [0.9, 0.8], first=-1)]
+    rows = rows_of(work.run("step-eval", *AS_PROCESSBENCH, input=lines(records)))
+    assert (value(rows, "acc_err"), value(rows, "acc_cor")) == (0, 1)
+    rows = rows_of(
+        work.run("step-eval", *AS_PROCESSBENCH, "--threshold", "0.7", input=lines(records))
+    )
+    assert (value(rows, "acc_err"), value(rows, "acc_cor")) == (1, 1)
+    assert all(row["threshold"] == 0.7 and "named" not in row for row in rows[1:])
+
+
+def test_a_label_with_undecided_steps_judges_by_those_that_are_decided(work: Workdir) -> None:
+    records = [
+        checked("p", 2, [1, 1, 1]) | {"labels": {"hard": {"of": "value", "x": [None, 1, 0]}}},
+        checked("q", -1, [1, 1]) | {"labels": {"hard": {"of": "value", "x": [None, None]}}},
+    ]
+    rows = rows_of(work.run("step-eval", *AS_PROCESSBENCH, "--label", "hard", input=lines(records)))
+    assert (value(rows, "acc_err"), value(rows, "acc_cor")) == (1, 0)
+    assert {(row["unjudged"], row["passed_over"]) for row in rows[1:]} == {(1, 1)}
+
+
+def test_the_verdicts_of_a_ternary_judge_are_read_where_labels_are_judged(work: Workdir) -> None:
+    """Its scores are probabilities, and were refused. Labels named: 3 of 5, one of them missing;
+    the first -1 is named in one attempt of two."""
+    of = {"of": "validity", "by": "scorer"}
+    one = {**of, "x": [0.9, 0.5, 0.2], "verdict": [1, 0, -1]}
+    other = {**of, "x": [0.3, None], "verdict": [-1, None]}
+    records = [
+        attempt("p", x=[0.0] * 3, step_labels=[1, 0, -1], scores={"judge": one}),
+        attempt("q", x=[0.0] * 2, step_labels=[1, -1], scores={"judge": other}),
+    ]
+    agent = ("--protocol", "agentprocessbench", "--no-intervals")
+    rows = rows_of(work.run("step-eval", *agent, input=lines(records)))
+    assert value(rows, "step_acc") == pytest.approx(3 / 5)
+    assert (value(rows, "first_error_acc"), value(rows, "exact_match")) == (0.5, 0.5)
+    assert {row["unjudged"] for row in rows[1:]} == {1}
+    del one["verdict"]
+    done = work.run("step-eval", *agent, input=lines(records))
+    assert (done.status, "step-score --judge ternary gives them" in done.err) == (3, True)
+    one["verdict"] = [1, 0]
+    done = work.run("step-eval", *agent, input=lines(records))
+    assert (done.status, 'field "scores.judge.verdict": 2 entries' in done.err) == (3, True)
+
+
 def test_three_valued_gold_is_no_probability(work: Workdir) -> None:
     record = attempt("p", x=[0.5, 0.5], labels={"gold": {"x": [1, -1]}})
     done = work.run("step-eval", input=lines([record]))
@@ -666,7 +769,9 @@ def test_a_calibrated_score_is_a_score(work: Workdir) -> None:
 def test_a_score_that_is_missing_further_down(work: Workdir) -> None:
     records = [attempt("g", "1", True, [0.5]), attempt("h", "1", True)]
     done = work.run("step-eval", input=lines(records))
-    assert done.err == 'step-eval: <stdin>:2: field "scores.prm": missing; scores here: none\n'
+    assert done.err == (
+        'step-eval: <stdin>:2: field "scores.prm": missing; labels here: none; scores here: none\n'
+    )
 
 
 def test_raw_scores_are_compared_and_never_summed(work: Workdir) -> None:

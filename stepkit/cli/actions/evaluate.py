@@ -12,6 +12,7 @@ from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
 from stepkit.core.evaluation import attempts
 from stepkit.core.evaluation.attempts import AttemptFields, GoldSource, MeasuredAttempt
+from stepkit.core.evaluation.benchmark_scores import JUDGEMENTS
 from stepkit.core.evaluation.intervals import FEW
 from stepkit.core.evaluation.measure_types import ReportOptions
 from stepkit.core.evaluation.protocols import REDUNDANCY
@@ -119,6 +120,8 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
                 f"their last one; it is passed over (the first: {beyond[0].place})"
             )
         rows = report(collected.attempts, options, same_answer)
+        for note in _missing_judgements(rows):
+            streams.note(note)  # the rows say it, too
         if given["plot"] is not None:
             _draw(streams, rows, given["plot"], given["over"])
         problems = max(row["problems"] for row in rows if row["measure"] == "data")
@@ -143,6 +146,18 @@ def _counted_as_wrong(attempts: Sequence[MeasuredAttempt], options: ReportOption
         f"undecided attempts counted as wrong: {len(undecided)} of {len(attempts)}, "
         f"{unanswered} of them without an answer; --undecided apart leaves them out"
     )
+
+
+def _missing_judgements(rows: Sequence[Json]) -> list[str]:
+    """One line for each judge that does not judge everything."""
+    found = {}
+    for row in rows:
+        if {"unjudged", "passed_over"} & row.keys() and not {"part", "against"} & row.keys():
+            judge = f"labels.{row['label']}" if "label" in row else f"scores.{row['score']}"
+            where = f"{row['file']}: {judge}" if "file" in row else judge
+            counts = [f"{row[key]} {what}" for key, what in JUDGEMENTS.items() if key in row]
+            found[where] = f"{where}: {', '.join(counts)}"
+    return list(found.values())
 
 
 def fit(

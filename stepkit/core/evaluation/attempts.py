@@ -107,6 +107,9 @@ class AttemptScore(NamedTuple):
             product or of odds; None where step-rerank would not sum it.
         probabilities: the scores are from 0 to 1, and called so.
         meta: what made them.
+        first: the first error as the scorer itself names it: NONE, a step, or None where it does
+            not know or has no say.
+        verdicts: [T] the labels -1, 0 and 1 that a judge gave next to the scores; None without.
     """
 
     steps: array[float]
@@ -114,6 +117,8 @@ class AttemptScore(NamedTuple):
     weight: dict[tuple[str, str], float | None]
     probabilities: bool
     meta: Any
+    first: int | None = None
+    verdicts: Sequence[float | None] | None = None
 
 
 @dataclass
@@ -251,6 +256,8 @@ def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: in
         weight,
         not column.raw and all(0 <= value <= 1 for value in known),
         column.entry.get("meta"),
+        column.first(count),
+        column.counts("verdict", count),
     )
 
 

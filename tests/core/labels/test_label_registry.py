@@ -49,7 +49,7 @@ def shares(*counts: tuple[int, int]) -> dict[int, list[float | None]]:
         ("value:z=", "expected PARAMETER=VALUE"),
         ("value:z=x", "expected a number from 0 to 100"),
         ("value:z=nan", "expected a number"),
-        ("value:y=1", "no parameter y; value has z, as, sampler, backup"),
+        ("value:y=1", "no parameter y; value has z, as, sampler, backup, from, root"),
         ("value:z=1,z=2", "z is given twice"),
         ("best-of:k=0", "expected a whole number from 1"),
         ("best-of:k=1.5", "expected a whole number"),
@@ -366,7 +366,8 @@ def test_consensus_of_draws_a_judge_and_people() -> None:
     strict = one(record, "hard", "consensus:of=hard+judge,below=0.3")["consensus"]
     assert strict["why"] == "hard: step 1, judge: step 2"
     assert 'field "scores.hard"' in error(record, "consensus:of=hard+judge")
-    assert "two sources" in error(record, "hard", "consensus:of=hard")
+    alone = one(record, "hard", "consensus:of=hard")["consensus"]
+    assert alone["x"] == [1, 0, None] and alone["meta"]["sources"] == {"hard": 1}
     del record["tree"]
     assert made("consensus:of=judge+gold", record)["first"] == 1
     record["labels"]["gold"]["first"] = 7
