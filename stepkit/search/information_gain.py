@@ -30,7 +30,7 @@ from stepkit.search.scheduler import Strategy
 Counts = Sequence[tuple[int, int]]
 
 
-class Attempt(NamedTuple):
+class EndedAttempt(NamedTuple):
     """What is known of an attempt without a draw.
 
     Attributes:
@@ -43,7 +43,7 @@ class Attempt(NamedTuple):
 
 
 def draw_by_information_gain(
-    rollouts: RolloutTree, nodes: Sequence[int], attempt: Attempt, chance: float, most: int
+    rollouts: RolloutTree, nodes: Sequence[int], attempt: EndedAttempt, chance: float, most: int
 ) -> Strategy[None]:
     """Draw at ``nodes`` until a step, or none, is the first error with the probability ``chance``.
 
@@ -82,7 +82,7 @@ def draw_until_probable(
     """``draw_by_information_gain`` at all prefixes of the record's own attempt."""
     spine = rollouts.tree["spine"]
     outcome = rollouts.tree["outcome"][spine[-1]] if spine else None
-    attempt = Attempt(
+    attempt = EndedAttempt(
         tuple(assistant_steps(record, len(spine))), None if outcome is None else outcome > 0
     )
     yield from draw_by_information_gain(rollouts, rollouts.spine_prefixes(), attempt, chance, most)
@@ -94,18 +94,18 @@ def draw_costs(rollouts: RolloutTree, nodes: Sequence[int]) -> list[int]:
     return [1 + end - len(rollouts.prefix_ids(node)) for node in nodes]
 
 
-def first_error_probabilities(counts: Counts, attempt: Attempt) -> list[float]:
+def first_error_probabilities(counts: Counts, attempt: EndedAttempt) -> list[float]:
     """The probability that the first error is each of the steps and, last, that there is none."""
     return _probabilities(tuple(counts), attempt)
 
 
 @lru_cache(maxsize=64)  # the gains at all states of a trace start from the same counts
-def _probabilities(counts: tuple[tuple[int, int], ...], attempt: Attempt) -> list[float]:
+def _probabilities(counts: tuple[tuple[int, int], ...], attempt: EndedAttempt) -> list[float]:
     found = changepoint.posterior(counts, attempt.possible, attempt.right)
     return [*found.steps, found.none]
 
 
-def expected_gain(counts: Counts, attempt: Attempt, state: int) -> float:
+def expected_gain(counts: Counts, attempt: EndedAttempt, state: int) -> float:
     """The expected fall of the entropy (nats) of the first error by one more draw at ``state``.
 
     The probabilities now are those after a right and after a wrong draw, mixed by the probability

@@ -14,7 +14,7 @@ from simulated import Curve, outcomes_at, searched
 
 from stepkit.core import changepoint
 from stepkit.search import information_gain
-from stepkit.search.information_gain import Attempt
+from stepkit.search.information_gain import EndedAttempt
 from stepkit.search.until_rules import parse_question
 
 POSTERIOR = parse_question("posterior:chance=0.9")
@@ -69,7 +69,7 @@ def test_a_draw_is_expected_to_tell_something_and_never_to_confuse(
     counts: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     state = data.draw(st.integers(0, len(counts) - 1))
-    attempt = Attempt((True,) * len(counts), data.draw(st.sampled_from([False, True, None])))
+    attempt = EndedAttempt((True,) * len(counts), data.draw(st.sampled_from([False, True, None])))
     found = information_gain.expected_gain(counts, attempt, state)
     assert -1e-9 <= found <= log(2) + 1e-9  # a draw has one bit
 
@@ -77,7 +77,7 @@ def test_a_draw_is_expected_to_tell_something_and_never_to_confuse(
 def test_the_gain_is_that_of_the_predictive_chances() -> None:
     """Against the mixture over positions and rates, summed up over the grid by hand."""
     counts, state = [(3, 4), (1, 3), (0, 2)], 1
-    possible = Attempt((True,) * 3, False)
+    possible = EndedAttempt((True,) * 3, False)
     now = information_gain.first_error_probabilities(counts, possible)
     k, n = counts[state]
     after = {
