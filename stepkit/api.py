@@ -402,7 +402,7 @@ def label(
 
 def pairs(
     records: Iterable[Record],
-    to: str = "trl-dpo",
+    to: str | None = None,
     rule: str | None = None,
     *,
     scope: str | None = None,
@@ -416,6 +416,8 @@ def pairs(
     confidence: float = 0.0,
     min_chosen: float | None = None,
     max_rejected: float | None = None,
+    verdict: str | None = None,
+    repeat_shared: bool = False,
     min_distance: int | None = None,
     match_length: bool = False,
     max_per_set: int | None = None,
@@ -428,7 +430,8 @@ def pairs(
     """step-pairs: rows for a trainer from records with evidence or labels, each made once.
 
     Args:
-        to: the trainer, one of ``list_trainers``; its keys are those of the rows.
+        to: the trainer, one of ``list_trainers``; its keys are those of the rows. None: trl-dpo, or
+            trl-kto or plain where the rule's rows need it.
         rule: how to choose, one of ``list_rules``; None: the first one for what the trainer reads.
         tokenizer: a GGUF file whose vocabulary the cut after the prompt must respect.
         scope, prompt, ...: the options of step-pairs, see there.
@@ -443,11 +446,12 @@ def pairs(
     from inspect import signature
     from warnings import warn
 
-    from stepkit.cli.actions.row_options import maker_of
+    from stepkit.cli.actions.row_options import maker_of, target_of
     from stepkit.runner.run import each
 
     defaults = signature(pairs).parameters
     given = {name for name, value in options.items() if value != defaults[name].default}
+    options["to"] = target_of(to, rule)
     maker = maker_of(options, given, _tokens(tokenizer))
     if maker.plan.of_groups:
         groups = _groups(lines_of(records))

@@ -91,11 +91,9 @@ def find_column(
     """
     if name is None:
         return _only(holder, option, usual, above)
-    kind, dot, rest = name.partition(".")
-    if dot and kind in KINDS:
-        found = [kind]
-        name = rest
-    else:
+    kinds, name = _parted(name)
+    found = list(kinds)
+    if len(kinds) > 1:
         found = [kind for kind in KINDS if name in _entries(holder, kind, above)]
         if name in new and "labels" not in found:
             found.insert(0, "labels")
@@ -111,6 +109,12 @@ def find_column(
     if name not in entries:
         raise DataError(f"missing; {_listed(holder, above, new)}", _path(above, kind, name))
     return _column(entries, kind, name, above)
+
+
+def has_column(holder: Json, name: str, above: str = "") -> bool:
+    """Is there a column of that name? Raises DataError where labels or scores are no object."""
+    kinds, name = _parted(name)
+    return any(name in _entries(holder, kind, above) for kind in kinds)
 
 
 def all_columns(holder: Json, above: str = "") -> list[Column]:
@@ -158,6 +162,12 @@ def first_of(entry: Json, count: int, field: str) -> int | None:
     if first is not None and (type(first) is not int or not -1 <= first < count):
         raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
     return first
+
+
+def _parted(name: str) -> tuple[tuple[str, ...], str]:
+    """The kinds that a name can be of, and the name by itself."""
+    kind, dot, rest = name.partition(".")
+    return ((kind,), rest) if dot and kind in KINDS else (KINDS, name)
 
 
 def _only(holder: Json, option: str, usual: str, above: str) -> Column:

@@ -14,8 +14,20 @@ from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
 from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
+from stepkit.formats.trainer_registry import KINDS, TARGETS
 
+DEFAULT_TARGETS = ("trl-dpo", "trl-kto", "plain")
 Tokenizer = Callable[[str], Sequence[int]]
+
+
+def target_of(to: str | None, rule: str | None) -> str:
+    """The trainer: ``to``, or without it the first of DEFAULT_TARGETS that takes rows of the
+    rule."""
+    if to is not None:
+        return to
+    kind = KINDS[RULES[rule].kind] if rule else None
+    takers = (one for one in DEFAULT_TARGETS if kind is None or kind in TARGETS[one].rows)
+    return next(takers)
 
 
 def maker_of(options: dict[str, Any], given: set[str], tokens: Tokenizer | None) -> RowMaker:
@@ -59,7 +71,16 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
         per_problem=options["max_per_problem"],
         weight=options["weight"],
     )
-    reading = EvidenceReading(options["value"], options["sampler"], options["at"], options["top"])
+    if name == "outcome" and options["at"] is not None and options["to"] != "plain":
+        raise UsageError("--at: rewards of steps inside of pairs are only in rows --to plain")
+    reading = EvidenceReading(
+        options["value"],
+        options["sampler"],
+        options["at"],
+        options["top"],
+        options["repeat_shared"],
+        options["verdict"],
+    )
     return RowPlan(name, reading, choice, RowFormat(options["after_error"], options["correction"]))
 
 

@@ -31,12 +31,17 @@ class EvidenceReading:
         sampler: whose draws count, by id or index; None is the only one.
         at: the label that a rule goes by; None is the rule's own default.
         top: how many of the best and of the worst ``top-bottom`` takes.
+        repeat_shared: train on the label of a node in every attempt through it, not only once.
+        verdict: the column whose judgement of the steps says whether an attempt is right; None is
+            the attempt's own verdict.
     """
 
     value: str = "draws"
     sampler: str | None = None
     at: str | None = None
     top: int = 2
+    repeat_shared: bool = False
+    verdict: str | None = None
 
     @property
     def drawn(self) -> bool:

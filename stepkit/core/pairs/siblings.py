@@ -221,6 +221,12 @@ def _add_draws(prefixes: RecordPrefixes, place: int, step: int, found: dict[str,
 
 def cutter(record: Json, step: int) -> Callable[[str], str]:
     """What gives the first step of a text by the record's rule, after ``step`` others."""
+    rule = split_rule(record)
+    return _first_line if rule == LINES else lambda text: _first_step(text, rule, step)
+
+
+def split_rule(record: Json) -> Json:
+    """The rule that the record's steps were cut by. Raises DataError without one."""
     rule = record.get("split")
     if not isinstance(rule, dict):
         raise DataError(
@@ -229,7 +235,7 @@ def cutter(record: Json, step: int) -> Callable[[str], str]:
             else f"expected an object, got {schema.name_of(rule)}",
             "" if rule is None else "split",
         )
-    return _first_line if rule == LINES else lambda text: _first_step(text, rule, step)
+    return rule
 
 
 def _first_step(text: str, rule: Json, step: int) -> str:

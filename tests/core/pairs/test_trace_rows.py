@@ -120,7 +120,15 @@ def test_advantages_are_the_labels_with_their_counts() -> None:
     row = only(record, "advantages")
     assert row[:5] == (tuple(STEPS), (0.5, 0.25, 0.0), (0.0, -0.25, -0.25), (2, 1, 0), (4, 4, 1))
     record["labels"]["progress"]["x"][1] = None
-    assert make(record, "advantages").dropped == {"a step without a label": 1}
+    assert only(record, "advantages").advantages == (0.0, None, -0.25)
+    record["labels"]["progress"]["x"] = [None] * 3
+    assert make(record, "advantages").dropped == {"no label": 1}
+
+
+def test_the_credit_of_a_judge_needs_no_values() -> None:
+    record = trace({}, scores={"judge": {"x": [1, -1, 0.5]}})
+    row = only(record, "advantages", at="judge")
+    assert row[:5] == (tuple(STEPS), (0.0,) * 3, (1.0, -1.0, 0.5), (0,) * 3, (0,) * 3)
 
 
 def test_an_intervention_ends_with_the_right_step_or_goes_on() -> None:
