@@ -51,8 +51,9 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     steps = setup.options["ahead"]
     plan = plan_of(rollouts, setup.options)
     with_lookahead = replace(plan, within=lambda count: plan.within(count * (1 + steps)))
-    greedy = setup.sampler.greedy()
-    ahead = rollouts.with_sampler(greedy, greedy.entry(record))
-    lookahead = LookaheadValues(ahead, guide, steps)
+    own = setup.sampler.greedy()
+    greedy = rollouts.with_sampler(own, own.entry(record))
+    lookahead = LookaheadValues(greedy, guide, steps)
     search = yield from beam(rollouts, guide, with_lookahead, lookahead.values)
-    return close_guided_tree(rollouts, guide, record, {"by": "lookahead", **search})
+    search = {"by": "lookahead", **search, "ahead": {"steps": steps, "by": greedy.by}}
+    return close_guided_tree(rollouts, guide, record, search)
