@@ -19,7 +19,7 @@ from stepkit.core.labels.column_states import COUNTS, INTERVAL, NUMBERS, ColumnS
 from stepkit.core.labels.consensus import consensus
 from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.rest_mcts_quality import weighted
-from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS
+from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, SEARCH
 from stepkit.core.stats import Z_95
 from stepkit.errors import UsageError
 from stepkit.schema import Json
@@ -169,6 +169,9 @@ def _consensus(given: LabelInput, of: str, below: float) -> Json:
     return consensus(given.record, given.new, of, below)
 
 
+_OF_OUTCOMES = tuple(name for name in BACKUPS if name != SEARCH)
+"""For labels that ask whether any draw came out right: an opinion is none."""
+
 ATTEMPT, GROUP = "attempt", "group"
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
@@ -199,6 +202,7 @@ LABELS = (
         "Math-Shepherd, 2312.08935",
         _hard,
         (LabelParameter("above", None, "of a column without draws: the line, 0.5 by default"),),
+        backups=_OF_OUTCOMES,
         no_interval=_CLASS,
     ),
     LabelDefinition(
@@ -251,6 +255,7 @@ LABELS = (
         "hard, a success carried back to earlier steps",
         "GLoRe, 2402.10963",
         _of_values(value.sorm),
+        backups=_OF_OUTCOMES,
         column=COUNTS,
         no_interval=_CLASS,
     ),
@@ -263,6 +268,7 @@ LABELS = (
             LabelParameter("window", 2, "steps before the error that are soft", 0),
             LabelParameter("least", 0.75, "null where the root's value is lower", 0, 1),
         ),
+        _OF_OUTCOMES,
         needs="the root",
         column=COUNTS,
         no_interval="which steps are soft depends on the error that was found",
