@@ -93,6 +93,27 @@ def test_one_round_of_refinement(shell: Any) -> None:
             assert record["response"].startswith("".join(kept))
 
 
+def test_a_checker_labels_steps_for_a_reward_model(shell: Any) -> None:
+    rows = shell(
+        "step-split traces.jsonl | step-score --check arithmetic"
+        " | step-label --label hard:from=arithmetic | step-pairs --rule prm --at hard --to trl-prm"
+    )
+    assert rows
+    for row in rows:
+        given = [label for label in row["labels"] if label != -100]
+        assert set(given[:-1]) <= {1} and given[-1] in (0, 1)  # right up to the first wrong sum
+    assert {row["labels"].count(0) for row in rows} == {0, 1}
+
+
+def test_a_reward_model_as_critic_gives_weights(shell: Any) -> None:
+    rows = shell(
+        "step-split --grade traces.jsonl | step-score --prm prm.gguf"
+        " | step-label --label gae:from=prm,root=0.5"
+        " | step-pairs --rule weighted --at gae --to plain"
+    )
+    assert rows and all(weight >= 0 for row in rows for weight in row["weights"])
+
+
 def test_a_checker_makes_rows_for_a_reward_model(shell: Any) -> None:
     scored = "step-split traces.jsonl | step-score --check arithmetic"
     rows = shell(f"{scored} | step-pairs --rule prm --at arithmetic --to trl-prm")

@@ -73,7 +73,7 @@ def main(
     nodes: bool,
     merge: int | None,
 ) -> None:
-    """Turn the evidence in a trace's tree into labels of its steps.
+    """Turn the evidence in a trace's tree, or a column, into labels of its steps.
 
     \b
       step-label evidence.jsonl -o labelled.jsonl

@@ -12,8 +12,8 @@ nothing of a tool's answer, and the next step is compared with the last one that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -81,12 +81,14 @@ class ColumnStates(StateValues):
         known: [n_states] is the number the share of counts that nothing but their number decided?
         ends: [n_states] did an attempt end there? ``settled`` is that where its number is drawn.
         rooted: does the column say anything of the root?
+        told: the counts [n_states] that the column has, by name, null where it has none.
     """
 
     column: Column = NO_COLUMN
     known: Sequence[bool] = ()
     ends: Sequence[bool] = ()
     rooted: bool = True
+    told: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
@@ -128,8 +130,10 @@ class ColumnStates(StateValues):
         """The same with the verdict on the attempt as the value of the last state."""
         assert self.carried is not None
         known = verdict is not None
+        end = {"k": verdict or 0, "n": int(known), "undecided": int(not known)}
         return replace(
             self,
+            told={name: [*column[:-1], end[name]] for name, column in self.told.items()},
             carried=[*self.carried[:-1], verdict],
             k=[*self.k[:-1], verdict or 0.0],
             n=[*self.n[:-1], int(known)],
@@ -158,9 +162,8 @@ class ColumnStates(StateValues):
             del entry["root"]
         return entry
 
-    def _counts(self) -> dict[str, Sequence[float]]:
-        counts = super()._counts()
-        return {name: counts[name] for name in counts if self.column.entry.get(name) is not None}
+    def _counts(self) -> Mapping[str, Sequence[float | None]]:
+        return self.told
 
     def _of(self, of: str) -> str:
         """What is made of raw numbers is no probability either."""
@@ -288,6 +291,11 @@ def _states(
         column=column,
         known=known,
         ends=ends,
+        told={
+            name: getattr(place, name)
+            for name in ("k", "n", "undecided")
+            if column.entry.get(name) is not None and has_counts(column.entry)
+        },
     )
 
 

@@ -6,7 +6,7 @@ of a tree, states are its nodes. A state that ended has its verdict for a value,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -173,7 +173,7 @@ class StateValues:
         numbers = iter(own)
         return self.steps(of, [next(numbers) if is_own else None for is_own in self.assistant])
 
-    def _counts(self) -> dict[str, Sequence[float]]:
+    def _counts(self) -> Mapping[str, Sequence[float | None]]:
         """The columns of counts that an entry shows."""
         return {
             "k": [int(k) if k.is_integer() else k for k in self.k],

@@ -18,6 +18,7 @@ from stepkit.core.labels.column_states import COUNTS
 from stepkit.core.labels.label_registry import LABELS, OF_NODES
 from stepkit.core.labels.min_form import weighted_rewards
 from stepkit.core.labels.normalisation import onward, scaled
+from stepkit.core.leaves import leaf_traces
 from stepkit.errors import DataError, UsageError
 from stepkit.schema import Json
 
@@ -348,6 +349,14 @@ def test_counts_that_are_no_share_have_no_interval() -> None:
     assert 'field "scores.critic.k": this label needs whole' in error(odd, "best-of:from=critic")
 
 
+def test_a_count_that_is_not_known_stays_null() -> None:
+    """As at the steps inside of a draw, when an attempt leaves its tree."""
+    record = flat([0.5, None, 1.0], critic={"by": "sampler", "k": [1, None, 1], "n": [2, None, 1]})
+    entry = made("hard:from=critic", record)
+    assert entry["x"] == [1, None, 1] and entry["k"] == [1, None, 1] and entry["n"] == [2, None, 1]
+    assert made("return:from=critic,lambda=1", record)["n"] == [2, None, 1]
+
+
 def test_counts_of_stopped_draws_have_no_interval_by_a_column_either() -> None:
     record = trace(["a\n", "b\n"], {0: [1.0], 1: [1.0]}, 1.0)
     record["tree"]["rule"][0] = record["tree"]["rule"][1] = "first-success:most=8"
@@ -449,6 +458,24 @@ def test_a_bare_problem_has_the_numbers_of_its_tree() -> None:
     assert made("threshold:from=prm", record)["x"] == []
     assert made("threshold:from=prm", record)["root"] == {"x": 0}
     assert one(record, "soft", "threshold:from=soft")["threshold"]["root"]["x"] == 0
+
+
+def test_attempts_that_left_their_tree_have_the_labels_of_its_nodes() -> None:
+    """The same numbers, whether a label is made before the tree is taken apart or after."""
+    record = trace(["a\n", "b\n"], {0: [1.0, 0.0], 1: [0.0, 0.0, 1.0], 2: []}, 0.0)
+    names = ["hard", "threshold", "ternary", "best-of:k=2", "entropy"]
+    wanted = labels.parse_all(["value", *names])
+    (nodes,) = labels.label_nodes([record], labels.LabelSettings(wanted))
+    assert isinstance(nodes, dict)
+    record["tree"]["labels"] = nodes
+    attempts = leaf_traces(record, lambda text, before: [text])
+    assert [len(attempt["steps"]) for attempt in attempts] == [2, 1, 1, 2, 2, 2]
+    for attempt in attempts:
+        carried = attempt["labels"]
+        for text in names:
+            name, _, parameters = text.partition(":")
+            entry = made(f"{name}:from=value,as=again,{parameters}".rstrip(","), attempt)
+            assert entry["x"] == carried[name]["x"] and entry["root"]["x"] == nodes[name]["x"][0]
 
 
 def test_a_step_of_another_leaves_the_number_before_it() -> None:
