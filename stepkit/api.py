@@ -409,6 +409,7 @@ def pairs(
     prompt: str | None = None,
     conversational: bool = False,
     value: str = "draws",
+    rank: str = "lower",
     sampler: str | None = None,
     at: str | None = None,
     top: int = 2,

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import fsum
-from statistics import stdev
 
 from stepkit.core.labels.state_values import StateValues
 from stepkit.schema import Json
@@ -51,6 +50,8 @@ def scaled(own: Sequence[Number], others: Sequence[Sequence[Number]], scale: str
         return _each(own, _between(min(known, default=0.0), max(known, default=0.0)))
     if scale == "mean":
         return _each(own, _less(_mean(known)))
+    from statistics import stdev  # here: it takes a while to import
+
     width = stdev(known) if len(known) > 1 else 0.0
     mean = _mean(known) or 0.0
     return _each(own, lambda x: (x - mean) / width if width else 0.0)
