@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stepkit.core.columns import column_path
 from stepkit.core.evaluation import intervals, protocols
 from stepkit.core.evaluation.attempts import GoldLabels, MeasuredAttempt
 from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
@@ -56,7 +57,7 @@ def measures(
         return {}
     label = known[0][1].judged_by
     if label and all(one.judged is None for _, one in known):
-        raise DataError(f"no attempt has labels.{label}")
+        raise DataError(f"no attempt has {column_path(label, 'labels')}")
     sources = [""] if label else list(known[0][1].scores)
     if not sources:
         raise DataError("no scores to judge by: run step-score first, or give --label")
@@ -169,7 +170,7 @@ def _judged(
     if protocol == "agentprocessbench":
         return list(scored.verdicts or (None if isnan(x) else x for x in scored.steps))
     if options.threshold is None and not scored.probabilities:
-        raise DataError(f"scores.{score} are no probabilities: give --threshold", place=one.place)
+        raise DataError(f"{scored.path}: no probabilities; give --threshold", place=one.place)
     limit = _threshold(options)
     return [None if isnan(x) else float(x >= limit) for x in scored.steps]
 
