@@ -369,19 +369,21 @@ def label(
     nodes: bool = False,
     merge: int | None = None,
 ) -> list[Record]:
-    """step-label: entries of ``labels`` from the draws in each record's ``tree``.
+    """step-label: entries of ``labels`` from the draws in each record's ``tree``, or from columns.
 
     An entry has ``x``, one number or None a step, with the counts ``k``, ``n``, ``undecided`` and
     the ``root`` where it has them; ``first`` is the first wrong step from 0, -1 for none.
 
     Args:
-        labels: names from ``list_labels``, with parameters as in "gae:lambda=0.9"; none: value,
-            hard and progress.
-        first: also write ``labels.first``, by zero, drop:RHO, below:T, tested or posterior[:P].
-        score: the score that ``first="below:T"`` reads.
+        labels: names from ``list_labels``, with parameters as in "gae:lambda=0.9", or
+            "gae:from=prm" for the numbers of a label or score in place of draws; none: value, hard
+            and progress.
+        first: also write ``labels.first``, by zero, drop:RHO, below:T, tested, posterior[:P] or
+            own.
+        score: the label or score that ``first`` reads.
         sampler: whose draws count, by id or index.
         undecided: "apart" leaves draws without a verdict out of n, "wrong" counts them as wrong.
-        pool: let backup=pooled and backup=later draw on all records of a group.
+        pool: let backup=pooled, backup=later and over=group use all records of a group.
         nodes: label every node of the trees in ``tree.labels``, too.
         merge: also return each trace up to so many times with two neighbouring steps as one.
 
@@ -400,13 +402,14 @@ def label(
 
 def pairs(
     records: Iterable[Record],
-    to: str = "trl-dpo",
+    to: str | None = None,
     rule: str | None = None,
     *,
     scope: str | None = None,
     prompt: str | None = None,
     conversational: bool = False,
     value: str = "draws",
+    rank: str = "lower",
     sampler: str | None = None,
     at: str | None = None,
     top: int = 2,
@@ -414,6 +417,8 @@ def pairs(
     confidence: float = 0.0,
     min_chosen: float | None = None,
     max_rejected: float | None = None,
+    verdict: str | None = None,
+    repeat_shared: bool = False,
     min_distance: int | None = None,
     match_length: bool = False,
     max_per_set: int | None = None,
@@ -426,7 +431,8 @@ def pairs(
     """step-pairs: rows for a trainer from records with evidence or labels, each made once.
 
     Args:
-        to: the trainer, one of ``list_trainers``; its keys are those of the rows.
+        to: the trainer, one of ``list_trainers``; its keys are those of the rows. None: trl-dpo, or
+            trl-kto or plain where the rule's rows need it.
         rule: how to choose, one of ``list_rules``; None: the first one for what the trainer reads.
         tokenizer: a GGUF file whose vocabulary the cut after the prompt must respect.
         scope, prompt, ...: the options of step-pairs, see there.
@@ -441,11 +447,12 @@ def pairs(
     from inspect import signature
     from warnings import warn
 
-    from stepkit.cli.actions.row_options import maker_of
+    from stepkit.cli.actions.row_options import maker_of, target_of
     from stepkit.runner.run import each
 
     defaults = signature(pairs).parameters
     given = {name for name, value in options.items() if value != defaults[name].default}
+    options["to"] = target_of(to, rule)
     maker = maker_of(options, given, _tokens(tokenizer))
     if maker.plan.of_groups:
         groups = _groups(lines_of(records))

@@ -202,7 +202,7 @@ def test_every_label_is_made_of_the_tutorials_evidence(folder: Path) -> None:
     for record in evidence:
         record["scores"] = {"judge": {**judged, "x": [1.0] * len(record["steps"])}}
     for name in stepkit.list_labels():
-        wanted = ["hard", name] if name == "consensus" else [name]
+        wanted = ["hard", "consensus:of=hard+judge"] if name == "consensus" else [name]
         for record in stepkit.label(evidence, wanted):
             assert len(record["labels"][name]["x"]) == len(record["steps"])
 

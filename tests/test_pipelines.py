@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from work import ROOT, Workdir, clean_environment
 
+from stepkit.schema import group_of
+
 SAMPLES = ROOT / "samples"
 
 UNANSWERED = re.compile(r"step-\w+: \d+ of \d+ (draws|responses) have no answer: .*\n")
@@ -89,3 +91,64 @@ def test_one_round_of_refinement(shell: Any) -> None:
             source = next(one for one in wrong if one["id"] == record["origin"]["id"])
             kept = source["steps"][: record["origin"]["step"]]
             assert record["response"].startswith("".join(kept))
+
+
+def test_a_checker_labels_steps_for_a_reward_model(shell: Any) -> None:
+    rows = shell(
+        "step-split traces.jsonl | step-score --check arithmetic"
+        " | step-label --label hard:from=arithmetic | step-pairs --rule prm --at hard --to trl-prm"
+    )
+    assert rows
+    for row in rows:
+        given = [label for label in row["labels"] if label != -100]
+        assert set(given[:-1]) <= {1} and given[-1] in (0, 1)  # right up to the first wrong sum
+    assert {row["labels"].count(0) for row in rows} == {0, 1}
+
+
+def test_a_reward_model_as_critic_gives_weights(shell: Any) -> None:
+    rows = shell(
+        "step-split --grade traces.jsonl | step-score --prm prm.gguf"
+        " | step-label --label gae:from=prm,root=0.5"
+        " | step-pairs --rule weighted --at gae --to plain"
+    )
+    assert rows and all(weight >= 0 for row in rows for weight in row["weights"])
+
+
+def test_a_checker_makes_rows_for_a_reward_model(shell: Any) -> None:
+    scored = "step-split traces.jsonl | step-score --check arithmetic"
+    rows = shell(f"{scored} | step-pairs --rule prm --at arithmetic --to trl-prm")
+    traces = [one for one in shell(scored) if any(one["scores"]["arithmetic"]["x"])]
+    assert rows and len(rows) <= len(traces)
+    for row in rows:
+        assert set(map(type, row["labels"])) == {int} and set(row["labels"]) <= {1, 0, -100}
+        (trace,) = [
+            one for one in traces
+            if [step.strip() for step in one["steps"]] == row["completions"]
+            and one["group"] == row["group"]
+        ][:1]  # fmt: skip
+        x = trace["scores"]["arithmetic"]["x"]
+        assert row["labels"] == [-100 if value is None else int(value) for value in x]
+
+
+def test_the_nodes_of_a_search_make_rows_for_a_reward_model(shell: Any) -> None:
+    shell(
+        "step-rollout problems.jsonl -m policy.gguf --method omega --searches 5 -k 4"
+        " | step-label --nodes --label soft -o tree.jsonl"
+    )
+    rows = shell("step-pairs --rule prm --at soft tree.jsonl")
+    trees = {group_of(one): one["tree"] for one in shell("cat tree.jsonl")}
+    assert rows and {row["group"] for row in rows} <= trees.keys()
+    for row in rows:
+        tree, node = trees[row["group"]], int(row["draws"])
+        path = [node]
+        while tree["parent"][path[-1]]:
+            path.append(tree["parent"][path[-1]])
+        assert "".join(row["steps"]) == "".join(tree["text"][one] for one in reversed(path))
+        last = tree["labels"]["soft"]["x"][node]
+        assert row["masked"][-1] is (last is None) and row["labels"][-1] == (last or 0)
+    flat = shell("step-split --leaves tree.jsonl | step-pairs --rule prm --at soft")
+    again = shell("step-pairs --rule prm --at soft --repeat-shared tree.jsonl")
+    kept = ("group", "prompt", "steps", "labels", "masked")
+    assert [[row[key] for key in kept] for row in flat] == [
+        [row[key] for key in kept] for row in again
+    ]

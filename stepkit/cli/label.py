@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "--from",
     "score",
     metavar="NAME",
-    help=f"The score that --first {labels.first_error_usage(of_scores=True)} reads "
+    help=f"The label or score that --first {labels.first_error_usage(of_column=True)} reads "
     "(default: the values, else the only score).",
 )
 @SAMPLER()
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--pool",
     is_flag=True,
-    help="Let backup=pooled and backup=later draw on all traces of a group.",
+    help="Let backup=pooled, backup=later and over=group use all traces of a group.",
 )
 @click.option(
     "--nodes",
@@ -73,12 +73,13 @@ def main(
     nodes: bool,
     merge: int | None,
 ) -> None:
-    """Turn the evidence in a trace's tree into labels of its steps.
+    """Turn the evidence in a trace's tree, or a column, into labels of its steps.
 
     \b
       step-label evidence.jsonl -o labelled.jsonl
       step-label --label soft --label gae:lambda=0.9 evidence.jsonl
       step-score --prm prm.gguf t.jsonl | step-label --first below:0.5
+      step-score --prm prm.gguf t.jsonl | step-label --label gae:from=prm,root=0.5
       step-label --list
     """
     if streams.regroup and not pool:

@@ -9,7 +9,7 @@ import click
 
 from stepkit.cli.options.escapes import TEXT
 from stepkit.cli.options.shared import SAMPLER
-from stepkit.core.pairs import pair_filters, rule_input
+from stepkit.core.pairs import pair_filters, rule_input, sibling_ranks
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
@@ -33,9 +33,7 @@ CHECKS = {"check", "max_length", "tokenizer"}
 @click.option(
     "--to",
     type=click.Choice(list(trainer_registry.TARGETS)),
-    default=next(iter(trainer_registry.TARGETS)),
-    show_default=True,
-    help="The trainer that reads the rows.",
+    help="The trainer that reads the rows (default: trl-dpo, or by --rule trl-kto or plain).",
 )
 @click.option(
     "--rule",
@@ -62,10 +60,27 @@ CHECKS = {"check", "max_length", "tokenizer"}
     metavar="NAME",
     default="draws",
     show_default=True,
-    help="The value of a step: draws, leaves, visits, or a score or label of the tree.",
+    help="The value of a step: draws, leaves, visits, q, or a score or label of the tree.",
+)
+@click.option(
+    "--rank",
+    type=click.Choice(list(sibling_ranks.RANKINGS)),
+    default=sibling_ranks.DEFAULT,
+    show_default=True,
+    help="What orders siblings: bounds of the value, its posterior mean, or the value itself.",
 )
 @SAMPLER()
-@click.option("--at", metavar="LABEL", help="The label that the rule goes by.")
+@click.option("--at", metavar="NAME", help="The label or score that the rule goes by.")
+@click.option(
+    "--verdict",
+    metavar="NAME",
+    help="The label or score that says whether an attempt is right (default: its own verdict).",
+)
+@click.option(
+    "--repeat-shared",
+    is_flag=True,
+    help="Of a tree: train on a step in every attempt through it, not once.",
+)
 @click.option(
     "--top", metavar="N", type=COUNT, default=2, show_default=True, help="N best, N worst."
 )
@@ -144,6 +159,7 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
       step-pairs evidence.jsonl -o dpo.jsonl
       step-label evidence.jsonl | step-pairs --rule first-error --confidence 0.9
       step-label evidence.jsonl | step-pairs --to trl-prm -o prm.jsonl
+      step-score --check arithmetic t.jsonl | step-pairs --rule prm --at arithmetic
       step-pairs --check trl-dpo dpo.jsonl
     """
     if check is not None:
@@ -155,9 +171,10 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
     if given["max_length"]:
         raise UsageError("--max-length has no effect without --check")
     from stepkit.cli.actions import side_files
-    from stepkit.cli.actions.row_options import maker_of
+    from stepkit.cli.actions.row_options import maker_of, target_of
     from stepkit.cli.actions.write_training_rows import write_rows
 
+    given["to"] = target_of(given["to"], given["rule"])
     maker = maker_of(given, {*on_command_line()}, _tokens(tokenizer))
     if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")

@@ -105,11 +105,9 @@ def find_column(
     """
     if name is None:
         return _only(holder, option, usual, above)
-    kind, dot, rest = name.partition(".")
-    if dot and kind in KINDS:
-        found = [kind]
-        name = rest
-    else:
+    kinds, name = _parted(name)
+    found = list(kinds)
+    if len(kinds) > 1:
         found = [kind for kind in KINDS if name in _entries(holder, kind, above)]
         if name in new and "labels" not in found:
             found.insert(0, "labels")
@@ -129,7 +127,14 @@ def find_column(
 
 def column_path(name: str, usual: str) -> str:
     """``labels.NAME`` or ``scores.NAME``: the ``usual`` kind where ``name`` does not say which."""
-    return name if name.partition(".")[0] in KINDS and "." in name else f"{usual}.{name}"
+    kinds, bare = _parted(name)
+    return f"{kinds[0] if len(kinds) == 1 else usual}.{bare}"
+
+
+def has_column(holder: Json, name: str, above: str = "") -> bool:
+    """Is there a column of that name? Raises DataError where labels or scores are no object."""
+    kinds, name = _parted(name)
+    return any(name in _entries(holder, kind, above) for kind in kinds)
 
 
 def all_columns(holder: Json, above: str = "") -> list[Column]:
@@ -177,6 +182,12 @@ def first_of(entry: Json, count: int, field: str) -> int | None:
     if first is not None and (type(first) is not int or not -1 <= first < count):
         raise DataError(f"expected a step (0 .. {count - 1}), -1 or null", f"{field}.first")
     return first
+
+
+def _parted(name: str) -> tuple[tuple[str, ...], str]:
+    """The kinds that a name can be of, and the name by itself."""
+    kind, dot, rest = name.partition(".")
+    return ((kind,), rest) if dot and kind in KINDS else (KINDS, name)
 
 
 def _only(holder: Json, option: str, usual: str, above: str) -> Column:

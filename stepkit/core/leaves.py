@@ -93,8 +93,12 @@ class TreePaths:
 
     def attempt(self, leaf: int) -> Json:
         """The trace that ended at the node ``leaf``."""
+        return self.attempt_and_ends(leaf)[0]
+
+    def attempt_and_ends(self, leaf: int) -> tuple[Json, list[int]]:
+        """The same, and for each step the node at its end, INSIDE of a draw."""
         tree, nodes = self._tree, path(self._tree, leaf)
-        steps, ends = self.steps(nodes)
+        steps, ends = self._steps(nodes)
         outcome, final = tree["outcome"][leaf], tree.get("final")
         attempt: Json = {
             "response": "".join(steps),
@@ -106,10 +110,9 @@ class TreePaths:
         role = [self._role.get(end, OWN) for end in ends]
         if any(who != OWN for who in role):
             attempt["role"] = role
-        return attempt | self.columns(ends)
+        return attempt | self._columns_of(ends), ends
 
-    def steps(self, nodes: Sequence[int]) -> tuple[list[str], list[int]]:
-        """The steps of a path, and for each the node at its end, INSIDE of a draw."""
+    def _steps(self, nodes: Sequence[int]) -> tuple[list[str], list[int]]:
         tree = self._tree
         steps: list[str] = []
         ends: list[int] = []
@@ -125,8 +128,8 @@ class TreePaths:
             ends += [known.get(end, INSIDE) for end in accumulate(map(len, own))]
         return steps, ends
 
-    def columns(self, ends: Sequence[int]) -> Json:
-        """Those of the tree's labels and scores that have a number for a step of the path.
+    def _columns_of(self, ends: Sequence[int]) -> Json:
+        """The tree's labels and scores along the path.
 
         Every list of one entry a node becomes one of an entry a step, null for steps inside of a
         draw; the root's are under ``root``.
@@ -134,8 +137,6 @@ class TreePaths:
         found: Json = {}
         for column in self._columns:
             x = column.entry["x"]
-            if all(end == INSIDE or x[end] is None for end in ends):
-                continue
             lists = {
                 name: value
                 for name, value in column.entry.items()

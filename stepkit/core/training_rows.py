@@ -20,13 +20,20 @@ class RowOrigin(NamedTuple):
 
 
 class PairSide(NamedTuple):
-    """A text and the evidence for it: k right of n decided draws, value k / n or a score."""
+    """A text and the evidence for it: k right of n decided draws, each once, and the value: their
+    share, that of the simulations of a search, or a score.
+
+    ``steps`` and ``rewards`` are those of an attempt whose steps are rewarded one by one; a step
+    without a reward has None.
+    """
 
     text: str
     k: int
     n: int
     value: float
     ended: bool  # it came to its own end, so that an end-of-text token after it is truthful
+    steps: tuple[str, ...] = ()
+    rewards: tuple[float | None, ...] = ()
 
 
 class PairRow(NamedTuple):
@@ -38,6 +45,7 @@ class PairRow(NamedTuple):
     probability: float  # that chosen is really better, by the counts
     weight: float
     origin: RowOrigin
+    lead: float = 0.0  # from the rank of chosen to that of rejected (pairs/sibling_ranks.py)
 
     @property
     def gap(self) -> float:
@@ -87,11 +95,11 @@ class TextRow(NamedTuple):
 
 
 class AdvantageRow(NamedTuple):
-    """What each step of an attempt changed, with the values that it was computed from."""
+    """What each step of an attempt changed, None: masked, with the values it was computed from."""
 
     steps: tuple[str, ...]
     values: tuple[float, ...]
-    advantages: tuple[float, ...]
+    advantages: tuple[float | None, ...]
     k: tuple[int, ...]
     n: tuple[int, ...]
     origin: RowOrigin

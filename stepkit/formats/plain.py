@@ -8,13 +8,32 @@ type and no null.
 from __future__ import annotations
 
 from stepkit import schema
-from stepkit.core.training_rows import AdvantageRow, RankedRow, StepwiseRow, TextRow, WeightedRow
+from stepkit.core.training_rows import (
+    AdvantageRow,
+    PairRow,
+    RankedRow,
+    StepwiseRow,
+    TextRow,
+    WeightedRow,
+)
 from stepkit.errors import DataError
-from stepkit.formats import row_layout, row_metadata
+from stepkit.formats import row_layout, row_metadata, trl
 from stepkit.formats.row_layout import RowLayout
 from stepkit.formats.row_views import TrainerView, context, items
 from stepkit.formats.row_views import answer as reply
 from stepkit.schema import Json
+
+
+def preference(row: PairRow, record: Json, layout: RowLayout) -> Json:
+    """A pair as TRL reads it, and where its steps are rewarded one by one, the steps and rewards of
+    both sides (the rows of Full-Step-DPO, Xu et al., arXiv:2502.14356)."""
+    made = trl.preference(row, record, layout)
+    for name, side in (("chosen", row.chosen), ("rejected", row.rejected)):
+        if side.steps:
+            made[f"{name}_steps"] = list(side.steps)
+            made[f"{name}_rewards"] = [float(reward or 0) for reward in side.rewards]
+            made[f"{name}_masked"] = [reward is None for reward in side.rewards]
+    return made
 
 
 def ranked(row: RankedRow, record: Json, layout: RowLayout) -> Json:
@@ -64,10 +83,11 @@ def text(row: TextRow, record: Json, layout: RowLayout) -> Json:
 
 
 def advantage(row: AdvantageRow, record: Json, layout: RowLayout) -> Json:
-    """prompt, steps, and value and advantage of each."""
+    """prompt, steps, value and advantage of each, and which are masked."""
     return _steps("advantage", row, record, layout) | {
         "values": [float(value) for value in row.values],
-        "advantages": [float(value) for value in row.advantages],
+        "advantages": [float(value or 0) for value in row.advantages],
+        "masked": [value is None for value in row.advantages],
         "k": list(row.k),
         "n": list(row.n),
     }

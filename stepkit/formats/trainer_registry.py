@@ -227,7 +227,7 @@ TARGETS = {
     "plain": TrainerFormat(
         "no trainer: all there is, for a program of your own",
         {
-            PairRow: trl.preference,
+            PairRow: plain.preference,
             RankedRow: plain.ranked,
             UnpairedRow: trl.unpaired,
             StepwiseRow: plain.stepwise,

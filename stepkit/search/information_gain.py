@@ -1,4 +1,4 @@
-"""The first error of a wrong attempt, by drawing where a draw is most informative about it.
+"""The first error of an attempt, or that it has none, by drawing where a draw tells most about it.
 
 A search of our own, for the change-point model of core/changepoint.py, which gives every step the
 probability that the first error is there. The next draw goes to the prefix with the largest
@@ -7,7 +7,9 @@ binary search when draws are certain, and more when they are not: draws at other
 too; a prefix that is rarely right is not called lost for a few wrong draws, nor one good because a
 lucky draw repaired an error.
 
-It ends when one step has the required probability, or every prefix its most draws. The draws follow
+It ends when one step, or "no error", has the required probability, or every prefix its most draws.
+A wrong attempt has an error; of any other none is as probable, before the draws, as all steps
+together. The draws follow
 no stop rule of counts. The posterior does not depend on that (likelihood principle); other labels
 do.
 """
@@ -17,22 +19,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import log
+from typing import NamedTuple
 
 from stepkit.core import changepoint, stopping
+from stepkit.core.trace import assistant_steps
+from stepkit.schema import ROOT, Json
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
 from stepkit.search.scheduler import Strategy
 
 Counts = Sequence[tuple[int, int]]
 
 
+class EndedAttempt(NamedTuple):
+    """What is known of an attempt without a draw.
+
+    Attributes:
+        possible: [steps] whether the step can be the first error.
+        right: how the attempt ended; None when undecided.
+    """
+
+    possible: tuple[bool, ...]
+    right: bool | None
+
+
 def draw_by_information_gain(
-    rollouts: RolloutTree, nodes: Sequence[int], possible: Sequence[bool], chance: float, most: int
+    rollouts: RolloutTree, nodes: Sequence[int], attempt: EndedAttempt, chance: float, most: int
 ) -> Strategy[None]:
-    """Draw at ``nodes`` until a step is the first error with the probability ``chance``.
+    """Draw at ``nodes`` until a step, or none, is the first error with the probability ``chance``.
 
     Args:
         nodes: the prefix before each step, the root first.
-        possible: [steps] whether the step can be the first error.
     """
     totals = [0] * len(nodes)
     costs = draw_costs(rollouts, nodes)
@@ -43,47 +59,61 @@ def draw_by_information_gain(
                 totals[state] += 1
         counts = [rollouts.counts_at(node) for node in nodes]
         room = [state for state, total in enumerate(totals) if total < most]
-        if not room or max(first_error_probabilities(counts, possible)) >= chance:
+        if not room or max(first_error_probabilities(counts, attempt)) >= chance:
             break
-        gains = {state: expected_gain(counts, possible, state) / costs[state] for state in room}
+        gains = {state: expected_gain(counts, attempt, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
         yield from rollouts.draw([DrawPlace(nodes[best], totals[best])])
     if rollouts.spent.new > new:
         rule = stopping.format_rule("posterior", chance=chance, most=most)
-        first = max(
-            range(len(possible)), key=first_error_probabilities(counts, possible).__getitem__
-        )
+        found = first_error_probabilities(counts, attempt)
+        first = max(range(len(found)), key=found.__getitem__)
+        decided = {first: f" -> first error at step {first}"}
+        if first == len(attempt.possible):
+            decided = {max(s for s, total in enumerate(totals) if total): " -> no error"}
         for state, node in enumerate(nodes):
-            decision = f" -> first error at step {first}" if state == first else ""
             if totals[state]:
-                rollouts.set_rule(node, rule + decision)
+                rollouts.set_rule(node, rule + decided.get(state, ""))
+
+
+def draw_until_probable(
+    rollouts: RolloutTree, record: Json, chance: float, most: int
+) -> Strategy[None]:
+    """``draw_by_information_gain`` at all prefixes of the record's own attempt."""
+    spine = rollouts.tree["spine"]
+    outcome = rollouts.tree["outcome"][spine[-1]] if spine else None
+    attempt = EndedAttempt(
+        tuple(assistant_steps(record, len(spine))), None if outcome is None else outcome > 0
+    )
+    yield from draw_by_information_gain(rollouts, rollouts.spine_prefixes(), attempt, chance, most)
 
 
 def draw_costs(rollouts: RolloutTree, nodes: Sequence[int]) -> list[int]:
     """Tokens of the attempt after each node: about the length of a draw there."""
-    end = len(rollouts.prefix_ids(rollouts.tree["spine"][-1]))
+    end = len(rollouts.prefix_ids(([ROOT] + rollouts.tree["spine"])[-1]))
     return [1 + end - len(rollouts.prefix_ids(node)) for node in nodes]
 
 
-def first_error_probabilities(counts: Counts, possible: Sequence[bool]) -> list[float]:
-    """The probability that the first error of a wrong attempt is each of its steps."""
-    return _probabilities(tuple(counts), tuple(possible))
+def first_error_probabilities(counts: Counts, attempt: EndedAttempt) -> list[float]:
+    """The probability that the first error is each of the steps and, last, that there is none."""
+    return _probabilities(tuple(counts), attempt)
 
 
 @lru_cache(maxsize=64)  # the gains at all states of a trace start from the same counts
-def _probabilities(counts: tuple[tuple[int, int], ...], possible: tuple[bool, ...]) -> list[float]:
-    return changepoint.posterior(counts, possible, False).steps
+def _probabilities(counts: tuple[tuple[int, int], ...], attempt: EndedAttempt) -> list[float]:
+    found = changepoint.posterior(counts, attempt.possible, attempt.right)
+    return [*found.steps, found.none]
 
 
-def expected_gain(counts: Counts, possible: Sequence[bool], state: int) -> float:
+def expected_gain(counts: Counts, attempt: EndedAttempt, state: int) -> float:
     """The expected fall of the entropy (nats) of the first error by one more draw at ``state``.
 
     The probabilities now are those after a right and after a wrong draw, mixed by the probability
     of a right one, which is computed from the three.
     """
-    now = first_error_probabilities(counts, possible)
+    now = first_error_probabilities(counts, attempt)
     right, wrong = (
-        first_error_probabilities(_with(counts, state, found), possible) for found in (1, 0)
+        first_error_probabilities(_with(counts, state, found), attempt) for found in (1, 0)
     )
     change = [a - b for a, b in zip(right, wrong, strict=True)]
     size = sum(x * x for x in change)

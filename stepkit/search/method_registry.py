@@ -60,7 +60,7 @@ METHODS: Mapping[str, SearchMethod] = {
     "chain": SearchMethod(
         "K continuations from every prefix of a trace (Math-Shepherd)",
         {"draws": 8, "until": None, "budget": None},
-        until=("first-success", "hard", "wilson", "drop", "progress"),
+        until=("first-success", "hard", "wilson", "drop", "progress", "posterior"),
     ),
     "bisect": SearchMethod(
         "first error of a wrong trace by halving, with at most K continuations from a prefix",

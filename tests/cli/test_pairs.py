@@ -10,7 +10,7 @@ from zlib import crc32
 
 import pytest
 from evidence import broken
-from pairing import Draw, trace
+from pairing import Draw, step, trace
 from work import ROOT, Workdir
 
 from stepkit.core.pairs.pair_registry import RULES
@@ -64,7 +64,7 @@ def test_every_rule_writes_rows_of_one_shape(work: Workdir, to: str, rule: str) 
     shapes = {tuple((key, type(value)) for key, value in row.items()) for row in found}
     assert len(shapes) == min(1, len(found))
     assert {row["rule"] for row in found} <= {rule}
-    assert all(row["rule_version"] == 1 and row["source"] for row in found)
+    assert all(row["rule_version"] == RULES[rule].version and row["source"] for row in found)
     assert len({row["id"] for row in found}) == len(found)
 
 
@@ -85,6 +85,8 @@ def test_the_trainer_decides_the_rule(work: Workdir) -> None:
         (["--max-length", "9"], "--max-length has no effect without --check"),
         (["--check", "trl-dpo", "--rule", "all"], "--rule has no effect with --check"),
         (["--value", "prm", "--confidence", "0.9"], "--confidence needs counts"),
+        (["--value", "q", "--rank", "mean"], "--rank has no effect with --value q"),
+        (["--rule", "step-kto", "--to", "trl-kto", "--rank", "mean"], "--rank has no effect"),
         (["--to", "plain", "--scope", "step", "--match-length"], "--match-length has no effect"),
         (["--to", "trl-prm", "--rule", "all"], "takes no pair rows"),
         (["--rule", "fill-in", "--to", "llamafactory"], "no chat has"),
@@ -115,7 +117,7 @@ def test_a_mutilated_record_is_bad_data_to_every_rule(work: Workdir, rule: str) 
     lines = broken(json.dumps(record).encode())
     work.write("in.jsonl", lines)
     options = ["--to", "plain", "--rule", rule, "--on-error", "skip", "in.jsonl"]
-    values = ["prm", "visits"] if "value" in RULES[rule].uses else []
+    values = ["prm", "visits", "q"] if "value" in RULES[rule].uses else []
     for more in [[], *(["--value", value] for value in values)]:
         done = work.run("step-pairs", *options, *more)
         assert done.status == 1, done.err
@@ -256,3 +258,90 @@ def test_white_space_moves_across_the_cut_where_that_helps() -> None:
     assert cut_between_tokens("A:", [" 7", " 8"], tokens) == ("A:", [" 7", " 8"])
     with pytest.raises(BoundaryError):
         cut_between_tokens("1", ["7", " 8"], tokens)
+
+
+def test_steps_are_rewarded_inside_of_pairs(work: Workdir) -> None:
+    """Full-Step-DPO: right against wrong attempts, each step with its reward."""
+    records = group()
+    for record, x in zip(
+        records, ([0.9, 0.1, None], [0.8, 0.7, 0.6], [0.5, 0.4, 0.3]), strict=True
+    ):
+        record["scores"] = {"prm": {"of": "validity", "x": x}}
+    found = rows(work, records, "--rule", "outcome", "--at", "prm", "--to", "plain")
+    assert {tuple(row["chosen_rewards"]) for row in found} == {(0.8, 0.7, 0.6), (0.5, 0.4, 0.3)}
+    for row in found:
+        assert row["rejected_steps"] == ["a1\n", "b1\n", "c1"]
+        assert row["rejected_rewards"] == [0.9, 0.1, 0.0]
+        assert row["rejected_masked"] == [False, False, True]
+    done = work.run("step-pairs", "--rule", "outcome", "--at", "prm", "--to", "trl-dpo", "in.jsonl")
+    assert done.status == 2 and "only in rows --to plain" in done.err
+
+
+def test_a_judge_decides_what_is_right(work: Workdir) -> None:
+    """Attempts without a reference answer, chosen by a column: its first error, else its steps."""
+    records = group()
+    columns: list[Json] = [
+        {"of": "validity", "x": [None, 1, None], "first": -1},
+        {"of": "validity", "x": [None, None, 1], "first": 2},
+        {"of": "validity", "x": [0.9, None, 0.5]},
+    ]
+    for record, column in zip(records, columns, strict=True):
+        record["tree"]["outcome"][record["tree"]["spine"][-1]] = None
+        record["correct"] = None
+        record["scores"] = {"proof": column}
+    texts = ["".join(record["steps"]) for record in records]
+    found = rows(work, records, "--rule", "filter", "--verdict", "proof", "--to", "plain")
+    assert [row["completion"] for row in found] == [texts[0], texts[2]]
+    found = rows(work, records, "--rule", "kto", "--verdict", "proof", "--to", "plain")
+    assert {row["completion"]: row["label"] for row in found} == dict(
+        zip(texts, [True, False, True], strict=True)
+    )
+    found = rows(work, records, "--rule", "outcome", "--verdict", "scores.proof")
+    assert {row["rejected"] for row in found} == {texts[1]}
+    records[0]["scores"]["proof"] = {"of": "raw", "x": [1, 2, 3]}
+    work.write("in.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+    done = work.run("step-pairs", "--rule", "kto", "--verdict", "proof", "in.jsonl")
+    assert done.status == 3 and "threshold:from=NAME" in done.err
+
+
+def test_a_filter_hears_what_a_checker_says_of_all_steps(work: Workdir) -> None:
+    records = group()[1:]
+    records[0]["scores"] = {"check": {"x": [None, 1, None], "first": -1}}
+    records[1]["scores"] = {"check": {"x": [None, 1, None], "first": None}}
+    found = rows(work, records, "--rule", "filter", "--at", "check", "--to", "plain")
+    assert [row["completion"] for row in found] == ["a1\nb5\nc5"]
+
+
+def test_scores_make_unpaired_rows_of_a_flat_trace(work: Workdir) -> None:
+    record: Json = {"id": "t", "group": "t", "problem": "2 + 2?", "correct": True}
+    record |= {"response": "a\nb\nc", "steps": ["a\n", "b\n", "c"]}
+    record["scores"] = {"prm": {"of": "validity", "x": [0.9, 0.2, None]}}
+    found = rows(
+        work, [record], "--rule", "step-kto", "--at", "prm", "--scope", "step", "--to", "plain"
+    )
+    assert [(row["prompt"][-2:], row["completion"], row["label"]) for row in found] == [
+        ("?\n", "a\n", True),
+        ("a\n", "b\n", False),
+    ]
+    (row,) = rows(work, [record], "--rule", "step-kto", "--at", "prm")
+    assert (row["completion"], row["label"]) == ("a\nb\nc", True)  # b is bad, the attempt was not
+
+
+def test_log_probabilities_are_values_of_pairs(work: Workdir) -> None:
+    record = trace({0: [("a2\nx", 1.0)]}, 1.0, ["a1\n", "b"])
+    step(record, 0, "a3\n", 1)
+    scores = [None, -2.5, -1.0, None, -0.5]
+    record["tree"]["scores"] = {"logprob": {"of": "raw", "x": scores}}
+    options = ["--value", "scores.logprob", "--scope", "step", "--to", "plain"]
+    (row,) = rows(work, [record], *options)
+    assert (row["chosen"], row["rejected"], row["gap"]) == ("a3\n", "a1\n", 2.0)
+
+
+def test_the_rule_decides_the_trainer(work: Workdir) -> None:
+    for rule, key in [
+        ("all", "chosen"),
+        ("kto", "label"),
+        ("prm", "steps"),
+        ("weighted", "weights"),
+    ]:
+        assert all(key in row for row in rows(work, group(), "--rule", rule))

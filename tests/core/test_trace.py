@@ -99,10 +99,7 @@ def test_a_trace_for_each_attempt_of_a_tree() -> None:
     trees.add(tree, stem, "c\n", whole=False, finish="stop", by=by, draw=1, cut=whole)
     trees.add(tree, stem, "e", whole=True, finish="error", by=by, draw=2)
     tree["scores"] = {"prm": {"x": [None, 0.9, 0.8, None, None, None], "by": "scorer"}}
-    tree["labels"] = {
-        "soft": {"x": [0.5, 0.25, 1, 0, 0.125, None], "n": [4, 4, 1, 1, 8, 0]},
-        "none": {"x": [None] * 6, "n": [0] * 6},
-    }
+    tree["labels"] = {"soft": {"x": [0.5, 0.25, 1, 0, 0.125, None], "n": [4, 4, 1, 1, 8, 0]}}
     record: Json = {"id": "t", "group": "g", "problem": "p", "tree": tree}
     one, other = leaves.leaf_traces(record, lambda text, before: text.splitlines(keepends=True))
     assert (one["id"], one["group"], one["origin"]) == ("t/2", "g", {"id": "t", "node": 2})

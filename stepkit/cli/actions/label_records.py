@@ -35,16 +35,21 @@ def settings_of(
         nodes: the nodes of the trees are labelled, too.
     """
     asked = None if first is None else labels.parse_first_error(first)
-    if score is not None and (asked is None or not asked.rule.of_scores):
-        rules = labels.first_error_usage(of_scores=True)
+    if score is not None and (asked is None or not asked.rule.column):
+        rules = labels.first_error_usage(of_column=True)
         raise UsageError(f"--from has no effect without --first {rules}")
     wanted = labels.parse_all(names) if names else None
     if asked is not None and any(
         made_for_record.name == "first" for made_for_record in wanted or ()
     ):
         raise UsageError("labels.first is what --first writes; choose another as=NAME")
-    if pool and not any(made_for_record.pools for made_for_record in wanted or ()):
-        raise UsageError("--pool has no effect without a label with backup=pooled or backup=later")
+    of_group = [one.name for one in wanted or () if one.of_group]
+    if of_group and not pool:
+        raise UsageError(f"--label {of_group[0]}: over=group needs --pool")
+    if pool and not (of_group or any(one.pools for one in wanted or ())):
+        raise UsageError(
+            "--pool has no effect without a label with backup=pooled, backup=later or over=group"
+        )
     if (
         nodes
         and wanted is not None
@@ -61,9 +66,15 @@ class UndecidedDraws:
         self.total = self.unanswered = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        """Those of ``records``; a tree that is broken is an error of its label, not of this."""
+        """Those of ``records``; a tree that is broken is an error of its label, not of this.
+
+        An attempt without a tree is a draw, too.
+        """
         for record in records:
             tree = record.data.get("tree")
+            if tree is None and record.data.get("correct", True) is None:
+                self.total += 1
+                self.unanswered += record.data.get("final") is None
             columns = [tree.get(name) for name in COLUMNS] if isinstance(tree, dict) else []
             if not all(isinstance(column, list) for column in columns):
                 continue

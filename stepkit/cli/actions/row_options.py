@@ -7,15 +7,27 @@ from typing import Any
 
 from stepkit.cli.actions.write_training_rows import RowMaker
 from stepkit.core.pairs import step_values
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
-from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
 from stepkit.formats.row_layout import DEFAULT_PROMPT, PROBLEM, RowLayout
+from stepkit.formats.trainer_registry import KINDS, TARGETS
 
+DEFAULT_TARGETS = ("trl-dpo", "trl-kto", "plain")
 Tokenizer = Callable[[str], Sequence[int]]
+
+
+def target_of(to: str | None, rule: str | None) -> str:
+    """The trainer: ``to``, or without it the first of DEFAULT_TARGETS that takes rows of the
+    rule."""
+    if to is not None:
+        return to
+    kind = KINDS[RULES[rule].kind] if rule else None
+    takers = (one for one in DEFAULT_TARGETS if kind is None or kind in TARGETS[one].rows)
+    return next(takers)
 
 
 def maker_of(options: dict[str, Any], given: set[str], tokens: Tokenizer | None) -> RowMaker:
@@ -47,6 +59,10 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
         raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
     if options["confidence"] and options["value"] not in step_values.COUNTED:
         raise UsageError(f"--confidence needs counts, and --value {options['value']} has none")
+    if "rank" in given and options["value"] not in step_values.COUNTED:
+        raise UsageError(
+            f"--rank has no effect with --value {options['value']}: it has no counts to rank by"
+        )
     choice = PairFilters(
         scope=options["scope"],
         min_gap=options["min_gap"],
@@ -59,7 +75,17 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
         per_problem=options["max_per_problem"],
         weight=options["weight"],
     )
-    reading = EvidenceReading(options["value"], options["sampler"], options["at"], options["top"])
+    if name == "outcome" and options["at"] is not None and options["to"] != "plain":
+        raise UsageError("--at: rewards of steps inside of pairs are only in rows --to plain")
+    reading = EvidenceReading(
+        options["value"],
+        options["sampler"],
+        options["at"],
+        options["top"],
+        options["rank"],
+        options["repeat_shared"],
+        options["verdict"],
+    )
     return RowPlan(name, reading, choice, RowFormat(options["after_error"], options["correction"]))
 
 

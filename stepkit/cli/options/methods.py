@@ -54,8 +54,8 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
     "until": declared(
         "--until",
         metavar="RULE",
-        help="Draw from a prefix until it is decided: first-success, hard, wilson, drop or "
-        "progress, with parameters as in wilson:half=0.1; at most K draws.",
+        help="Draw from a prefix until it is decided: first-success, hard, wilson, drop, "
+        "posterior or progress, with parameters as in wilson:half=0.1; at most K draws.",
     ),
     "budget": declared(
         "--budget",

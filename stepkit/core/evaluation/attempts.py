@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import columns, selection, trace
-from stepkit.core.columns import column_path, find_column
+from stepkit.core.columns import column_path, find_column, has_column
 from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
 from stepkit.core.selection import VoteMap
 from stepkit.errors import DataError
@@ -318,7 +318,7 @@ def _weight(one: selection.Candidate, by: str, how: str, mapped: VoteMap | None)
 
 def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
     gold = wanted.gold or GoldSource()
-    if gold.base is None and _has_column(record, str(gold)):
+    if gold.base is None and has_column(record, str(gold)):
         return _labels(record, str(gold), own, "--gold NAME")
     if wanted.gold is None and wanted.protocol is not None:
         gold = GoldSource(*FIELDS[wanted.protocol])
@@ -371,16 +371,10 @@ def _beyond(record: Json, wanted: AttemptFields, count: int) -> int:
     """How many steps the list of wrong ones names that are not there, as some 100 rows of
     PRMBench's files do. Its own program passes over them."""
     gold = wanted.gold
-    if gold is None and wanted.protocol is not None and not _has_column(record, str(GoldSource())):
+    if gold is None and wanted.protocol is not None and not has_column(record, str(GoldSource())):
         gold = GoldSource(*FIELDS[wanted.protocol])
     value = record.get(gold.name) if gold is not None and gold.base == 1 else None
     return sum(one > count for one in value) if isinstance(value, list) else 0
-
-
-def _has_column(record: Json, path: str) -> bool:
-    kind, _, name = path.partition(".")
-    entries = record.get(kind)
-    return isinstance(entries, dict) and name in entries
 
 
 def _labels_of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:

@@ -3,11 +3,13 @@
 Let V_t be the value after step t: the share of right outcomes among the decided draws made at that
 very prefix by one sampler, V_-1 the same at the root, and V of the last step its own verdict. What
 can be made of that is in label_registry.py, a row each; the functions are in value.py (the value
-of a state), progress.py (what a step changed), rest_mcts_quality.py and consensus.py. The rules for
-the first error are rows of first_error_registry.py with functions in first_error.py.
+of a state), progress.py (what a step changed), min_form.py, normalisation.py, rest_mcts_quality.py
+and consensus.py. The rules for the first error are rows of first_error_registry.py with functions
+in first_error.py.
 
-counting.py counts a block of trees, state_values.py is what it finds in one of them, and
-label_input.py hands that to a label, under the sampler and backup that were asked for.
+counting.py counts a block of trees, state_values.py is what it finds in one of them; any label or
+score can take its place (column_states.py). label_input.py hands either to a label, under the
+sampler and backup, or from the column, that were asked for.
 
 A number without evidence is null, never imputed. Steps that are not the model's are never labelled,
 but the value of the state after them is what the next step's progress is measured against.
@@ -18,6 +20,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
 from stepkit.core import trace
 from stepkit.core.labels import first_error_registry, label_registry
@@ -53,8 +57,8 @@ class LabelSettings:
         labels: what to write, in this order; None is label_registry.DEFAULT, or nothing for a
             record without a tree when ``first`` can be had from a score.
         first: writes ``labels.first`` too.
-        score: the score that ``first`` reads; None is the values, or without a tree the only
-            score.
+        score: the label or score that ``first`` reads; None is the values, or without a tree the
+            only score.
         sampler: whose draws count, by id or index; None is the only one.
         undecided: "apart" leaves draws without a verdict out of n; "wrong" counts them as wrong.
         pool: the records are one group, whose identical prefixes are pooled where a label asks for
@@ -74,7 +78,11 @@ def label(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataE
 
     All trees of the block are counted by one kernel call per sampler.
     """
-    return _each(records, settings, _step_labels)
+    requests = _DEFAULT if settings.labels is None else settings.labels
+    makers = [partial(_step_label, request=request) for request in requests]
+    if settings.first is not None:
+        makers.append(partial(_first_error, request=settings.first))
+    return _each(records, settings, makers, nodes=False)
 
 
 def label_nodes(records: Sequence[Json], settings: LabelSettings) -> list[Json | DataError]:
@@ -84,7 +92,9 @@ def label_nodes(records: Sequence[Json], settings: LabelSettings) -> list[Json |
     root's numbers first. A node that ended, a step or a whole continuation, has its own outcome for
     a value.
     """
-    return _each(records, settings, _node_labels)
+    requests = [request for request in settings.labels or _DEFAULT if request.for_nodes]
+    makers = [partial(_node_label, request=request) for request in requests]
+    return _each(records, settings, makers, nodes=True)
 
 
 def listing() -> str:
@@ -92,12 +102,14 @@ def listing() -> str:
     return f"{label_registry.listing()}\n\n{first_error_registry.first_error_listing()}"
 
 
+_Maker: TypeAlias = Callable[[LabelInput, LabelSettings], None]
+
+
 def _each(
-    records: Sequence[Json],
-    settings: LabelSettings,
-    make: Callable[[LabelInput, LabelSettings], Json],
+    records: Sequence[Json], settings: LabelSettings, makers: Sequence[_Maker], nodes: bool
 ) -> list[Json | DataError]:
-    errors: dict[int, DataError] = {}
+    """What the ``makers`` make, one after the other, each of all records: groups need that."""
+    results: dict[int, DataError] = {}
     places: dict[int, int] = {}
     for index, record in enumerate(records):
         try:
@@ -106,66 +118,78 @@ def _each(
                 trace.spine_tree(record, own)
                 places[index] = len(places)
         except DataError as error:
-            errors[index] = error.with_traceback(None)
+            results[index] = error.with_traceback(None)
     block = CountedTraces([records[index] for index in places], settings.undecided, settings.pool)
-    results: list[Json | DataError] = []
-    for index, record in enumerate(records):
-        if index in errors:
-            results.append(errors[index])
-            continue
-        traces = block if index in places else None
-        try:
-            results.append(make(LabelInput(record, traces, places.get(index, 0)), settings))
-        except DataError as error:
-            # With its traceback it would hold the whole block, in a circle that is freed late.
-            results.append(error.with_traceback(None))
-    return results
+    inputs = {
+        index: LabelInput(
+            record,
+            block if index in places else None,
+            places.get(index, 0),
+            undecided=settings.undecided,
+            nodes=nodes,
+        )
+        for index, record in enumerate(records)
+        if index not in results
+    }
+    for make in makers:
+        group = [given for index, given in inputs.items() if index not in results]
+        for index, given in inputs.items():
+            if index in results:
+                continue
+            # Only while the label is made: each would hold all, in a circle that is freed late.
+            given.group = group if settings.pool else ()
+            try:
+                make(given, settings)
+            except DataError as error:
+                # With its traceback it would hold the whole block, in such a circle, too.
+                results[index] = error.with_traceback(None)
+            given.group = ()
+    return [
+        results[index] if index in results else inputs[index].new for index in range(len(records))
+    ]
 
 
-def _step_labels(given: LabelInput, settings: LabelSettings) -> Json:
-    first = settings.first
-    scored = first is not None and first.rule.of_scores and _has_score(given, settings)
-    requests = settings.labels
-    if requests is None:
-        requests = () if scored and given.traces is None else _DEFAULT
-    for request in requests:
-        given.new[request.name] = _entry(given, request, settings)
-    if first is not None and scored:
-        given.new["first"] = first.of_score(given.record, settings.score)
-    elif first is not None:
-        given.sampler, given.backup = settings.sampler, DRAWS
-        entry = first.of_draws(given.evidence())
-        given.new["first"] = {**entry, "meta": entry["meta"] | given.meta}
-    return given.new
+def _step_label(given: LabelInput, settings: LabelSettings, request: LabelRequest) -> None:
+    if settings.labels is None and given.traces is None and _first_of_column(given, settings):
+        return
+    given.new[request.name] = _entry(given, request, settings)
 
 
-def _node_labels(given: LabelInput, settings: LabelSettings) -> Json:
-    given.nodes = True
-    labels: Json = {}
-    for request in settings.labels or _DEFAULT:
-        if request.for_nodes:
-            entry = _entry(given, request, settings)
-            root = entry.pop("root", {})
-            entry.pop("first", None)
-            labels[request.name] = {
-                name: [root.get(name), *column] if isinstance(column, list) else column
-                for name, column in entry.items()
-            }
-    return labels
+def _first_error(given: LabelInput, settings: LabelSettings, request: FirstErrorRequest) -> None:
+    given.sampler, given.backup = settings.sampler, DRAWS
+    given.source, given.meta = None, {}
+    if _first_of_column(given, settings):
+        given.new["first"] = request.of_column(given.record, settings.score, given.new)
+        return
+    entry = request.of_draws(given.evidence())
+    given.new["first"] = {**entry, "meta": entry["meta"] | given.meta}
+
+
+def _node_label(given: LabelInput, settings: LabelSettings, request: LabelRequest) -> None:
+    entry = _entry(given, request, settings)
+    root = entry.pop("root", {})
+    entry.pop("first", None)
+    given.new[request.name] = {
+        name: [root.get(name), *column] if isinstance(column, list) else column
+        for name, column in entry.items()
+    }
 
 
 def _entry(given: LabelInput, request: LabelRequest, settings: LabelSettings) -> Json:
     given.sampler, given.backup = request.sampler or settings.sampler, request.backup
-    given.meta = {}
+    given.source, given.meta = request.source, {}
     entry = request.definition.make(given, **request.parameters)
     return {**entry, "meta": given.meta | request.meta | entry.get("meta", {})}
 
 
-def _has_score(given: LabelInput, settings: LabelSettings) -> bool:
-    """Is the first error to be had from a score, not from the values?"""
-    if settings.score is not None:
+def _first_of_column(given: LabelInput, settings: LabelSettings) -> bool:
+    """Is the first error asked for, and to be had from a column, not from the values?"""
+    first = settings.first
+    if first is None or not first.rule.column:
+        return False
+    if settings.score is not None or first.rule.of_draws is None:
         return True
-    return given.traces is None and given.record.get("scores") is not None
+    return first.rule.of_score and given.traces is None and given.record.get("scores") is not None
 
 
 _DEFAULT = parse_all(DEFAULT)

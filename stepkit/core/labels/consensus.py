@@ -1,9 +1,9 @@
-"""The label ``consensus``: do several labels and scores agree on the first error, and if not, why?
+"""The label ``consensus``: do labels and scores agree on the first error, and if not, why?
 
 Qwen's lessons on process reward models (arXiv:2501.07301) keep a trace only where
 Monte Carlo labels and a judge name the same step; their code was not released. Here any number of
 sources (draws, judges, checkers, people) are compared, and a trace on which they do not agree keeps
-the first error of each one.
+the first error of each one. One source agrees with itself: its labels up to its first error.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.columns import find_column
+from stepkit.core.columns import Column, find_column
 from stepkit.core.labels.first_error import first_below
 from stepkit.errors import DataError
 from stepkit.schema import Json
@@ -31,16 +31,20 @@ def consensus(record: Json, new: Mapping[str, Json], of: str, below: float) -> J
     ``below``. Raises DataError for a source that is not there, or not what it should be.
     """
     names = of.split("+")
-    firsts = {name: _first_of(record, new, name, below) for name in names}
-    if len(firsts) < 2:
-        raise DataError(f"{of}: a consensus needs two sources, as in of=hard+judge", "labels")
+    columns = [find_column(record, name, "of=NAME+NAME", new=new) for name in names]
+    fields = [column.field for column in columns]
+    if repeated := next((field for field in fields if fields.count(field) > 1), None):
+        raise DataError(f"named twice in of={of}", repeated)
+    firsts = {
+        name: _first_of(record, column, below) for name, column in zip(names, columns, strict=True)
+    }
     found = compare(firsts)
     count = len(schema.steps(record))
     assistant = trace.assistant_steps(record, count)
     x = labels_up_to(found.first, count)
     entry: Json = {
         "of": "validity",
-        "by": "sampler",
+        "by": "sampler" if len(columns) > 1 else columns[0].entry.get("by", "scorer"),
         "x": [label if own else None for label, own in zip(x, assistant, strict=True)],
         "first": found.first,
     }
@@ -49,9 +53,8 @@ def consensus(record: Json, new: Mapping[str, Json], of: str, below: float) -> J
     return {**entry, "meta": {"sources": firsts, "kind": found.kind or "agreement"}}
 
 
-def _first_of(record: Json, new: Mapping[str, Json], name: str, below: float) -> int | None:
+def _first_of(record: Json, column: Column, below: float) -> int | None:
     count = len(schema.steps(record))
-    column = find_column(record, name, "of=NAME+NAME", new=new)
     if "first" in column.entry:
         return column.first(count)
     return first_below([None, *column.x(count)], trace.assistant_steps(record, count), below)
@@ -73,7 +76,7 @@ class Comparison(NamedTuple):
 
 
 def compare(firsts: Mapping[str, int | None]) -> Comparison:
-    """Compare the first errors of at least two sources, by name."""
+    """Compare the first errors of the sources, by name."""
     unknown = [name for name, first in firsts.items() if first is None]
     if unknown:
         return Comparison(None, UNKNOWN, f"{' and '.join(unknown)} cannot tell")

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from stepkit.core import changepoint
+from stepkit.core.columns import Column
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.state_values import StateValues
+from stepkit.errors import DataError
 from stepkit.schema import Json
 
 
@@ -111,12 +113,25 @@ def zero(evidence: StateValues) -> Json:
 
 def drop(evidence: StateValues, share: float) -> Json:
     """``first_drop`` of the values."""
-    return {"first": first_drop(evidence.shares, evidence.assistant, share)}
+    return {"first": first_drop(evidence.values, evidence.assistant, share)}
 
 
 def below(evidence: StateValues, threshold: float) -> Json:
     """``first_below`` of the values."""
-    return {"first": first_below(evidence.shares, evidence.assistant, threshold)}
+    return {"first": first_below(evidence.values, evidence.assistant, threshold)}
+
+
+def own(column: Column, count: int) -> Json:
+    """What the column itself says: a step, -1 for none, None for unknown.
+
+    A checker, a judge or a person who names the first error has said more than the numbers show:
+    that none of its steps without a number is wrong.
+
+    Raises DataError for a column that names none.
+    """
+    if "first" not in column.entry:
+        raise DataError("no first error is named here; use --first below:T", column.field)
+    return {"first": column.first(count)}
 
 
 def tested(evidence: StateValues) -> Json:

@@ -1,12 +1,12 @@
 """The rules for the first error (--first): name, what it means, its source, its parameter.
 
-A rule is asked for as ``NAME`` or ``NAME:NUMBER`` and makes the label ``first``. Adding one is
-adding a function of StateValues (first_error.py) and a row.
+A rule is asked for as ``NAME`` or ``NAME:NUMBER`` and makes the label ``first``, of draws or of a
+column. Adding one is adding a function of StateValues (first_error.py) and a row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from math import inf, isfinite
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.columns import find_column
 from stepkit.core.labels import first_error
+from stepkit.core.labels.column_states import COUNTS, NUMBERS, ColumnSource, step_states
 from stepkit.core.labels.state_values import StateValues
 from stepkit.errors import DataError, UsageError
 from stepkit.schema import Json
@@ -42,10 +43,12 @@ class FirstErrorRule(NamedTuple):
 
     Attributes:
         of_draws: makes the entry of ``labels.first`` (without what all rules write) of a trace's
-            StateValues and, if the rule has one, the parameter.
+            StateValues and, if the rule has one, the parameter; None for a rule that takes what a
+            column says of itself.
         parameter: its number.
-        of_scores: the first error by [n_steps + 1] scores (None at the root), [n_steps] steps that
-            can be wrong, and the parameter; None for a rule that cannot be had from a score.
+        column: what a label or score must have for it: column_states.NUMBERS, COUNTS, or "" where
+            the rule cannot be had from one.
+        of_score: a trace without a tree is read by its only score, unasked.
         any_stop: it is as good of draws that were stopped by a rule that looked at them. A rule
             that compares values is not: an unbiased value from such draws is right on average only.
     """
@@ -53,9 +56,10 @@ class FirstErrorRule(NamedTuple):
     name: str
     about: str
     source: str
-    of_draws: Callable[..., Json]
+    of_draws: Callable[..., Json] | None
     parameter: RuleParameter | None = None
-    of_scores: Callable[[Sequence[float | None], Sequence[bool], float], int | None] | None = None
+    column: str = NUMBERS
+    of_score: bool = False
     any_stop: bool = True
 
     @property
@@ -92,11 +96,11 @@ RULES = (
     ),
     FirstErrorRule(
         "below",
-        "the first value, or score of --from, below a threshold",
+        "the first value, or number of --from, below a threshold",
         "ProcessBench, 2412.06559",
         first_error.below,
         RuleParameter("T", "the threshold"),
-        of_scores=first_error.first_below,
+        of_score=True,
         any_stop=False,
     ),
     FirstErrorRule(
@@ -104,6 +108,7 @@ RULES = (
         "the step from a state that a search found alive to one that it found lost",
         "Wald 1945",
         first_error.tested,
+        column="",
     ),
     FirstErrorRule(
         "posterior",
@@ -111,6 +116,14 @@ RULES = (
         "our own",
         first_error.posterior,
         RuleParameter("P", "null when less probable", default=0.0, above=0, most=1),
+        COUNTS,
+    ),
+    FirstErrorRule(
+        "own",
+        "the one that the label or score of --from names itself",
+        "a checker, a judge, people",
+        None,
+        of_score=True,
     ),
 )
 
@@ -127,6 +140,7 @@ class FirstErrorRequest(NamedTuple):
 
         Raises DataError where draws were stopped in a way that the rule cannot use.
         """
+        assert self.rule.of_draws is not None
         stop = next(filter(None, evidence.stopped), None)
         if stop and not self.rule.any_stop:
             raise DataError(
@@ -134,28 +148,38 @@ class FirstErrorRequest(NamedTuple):
                 "use tested, zero or posterior",
                 "tree.rule",
             )
-        numbers = () if self.number is None else (self.number,)
-        entry = self.rule.of_draws(evidence, *numbers)
-        meta = {"rule": self.text, **entry.pop("meta", {})}
-        return {"of": "value", "by": "sampler", **entry, "meta": meta}
+        return {"of": "value", "by": "sampler", **self._made(evidence)}
 
-    def of_score(self, record: Json, score: str | None) -> Json:
-        """The entry from a score of the record, for a rule that has ``of_scores``.
+    def of_column(self, record: Json, name: str | None, new: Mapping[str, Json]) -> Json:
+        """The entry from a label or score of the record, for a rule that can be had from one.
 
         Args:
-            score: the name of the score; None is the only one.
+            name: of the column; None is the only score.
+            new: labels made in this run.
         """
-        assert self.rule.of_scores is not None and self.number is not None
+        column = find_column(record, name, "--from NAME", new=new)
         count = len(schema.steps(record))
-        column = find_column(record, score, "--from NAME")
-        scores = column.x(count)
-        assistant = trace.assistant_steps(record, count)
+        if self.rule.of_draws is None:
+            made = {**first_error.own(column, count), "meta": {"rule": self.text}}
+        else:
+            counts = f"{self.rule.name} is made of independent draws that are counted"
+            ColumnSource(column.name, counts=counts if self.rule.column == COUNTS else "").check(
+                column
+            )
+            made = self._made(step_states(column, trace.assistant_steps(record, count), None))
+        where = {"score": column.name} if column.kind == "scores" else {"from": column.field}
         return {
             "of": column.entry.get("of", "raw"),
             "by": column.entry.get("by", "scorer"),
-            "first": self.rule.of_scores([None, *scores], assistant, self.number),
-            "meta": {"rule": self.text, "score": column.name},
+            **made,
+            "meta": made["meta"] | where,
         }
+
+    def _made(self, evidence: StateValues) -> Json:
+        assert self.rule.of_draws is not None
+        numbers = () if self.number is None else (self.number,)
+        entry = self.rule.of_draws(evidence, *numbers)
+        return {**entry, "meta": {"rule": self.text, **entry.get("meta", {})}}
 
 
 def parse_first_error(text: str) -> FirstErrorRequest:
@@ -180,9 +204,9 @@ def _number(text: str) -> float | None:
         return None
 
 
-def first_error_usage(*, of_scores: bool = False) -> str:
-    """The rules in a sentence; ``of_scores``: those that can be had from a score."""
-    *names, last = [rule.usage for rule in RULES if rule.of_scores or not of_scores]
+def first_error_usage(*, of_column: bool = False) -> str:
+    """The rules in a sentence; ``of_column``: those that can be had from a label or score."""
+    *names, last = [rule.usage for rule in RULES if rule.column or not of_column]
     return f"{', '.join(names)} or {last}" if names else last
 
 

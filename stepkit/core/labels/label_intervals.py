@@ -83,6 +83,8 @@ def _is_carried(evidence: StateValues, combined: bool) -> bool:
 
 def _missing(evidence: StateValues, combined: bool) -> str:
     """Why some state has no interval although something is known about it; "" for none."""
+    if evidence.unbounded:
+        return evidence.unbounded
     if _is_carried(evidence, combined):
         shared = evidence.backup in COUNTED
         is_no = "uses a draw at several states" if shared else "is no share of independent draws"

@@ -54,6 +54,30 @@ def _of_steps(
     return {**evidence.steps("progress", x, **more, **bounds.columns), "meta": bounds.meta}
 
 
+def potential(evidence: StateValues, gamma: float, end: str) -> Json:
+    """gamma Phi(s_t) - Phi(s_{t-1}): a reward for each step that changes no optimal policy.
+
+    Ng, Harada and Russell, "Policy invariance under reward transformations", ICML 1999, theorem 1,
+    with the values as the potential Phi. The theorem wants the potential 0 where an attempt ends,
+    which is ``end`` "zero" (the last step then pays back what the potential had promised, and the
+    discounted sum of an attempt is -Phi of the root whatever it did); "own" takes the number that
+    stands there, as progress does.
+    """
+    values, states = evidence.values, label_intervals.rates(evidence)
+    if end == "zero":
+        ended = evidence.ended
+        values = [0.0 if end else value for value, end in zip(values, ended, strict=True)]
+        states = [known(0.0) if end else one for one, end in zip(states, ended, strict=True)]
+    x = [
+        None if after is None or before is None else gamma * after - before
+        for before, after in evidence.moves(values)
+    ]
+    found = [
+        combination((gamma, after), (-1.0, before)) for before, after in evidence.moves(states)
+    ]
+    return _of_steps(evidence, x, found, f"x: {label_intervals.COMBINATION}")
+
+
 def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) -> Json:
     """Q + alpha A: PAV's effective reward of a step (arXiv:2410.08146).
 
@@ -67,7 +91,7 @@ def effective(evidence: StateValues, prover: StateValues, alpha: float, k: int) 
     ]
     provers = label_intervals.best_of_rates(prover, values, k)
     rates = label_intervals.rates(evidence)
-    if prover.sampler == evidence.sampler:
+    if prover.origin == evidence.origin:
         ends = [_value_and_best(*one, alpha, k) for one in zip(rates, provers, strict=True)]
         found = [
             combination((1.0, ends[state]), (-alpha, provers[before]))
@@ -173,7 +197,7 @@ def pivotal(evidence: StateValues, margin: float, z: float) -> Json:
 
 def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
     k, n = evidence.whole_counts(state)
-    if not n or evidence.stopped[state]:
+    if not n or not (evidence.is_share(state) or evidence.settled[state]):
         return None
     return (
         stats.RateEstimate(k, 0.0) if evidence.settled[state] else stats.RateEstimate.counted(k, n)
@@ -181,7 +205,11 @@ def _rate(evidence: StateValues, state: int) -> stats.RateEstimate | None:
 
 
 def gae(evidence: StateValues, gamma: float, lam: float) -> Json:
-    """advantages.gae over the values of the states, the verdict being the reward."""
+    """advantages.gae over the values of the states, the verdict being the reward.
+
+    With a critic's column and lambda 0 this is V(s_t) - V(s_{t-1}), at the end R - V: the advantage
+    that DAPO trains a policy on (arXiv:2412.18279, direct advantages).
+    """
     states = label_intervals.rates(evidence)
     targets = label_intervals.return_bounds(states, gamma, lam)
     found = [
@@ -193,7 +221,10 @@ def gae(evidence: StateValues, gamma: float, lam: float) -> Json:
 
 
 def returns(evidence: StateValues, gamma: float, lam: float) -> Json:
-    """advantages.lambda_returns: the target for the value after each step, and at the root."""
+    """advantages.lambda_returns: the target for the value after each step, and at the root.
+
+    With lambda 1 only the verdict counts, so that no draws are needed: OVM (arXiv:2311.09724).
+    """
     found = label_intervals.return_bounds(label_intervals.rates(evidence), gamma, lam)
     bounds = label_bounds(evidence, found, f"x: {label_intervals.COMBINATION}")
     x = advantages.lambda_returns(evidence.values, gamma, lam)

@@ -6,7 +6,7 @@ of a tree, states are its nodes. A state that ended has its verdict for a value,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -21,6 +21,8 @@ T = TypeVar("T")
 DRAWS = "draws"
 COUNTED = (DRAWS, "pooled")
 """Values that are the share of right ones among independent draws, with k and n to show."""
+SEARCH = "q"
+"""The value that a search itself went by: a verdict does not take its place where one ended."""
 BACKUPS = (DRAWS, *backups.NAMES, *pooling.NAMES)
 UNDECIDED = ("apart", "wrong")
 
@@ -39,6 +41,8 @@ class StateValues:
         outcomes: state -> the decided outcomes drawn there, in file order (backup ``draws``).
         sampler: id of the sampler that was counted; "" when nothing was drawn.
         backup: one of BACKUPS.
+        visits: [n_states] the simulations of a search through the state, where the backup is made
+            of them (k and n count their distinct ends); else None.
     """
 
     k: list[float]
@@ -52,6 +56,42 @@ class StateValues:
     outcomes: Callable[[int], list[float]]
     sampler: str
     backup: str = DRAWS
+    visits: list[int] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What the value of a state is, one of schema.LABEL_KINDS."""
+        return "value"
+
+    @property
+    def by(self) -> str:
+        """Who made the values."""
+        return "sampler"
+
+    @property
+    def origin(self) -> str:
+        """What they are from: values of the same origin are the same estimates."""
+        return self.sampler
+
+    @property
+    def unbounded(self) -> str:
+        """Why they have no interval, or not all have, for a reason that draws cannot have."""
+        return ""
+
+    @property
+    def ended(self) -> Sequence[bool]:
+        """[n_states] Did an attempt end there?"""
+        return self.settled
+
+    @property
+    def drawn(self) -> bool:
+        """Are they shares of draws, with k and n, the attempt's end being its verdict?"""
+        return True
+
+    @property
+    def counted(self) -> bool:
+        """Are there counts behind the values?"""
+        return True
 
     def moves(self, states: Sequence[T]) -> list[tuple[T, T]]:
         """For each step what ``states`` holds for the state before it and for the one after it."""
@@ -91,15 +131,20 @@ class StateValues:
             )
         return int(k), n
 
+    def is_share(self, state: int) -> bool:
+        """Is the value k / n of independent draws, in a number that they did not decide?"""
+        return self.backup in COUNTED and not self.stopped[state]
+
     def interval(self, state: int, z: float) -> tuple[float | None, float | None]:
         """Wilson's interval; a state that ended has one without a width.
 
         (None, None) without evidence, for outcomes that are no rate (outside 0 .. 1), for backups
-        that are no share of draws, and where a rule that looked at the draws stopped them.
+        that are no share of draws, and where a rule that looked at the draws stopped them. What a
+        search went by has none even where the attempt ended: opinions are mixed in.
         """
         k, n = self.k[state], self.n[state]
-        known = self.backup in COUNTED and not self.stopped[state]
-        if not n or not 0 <= k <= n or not (known or self.settled[state]):
+        settled = self.settled[state] and self.backup != SEARCH
+        if not n or not 0 <= k <= n or not (self.is_share(state) or settled):
             return None, None
         return (k / n, k / n) if self.settled[state] else stats.wilson(k, n, z)
 
@@ -114,19 +159,36 @@ class StateValues:
             of: "value" and so on (schema.LABEL_KINDS).
             x: [n_states]; ``more`` are further columns.
         """
-        columns = {
-            "x": x,
-            "k": [int(k) if k.is_integer() else k for k in self.k],
-            "n": self.n,
-            "undecided": self.undecided,
-            **more,
-        }
+        columns = {"x": x, **self._counts(), **more}
         of_steps = {name: self.masked(column) for name, column in columns.items()}
         of_root = {name: column[0] for name, column in columns.items()}
-        return {"of": of, "by": "sampler", **of_steps, "root": of_root}
+        return {"of": self._of(of), "by": self.by, **of_steps, "root": of_root}
 
     def steps(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
         """The shape of labels of steps, which say nothing at the root: columns [n_steps]."""
         columns = {"x": x, **more}
         masked = {name: self.masked([None, *column]) for name, column in columns.items()}
-        return {"of": of, "by": "sampler", **masked}
+        return {"of": self._of(of), "by": self.by, **masked}
+
+    def own_numbers(self) -> list[float | None]:
+        """The values after the steps that are the model's own."""
+        after = zip(self.values[1:], self.assistant, strict=True)
+        return [number for number, own in after if own]
+
+    def own_steps(self, of: str, own: Sequence[float | None]) -> Json:
+        """The shape of ``steps`` from one number for each of the model's own steps."""
+        numbers = iter(own)
+        return self.steps(of, [next(numbers) if is_own else None for is_own in self.assistant])
+
+    def _counts(self) -> Mapping[str, Sequence[float | None]]:
+        """The columns of counts that an entry shows."""
+        return {
+            "k": [int(k) if k.is_integer() else k for k in self.k],
+            "n": self.n,
+            "undecided": self.undecided,
+            **({} if self.visits is None else {"visits": self.visits}),
+        }
+
+    def _of(self, of: str) -> str:
+        """What a label of kind ``of`` is that is made of these values."""
+        return of

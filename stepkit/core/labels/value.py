@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import exp, fsum, log
 
 from stepkit.core import stats
@@ -16,7 +17,7 @@ def value(evidence: StateValues, z: float) -> Json:
     """V_t, the share of right draws, with Wilson's interval at ``z`` standard deviations."""
     bounds = [evidence.interval(state, z) for state in range(len(evidence.n))]
     low, high = ([pair[side] for pair in bounds] for side in (0, 1))
-    entry = evidence.entry("value", evidence.values, low=low, high=high)
+    entry = evidence.entry(evidence.kind, evidence.values, low=low, high=high)
     about, rates = f"x: {label_intervals.WILSON}", label_intervals.rates(evidence)
     method = label_intervals.interval_method(evidence, rates, about, combined=False)
     return entry if method == about else {**entry, "meta": {"interval": method}}
@@ -24,7 +25,16 @@ def value(evidence: StateValues, z: float) -> Json:
 
 def soft(evidence: StateValues) -> Json:
     """The same numbers as a training target (Math-Shepherd, arXiv:2312.08935, eq. 4)."""
-    return evidence.entry("value", evidence.values)
+    return evidence.entry(evidence.kind, evidence.values)
+
+
+def outcome(evidence: StateValues, verdict: float | None) -> Json:
+    """The verdict on the attempt at every step: the target of an outcome-supervised value model.
+
+    OVM (arXiv:2311.09724) after Cobbe et al.'s verifiers (arXiv:2110.14168): a model
+    that learns it at every prefix learns the prefix's value.
+    """
+    return evidence.steps("value", [verdict] * len(evidence.assistant))
 
 
 def hard(evidence: StateValues) -> Json:
@@ -33,7 +43,30 @@ def hard(evidence: StateValues) -> Json:
     Exact under a rule that stops at the first success: it stops only when the label is 1.
     """
     labels = _any_right(evidence)
-    return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
+    return {
+        **evidence.entry(evidence.kind, labels),
+        "first": first_zero(labels, evidence.assistant),
+    }
+
+
+def hard_up_to_error(evidence: StateValues, above: float) -> Json:
+    """1 if the number exceeds ``above``, else 0, and null after the first 0.
+
+    What a column that counts no draws has for hard labels: a step after an error is neither right
+    nor wrong by itself (PRM800K, arXiv:2305.20050, ProcessBench, arXiv:2412.06559: labels end
+    there). ``first`` is that 0, -1 without one, null where an unknown step could be it.
+    """
+    labels, own = _over(evidence.values, above), [False, *evidence.assistant]
+    wrong = [mine and label == 0 for mine, label in zip(own, labels, strict=True)]
+    late = [False] * len(labels)  # is there a wrong step before it?
+    for state in range(1, len(labels)):
+        before = evidence.before[state]
+        late[state] = late[before] or wrong[before]
+    x = [None if is_late else label for is_late, label in zip(late, labels, strict=True)]
+    first = wrong.index(True) - 1 if True in wrong else -1
+    before_it = range(1, first + 1 if first >= 0 else len(labels))
+    unknown = any(own[state] and labels[state] is None for state in before_it)
+    return {**evidence.entry(evidence.kind, x), "first": None if unknown else first}
 
 
 def sorm(evidence: StateValues) -> Json:
@@ -47,7 +80,10 @@ def sorm(evidence: StateValues) -> Json:
     for state in reversed(range(len(labels) - 1)):
         if labels[state + 1] == 1:
             labels[state] = 1
-    return {**evidence.entry("value", labels), "first": first_zero(labels, evidence.assistant)}
+    return {
+        **evidence.entry(evidence.kind, labels),
+        "first": first_zero(labels, evidence.assistant),
+    }
 
 
 def _any_right(evidence: StateValues) -> list[float | None]:
@@ -59,32 +95,45 @@ def threshold(evidence: StateValues, above: float, z: float) -> Json:
 
     With ``z`` above 0, null unless Wilson's interval lies on one side of it.
     """
+    if z == 0:
+        return evidence.entry(evidence.kind, _over(evidence.values, above))
     x: list[float | None] = []
-    for state, mean in enumerate(evidence.values):
-        if z == 0:
-            x.append(None if mean is None else int(mean > above))
-            continue
-        side = _side_of_line(evidence.interval(state, z), above)
+    for state in range(len(evidence.n)):
+        side = _class_of(evidence.interval(state, z), above, above)
         x.append(None if side == 0 else side and int(side > 0))
-    return evidence.entry("value", x)
+    return evidence.entry(evidence.kind, x)
 
 
-def ternary(evidence: StateValues, above: float, z: float) -> Json:
-    """1 where Wilson's interval lies above, -1 where it lies below, 0 where it holds ``above``.
+def _over(values: Sequence[float | None], line: float) -> list[float | None]:
+    return [None if number is None else int(number > line) for number in values]
 
-    PRM800K's three classes (arXiv:2305.20050) with the middle one for what the draws leave open.
+
+def ternary(evidence: StateValues, above: float, below: float | None, z: float) -> Json:
+    """1 where Wilson's interval lies over ``above``, -1 where it lies under ``below``, else 0.
+
+    PRM800K's three classes (arXiv:2305.20050) with the middle one for what the draws leave open, or
+    for what lies between two lines. ``below`` None is ``above``: one line. Of a column without
+    counts, or with ``z`` 0, the numbers are taken as they are.
     """
-    x = [_side_of_line(evidence.interval(state, z), above) for state in range(len(evidence.n))]
-    return evidence.entry("value", x)
+    lower = above if below is None else below
+    x: list[int | None] = []
+    for state, number in enumerate(evidence.values):
+        plain = z == 0 or not evidence.counted
+        interval = (number, number) if plain else evidence.interval(state, z)
+        x.append(_class_of(interval, above, lower))
+    return evidence.entry(evidence.kind, x)
 
 
-def _side_of_line(interval: tuple[float | None, float | None], line: float) -> int | None:
+def _class_of(
+    interval: tuple[float | None, float | None], above: float, below: float
+) -> int | None:
+    """1 over ``above``, -1 under ``below``, else 0; a known number on the only line is not over."""
     low, high = interval
     if low is None or high is None:
         return None
-    if low == high:  # a verdict, which is known
-        return 1 if low > line else -1
-    return 1 if low > line else -1 if high < line else 0
+    if low > above:
+        return 1
+    return -1 if high < below or (low == high and above == below) else 0
 
 
 def best_of(evidence: StateValues, k: int) -> Json:
@@ -97,7 +146,7 @@ def best_of(evidence: StateValues, k: int) -> Json:
     found = label_intervals.best_of_rates(evidence, x, k)
     about = f"x: {label_intervals.MAPPED}"
     bounds = label_intervals.label_bounds(evidence, found, about, combined=False)
-    entry = {**evidence.entry("value", x, **bounds.columns), "meta": bounds.meta}
+    entry = {**evidence.entry(evidence.kind, x, **bounds.columns), "meta": bounds.meta}
     if any(why):
         entry["why"] = evidence.masked(why)
     return entry
@@ -121,6 +170,9 @@ def best_of_values(evidence: StateValues, k: int) -> tuple[list[float | None], l
         elif n < k:
             x.append(None)
             reason = f"best of {k} needs {k} decided draws, {n} here"
+        elif not evidence.is_share(state):
+            x.append(None)
+            reason = "the number is not the share of its counts, or a rule stopped the draws"
         else:
             x.append(stats.best_of(right, n, k))
         why.append(reason)
@@ -132,15 +184,15 @@ def entropy_regularised(evidence: StateValues, eta: float) -> Json:
 
     The value of the optimal policy under a KL penalty of strength 1 / eta to the sampler; eta above
     0 leans to the best draw, below 0 to the worst, towards 0 it is V_t. For outcomes 0 and 1 this
-    is (1 / eta) ln(1 - V_t + V_t e^eta), which is what draws stopped by a rule are read by, and the
-    way of Wilson's interval.
+    is (1 / eta) ln(1 - V_t + V_t e^eta), which is what draws stopped by a rule are read by, and a
+    column whose number is not the share of its counts, and the way of Wilson's interval.
     """
     x: list[float | None] = []
     found: list[label_intervals.Bounded] = []
     for state, mean in enumerate(evidence.values):
         if mean is None:
             x.append(None)
-        elif evidence.stopped[state]:
+        elif not evidence.is_share(state):
             x.append(_log_mean_exp([1.0, 0.0], [mean, 1 - mean], eta))
         else:
             outcomes = evidence.outcomes(state)
@@ -148,7 +200,7 @@ def entropy_regularised(evidence: StateValues, eta: float) -> Json:
         found.append(_entropy_bounds(evidence, state, x[-1], eta))
     about = f"x: {label_intervals.MAPPED}"
     bounds = label_intervals.label_bounds(evidence, found, about, combined=False)
-    return {**evidence.entry("value", x, **bounds.columns), "meta": bounds.meta}
+    return {**evidence.entry(evidence.kind, x, **bounds.columns), "meta": bounds.meta}
 
 
 def _entropy_bounds(
@@ -196,4 +248,4 @@ def scan(evidence: StateValues, window: int, least: float) -> Json:
             x[first] = 0.0
         elif right:
             x = [1.0] * count
-    return {**evidence.entry("value", [confidence, *x]), "first": first}
+    return {**evidence.entry(evidence.kind, [confidence, *x]), "first": first}

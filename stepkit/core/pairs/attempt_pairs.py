@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.columns import find_column
 from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters, own_weight, probability_better, refusal
 from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 from stepkit.errors import DataError
@@ -23,8 +26,21 @@ DistinctAttempt = tuple[PairSide, tuple[str, ...]]
 AttemptPair = tuple[DistinctAttempt, DistinctAttempt]
 """The better of two attempts, and the worse."""
 
-Attempt = tuple[str, bool, str]
-"""The text of an attempt, its verdict, and the id of its trace."""
+
+class Attempt(NamedTuple):
+    """An attempt as a whole.
+
+    Attributes:
+        source: the id of its trace.
+        steps, rewards: of its steps, where a column rewards them.
+    """
+
+    text: str
+    right: bool
+    source: str
+    steps: tuple[str, ...] = ()
+    rewards: tuple[float | None, ...] = ()
+
 
 Rule = Callable[[list[DistinctAttempt], PairFilters], Iterator[AttemptPair]]
 
@@ -72,21 +88,25 @@ def shorter_correct(attempts: list[DistinctAttempt], filters: PairFilters) -> It
             yield good[0], (longer._replace(value=share), sources)
 
 
-def read_attempt(record: Json, dropped: Counter[str]) -> Attempt | None:
-    """Text, verdict and id of a decided whole attempt; None for any other.
+def read_attempt(record: Json, reading: EvidenceReading, dropped: Counter[str]) -> Attempt | None:
+    """A decided whole attempt; None for any other.
 
     Raises DataError naming what the record lacks.
     """
     steps = schema.steps(record)
     if not steps:
         raise DataError('no "response": a problem without an attempt')
-    right, ended = trace_labels.verdict(record)
+    right, ended = trace_labels.verdict(record, reading.verdict)
     if not all(trace.assistant_steps(record, len(steps))):
         dropped["turns of others"] += 1
     elif right is None or not ended:
         dropped["the attempt is undecided" if right is None else "the attempt was cut off"] += 1
     else:
-        return "".join(steps), right, schema.id_of(record)
+        made = Attempt("".join(steps), right, schema.id_of(record))
+        if reading.at is None:
+            return made
+        rewards = find_column(record, reading.at, "--at NAME").x(len(steps))
+        return made._replace(steps=tuple(steps), rewards=tuple(rewards))
     return None
 
 
@@ -119,17 +139,16 @@ def pair_rows(
 
 def _distinct_attempts(attempts: Sequence[Attempt | None]) -> list[DistinctAttempt]:
     """The attempts, equal ones as one, in the order of their texts."""
-    verdicts: dict[str, list[bool]] = {}
-    sources: dict[str, list[str]] = {}
+    equal: dict[str, list[Attempt]] = {}
     for attempt in attempts:
         if attempt:
-            text, right, source = attempt
-            verdicts.setdefault(text, []).append(right)
-            sources.setdefault(text, []).append(source)
-    return [
-        (
-            PairSide(text, sum(rights), len(rights), sum(rights) / len(rights), True),
-            tuple(sorted(sources[text])),
-        )
-        for text, rights in sorted(verdicts.items())
-    ]
+            equal.setdefault(attempt.text, []).append(attempt)
+    return [_distinct_attempt(same) for _, same in sorted(equal.items())]
+
+
+def _distinct_attempt(same: list[Attempt]) -> DistinctAttempt:
+    """Attempts of equal text as one; the steps and rewards are those of the first by id."""
+    same.sort(key=lambda one: one.source)
+    k, n, first = sum(one.right for one in same), len(same), same[0]
+    side = PairSide(first.text, k, n, k / n, True, first.steps, first.rewards)
+    return side, tuple(one.source for one in same)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from stepkit import schema
@@ -16,20 +16,25 @@ from stepkit.core.pairs import (
     ranked_unpaired,
     trace_rows,
 )
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_rules import EvidenceReading, in_each_set
+from stepkit.core.pairs.pair_rules import in_each_set
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.rule_input import RowFormat, RuleInput
+from stepkit.core.pairs.tree_attempts import attempts_of
 from stepkit.core.training_rows import PairRow, RowOrigin
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
 TREE_OPTIONS = {"value", "sampler", "scope"}
+ORDER_OPTIONS = {*TREE_OPTIONS, "rank"}
 PAIR_OPTIONS = {
-    *TREE_OPTIONS, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance",
+    *ORDER_OPTIONS, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance",
     "match_length", "max_per_set", "max_per_problem", "weight",
 }  # fmt: skip
-ATTEMPT_OPTIONS = {"min_gap", "confidence", "min_distance", "max_per_problem", "weight"}
+ATTEMPT_OPTIONS = {
+    "min_gap", "confidence", "min_distance", "max_per_problem", "weight", "verdict",
+}  # fmt: skip
 
 
 class RowRule(NamedTuple):
@@ -37,10 +42,12 @@ class RowRule(NamedTuple):
 
     Attributes:
         kind: of its rows (formats.trainer_registry.KINDS).
-        over: what it looks at: "siblings" and "trace": one record; "group": the attempts of one.
+        over: what it looks at: "siblings" and "trace": one record; "attempt": one attempt, the
+            trace or each in its tree; "group": all attempts at one problem.
         make: its function, by ``over``: pair_rules.Rule, rule_input.Rule or attempt_pairs.Rule.
         uses: the options that it heeds, by their names in Python.
         version: raised when it would choose otherwise.
+        column: the label that it goes by where --at names none.
     """
 
     kind: str
@@ -48,49 +55,69 @@ class RowRule(NamedTuple):
     make: Any
     uses: set[str]
     version: int = 1
+    column: str | None = None
 
 
 RULES = {
-    "best-worst": RowRule("pair", "siblings", in_each_set(pair_rules.best_worst), PAIR_OPTIONS),
-    "best-rest": RowRule("pair", "siblings", in_each_set(pair_rules.best_rest), PAIR_OPTIONS),
-    "all": RowRule("pair", "siblings", in_each_set(pair_rules.all_pairs), PAIR_OPTIONS),
-    "adjacent": RowRule("pair", "siblings", in_each_set(pair_rules.adjacent), PAIR_OPTIONS),
+    "best-worst": RowRule("pair", "siblings", in_each_set(pair_rules.best_worst), PAIR_OPTIONS, 2),
+    "best-rest": RowRule("pair", "siblings", in_each_set(pair_rules.best_rest), PAIR_OPTIONS, 2),
+    "all": RowRule("pair", "siblings", in_each_set(pair_rules.all_pairs), PAIR_OPTIONS, 2),
+    "adjacent": RowRule("pair", "siblings", in_each_set(pair_rules.adjacent), PAIR_OPTIONS, 2),
     "top-bottom": RowRule(
-        "pair", "siblings", in_each_set(pair_rules.top_bottom), PAIR_OPTIONS | {"top"}
+        "pair", "siblings", in_each_set(pair_rules.top_bottom), PAIR_OPTIONS | {"top"}, 2
     ),
-    "path-rest": RowRule("pair", "siblings", in_each_set(pair_rules.path_rest), PAIR_OPTIONS),
+    "path-rest": RowRule("pair", "siblings", in_each_set(pair_rules.path_rest), PAIR_OPTIONS, 2),
     "tree-plv": RowRule(
-        "pair", "siblings", in_each_set(pair_rules.all_pairs, grown=True), PAIR_OPTIONS
+        "pair", "siblings", in_each_set(pair_rules.all_pairs, grown=True), PAIR_OPTIONS, 2
     ),
-    "mcts-dpo": RowRule("pair", "siblings", pair_rules.descent, PAIR_OPTIONS),
-    "advantage": RowRule("pair", "siblings", pair_rules.advantage, PAIR_OPTIONS),
-    "first-error": RowRule("pair", "siblings", pair_rules.first_error, PAIR_OPTIONS | {"at"}),
-    "first-pit": RowRule("pair", "siblings", pair_rules.first_pit, PAIR_OPTIONS),
-    "negatives": RowRule("pair", "siblings", pair_rules.negatives, PAIR_OPTIONS),
-    "outcome": RowRule("pair", "group", attempt_pairs.outcome, ATTEMPT_OPTIONS | {"match_length"}),
+    "mcts-dpo": RowRule("pair", "siblings", pair_rules.descent, PAIR_OPTIONS, 2),
+    "advantage": RowRule("pair", "siblings", pair_rules.advantage, PAIR_OPTIONS, 2),
+    "first-error": RowRule("pair", "siblings", pair_rules.first_error, PAIR_OPTIONS | {"at"}, 2),
+    "first-pit": RowRule("pair", "siblings", pair_rules.first_pit, PAIR_OPTIONS, 2),
+    "negatives": RowRule("pair", "siblings", pair_rules.negatives, PAIR_OPTIONS, 2),
+    "outcome": RowRule(
+        "pair", "group", attempt_pairs.outcome, ATTEMPT_OPTIONS | {"match_length", "at"}
+    ),
     "shorter-correct": RowRule(
         "pair", "group", attempt_pairs.shorter_correct, ATTEMPT_OPTIONS - {"confidence"}
     ),
-    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, TREE_OPTIONS | {"min_gap"}),
+    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, ORDER_OPTIONS | {"min_gap"}, 2),
     "step-kto": RowRule(
         "unpaired",
         "trace",
         ranked_unpaired.step_kto,
-        TREE_OPTIONS | {"confidence", "min_chosen", "max_rejected"},
+        TREE_OPTIONS | {"at", "confidence", "min_chosen", "max_rejected"},
     ),
-    "kto": RowRule("unpaired", "trace", trace_rows.kto, set()),
-    "prm": RowRule("stepwise", "trace", trace_rows.prm, {"at", "after_error"}),
-    "weighted": RowRule("weighted", "trace", trace_rows.weighted, {"at"}),
-    "intervention": RowRule("weighted", "trace", corrections.intervention, TREE_OPTIONS | {"at"}),
+    "kto": RowRule("unpaired", "attempt", trace_rows.kto, {"verdict"}),
+    "prm": RowRule(
+        "stepwise", "attempt", trace_rows.prm, {"at", "after_error", "repeat_shared"}, column="hard"
+    ),
+    "weighted": RowRule(
+        "weighted",
+        "attempt",
+        trace_rows.weighted,
+        {"at", "min_chosen", "repeat_shared"},
+        column="progress",
+    ),
+    "intervention": RowRule(
+        "weighted", "trace", corrections.intervention, ORDER_OPTIONS | {"at"}, 2
+    ),
     "self-correction": RowRule(
-        "weighted", "trace", corrections.self_correction, TREE_OPTIONS | {"at", "correction"}
+        "weighted", "trace", corrections.self_correction, ORDER_OPTIONS | {"at", "correction"}, 2
     ),
     "masked-correction": RowRule(
-        "weighted", "trace", corrections.masked_correction, TREE_OPTIONS | {"at", "correction"}
+        "weighted", "trace", corrections.masked_correction, ORDER_OPTIONS | {"at", "correction"}, 2
     ),
-    "filter": RowRule("text", "trace", trace_rows.filtered, {"at", "min_chosen"}),
-    "fill-in": RowRule("text", "trace", trace_rows.fill_in, set()),
-    "advantages": RowRule("advantage", "trace", trace_rows.advantages, {"at"}),
+    "filter": RowRule("text", "attempt", trace_rows.filtered, {"at", "min_chosen", "verdict"}),
+    "fill-in": RowRule("text", "attempt", trace_rows.fill_in, {"verdict"}),
+    "advantages": RowRule(
+        "advantage",
+        "attempt",
+        trace_rows.advantages,
+        {"at", "repeat_shared"},
+        version=2,
+        column="progress",
+    ),
 }
 """The rules by name; the first of a kind is its default."""
 
@@ -135,9 +162,25 @@ class RowPlan:
         if rule.over == "siblings":
             kept = pair_filters.keep(self._candidates(record), self.filters, self.dropped)
             return [row for _, row in kept]
+        return [row for given in self._inputs(record) for row in rule.make(given)]
+
+    def _inputs(self, record: Json) -> Iterator[RuleInput]:
+        rule, reading = self.rule, self.reading
         origin = RowOrigin(self.name, rule.version, 0, (schema.id_of(record),), ())
-        given = RuleInput(record, self.reading, self.filters, self.row_format, origin, self.dropped)
-        return list(rule.make(given))
+        given = RuleInput(record, reading, self.filters, self.row_format, origin, self.dropped)
+        if rule.over != "attempt":
+            yield given
+            return
+        for attempt in attempts_of(
+            record, reading.at, rule.column, reading.repeat_shared, self.dropped
+        ):
+            draws = () if attempt.leaf is None else (str(attempt.leaf),)
+            yield replace(
+                given,
+                record=attempt.record,
+                shared=attempt.shared,
+                origin=origin._replace(draws=draws),
+            )
 
     def of_group(
         self, records: Sequence[Json], places: Sequence[str] = ()
@@ -152,7 +195,7 @@ class RowPlan:
         for index, record in enumerate(records):
             try:
                 if rule.over == "group":
-                    attempts.append(attempt_pairs.read_attempt(record, self.dropped))
+                    attempts.append(attempt_pairs.read_attempt(record, self.reading, self.dropped))
                 else:
                     candidates += [(record, row) for row in self._candidates(record)]
             except DataError as error:

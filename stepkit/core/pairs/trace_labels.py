@@ -44,10 +44,13 @@ def label(record: Json, at: str | None, defaults: tuple[str, ...]) -> Column:
     return find_column(record, at, "--at NAME", usual="labels")
 
 
-def verdict(record: Json) -> tuple[bool | None, bool]:
+def verdict(record: Json, by: str | None = None) -> tuple[bool | None, bool]:
     """(right or None when undecided, came to its own end) of a trace, with a tree or without.
 
     An attempt is taken to be whole where the record does not have how it ended.
+
+    Args:
+        by: the column whose judgement of the steps is the verdict; None is the attempt's own.
     """
     tree = schema.check_tree(record)
     if tree and tree.get("spine"):
@@ -58,4 +61,25 @@ def verdict(record: Json) -> tuple[bool | None, bool]:
     if not finish and isinstance(sample, dict) and isinstance(sample.get("finish"), str):
         finish = sample["finish"]
     right = None if outcome not in (0, 1) else outcome == 1
-    return right, finish in ("", "stop")
+    return right if by is None else judged(record, by), finish in ("", "stop")
+
+
+def judged(record: Json, by: str) -> bool | None:
+    """Is an attempt right by a column: no first error where it says so, else no step below 1/2.
+
+    Steps without a number are passed over; None where the column does not know, or has no number.
+    Raises DataError for numbers that are no probabilities.
+    """
+    count = len(schema.steps(record))
+    column = find_column(record, by, "--verdict NAME")
+    if "first" in column.entry:
+        first = column.first(count)
+        return None if first is None else first == -1
+    if column.raw:
+        raise DataError(
+            "raw numbers are no verdict: make one with step-label --label threshold:from=NAME",
+            column.field,
+        )
+    own = trace.assistant_steps(record, count)
+    known = [x for x, is_own in zip(column.x(count), own, strict=True) if is_own and x is not None]
+    return all(x >= 0.5 for x in known) if known else None

@@ -6,9 +6,9 @@ model's are in every row as context, and are never labelled or given a weight.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from stepkit.core.columns import Column
+from stepkit.core.columns import Column, find_column, has_column
 from stepkit.core.pairs import trace_labels
 from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.training_rows import (
@@ -20,6 +20,7 @@ from stepkit.core.training_rows import (
     WeightedRow,
 )
 
+VALUE = "labels.value"
 MIDDLE, SUFFIX = "<|fim_middle|>", "<|fim_suffix|>"
 """The marks of filling in, as code models have them; <|fim_prefix|> belongs into --prompt."""
 
@@ -33,22 +34,22 @@ def kto(given: RuleInput) -> Iterator[UnpairedRow]:
 
 
 def filtered(given: RuleInput) -> Iterator[TextRow]:
-    """The whole attempt if it is right and, with --at, no step's label is below --min-chosen.
+    """The whole attempt if it is right and, with --at, no step's number is below --min-chosen.
 
-    Without a label this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
-    filtering by step, which leaves out attempts that came out right by luck.
+    Without a column this is rejection sampling (Yuan et al., arXiv:2308.01825); with one it is
+    filtering by step, which leaves out attempts that came out right by luck. A column that says
+    where the first error is (a checker's, a judge's) says it for steps without a number, too.
     """
     side = _right_attempt(given)
     if side is None:
         return
     if given.reading.at is not None:
         steps, own = given.steps()
-        x = trace_labels.label(given.record, given.reading.at, ()).x(len(steps))
+        column = trace_labels.label(given.record, given.reading.at, ())
+        x = column.x(len(steps))
         known = [value for value, is_own in zip(x, own, strict=True) if is_own]
-        least = given.filters.min_chosen or 0.0
-        if any(value is None or value < least for value in known):
-            unknown = None in known
-            given.dropped["a step without a label" if unknown else "under --min-chosen"] += 1
+        if why := _unfit(column, known, given.filters.min_chosen):
+            given.dropped[why] += 1
             return
     yield TextRow("", side, given.origin)
 
@@ -74,6 +75,7 @@ def prm(given: RuleInput) -> Iterator[StepwiseRow]:
             if given.row_format.after_error == "cut":
                 steps, labels = steps[: first + 1], labels[: first + 1]
             labels[first + 1 :] = [None] * (len(labels) - first - 1)
+    labels = given.unshared(labels)
     if all(label is None for label in labels):
         given.dropped["no label"] += 1
         return
@@ -84,15 +86,19 @@ def prm(given: RuleInput) -> Iterator[StepwiseRow]:
 def weighted(given: RuleInput) -> Iterator[WeightedRow]:
     """The attempt with a weight for each step: its advantage where positive, else 0.
 
-    The advantage is the label ``progress`` or what --at names; a step without one weighs nothing.
+    The advantage is the label ``progress`` or what --at names; a step without one, or with one
+    below --min-chosen, weighs nothing.
     Weighting imitation by max(0, A) drops the steps that made matters worse and is a first-order
     form of advantage-weighted regression (Peng et al., arXiv:1910.00177).
     """
     steps, own = given.steps()
     x = trace_labels.label(given.record, given.reading.at, ("progress",)).x(len(steps))
+    least = given.filters.min_chosen
     weights = tuple(
-        max(0.0, float(value)) if is_own and value is not None else 0.0
-        for value, is_own in zip(x, own, strict=True)
+        max(0.0, float(value))
+        if is_own and value is not None and (least is None or value >= least)
+        else 0.0
+        for value, is_own in zip(given.unshared(x), own, strict=True)
     )
     if not any(weights):
         given.dropped["no step of positive weight"] += 1
@@ -103,22 +109,27 @@ def weighted(given: RuleInput) -> Iterator[WeightedRow]:
 def advantages(given: RuleInput) -> Iterator[AdvantageRow]:
     """The value after each step and its advantage, as labelled: for a program of your own.
 
-    Values are those of the label ``value``, advantages those of ``progress`` or what --at names.
-    Every step of the model's must have both; those of others have an advantage of 0.
+    Advantages are those of the label ``progress`` or what --at names, values those of the label
+    ``value``; where the record has none, as with the credit of a judge (CAPO, Xie et al.,
+    arXiv:2508.02298), they are 0 of 0 draws. Steps without an advantage are masked, as are those of
+    others.
     """
     steps, own = given.steps()
-    value = trace_labels.label(given.record, None, ("value",))
-    values = value.x(len(steps))
-    x = trace_labels.label(given.record, given.reading.at, ("progress",)).x(len(steps))
-    both = list(zip(values, x, own, strict=True))
-    if any(is_own and (value is None or a is None) for value, a, is_own in both):
-        given.dropped["a step without a label"] += 1
+    advantage = trace_labels.label(given.record, given.reading.at, ("progress",))
+    x = given.unshared(
+        [a if is_own else None for a, is_own in zip(advantage.x(len(steps)), own, strict=True)]
+    )
+    if all(a is None for a in x):
+        given.dropped["no label"] += 1
         return
+    known = has_column(given.record, VALUE)
+    value = find_column(given.record, VALUE, "--at NAME") if known else None
+    values = value.x(len(steps)) if value else [None] * len(steps)
     k, n = (_counts(value, key, len(steps)) for key in ("k", "n"))
     yield AdvantageRow(
         tuple(steps),
-        tuple(float(value or 0) for value, _, _ in both),
-        tuple(float(a or 0) if is_own else 0.0 for _, a, is_own in both),
+        tuple(float(value or 0) for value in values),
+        tuple(None if a is None else float(a) for a in x),
         k,
         n,
         given.origin,
@@ -156,7 +167,7 @@ def _right_attempt(given: RuleInput) -> PairSide | None:
 def _attempt(given: RuleInput) -> PairSide | None:
     """The whole trace as a side, if it is decided, whole and all the model's own."""
     steps, own = given.steps()
-    right, ended = trace_labels.verdict(given.record)
+    right, ended = trace_labels.verdict(given.record, given.reading.verdict)
     if right is None or not ended or not all(own):
         why = "the attempt is undecided" if right is None else "the attempt was cut off"
         given.dropped["turns of others" if not all(own) else why] += 1
@@ -172,6 +183,17 @@ def _first_zero(labels: list[float | None]) -> int | None:
     return -1
 
 
-def _counts(column: Column, key: str, steps: int) -> tuple[int, ...]:
+def _unfit(column: Column, known: Sequence[float | None], least: float | None) -> str:
+    """Why an attempt is left out by the numbers of its steps; "" when it is not."""
+    if any(value is not None and value < (least or 0.0) for value in known):
+        return "under --min-chosen"
+    if "first" in column.entry:
+        first = column.entry["first"]
+        return "" if first == -1 else "first error unknown" if first is None else "a wrong step"
+    return "a step without a label" if None in known else ""
+
+
+def _counts(column: Column | None, key: str, steps: int) -> tuple[int, ...]:
     """The whole numbers at ``key`` of a column; 0 for each step where there are none."""
-    return tuple(int(number or 0) for number in column.counts(key, steps) or [0] * steps)
+    counts = column.counts(key, steps) if column else None
+    return tuple(int(number or 0) for number in counts or [0] * steps)

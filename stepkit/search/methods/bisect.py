@@ -25,9 +25,8 @@ from which step-label reads the first error.
 from __future__ import annotations
 
 from stepkit.core import stopping
-from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT, Json
-from stepkit.search.information_gain import draw_by_information_gain
+from stepkit.search.information_gain import draw_until_probable
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import RolloutTree
@@ -47,10 +46,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     spine = rollouts.tree["spine"]
     if spine and rollouts.tree["outcome"][spine[-1]] == 0:
         if until["name"] == "posterior":
-            own = assistant_steps(record, len(spine))
-            yield from draw_by_information_gain(
-                rollouts, rollouts.spine_prefixes(), own, until["chance"], most
-            )
+            yield from draw_until_probable(rollouts, record, until["chance"], most)
         else:
             yield from BisectionStates(rollouts, until, most).run()
     return close_tree(rollouts, record)

@@ -25,6 +25,9 @@ With a rule (``until``) a prefix is drawn from until its question is answered:
 * ``progress``: did the step raise or lower the value? Draws of neighbouring prefixes are paired
   (core/stopping.py, ``lead``); every prefix serves the tests of the steps before and after it.
 
+* ``posterior``: which step is the first error, or is there none (search/information_gain.py)? Draws
+  go where they tell most about that, so many prefixes get few or none.
+
 With a budget for the whole run (``budget``) all prefixes of all traces get a few draws, and then
 those with the least certain value get more (search/budget_allocation.py).
 """
@@ -32,6 +35,7 @@ those with the least certain value get more (search/budget_allocation.py).
 from __future__ import annotations
 
 from stepkit.schema import ROOT, Json
+from stepkit.search.information_gain import draw_until_probable
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.neighbour_comparison import compare_neighbours
 from stepkit.search.record_tree import close_tree, judge_trace, open_tree
@@ -50,7 +54,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     if setup.options["budget"] is not None:
         yield from draw_by_run_budget(rollouts, rollouts.spine_prefixes(), most, next(setup.order))
     elif until is not None:
-        yield from chain_until(rollouts, until, most)
+        yield from chain_until(rollouts, record, until, most)
     else:
         yield from chain(rollouts, most)
     return close_tree(rollouts, record)
@@ -69,12 +73,15 @@ def chain(rollouts: RolloutTree, k: int) -> Strategy[None]:
         rollouts.set_rule(node, "")  # now draws 0 .. k - 1: no rule decided
 
 
-def chain_until(rollouts: RolloutTree, until: Until, most: int) -> Strategy[None]:
+def chain_until(rollouts: RolloutTree, record: Json, until: Until, most: int) -> Strategy[None]:
     """Draw from every prefix until the question is answered, or ``most`` times."""
     nodes = rollouts.spine_prefixes()
     name = until["name"]
     if name == "progress":
         yield from compare_neighbours(rollouts, nodes, until["odds"], until["error"], most)
+        return
+    if name == "posterior":
+        yield from draw_until_probable(rollouts, record, until["chance"], most)
         return
     if name == "drop":
         yield from draw_decided(rollouts, ROOT, int(until["root"]))

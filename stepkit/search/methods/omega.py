@@ -27,7 +27,7 @@ from math import sqrt
 from stepkit.schema import ROOT, Json
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.record_budget import Within
-from stepkit.search.record_tree import close_tree, judge_trace, open_tree
+from stepkit.search.record_tree import close_tree_with_rule, judge_trace, open_tree
 from stepkit.search.rollout_tree import RolloutTree
 from stepkit.search.scheduler import Strategy
 
@@ -55,7 +55,7 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     options = setup.options
     search = OmegaSearch(rollouts, options["draws"], options["exploration"])
     yield from search.run(options["searches"], rollouts.spent.within(options))
-    return close_tree(rollouts, record)
+    return close_tree_with_rule(rollouts, record)
 
 
 class OmegaSearch:

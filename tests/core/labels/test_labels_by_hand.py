@@ -331,7 +331,7 @@ def test_command_replaces_its_own_labels_in_place(work: Workdir) -> None:
     ("options", "complaint"),
     [
         (["--from", "prm"], "--from has no effect"),
-        (["--from", "prm", "--first", "zero"], "--from has no effect"),
+        (["--from", "prm", "--first", "tested"], "--from has no effect"),
         (["--first", "drop"], "no rule"),
         (["--label", "mean"], 'no label "mean"'),
         (["--label", "value:z=-1"], "--label value:z=-1: z=-1: expected a number from 0"),

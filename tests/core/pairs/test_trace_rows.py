@@ -38,7 +38,9 @@ def test_ranked_lists_have_no_ties() -> None:
         ("B", 1, 3),
         ("D", 0, 2),
     ]
-    assert found.dropped["tie"] == 2
+    # E ties with A, and C, 0 of 1, may be as good as B
+    assert (found.dropped["tie"], found.dropped["not clearly better"]) == (1, 1)
+    assert make(record, "ranked", scope="step", rank="share").dropped["tie"] == 2
     assert len(row.origin.draws) == 7
     row = only(record, "ranked", scope="step", min_gap=0.5)
     assert [side.text for side in row.sides] == ["A", "B"]
@@ -120,7 +122,15 @@ def test_advantages_are_the_labels_with_their_counts() -> None:
     row = only(record, "advantages")
     assert row[:5] == (tuple(STEPS), (0.5, 0.25, 0.0), (0.0, -0.25, -0.25), (2, 1, 0), (4, 4, 1))
     record["labels"]["progress"]["x"][1] = None
-    assert make(record, "advantages").dropped == {"a step without a label": 1}
+    assert only(record, "advantages").advantages == (0.0, None, -0.25)
+    record["labels"]["progress"]["x"] = [None] * 3
+    assert make(record, "advantages").dropped == {"no label": 1}
+
+
+def test_the_credit_of_a_judge_needs_no_values() -> None:
+    record = trace({}, scores={"judge": {"x": [1, -1, 0.5]}})
+    row = only(record, "advantages", at="judge")
+    assert row[:5] == (tuple(STEPS), (0.0,) * 3, (1.0, -1.0, 0.5), (0,) * 3, (0,) * 3)
 
 
 def test_an_intervention_ends_with_the_right_step_or_goes_on() -> None:
