@@ -480,8 +480,7 @@ def test_a_checker_of_sums_under_processbench(work: Workdir) -> None:
     assert [value(rows, name) for name in ("f1", "acc_err", "acc_cor")] == [0.5, 0.5, 0.5]
     assert {(row["named"], row["unjudged"]) for row in rows[1:]} == {(3, 1)}
     assert (
-        "step-eval: arithmetic: 3 first errors named by the scorer, 1 not judged, "
-        "counted as wrong\n"
+        "step-eval: arithmetic: 3 named by the scorer, 1 not judged, counted as wrong\n"
     ) in done.err
 
 

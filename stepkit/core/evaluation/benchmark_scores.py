@@ -24,9 +24,9 @@ from stepkit.schema import Json
 
 HALF = 0.5
 JUDGEMENTS = {
-    "named": "first errors named by the scorer",
+    "named": "named by the scorer",
     "unjudged": "not judged, counted as wrong",
-    "passed_over": "steps without a number passed over",
+    "passed_over": "passed over without a number",
 }
 """What a row counts of BenchmarkJudgement, in words."""
 

@@ -8,7 +8,7 @@ saw: what is measured with it is measured on other data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -184,10 +184,12 @@ def _threshold(
         own = [step for step, is_own in enumerate(one.own) if is_own]
         x = np.array([one.scores[score].steps[step] for step in own])
         first = one.truth.first
-        if first is None or np.isnan(x).any() or (first >= 0 and first not in own):
+        if first is None or (first >= 0 and first not in own):
             continue
         place = first if first < 0 else own.index(first)
-        cases.append((calibration.apply(method, parameters, x).tolist(), place))
+        mapped = np.full(len(x), np.nan)
+        mapped[~np.isnan(x)] = calibration.apply(method, parameters, x[~np.isnan(x)])
+        cases.append(([None if isnan(value) else float(value) for value in mapped], place))
     try:
         found = calibration.best_threshold(cases)
     except ValueError as error:
