@@ -9,7 +9,7 @@ import click
 
 from stepkit.cli.options.escapes import TEXT
 from stepkit.cli.options.shared import SAMPLER
-from stepkit.core.pairs import pair_filters, rule_input
+from stepkit.core.pairs import pair_filters, rule_input, sibling_ranks
 from stepkit.core.pairs.pair_registry import RULES
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
@@ -60,7 +60,14 @@ CHECKS = {"check", "max_length", "tokenizer"}
     metavar="NAME",
     default="draws",
     show_default=True,
-    help="The value of a step: draws, leaves, visits, or a score or label of the tree.",
+    help="The value of a step: draws, leaves, visits, q, or a score or label of the tree.",
+)
+@click.option(
+    "--rank",
+    type=click.Choice(list(sibling_ranks.RANKINGS)),
+    default=sibling_ranks.DEFAULT,
+    show_default=True,
+    help="What orders siblings: bounds of the value, its posterior mean, or the value itself.",
 )
 @SAMPLER()
 @click.option("--at", metavar="NAME", help="The label or score that the rule goes by.")

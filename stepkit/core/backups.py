@@ -7,10 +7,15 @@ What the tree methods take for the value of a node, under the name it is asked f
   attempts it has (SPO-tree, arXiv:2505.23564).
 * ``max``     the best outcome below: what a searcher who takes the best child would reach
   (RewardFlow, arXiv:2603.18859, with gamma 1).
-* ``visits``  Q of a tree search: the mean outcome of the simulations that went through the node,
-  replayed from ``tree.visits`` in their order (UCT, Kocsis and Szepesvari 2006).
+* ``visits``  the mean outcome of the simulations of a tree search that went through the node,
+  replayed from ``tree.visits`` (UCT, Kocsis and Szepesvari 2006).
+* ``q``       the value that the search itself went by, with what it mixed in (search_values.py).
 
-All but ``visits`` take the attempts of one sampler that ended anywhere in the subtree. They mix
+A search comes to the same end again and again, and a step that ended the attempt repeats its
+outcome: the counts of ``visits`` and ``q`` are of distinct ends, each once, however often it was
+visited, for the same draw is no second evidence.
+
+All but these two take the attempts of one sampler that ended anywhere in the subtree. They mix
 draws of later prefixes in: where a search put them is no accident, so this is no unbiased estimate
 of the value at the node; for that, count the draws made at the very node (tree.count_draws). The
 trace's own steps are no evidence about themselves, and a text cut from another draw is that draw's,
@@ -29,14 +34,15 @@ from stepkit.core.tree import Forest
 from stepkit.errors import DataError
 from stepkit.schema import UNDRAWN
 
-NAMES = ("leaves", "mean", "max", "visits")
+OF_SEARCH = ("visits", "q")
+NAMES = ("leaves", "mean", "max", *OF_SEARCH)
 
 
 class BackedUpValues(NamedTuple):
     """Values of the nodes of a forest, all [n_nodes]; see kernels.back_up."""
 
-    k: array[float]  # sum of the outcomes below (visits: backed up through the node)
-    n: array[int]  # decided attempts below (visits: simulations)
+    k: array[float]  # sum of the outcomes below (replay: backed up through the node)
+    n: array[int]  # decided attempts below (replay: simulations)
     undecided: array[int]
     value: array[float]  # meaningless where n is 0
 
@@ -82,16 +88,22 @@ def back_up(forest: Forest, ended: array[int]) -> dict[str, BackedUpValues]:
     return {name: BackedUpValues(k, n, undecided, value) for name, value in values.items()}
 
 
-def replay(forest: Forest, trees: Sequence[Mapping[str, Any]]) -> BackedUpValues:
-    """``visits`` of every node: N and Q as the search had them, whoever drew.
+def replay(
+    forest: Forest, trees: Sequence[Mapping[str, Any]], *, distinct: bool = False
+) -> BackedUpValues:
+    """``visits`` of every node: the simulations through it and their mean outcome, whoever drew.
 
     A tree whose visits are missing or no nodes has none; see ``checked_visits``.
+
+    Args:
+        distinct: an end that was visited again counts once.
     """
     size = forest.offsets[-1]
     visits = array("q")
     for start, tree in zip(forest.offsets, trees, strict=False):
         with suppress(DataError):
-            visits.extend([start + leaf for leaf in checked_visits(tree)])
+            ends = checked_visits(tree)
+            visits.extend([start + leaf for leaf in (dict.fromkeys(ends) if distinct else ends)])
     k = array("d", bytes(8 * size))
     n, undecided = array("q", bytes(8 * size)), array("q", bytes(8 * size))
     kernels.replay(size + len(visits), visits, forest.parent, forest.outcome, k, n, undecided)

@@ -20,7 +20,8 @@ class RowOrigin(NamedTuple):
 
 
 class PairSide(NamedTuple):
-    """A text and the evidence for it: k right of n decided draws, value k / n or a score.
+    """A text and the evidence for it: k right of n decided draws, each once, and the value: their
+    share, that of the simulations of a search, or a score.
 
     ``steps`` and ``rewards`` are those of an attempt whose steps are rewarded one by one; a step
     without a reward has None.
@@ -44,6 +45,7 @@ class PairRow(NamedTuple):
     probability: float  # that chosen is really better, by the counts
     weight: float
     origin: RowOrigin
+    lead: float = 0.0  # from the rank of chosen to that of rejected (pairs/sibling_ranks.py)
 
     @property
     def gap(self) -> float:

@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from math import inf, log
 from typing import Any
 
-from stepkit.core import leaves, selection
+from stepkit.core import leaves
 from stepkit.core.columns import node_scores
+from stepkit.core.prefix_scores import PrefixScores
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.search.method_setup import MethodSetup, PrmSource
@@ -39,14 +40,16 @@ class PrmGuide:
     def __init__(
         self, guidance: PrmSource, rollouts: RolloutTree, record: Json, aggregate: str = "last"
     ) -> None:
+        self.name = guidance.name
         self.aggregate = aggregate
-        self._scorer, self._name = guidance.scorer, guidance.name
+        self._scorer = guidance.scorer
         self._rollouts = rollouts
         self._record = record
         self._scores: dict[int, float | None] = {}
         stored = node_scores(rollouts.tree).get(guidance.name, {})
         if stored.get("meta") == self._scorer.meta:
-            self._scores = {node: x for node, x in enumerate(stored["x"]) if x is not None}
+            self._scores |= {node: x for node, x in enumerate(stored["x"]) if x is not None}
+        self._prefixes = PrefixScores(rollouts.tree, self._scores, aggregate, guidance.name)
 
     def values_of(self, nodes: Sequence[int]) -> Strategy[list[float]]:
         """The values of ``nodes``; scores the steps on the path to each that have no score yet."""
@@ -55,36 +58,20 @@ class PrmGuide:
         return [self.value(node) for node in nodes]
 
     def probabilities(self, nodes: Sequence[int]) -> Strategy[list[float]]:
-        """The values of ``nodes`` as probabilities, to be mixed with outcomes: 0 where a step has
-        no score or was cut off. Raises DataError for a value outside 0 .. 1."""
-        values = yield from self.values_of(nodes)
-        if not all(0 <= value <= 1 for value in values if value > -inf):
-            raise DataError("a tree search needs scores from 0 to 1", f"tree.scores.{self._name}")
-        finish = self._rollouts.tree["finish"]
-        return [
-            0.0 if value == -inf or finish[node] == "length" else value
-            for node, value in zip(nodes, values, strict=True)
-        ]
+        """The values of ``nodes`` as probabilities (PrefixScores.probability)."""
+        yield from self.values_of(nodes)
+        return [self._prefixes.probability(node) for node in nodes]
 
     def value(self, node: int) -> float:
-        """The aggregate of the scores on the path to ``node``; -inf where a step has none.
-
-        Raises DataError for an aggregate that such scores do not have.
-        """
-        numbers = self._numbers(node)
-        if not numbers:
-            return -inf
-        try:
-            return selection.aggregate(numbers, self.aggregate).order
-        except ValueError as error:
-            raise DataError(str(error), f"tree.scores.{self._name}") from None
+        """The value of the prefix that ``node`` ends (PrefixScores.value)."""
+        return self._prefixes.value(node)
 
     def log_odds(self, node: int) -> float:
         """Log-odds of the aggregate, in nats; of a product, the sum of the log-odds of its steps. A
         raw score is taken for log-odds; -inf as in ``value``."""
         if self.aggregate != "product":
             return self._logit(self.value(node))
-        numbers = self._numbers(node)
+        numbers = self._prefixes.numbers(node)
         return sum(map(self._logit, numbers)) if numbers else -inf
 
     def best(self, nodes: Sequence[int]) -> int | None:
@@ -105,24 +92,13 @@ class PrmGuide:
     def write(self) -> None:
         """Put the scores into the tree."""
         tree = self._rollouts.tree
-        tree["scores"] = {**(tree.get("scores") or {}), self._name: self.entry()}
-
-    def _path(self, node: int) -> list[int]:
-        """The nodes that have text on the path to ``node``: the steps of its prefix."""
-        tree = self._rollouts.tree
-        return [above for above in leaves.path(tree, node) if tree["text"][above]]
+        tree["scores"] = {**(tree.get("scores") or {}), self.name: self.entry()}
 
     def _unscored(self, node: int) -> bool:
-        return any(above not in self._scores for above in self._path(node))
-
-    def _numbers(self, node: int) -> list[float]:
-        """The scores on the path to ``node``; [] where one is missing."""
-        scores = [self._scores.get(above) for above in self._path(node)]
-        known = [x for x in scores if x is not None]
-        return known if len(known) == len(scores) else []
+        return any(above not in self._scores for above in self._prefixes.path(node))
 
     def _score(self, node: int) -> Strategy[None]:
-        path = self._path(node)
+        path = self._prefixes.path(node)
         first = next(index for index, above in enumerate(path) if above not in self._scores)
         steps = [self._rollouts.tree["text"][above] for above in path]
         scored = yield from self._scorer.score(self._record, steps, first)
@@ -132,7 +108,7 @@ class PrmGuide:
         if self._scorer.of == "raw" or score == -inf:
             return score
         if not 0 <= score <= 1:
-            raise DataError("odds need scores from 0 to 1", f"tree.scores.{self._name}")
+            raise DataError("odds need scores from 0 to 1", self._prefixes.field)
         inside = min(max(score, MARGIN), 1 - MARGIN)
         return log(inside) - log(1 - inside)
 
@@ -147,8 +123,10 @@ def open_guided_tree(setup: MethodSetup, record: Json) -> tuple[RolloutTree, Prm
 def close_guided_tree(
     rollouts: RolloutTree, guide: PrmGuide, record: Json, search: Mapping[str, Any]
 ) -> Json:
-    """The fields to set in the record; ``tree.search`` gets what the search decided."""
+    """The fields to set in the record; ``tree.search`` gets what the search decided, and what it
+    went by (core/search_values.py)."""
     guide.write()
     chosen = guide.best_attempt()
-    rollouts.tree["search"] = {**search, "aggregate": guide.aggregate, "chosen": chosen}
+    about = {"score": guide.name, "aggregate": guide.aggregate, "chosen": chosen}
+    rollouts.tree["search"] = {**search, **about}
     return close_tree_with_rule(rollouts, record)

@@ -85,6 +85,8 @@ def test_the_trainer_decides_the_rule(work: Workdir) -> None:
         (["--max-length", "9"], "--max-length has no effect without --check"),
         (["--check", "trl-dpo", "--rule", "all"], "--rule has no effect with --check"),
         (["--value", "prm", "--confidence", "0.9"], "--confidence needs counts"),
+        (["--value", "q", "--rank", "mean"], "--rank has no effect with --value q"),
+        (["--rule", "step-kto", "--to", "trl-kto", "--rank", "mean"], "--rank has no effect"),
         (["--to", "plain", "--scope", "step", "--match-length"], "--match-length has no effect"),
         (["--to", "trl-prm", "--rule", "all"], "takes no pair rows"),
         (["--rule", "fill-in", "--to", "llamafactory"], "no chat has"),
@@ -115,7 +117,7 @@ def test_a_mutilated_record_is_bad_data_to_every_rule(work: Workdir, rule: str) 
     lines = broken(json.dumps(record).encode())
     work.write("in.jsonl", lines)
     options = ["--to", "plain", "--rule", rule, "--on-error", "skip", "in.jsonl"]
-    values = ["prm", "visits"] if "value" in RULES[rule].uses else []
+    values = ["prm", "visits", "q"] if "value" in RULES[rule].uses else []
     for more in [[], *(["--value", value] for value in values)]:
         done = work.run("step-pairs", *options, *more)
         assert done.status == 1, done.err

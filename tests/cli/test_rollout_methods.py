@@ -82,7 +82,7 @@ def test_searched_trees_become_attempts(work: Workdir) -> None:
 
 
 def test_labels_see_what_the_search_saw(work: Workdir) -> None:
-    """The visits of the root, counted by step-label, are the simulations with a verdict."""
+    """The visits of the root, counted by step-label, are the simulations; its draws their ends."""
     record = searched(work, "mcts")
     done = work.run(
         *("step-label", "--nodes", "--label", "soft:backup=visits"), input=json.dumps(record) + "\n"
@@ -91,11 +91,41 @@ def test_labels_see_what_the_search_saw(work: Workdir) -> None:
     (labelled,) = [json.loads(line) for line in done.lines]
     tree = record["tree"]
     outcomes = [tree["outcome"][leaf] for leaf in tree["visits"]]
+    decided = [outcome for outcome in outcomes if outcome is not None]
     label = labelled["tree"]["labels"]["soft"]
-    assert label["n"][0] == sum(outcome is not None for outcome in outcomes)
-    assert label["x"][0] == pytest.approx(
-        sum(outcome or 0 for outcome in outcomes) / max(1, label["n"][0])
+    assert label["visits"][0] == len(outcomes)
+    assert label["n"][0] == sum(tree["outcome"][leaf] is not None for leaf in set(tree["visits"]))
+    assert label["x"][0] == pytest.approx(sum(decided) / max(1, len(decided)))
+
+
+def test_the_opinions_of_a_model_are_in_q(work: Workdir) -> None:
+    """Q of the root, with half of the policy's own opinion, from the simulations one by one."""
+    record = searched(work, "mcts", "--self-weight", "0.5")
+    done = work.run(
+        *("step-label", "--nodes", "--label", "soft:backup=q"), input=json.dumps(record) + "\n"
     )
+    assert done.status == 0, done.err
+    (labelled,) = [json.loads(line) for line in done.lines]
+    tree = record["tree"]
+    ends = tree["visits"]
+    steps = [tree["parent"][leaf] if tree["whole"][leaf] else leaf for leaf in ends]
+    opinions = [
+        0.0 if tree["finish"][step] == "length" else tree["scores"]["self"]["x"][step]
+        for step in steps
+    ]
+    decided = [tree["outcome"][leaf] for leaf in ends if tree["outcome"][leaf] is not None]
+    share = sum(decided) / len(decided) if decided else 0.0
+    expected = 0.5 * share + 0.5 * sum(opinions) / len(opinions)
+    assert labelled["tree"]["labels"]["soft"]["x"][0] == pytest.approx(expected)
+    rows = work.run(
+        *("step-pairs", "--value", "q", "--rule", "mcts-dpo", "--to", "plain", "--scope", "step"),
+        input=json.dumps(record) + "\n",
+    )
+    assert rows.status == 0, rows.err
+    assert rows.lines
+    for line in rows.lines:
+        row = json.loads(line)
+        assert row["score_chosen"] > row["score_rejected"] and row["n_chosen"] == 0
 
 
 def test_next_steps_and_endings_of_traces(work: Workdir) -> None:

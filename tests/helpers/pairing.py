@@ -7,9 +7,9 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from stepkit.core import tree as trees
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_registry import RowPlan
-from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.schema import Json
 

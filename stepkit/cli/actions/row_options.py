@@ -7,9 +7,9 @@ from typing import Any
 
 from stepkit.cli.actions.write_training_rows import RowMaker
 from stepkit.core.pairs import step_values
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
 from stepkit.core.pairs.pair_registry import RULES, RowPlan, default_rule
-from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.rule_input import RowFormat
 from stepkit.errors import UsageError
 from stepkit.formats import trainer_registry
@@ -59,6 +59,10 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
         raise UsageError("--match-length has no effect with --scope step: it chooses attempts")
     if options["confidence"] and options["value"] not in step_values.COUNTED:
         raise UsageError(f"--confidence needs counts, and --value {options['value']} has none")
+    if "rank" in given and options["value"] not in step_values.COUNTED:
+        raise UsageError(
+            f"--rank has no effect with --value {options['value']}: it has no counts to rank by"
+        )
     choice = PairFilters(
         scope=options["scope"],
         min_gap=options["min_gap"],
@@ -78,6 +82,7 @@ def _plan(options: dict[str, Any], given: set[str]) -> RowPlan:
         options["sampler"],
         options["at"],
         options["top"],
+        options["rank"],
         options["repeat_shared"],
         options["verdict"],
     )

@@ -25,7 +25,9 @@ from stepkit.schema import Json
 
 NUMBERS = "numbers"
 COUNTS = "counts"
-"""What a label or a rule needs of a column: its numbers, or also its k and n."""
+INTERVAL = "interval"
+"""What a label or a rule needs of a column: its numbers; also its k and n; or of these also that
+nothing but their number decided them, since an interval or a test is made of them."""
 
 CLOSE = 1e-9
 """Apart by less, a number is the share of its counts: decimal places may have been cut off."""
@@ -38,6 +40,7 @@ class ColumnSource(NamedTuple):
         name: NAME, labels.NAME or scores.NAME.
         root: the number at the root where the column has none.
         counts: for a label that cannot do without k and n, what is made of them, and the way out.
+        interval: where it counts, an interval or a test is made of the counts.
         line: the line that divides the numbers was not given, which only probabilities can do
             without.
     """
@@ -45,6 +48,7 @@ class ColumnSource(NamedTuple):
     name: str
     root: float | None = None
     counts: str = ""
+    interval: bool = False
     line: bool = False
 
     def check(self, column: Column) -> None:
@@ -56,6 +60,12 @@ class ColumnSource(NamedTuple):
             )
         if self.counts and not has_counts(column.entry):
             raise DataError(f"no k and n: {self.counts}", column.field)
+        if self.interval and is_drawn(column.entry) and column.entry.get("low") is None:
+            raise DataError(
+                "no low and high, which would tell whether a rule stopped the draws: "
+                "take the label value",
+                column.field,
+            )
 
 
 def kind_of(entry: Json) -> str:
@@ -67,6 +77,11 @@ def kind_of(entry: Json) -> str:
 def has_counts(entry: Json) -> bool:
     """Are there k right of n behind each number of an entry?"""
     return isinstance(entry.get("k"), list) and isinstance(entry.get("n"), list)
+
+
+def is_drawn(entry: Json) -> bool:
+    """Are these counts of a sampler's draws, the attempt's end being its verdict?"""
+    return has_counts(entry) and entry.get("by") == "sampler"
 
 
 NO_COLUMN = Column("scores", "", {})
@@ -120,7 +135,7 @@ class ColumnStates(StateValues):
 
     @property
     def drawn(self) -> bool:
-        return self.counted and self.by == "sampler"
+        return is_drawn(self.column.entry)
 
     @property
     def counted(self) -> bool:
@@ -265,7 +280,7 @@ def _states(
         place.x[0] = root
     k = [float(number or 0) for number in place.k]
     n = [_whole(number, column) for number in place.n]
-    drawn = has_counts(column.entry) and column.entry.get("by") == "sampler"
+    drawn = is_drawn(column.entry)
     bounded = column.entry.get("low") is not None
     known = []
     for state, x in enumerate(place.x):

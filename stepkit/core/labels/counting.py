@@ -11,10 +11,10 @@ from math import fsum
 from typing import NamedTuple
 
 from stepkit import schema
-from stepkit.core import backups, pooling, trace
+from stepkit.core import backups, pooling, search_values, trace
 from stepkit.core import tree as trees
 from stepkit.core.labels import stopping_bias
-from stepkit.core.labels.state_values import StateValues
+from stepkit.core.labels.state_values import SEARCH, StateValues
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
@@ -34,13 +34,18 @@ class _Columns(NamedTuple):
     undecided: list[int]
     carried: list[float | None] | None
     stopped: list[str]
+    visits: list[int] | None = None
 
-    def settle(self, state: int, end: _End) -> None:
-        """Give a state the verdict in place of draws, of which there can be none."""
+    def settle(self, state: int, end: _End, value: bool) -> None:
+        """Give a state the verdict in place of draws, of which there can be none.
+
+        Args:
+            value: in place of its value, too.
+        """
         self.k[state], self.n[state] = end.outcome or 0.0, int(end.outcome is not None)
         self.undecided[state] = int(end.undecided)
         self.stopped[state] = ""
-        if self.carried is not None:
+        if self.carried is not None and value:
             self.carried[state] = end.outcome
 
 
@@ -72,6 +77,7 @@ class CountedTraces:
         self.forest = trees.build_forest(self.trees)
         self._counted: dict[str | None, _Counted] = {}
         self._backups: dict[tuple[str | None, str], backups.BackedUpValues] = {}
+        self._replays: dict[bool, backups.BackedUpValues] = {}
         self._pools: dict[tuple[str, int], dict[str, pooling.PooledPrefix]] = {}
 
     def evidence(self, index: int, wanted: str | None, backup: str, all_nodes: bool) -> StateValues:
@@ -109,14 +115,16 @@ class CountedTraces:
             columns = self._drawn(index, counted, nodes)
         for state, node in enumerate(nodes):
             if node in ends:
-                columns.settle(state, ends[node])
+                columns.settle(state, ends[node], backup != SEARCH)
         if all_nodes:
             before, assistant = tree["parent"], [True] * (len(nodes) - 1)
         else:
             before = list(range(-1, len(nodes) - 1))
             assistant = trace.assistant_steps(record, len(nodes) - 1)
         settled = [node in ends for node in nodes]
-        return StateValues(*columns, before, settled, assistant, outcomes, sampler, backup)
+        return StateValues(
+            *columns[:5], before, settled, assistant, outcomes, sampler, backup, columns.visits
+        )
 
     def _end(self, index: int, node: int) -> _End:
         tree = self.trees[index]
@@ -167,8 +175,8 @@ class CountedTraces:
         self, index: int, wanted: str | None, name: str, states: Sequence[int]
     ) -> _Columns:
         """Values carried up from below."""
-        if name == "visits" and not backups.checked_visits(self.trees[index]):
-            raise DataError("missing: only a tree search leaves visits", "tree.visits")
+        if name in backups.OF_SEARCH:
+            return self._searched(index, name, states)
         backup = self._backup(wanted, name)
         start = self.forest.offsets[index]
         n = [backup.n[start + node] for node in states]
@@ -177,20 +185,45 @@ class CountedTraces:
         undecided = [backup.undecided[start + node] for node in states]
         return _Columns(k, n, undecided, values, [""] * len(states))
 
+    def _searched(self, index: int, name: str, states: Sequence[int]) -> _Columns:
+        """Values of the simulations of a search, or those that it went by."""
+        tree = self.trees[index]
+        if name != SEARCH and not backups.checked_visits(tree):
+            raise DataError("missing: only a tree search leaves visits", "tree.visits")
+        through, ends = self._replay(distinct=False), self._replay(distinct=True)
+        places = [self.forest.offsets[index] + node for node in states]
+        if name == SEARCH:
+            known = search_values.search_values(tree)
+            values = [known[node] for node in states]
+        else:
+            values = [through.value[place] if through.n[place] else None for place in places]
+        k = [ends.k[place] for place in places]
+        n = [ends.n[place] for place in places]
+        undecided = [ends.undecided[place] for place in places]
+        visits = [through.n[place] + through.undecided[place] for place in places]
+        return _Columns(k, n, undecided, values, [""] * len(states), visits)
+
     def _backup(self, wanted: str | None, name: str) -> backups.BackedUpValues:
         if (wanted, name) not in self._backups:
-            forest = self.forest
-            if self.undecided == "wrong":
-                decided = array("d", [0.0 if x != x else x for x in forest.outcome])
-                forest = forest._replace(outcome=decided)
-            if name == "visits":
-                made = {name: backups.replay(forest, self.trees)}
-            else:
-                by = self._count(wanted).by
-                ended = backups.leaves(self.trees, by, forest.offsets[-1])
-                made = backups.back_up(forest, ended)
+            by = self._count(wanted).by
+            forest = self._decided_forest()
+            ended = backups.leaves(self.trees, by, forest.offsets[-1])
+            made = backups.back_up(forest, ended)
             self._backups |= {(wanted, which): backup for which, backup in made.items()}
         return self._backups[wanted, name]
+
+    def _replay(self, distinct: bool) -> backups.BackedUpValues:
+        if distinct not in self._replays:
+            forest = self._decided_forest()
+            self._replays[distinct] = backups.replay(forest, self.trees, distinct=distinct)
+        return self._replays[distinct]
+
+    def _decided_forest(self) -> trees.Forest:
+        """The forest, with undecided ends as wrong where they count so."""
+        if self.undecided != "wrong":
+            return self.forest
+        decided = array("d", [0.0 if x != x else x for x in self.forest.outcome])
+        return self.forest._replace(outcome=decided)
 
     def _pooled(self, index: int, wanted: str | None, name: str) -> _Columns:
         """Counts of the draws that pass through, of this trace or of its whole group."""

@@ -48,16 +48,18 @@ class LabelInput:
     nodes: bool = False
     known: dict[tuple[str | None, str], StateValues] = field(default_factory=dict)
 
-    def evidence(self, other: str | None = None) -> StateValues:
+    def evidence(self, other: str | None = None, plain: bool = False) -> StateValues:
         """The evidence that the label is made from.
 
         Args:
             other: another sampler, or with a source another column, than the label's.
+            plain: of a column its numbers are enough, whatever the label needs elsewhere.
 
         Raises DataError for draws without a tree, and for a column that is not there.
         """
         if self.source is not None:
-            return self._of_column(self.source._replace(name=other or self.source.name))
+            source = self.source._replace(name=other or self.source.name)
+            return self._of_column(source._replace(counts="", interval=False) if plain else source)
         if self.traces is None:
             raise DataError('no "tree": run step-rollout --method chain first')
         key = (other or self.sampler, self.backup)

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from stepkit.core import pooling
 from stepkit.core.labels import min_form, normalisation, progress, value
-from stepkit.core.labels.column_states import COUNTS, NUMBERS, ColumnSource
+from stepkit.core.labels.column_states import COUNTS, INTERVAL, NUMBERS, ColumnSource
 from stepkit.core.labels.consensus import consensus
 from stepkit.core.labels.label_input import LabelInput
 from stepkit.core.labels.rest_mcts_quality import weighted
-from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS
+from stepkit.core.labels.state_values import BACKUPS, COUNTED, DRAWS, SEARCH
 from stepkit.core.stats import Z_95
 from stepkit.errors import UsageError
 from stepkit.schema import Json
@@ -66,9 +66,9 @@ class LabelDefinition(NamedTuple):
 
     ``make`` gets the record's LabelInput and the parameters by name. ``backups`` are the values of
     a state that it can be made of; ``column`` is what a label or score must have to take their
-    place: NUMBERS, COUNTS, or "" where none can. ``needs`` is what else than the draws must be
-    there, for people. ``no_interval`` is why it never has bounds, for ``meta.interval``; other
-    labels say there what theirs are (label_intervals.py).
+    place: NUMBERS, COUNTS, INTERVAL, or "" where none can. ``needs`` is what else than the draws
+    must be there, for people. ``no_interval`` is why it never has bounds, for ``meta.interval``;
+    other labels say there what theirs are (label_intervals.py).
     """
 
     name: str
@@ -136,7 +136,7 @@ def _hard(given: LabelInput, above: float | None) -> Json:
 
 
 def _effective(given: LabelInput, alpha: float, k: int, prover: str) -> Json:
-    policy = given.evidence()
+    policy = given.evidence(plain=bool(prover))
     return progress.effective(policy, given.evidence(prover or None), alpha, k)
 
 
@@ -169,6 +169,9 @@ def _consensus(given: LabelInput, of: str, below: float) -> Json:
     return consensus(given.record, given.new, of, below)
 
 
+_OF_OUTCOMES = tuple(name for name in BACKUPS if name != SEARCH)
+"""For labels that ask whether any draw came out right: an opinion is none."""
+
 ATTEMPT, GROUP = "attempt", "group"
 _GAMMA = LabelParameter("gamma", 1.0, "discount per step", 0, 1)
 _LAMBDA = LabelParameter("lambda", 0.95, "0: the next value alone, 1: the verdict alone", 0, 1)
@@ -184,7 +187,7 @@ LABELS = (
         "Wilson 1927",
         _of_values(value.value),
         (LabelParameter("z", Z_95, "width of the interval in standard deviations", 0, 100),),
-        column=COUNTS,
+        column=INTERVAL,
     ),
     LabelDefinition(
         "soft",
@@ -199,6 +202,7 @@ LABELS = (
         "Math-Shepherd, 2312.08935",
         _hard,
         (LabelParameter("above", None, "of a column without draws: the line, 0.5 by default"),),
+        backups=_OF_OUTCOMES,
         no_interval=_CLASS,
     ),
     LabelDefinition(
@@ -235,7 +239,7 @@ LABELS = (
         (LabelParameter("k", 4, "of how many", 1),),
         COUNTED,
         needs="k decided draws",
-        column=COUNTS,
+        column=INTERVAL,
     ),
     LabelDefinition(
         "entropy",
@@ -251,6 +255,7 @@ LABELS = (
         "hard, a success carried back to earlier steps",
         "GLoRe, 2402.10963",
         _of_values(value.sorm),
+        backups=_OF_OUTCOMES,
         column=COUNTS,
         no_interval=_CLASS,
     ),
@@ -263,6 +268,7 @@ LABELS = (
             LabelParameter("window", 2, "steps before the error that are soft", 0),
             LabelParameter("least", 0.75, "null where the root's value is lower", 0, 1),
         ),
+        _OF_OUTCOMES,
         needs="the root",
         column=COUNTS,
         no_interval="which steps are soft depends on the error that was found",
@@ -335,7 +341,7 @@ LABELS = (
             LabelParameter("z", 1.645, "standard errors beyond it", 0, 100),
         ),
         COUNTED,
-        column=COUNTS,
+        column=INTERVAL,
     ),
     LabelDefinition(
         "gae",
@@ -513,19 +519,20 @@ def _source(
     for other in ("sampler", "backup"):
         if other in common:
             raise UsageError(f"{other} has no effect with from, which takes the place of draws")
-    counts = ""
-    if definition.column == COUNTS:
+    counts, interval = "", definition.column == INTERVAL or _needs_counts(definition, parameters)
+    if definition.column != NUMBERS:
         counts = f"{definition.name} is made of independent draws that are counted"
     elif definition.name == "ternary":
+        interval = parameters["z"] != 0
         # One line leaves nothing between, unless an interval does.
-        if parameters["below"] is None and parameters["z"] != 0:
+        if interval and parameters["below"] is None:
             counts = "its classes go by an interval, or by two lines: give below=T"
-    elif _needs_counts(definition, parameters):
+    elif interval:
         counts = f"for this there must be some: give {'z=0' if 'z' in parameters else 'k=1'}"
     line = not line_given and "above" in parameters
     root = _ROOT.read(common["root"]) if "root" in common else None
     assert not isinstance(root, str)
-    return ColumnSource(name, root, counts, line)
+    return ColumnSource(name, root, counts, interval, line)
 
 
 _ROOT = LabelParameter("root", None, "the number at the root where the column has none")
@@ -556,7 +563,7 @@ def listing() -> str:
             words = f" ({' or '.join(parameter.words)})" if parameter.words else ""
             default = "" if parameter.default in ("", None) else f", default {parameter.default}"
             lines.append(f"{'':<13}{parameter.name:<8} {parameter.about}{words}{default}")
-    counted = ", ".join(label.name for label in LABELS if label.column == COUNTS)
+    counted = ", ".join(label.name for label in LABELS if label.column in (COUNTS, INTERVAL))
     never = ", ".join(label.name for label in LABELS if not label.column)
     lines.append("")
     lines.append("of every label:")

@@ -2,7 +2,8 @@
 
 PURE (arXiv:2504.15275, section 3): a sum of process rewards pays for more steps and for hollow ones
 that score well; the minimum of the rewards to come does not. Theirs are the rewards p(+) - p(-) of
-a PRM, and the policy is trained on the return of each step against that of the other attempts.
+a PRM, and the policy is trained on the return of each step against that of the other attempts: here
+the label ``normalised`` of ``min-return`` over the group, by ``leave-one-out``.
 """
 
 from __future__ import annotations

@@ -21,6 +21,8 @@ T = TypeVar("T")
 DRAWS = "draws"
 COUNTED = (DRAWS, "pooled")
 """Values that are the share of right ones among independent draws, with k and n to show."""
+SEARCH = "q"
+"""The value that a search itself went by: a verdict does not take its place where one ended."""
 BACKUPS = (DRAWS, *backups.NAMES, *pooling.NAMES)
 UNDECIDED = ("apart", "wrong")
 
@@ -39,6 +41,8 @@ class StateValues:
         outcomes: state -> the decided outcomes drawn there, in file order (backup ``draws``).
         sampler: id of the sampler that was counted; "" when nothing was drawn.
         backup: one of BACKUPS.
+        visits: [n_states] the simulations of a search through the state, where the backup is made
+            of them (k and n count their distinct ends); else None.
     """
 
     k: list[float]
@@ -52,6 +56,7 @@ class StateValues:
     outcomes: Callable[[int], list[float]]
     sampler: str
     backup: str = DRAWS
+    visits: list[int] | None = None
 
     @property
     def kind(self) -> str:
@@ -134,10 +139,12 @@ class StateValues:
         """Wilson's interval; a state that ended has one without a width.
 
         (None, None) without evidence, for outcomes that are no rate (outside 0 .. 1), for backups
-        that are no share of draws, and where a rule that looked at the draws stopped them.
+        that are no share of draws, and where a rule that looked at the draws stopped them. What a
+        search went by has none even where the attempt ended: opinions are mixed in.
         """
         k, n = self.k[state], self.n[state]
-        if not n or not 0 <= k <= n or not (self.is_share(state) or self.settled[state]):
+        settled = self.settled[state] and self.backup != SEARCH
+        if not n or not 0 <= k <= n or not (self.is_share(state) or settled):
             return None, None
         return (k / n, k / n) if self.settled[state] else stats.wilson(k, n, z)
 
@@ -179,6 +186,7 @@ class StateValues:
             "k": [int(k) if k.is_integer() else k for k in self.k],
             "n": self.n,
             "undecided": self.undecided,
+            **({} if self.visits is None else {"visits": self.visits}),
         }
 
     def _of(self, of: str) -> str:

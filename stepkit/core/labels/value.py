@@ -172,7 +172,7 @@ def best_of_values(evidence: StateValues, k: int) -> tuple[list[float | None], l
             reason = f"best of {k} needs {k} decided draws, {n} here"
         elif not evidence.is_share(state):
             x.append(None)
-            reason = "its counts have no interval: a rule may have stopped the draws"
+            reason = "the number is not the share of its counts, or a rule stopped the draws"
         else:
             x.append(stats.best_of(right, n, k))
         why.append(reason)

@@ -14,8 +14,8 @@ from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.columns import find_column
 from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters, own_weight, probability_better, refusal
-from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 from stepkit.errors import DataError
 from stepkit.schema import Json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from stepkit.core.pairs.pair_filters import order_refusal
 from stepkit.core.pairs.pair_rules import SiblingPair, first_error
 from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.training_rows import PairSide, WeightedRow
@@ -42,8 +43,8 @@ def _corrections(given: RuleInput) -> Iterator[tuple[SiblingPair, PairSide]]:
         end = None
         if given.filters.scope != "step":
             end = next(pair.siblings.ends(pair.better, True), None)
-        if pair.better.value <= pair.worse.value:
-            given.dropped["tie"] += 1
+        if why := order_refusal(pair.better, pair.worse):
+            given.dropped[why] += 1
         elif end is None and given.filters.scope != "step":
             given.dropped["no attempt that came to its end"] += 1
         else:

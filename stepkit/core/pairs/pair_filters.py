@@ -1,4 +1,8 @@
-"""Which pairs become rows: by their values, their counts, their texts, and by number."""
+"""Which pairs become rows: by their values, their counts, their texts, and by number.
+
+A pair must be in order by value and by rank (sibling_ranks.py). The bounds that a user gives are of
+the values themselves, as in the papers; of too many pairs those stay that rank farthest apart.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from stepkit.core.training_rows import PairRow, PairSide, RowOrigin
 
 SCOPES = ("continuation", "step", "full")
 WEIGHTS = ("set", "problem", "gap", "smooth")
+NO_STEP = "a stretch between two forks is no step"
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class PairFilters:
         min_chosen, max_rejected: bounds of the two values, None for none.
         min_distance: least edit distance of the two steps, in characters.
         match_length: of several attempts, take the two of the most equal lengths.
-        per_set, per_problem: most pairs of a sibling set and of a problem, the widest gaps first.
+        per_set, per_problem: most pairs of a sibling set and of a problem, those that rank farthest
+            apart first.
         weight: "set", "problem": one over the pairs of the sibling set or of the problem;
             "gap": the difference of the values; "smooth": by visit counts (see ``smoothed``).
     """
@@ -123,16 +129,16 @@ def _widest(
     reason: str,
     dropped: Counter[str],
 ) -> Sequence[int]:
-    """At most ``most`` of ``indices``: those of the rows with the widest gaps."""
+    """At most ``most`` of ``indices``: those of the rows that rank farthest apart."""
     if most is None or len(indices) <= most:
         return indices
     dropped[reason] += len(indices) - most
-    return sorted(indices, key=lambda index: _by_gap(rows[index]))[:most]
+    return sorted(indices, key=lambda index: _by_lead(rows[index]))[:most]
 
 
-def _by_gap(row: PairRow) -> tuple[float, int, str, str, str]:
+def _by_lead(row: PairRow) -> tuple[float, int, str, str, str]:
     """Texts break ties, not order: shuffled input must keep the same rows."""
-    return -row.gap, row.origin.step, row.prefix, row.chosen.text, row.rejected.text
+    return -row.lead, row.origin.step, row.prefix, row.chosen.text, row.rejected.text
 
 
 def smoothed(n_chosen: int, n_rejected: int) -> float:
@@ -141,6 +147,14 @@ def smoothed(n_chosen: int, n_rejected: int) -> float:
     ``alpha = min(1/2, 1 - 1 / (1 + N_rejected / N_chosen))`` of the visit counts.
     """
     return max(0.5, 1 / (1 + n_rejected / max(1, n_chosen)))
+
+
+def order_refusal(better: Sibling, worse: Sibling) -> str:
+    """Why ``better`` is not the better of two siblings; "" when it is, by value and by rank."""
+    if better is not worse and better.value == worse.value:
+        return "tie"
+    in_order = better.value > worse.value and better.rank.above(worse.rank)
+    return "" if in_order else "not clearly better"
 
 
 def refusal(better: Sibling | PairSide, worse: Sibling | PairSide, filters: PairFilters) -> str:
@@ -173,14 +187,20 @@ def own_weight(
     """The weight that a pair has by itself; 1 where it depends on how many pairs there are."""
     if filters.weight == "gap":
         return better.value - worse.value
-    return smoothed(better.n, worse.n) if filters.weight == "smooth" else 1.0
+    if filters.weight == "smooth":
+        return smoothed(
+            *(one.visits if isinstance(one, Sibling) else one.n for one in (better, worse))
+        )
+    return 1.0
 
 
 def _row(pair: SiblingPair, filters: PairFilters, origin: RowOrigin) -> PairRow | str:
     """The row of a pair, or why there is none."""
     siblings, better, worse, _ = pair
-    if why := refusal(better, worse, filters):
+    if why := _order(pair) or refusal(better, worse, filters):
         return why
+    if filters.scope == "step" and siblings.stretches:
+        return NO_STEP
     if filters.scope == "full" and siblings.has_others_before:
         return "a prefix with turns of others"
     ends: tuple[int | None, int | None] | None = (None, None)
@@ -194,9 +214,16 @@ def _row(pair: SiblingPair, filters: PairFilters, origin: RowOrigin) -> PairRow 
     draws = tuple(map(str, (*better.nodes, *worse.nodes)))
     traced = RowOrigin(origin.rule, origin.version, siblings.step, origin.sources, draws)
     weight = own_weight(better, worse, filters)
-    return PairRow(
-        siblings.prefix, chosen, rejected, probability_better(better, worse), weight, traced
-    )
+    probability, lead = probability_better(better, worse), better.rank.low - worse.rank.high
+    return PairRow(siblings.prefix, chosen, rejected, probability, weight, traced, lead)
+
+
+def _order(pair: SiblingPair) -> str:
+    """Why the siblings are in no order; a set of equal values has ties, whoever is best in it."""
+    siblings, better, worse, _ = pair
+    if better is worse and len({one.value for one in siblings.members}) == 1:
+        return "tie"
+    return order_refusal(better, worse)
 
 
 def _ends(pair: SiblingPair, match_length: bool) -> tuple[int, int] | None:

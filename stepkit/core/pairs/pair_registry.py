@@ -16,8 +16,9 @@ from stepkit.core.pairs import (
     ranked_unpaired,
     trace_rows,
 )
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_rules import EvidenceReading, in_each_set
+from stepkit.core.pairs.pair_rules import in_each_set
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.rule_input import RowFormat, RuleInput
 from stepkit.core.pairs.tree_attempts import attempts_of
@@ -26,8 +27,9 @@ from stepkit.errors import DataError
 from stepkit.schema import Json
 
 TREE_OPTIONS = {"value", "sampler", "scope"}
+ORDER_OPTIONS = {*TREE_OPTIONS, "rank"}
 PAIR_OPTIONS = {
-    *TREE_OPTIONS, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance",
+    *ORDER_OPTIONS, "min_gap", "confidence", "min_chosen", "max_rejected", "min_distance",
     "match_length", "max_per_set", "max_per_problem", "weight",
 }  # fmt: skip
 ATTEMPT_OPTIONS = {
@@ -57,29 +59,29 @@ class RowRule(NamedTuple):
 
 
 RULES = {
-    "best-worst": RowRule("pair", "siblings", in_each_set(pair_rules.best_worst), PAIR_OPTIONS),
-    "best-rest": RowRule("pair", "siblings", in_each_set(pair_rules.best_rest), PAIR_OPTIONS),
-    "all": RowRule("pair", "siblings", in_each_set(pair_rules.all_pairs), PAIR_OPTIONS),
-    "adjacent": RowRule("pair", "siblings", in_each_set(pair_rules.adjacent), PAIR_OPTIONS),
+    "best-worst": RowRule("pair", "siblings", in_each_set(pair_rules.best_worst), PAIR_OPTIONS, 2),
+    "best-rest": RowRule("pair", "siblings", in_each_set(pair_rules.best_rest), PAIR_OPTIONS, 2),
+    "all": RowRule("pair", "siblings", in_each_set(pair_rules.all_pairs), PAIR_OPTIONS, 2),
+    "adjacent": RowRule("pair", "siblings", in_each_set(pair_rules.adjacent), PAIR_OPTIONS, 2),
     "top-bottom": RowRule(
-        "pair", "siblings", in_each_set(pair_rules.top_bottom), PAIR_OPTIONS | {"top"}
+        "pair", "siblings", in_each_set(pair_rules.top_bottom), PAIR_OPTIONS | {"top"}, 2
     ),
-    "path-rest": RowRule("pair", "siblings", in_each_set(pair_rules.path_rest), PAIR_OPTIONS),
+    "path-rest": RowRule("pair", "siblings", in_each_set(pair_rules.path_rest), PAIR_OPTIONS, 2),
     "tree-plv": RowRule(
-        "pair", "siblings", in_each_set(pair_rules.all_pairs, grown=True), PAIR_OPTIONS
+        "pair", "siblings", in_each_set(pair_rules.all_pairs, grown=True), PAIR_OPTIONS, 2
     ),
-    "mcts-dpo": RowRule("pair", "siblings", pair_rules.descent, PAIR_OPTIONS),
-    "advantage": RowRule("pair", "siblings", pair_rules.advantage, PAIR_OPTIONS),
-    "first-error": RowRule("pair", "siblings", pair_rules.first_error, PAIR_OPTIONS | {"at"}),
-    "first-pit": RowRule("pair", "siblings", pair_rules.first_pit, PAIR_OPTIONS),
-    "negatives": RowRule("pair", "siblings", pair_rules.negatives, PAIR_OPTIONS),
+    "mcts-dpo": RowRule("pair", "siblings", pair_rules.descent, PAIR_OPTIONS, 2),
+    "advantage": RowRule("pair", "siblings", pair_rules.advantage, PAIR_OPTIONS, 2),
+    "first-error": RowRule("pair", "siblings", pair_rules.first_error, PAIR_OPTIONS | {"at"}, 2),
+    "first-pit": RowRule("pair", "siblings", pair_rules.first_pit, PAIR_OPTIONS, 2),
+    "negatives": RowRule("pair", "siblings", pair_rules.negatives, PAIR_OPTIONS, 2),
     "outcome": RowRule(
         "pair", "group", attempt_pairs.outcome, ATTEMPT_OPTIONS | {"match_length", "at"}
     ),
     "shorter-correct": RowRule(
         "pair", "group", attempt_pairs.shorter_correct, ATTEMPT_OPTIONS - {"confidence"}
     ),
-    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, TREE_OPTIONS | {"min_gap"}),
+    "ranked": RowRule("ranked", "trace", ranked_unpaired.ranked, ORDER_OPTIONS | {"min_gap"}, 2),
     "step-kto": RowRule(
         "unpaired",
         "trace",
@@ -97,12 +99,14 @@ RULES = {
         {"at", "min_chosen", "repeat_shared"},
         column="progress",
     ),
-    "intervention": RowRule("weighted", "trace", corrections.intervention, TREE_OPTIONS | {"at"}),
+    "intervention": RowRule(
+        "weighted", "trace", corrections.intervention, ORDER_OPTIONS | {"at"}, 2
+    ),
     "self-correction": RowRule(
-        "weighted", "trace", corrections.self_correction, TREE_OPTIONS | {"at", "correction"}
+        "weighted", "trace", corrections.self_correction, ORDER_OPTIONS | {"at", "correction"}, 2
     ),
     "masked-correction": RowRule(
-        "weighted", "trace", corrections.masked_correction, TREE_OPTIONS | {"at", "correction"}
+        "weighted", "trace", corrections.masked_correction, ORDER_OPTIONS | {"at", "correction"}, 2
     ),
     "filter": RowRule("text", "attempt", trace_rows.filtered, {"at", "min_chosen", "verdict"}),
     "fill-in": RowRule("text", "attempt", trace_rows.fill_in, {"verdict"}),

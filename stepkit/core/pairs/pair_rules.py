@@ -1,56 +1,25 @@
 """Which two siblings make a pair: a small function for each published rule.
 
-A rule names two siblings of one sibling set and which of them is meant to be better. Whether the
-values bear it out, and by enough, is asked afterwards of all alike (pair_filters.py): a tie, for
-one, is never a pair. Where a paper draws at random among equals, the first by value, number of
-draws and draw number is taken here, so that the same evidence gives the same pairs.
+A rule names two siblings of one sibling set and which of them is meant to be better, by their
+ranks (sibling_ranks.py). Whether the values and counts bear it out, and by enough, is asked
+afterwards of all alike (pair_filters.py): a tie, for one, is never a pair. Where a paper draws at
+random among equals, the first by rank, number of draws and draw number is taken here, so that the
+same evidence gives the same pairs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from itertools import combinations, groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
 from stepkit import schema
 from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
-from stepkit.core.pairs.siblings import Sibling, SiblingSet, sibling_sets, siblings_at
-from stepkit.core.pairs.step_values import Backup, backup
-
-
-@dataclass(frozen=True)
-class EvidenceReading:
-    """How evidence is read.
-
-    Attributes:
-        value: the backup or score that ranks siblings (step_values.py).
-        sampler: whose draws count, by id or index; None is the only one.
-        at: the label that a rule goes by; None is the rule's own default.
-        top: how many of the best and of the worst ``top-bottom`` takes.
-        repeat_shared: train on the label of a node in every attempt through it, not only once.
-        verdict: the column whose judgement of the steps says whether an attempt is right; None is
-            the attempt's own verdict.
-    """
-
-    value: str = "draws"
-    sampler: str | None = None
-    at: str | None = None
-    top: int = 2
-    repeat_shared: bool = False
-    verdict: str | None = None
-
-    @property
-    def drawn(self) -> bool:
-        """The first steps of draws have outcomes, but neither visits nor scores."""
-        return self.value in ("draws", "leaves")
-
-    @property
-    def backup(self) -> Backup:
-        return backup(self.value)
+from stepkit.core.pairs.siblings import Sibling, SiblingSet, sets_at, sibling_sets, siblings_at
 
 
 class SiblingPair(NamedTuple):
@@ -72,8 +41,7 @@ def in_each_set(pick: Pick, *, grown: bool = False) -> Rule:
     def rule(
         prefixes: RecordPrefixes, reading: EvidenceReading, dropped: Counter[str]
     ) -> Iterator[SiblingPair]:
-        drawn = reading.drawn and not grown
-        for siblings in sibling_sets(prefixes, reading.backup, drawn=drawn):
+        for siblings in sibling_sets(prefixes, reading, grown=grown):
             if len(siblings.members) < 2:
                 dropped["fewer than two rivals"] += 1
                 continue
@@ -84,12 +52,12 @@ def in_each_set(pick: Pick, *, grown: bool = False) -> Rule:
 
 
 def best_worst(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
-    """The highest value against the lowest (rule max-min of Dong et al., arXiv:2405.07863)."""
+    """The highest against the lowest (rule max-min of Dong et al., arXiv:2405.07863)."""
     yield siblings.best, siblings.worst
 
 
 def best_rest(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
-    """The highest value against every other."""
+    """The highest against every other."""
     for other in siblings.members[1:]:
         yield siblings.best, other
 
@@ -100,8 +68,8 @@ def all_pairs(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[
 
 
 def adjacent(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple[Sibling, Sibling]]:
-    """Each value against the next lower one; of equal values the sibling with the most draws."""
-    levels = [next(one) for _, one in groupby(siblings.members, lambda sibling: sibling.value)]
+    """Each against the next lower one; of equal ranks the sibling with the most draws."""
+    levels = [next(one) for _, one in groupby(siblings.members, lambda sibling: sibling.rank)]
     yield from pairwise(levels)
 
 
@@ -114,7 +82,7 @@ def top_bottom(siblings: SiblingSet, reading: EvidenceReading) -> Iterator[tuple
     """
     good = [one for one in siblings.members if one.value > 0]
     bad = [one for one in siblings.members if one.value < 1]
-    bad.sort(key=lambda one: (one.value, *one.order()[1:]))
+    bad.sort(key=Sibling.worst_order)
     most_good = 2 * reading.top if len(bad) == 1 else reading.top
     most_bad = 2 * reading.top if len(good) == 1 else reading.top
     for better in good[:most_good]:
@@ -208,7 +176,7 @@ def advantage(
     advantages into the loss; it is ``gap`` in the row, and the weight with --weight gap.
     """
     backup = reading.backup
-    for siblings in sibling_sets(prefixes, backup, drawn=reading.drawn):
+    for siblings in sibling_sets(prefixes, reading):
         before = backup(prefixes, siblings.place)
         if before is None or len(siblings.members) < 2:
             dropped["no value before" if before is None else "fewer than two rivals"] += 1
@@ -230,8 +198,9 @@ def descent(
     """
     place, step = schema.ROOT, 0
     while prefixes.steps_at.get(place):
-        siblings = siblings_at(prefixes, place, step, reading.backup, drawn=False)
-        if not siblings.members:
+        sets = sets_at(prefixes, place, step, reading, grown=True)
+        siblings = next((one for one in sets if one.members), None)
+        if siblings is None:
             dropped["no decided draw"] += 1
             return
         if len(siblings.members) > 1:
@@ -275,7 +244,7 @@ def _siblings_and_own(
     """The siblings at a step of the trace, its own one if that has a value, and the others that
     can be right."""
     place = prefixes.spine[step - 1] if step else schema.ROOT
-    siblings = siblings_at(prefixes, place, step, reading.backup, drawn=reading.drawn)
+    siblings = siblings_at(prefixes, place, step, reading)
     own = siblings.spine if siblings.spine in siblings.members else None
     others = [one for one in siblings.members if one is not siblings.spine and one.value > 0]
     return siblings, own, others

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from stepkit.core import stats
 from stepkit.core.columns import find_column
 from stepkit.core.pairs import trace_labels
+from stepkit.core.pairs.evidence_reading import EvidenceReading
+from stepkit.core.pairs.pair_filters import NO_STEP, order_refusal
 from stepkit.core.pairs.rule_input import RuleInput
 from stepkit.core.pairs.siblings import Sibling, SiblingSet, sibling_sets
 from stepkit.core.training_rows import PairSide, RankedRow, UnpairedRow
@@ -16,20 +19,23 @@ def ranked(given: RuleInput) -> Iterator[RankedRow]:
     """The siblings at a prefix, the best first (TPO, Liao et al., arXiv:2410.12854).
 
     TPO ranks whole answers of one tree; with the scopes continuation and full these are such. Of
-    equal values only the sibling with the most draws is in the list, for a list has no ties. A side
-    is a right attempt where the value is above 1/2, else a wrong one.
+    equal values only the sibling with the most draws is in the list, for a list has no ties; one
+    that does not rank below the last is left out, too. A side is a right attempt where the value is
+    above 1/2, else a wrong one.
     """
-    for siblings in _sets(given):
+    for siblings in _sets(given, given.reading):
         sides: list[PairSide] = []
         nodes: list[int] = []
+        last: Sibling | None = None
         for sibling in siblings.members:
-            if sides and sides[-1].value == sibling.value:
-                given.dropped["tie"] += 1
-            elif sides and sides[-1].value - sibling.value < given.filters.min_gap:
+            if last and (why := order_refusal(last, sibling)):
+                given.dropped[why] += 1
+            elif last and last.value - sibling.value < given.filters.min_gap:
                 given.dropped["under --min-gap"] += 1
             elif side := _side(given, siblings, sibling):
                 sides.append(side)
                 nodes += sibling.nodes
+                last = sibling
         if len(sides) < 2:
             given.dropped["fewer than two rivals"] += 1
             continue
@@ -49,7 +55,7 @@ def step_kto(given: RuleInput) -> Iterator[UnpairedRow]:
     if given.reading.at is not None:
         yield from _own_steps(given, given.reading.at)
         return
-    for siblings in _sets(given):
+    for siblings in _sets(given, replace(given.reading, rank="share")):
         for sibling in siblings.members:
             good = sibling.value > 0.5
             if why := _unjudged(sibling.value, sibling.k, sibling.n, given):
@@ -96,12 +102,13 @@ def _unjudged(value: float, k: int, n: int, given: RuleInput) -> str:
     return "under --confidence" if (above if good else 1 - above) < filters.confidence else ""
 
 
-def _sets(given: RuleInput) -> Iterator[SiblingSet]:
+def _sets(given: RuleInput, reading: EvidenceReading) -> Iterator[SiblingSet]:
     """The sibling sets that the scope allows."""
-    prefixes, reading = given.prefixes(), given.reading
-    for siblings in sibling_sets(prefixes, reading.backup, drawn=reading.drawn):
+    for siblings in sibling_sets(given.prefixes(), reading):
         if given.filters.scope == "full" and siblings.has_others_before:
             given.dropped["a prefix with turns of others"] += 1
+        elif given.filters.scope == "step" and siblings.stretches:
+            given.dropped[NO_STEP] += len(siblings.members)
         else:
             yield siblings
 

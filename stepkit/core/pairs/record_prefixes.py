@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.pairs.stretches import stretches
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
@@ -27,6 +28,7 @@ class RecordPrefixes:
         place: for every node, the first node at the same prefix.
         spine: the places of the trace's steps.
         others: those of them that are not the model's.
+        stretches: the places that are no steps, but stretches between two forks (stretches.py).
         number: by place, the lowest number of a draw at it, -1 for given text.
         steps_at: by place, the places one step further, the first drawn first.
         draws_at: by place, the whole continuations drawn there, by their draw numbers; failed ones
@@ -37,7 +39,7 @@ class RecordPrefixes:
 
     __slots__ = (
         "_verdict", "cache", "draws_at", "end_at", "number", "others", "own", "place", "record",
-        "sampler", "spine", "steps", "steps_at", "tree",
+        "sampler", "spine", "steps", "steps_at", "stretches", "tree",
     )  # fmt: skip
 
     def __init__(self, record: Json, sampler: str | None = None) -> None:
@@ -53,6 +55,7 @@ class RecordPrefixes:
         self.place = self._places()
         self.spine = [self.place[node] for node in tree.get("spine", ())]
         self.others = {node for node, own in zip(self.spine, self.own, strict=True) if not own}
+        self.stretches = self._stretches()
         self._verdict = trace.verdict(record, tree) if self.spine else (None, "")
         self.cache: Json = {}  # what step_values.py works out once for the whole tree
 
@@ -86,6 +89,16 @@ class RecordPrefixes:
             if len(places) > 1:
                 places.sort(key=lambda node: (self.number[node], tree["text"][node]))
         return place
+
+    def _stretches(self) -> set[int]:
+        """The places at which nothing but stretches is."""
+        nodes, whole = stretches(self.record, self.tree), self.tree["whole"]
+        if not nodes:
+            return set()
+        steps = {
+            place for node, place in enumerate(self.place) if node not in nodes and not whole[node]
+        }
+        return {self.place[node] for node in nodes} - steps
 
     def _end(self, place: int, node: int) -> None:
         outcome, finish = self.tree["outcome"], self.tree["finish"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from stepkit import schema
 from stepkit.core import trace
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.pair_filters import PairFilters
-from stepkit.core.pairs.pair_rules import EvidenceReading
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.training_rows import (
     AdvantageRow,

@@ -3,9 +3,10 @@
 At a prefix compete the next steps in the tree (the trace's own, and those a search grew), each
 with the value of its place, and the first steps of the whole continuations drawn there, each with
 the one outcome it led to (n = 1), cut by the record's own ``split``. So steps are compared with
-steps, never with a whole continuation. Steps that differ only in outer white space are one sibling
-with pooled counts: a draw whose first step is an equal one is a draw of its value. Scores, which
-have no counts, are averaged instead.
+steps, never with a whole continuation, nor with a stretch between two forks (stretches.py):
+stretches compete with each other alone, as attempts through them. Steps that differ only in outer
+white space are one sibling with pooled counts: a draw whose first step is an equal one is a draw of
+its value. Scores, which have no counts, are averaged instead.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from stepkit import schema
+from stepkit.core.pairs import sibling_ranks
+from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.record_prefixes import RecordPrefixes, is_right
-from stepkit.core.pairs.step_values import Backup
+from stepkit.core.pairs.sibling_ranks import Rank
+from stepkit.core.pairs.step_values import StepValue
 from stepkit.core.training_rows import PairSide
 from stepkit.errors import DataError
 from stepkit.schema import Json
@@ -27,38 +31,68 @@ class Sibling:
 
     Attributes:
         text: the step.
-        k, n: right and decided outcomes.
-        scores: of the places where it is, where the value is a score without counts.
+        k, n: right and decided draws, each once; 0 of 0 where the value is a score.
+        weight: what the value is a mean of: draws, simulations, or scores.
         places: where the step is in the tree; none when it is only the first step of draws.
         draws: the draws at the prefix whose first step it is.
         nodes: what was counted.
         spine: it is the trace's own step.
         number: its draw's number, to break ties by.
+        certain: all that was counted are ends of the attempt at this very step, with one verdict.
+        rank: where it stands in its set (sibling_ranks.py).
     """
 
-    __slots__ = ("draws", "k", "n", "nodes", "number", "places", "scores", "spine", "text")
+    __slots__ = (
+        "_ends", "_totals", "draws", "k", "n", "nodes", "number", "places", "rank", "spine",
+        "text", "weight",
+    )  # fmt: skip
 
     def __init__(self, text: str, number: int, spine: bool = False) -> None:
         self.text = text
         self.number = number
         self.spine = spine
-        self.k = self.n = 0
-        self.scores: list[float] = []
+        self.k = self.n = self.weight = 0
+        self._ends = True
+        self._totals: list[float] = []
         self.places: list[int] = []
         self.draws: list[int] = []
         self.nodes: list[int] = []
+        self.rank = Rank(0.0, 0.0)
+
+    def add(self, value: StepValue) -> None:
+        """Pool a value with those it has."""
+        self.k += value.k
+        self.n += value.n
+        self.weight += value.weight
+        self._ends &= value.certain
+        self._totals.append(value.total)
+        self.nodes += value.nodes
 
     @property
     def value(self) -> float:
         """The share of right outcomes, or the mean score of the places; 0 without either."""
-        if self.n:
-            return self.k / self.n
-        return sum(sorted(self.scores)) / len(self.scores) if self.scores else 0.0
+        return sum(sorted(self._totals)) / self.weight if self.weight else 0.0
 
-    def order(self) -> tuple[float, int, bool, int, str]:
-        """Best first: by value; of equal ones the one with more draws, the trace's own, the first
-        drawn."""
-        return (-self.value, -self.n, not self.spine, self.number, self.text)
+    @property
+    def certain(self) -> bool:
+        return self._ends and self.k in (0, self.n)
+
+    @property
+    def visits(self) -> int:
+        """The draws or simulations that the value is the share of; 0 of a score."""
+        return self.weight if self.n else 0
+
+    def order(self) -> tuple[float, float, int, bool, int, str]:
+        """Best first, for what is chosen: by rank; of equal ones the one with more draws, the
+        trace's own, the first drawn."""
+        return (-self.rank.low, -self.rank.high, *self._ties())
+
+    def worst_order(self) -> tuple[float, float, int, bool, int, str]:
+        """Worst first, for what is rejected."""
+        return (self.rank.high, self.rank.low, *self._ties())
+
+    def _ties(self) -> tuple[int, bool, int, str]:
+        return -self.n, not self.spine, self.number, self.text
 
 
 class SiblingSet:
@@ -69,17 +103,28 @@ class SiblingSet:
         step: the number of steps before.
         members: the siblings with a value.
         spine: the trace's own step here, also without a value; None off the trace.
+        stretches: these are stretches between forks, not steps.
     """
 
-    __slots__ = ("_prefixes", "members", "place", "spine", "step")
+    __slots__ = ("_prefixes", "members", "place", "spine", "step", "stretches")
 
     def __init__(
-        self, prefixes: RecordPrefixes, place: int, step: int, siblings: list[Sibling]
+        self,
+        prefixes: RecordPrefixes,
+        place: int,
+        step: int,
+        siblings: list[Sibling],
+        rank: str = sibling_ranks.DEFAULT,
+        stretches: bool = False,
     ) -> None:
         self._prefixes = prefixes
         self.place = place
         self.step = step
-        self.members = sorted((one for one in siblings if one.nodes), key=Sibling.order)
+        self.stretches = stretches
+        known = [one for one in siblings if one.nodes]
+        for one in known:
+            one.rank = sibling_ranks.rank(rank, one.value, 0 if one.certain else one.n)
+        self.members = sorted(known, key=Sibling.order)
         self.spine = next((one for one in siblings if one.spine), None)
 
     @property
@@ -88,9 +133,8 @@ class SiblingSet:
 
     @property
     def worst(self) -> Sibling:
-        """The lowest value; of equal ones that with more draws."""
-        lowest = self.members[-1].value
-        return next(one for one in self.members if one.value == lowest)
+        """The lowest, for what is rejected; of equal ones that with more draws."""
+        return min(self.members, key=Sibling.worst_order)
 
     @property
     def prefix(self) -> str:
@@ -146,39 +190,67 @@ class SiblingSet:
 
 
 def sibling_sets(
-    prefixes: RecordPrefixes, backup: Backup, *, drawn: bool = True
+    prefixes: RecordPrefixes, reading: EvidenceReading, *, grown: bool = False
 ) -> Iterator[SiblingSet]:
-    """The sibling sets of the whole tree: those on the trace in its order, then those off it."""
+    """The sibling sets of the whole tree: those on the trace in its order, then those off it.
+
+    Args:
+        grown: of steps in the tree alone, not of the first steps of draws.
+    """
     spine = prefixes.spine
     for step, own in enumerate(prefixes.own):
         if own:
             place = spine[step - 1] if step else schema.ROOT
-            yield siblings_at(prefixes, place, step, backup, drawn=drawn)
+            yield from sets_at(prefixes, place, step, reading, grown=grown)
     trunk = {schema.ROOT, *spine} if spine else set()
     for place in sorted({*prefixes.steps_at, *prefixes.draws_at} - trunk):
-        yield siblings_at(prefixes, place, len(prefixes.path(place)), backup, drawn=drawn)
+        yield from sets_at(prefixes, place, len(prefixes.path(place)), reading, grown=grown)
+
+
+def sets_at(
+    prefixes: RecordPrefixes,
+    place: int,
+    step: int,
+    reading: EvidenceReading,
+    *,
+    grown: bool = False,
+) -> Iterator[SiblingSet]:
+    """The steps at ``place``, and the stretches, where it has any: each kind by itself."""
+    yield siblings_at(prefixes, place, step, reading, grown=grown)
+    here = prefixes.steps_at.get(place, ())
+    if not prefixes.stretches.isdisjoint(here):
+        yield siblings_at(prefixes, place, step, reading, stretches=True)
 
 
 def siblings_at(
-    prefixes: RecordPrefixes, place: int, step: int, backup: Backup, *, drawn: bool = True
+    prefixes: RecordPrefixes,
+    place: int,
+    step: int,
+    reading: EvidenceReading,
+    *,
+    grown: bool = False,
+    stretches: bool = False,
 ) -> SiblingSet:
-    """The sibling set at ``place``. ``drawn``: the first steps of draws compete, too."""
+    """The sibling set at ``place``.
+
+    Args:
+        grown: without the first steps of draws.
+        stretches: the set of the stretches there, in place of the steps.
+    """
     found: dict[str, Sibling] = {}
     own = prefixes.spine[step] if step < len(prefixes.spine) else -1
-    text = prefixes.tree["text"]
+    text, backup = prefixes.tree["text"], reading.backup
     for child in prefixes.steps_at.get(place, ()):
+        if (child in prefixes.stretches) is not stretches:
+            continue
         sibling = _sibling_with(found, text[child], prefixes.number[child], child == own)
         sibling.places.append(child)
         if value := backup(prefixes, child):
-            sibling.k += value.k
-            sibling.n += value.n
-            if not value.n:
-                sibling.scores.append(value.value)
-            sibling.nodes += value.nodes
-    if drawn:
+            sibling.add(value)
+    if reading.drawn and not (grown or stretches):
         _add_draws(prefixes, place, step, found)
     found.pop("", None)
-    return SiblingSet(prefixes, place, step, list(found.values()))
+    return SiblingSet(prefixes, place, step, list(found.values()), reading.rank, stretches)
 
 
 def _sibling_with(
@@ -212,10 +284,10 @@ def _add_draws(prefixes: RecordPrefixes, place: int, step: int, found: dict[str,
     for node in nodes:
         outcome = outcomes[node]
         if outcome is not None:
-            sibling = _sibling_with(found, cut(texts[node]), numbers[node])
-            sibling.k += is_right(outcome, node)
-            sibling.n += 1
-            sibling.nodes.append(node)
+            first = cut(texts[node])
+            sibling = _sibling_with(found, first, numbers[node])
+            k, ended = int(is_right(outcome, node)), first.strip() == texts[node].strip()
+            sibling.add(StepValue(k, 1, k, 1, (node,), ended))
             sibling.draws.append(node)
 
 

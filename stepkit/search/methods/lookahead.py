@@ -51,6 +51,8 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     steps = setup.options["ahead"]
     plan = plan_of(rollouts, setup.options)
     with_lookahead = replace(plan, within=lambda count: plan.within(count * (1 + steps)))
-    lookahead = LookaheadValues(rollouts.with_sampler(setup.sampler.greedy()), guide, steps)
+    greedy = rollouts.with_sampler(setup.sampler.greedy())
+    lookahead = LookaheadValues(greedy, guide, steps)
     search = yield from beam(rollouts, guide, with_lookahead, lookahead.values)
-    return close_guided_tree(rollouts, guide, record, {"by": "lookahead", **search})
+    search = {"by": "lookahead", **search, "ahead": {"steps": steps, "by": greedy.by}}
+    return close_guided_tree(rollouts, guide, record, search)

@@ -23,9 +23,9 @@ others stay in the tree. An undecided simulation counts in N and not in Q; a ste
 simulation has its parent's Q. Going to a step that ended the attempt repeats its outcome and draws
 nothing; it counts as a simulation. The score of a step that was cut off is 0.
 
-``tree.visits`` holds the node that each simulation ended at, in order, and ``tree.scores`` the
-scores, those of self-evaluation as ``self``: N and Q are a replay of them (core/backups.py replays
-the outcomes), and so is the whole search, from the tree or the journal.
+``tree.visits`` holds the node that each simulation ended at, in order, ``tree.scores`` the scores,
+those of self-evaluation as ``self``, and ``tree.search`` the weight: N and Q are a replay of them
+(core/search_values.py), and so is the whole search, from the tree or the journal.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from functools import partial
 from math import exp, log, sqrt
 
 from stepkit.core.tree import Tree
+from stepkit.core.visit_statistics import VisitStatistics
 from stepkit.errors import DataError
-from stepkit.schema import NO_PARENT, ROOT, Json
+from stepkit.schema import ROOT, Json
 from stepkit.search.candidate_steps import distinct
 from stepkit.search.method_setup import MethodSetup, PrmSource
 from stepkit.search.prm_guidance import PrmGuide, close_guided_tree
@@ -48,48 +49,6 @@ from stepkit.search.scheduler import Strategy
 from stepkit.search.self_evaluation import SelfEvaluationScorer
 
 NodeFunction = Callable[[int], float]
-
-
-class VisitStatistics:
-    """N and Q of the nodes so far: sums over the simulations that went through them.
-
-    Args:
-        weight: w, the weight of scores in Q.
-    """
-
-    def __init__(self, tree: Tree, weight: float = 0.0) -> None:
-        self.visits: dict[int, int] = {}
-        self._tree = tree
-        self._weight = weight
-        self._scores: dict[int, float] = {}
-        self._right: dict[int, float] = {}
-        self._decided: dict[int, int] = {}
-
-    def back_up(self, leaf: int, score: float) -> None:
-        """Add a simulation: back up its outcome and the score of its step to the root."""
-        outcome = self._tree["outcome"][leaf]
-        self._tree["visits"].append(leaf)
-        node = leaf
-        while node != NO_PARENT:
-            self.visits[node] = self.visits.get(node, 0) + 1
-            self._scores[node] = self._scores.get(node, 0.0) + score
-            if outcome is not None:
-                self._decided[node] = self._decided.get(node, 0) + 1
-                self._right[node] = self._right.get(node, 0.0) + outcome
-            node = self._tree["parent"][node]
-
-    def q(self, node: int) -> float:
-        """Q: the value of a step by outcomes and scores."""
-        mean_score = self._scores[node] / self.visits[node]
-        return (1 - self._weight) * self._share(node) + self._weight * mean_score
-
-    def _share(self, node: int) -> float:
-        """The share of right ones among the decided, else the parent's; 0 where none is decided."""
-        while not self._decided.get(node):
-            node = self._tree["parent"][node]
-            if node == NO_PARENT:
-                return 0.0
-        return self._right[node] / self._decided[node]
 
 
 @dataclass(frozen=True)
@@ -134,6 +93,7 @@ def mcts(rollouts: RolloutTree, plan: MctsPlan, guide: PrmGuide | None = None) -
             node = max(siblings, key=select_by(statistics, siblings, plan.exploration))
             depth += 1
         if rollouts.is_terminal(node):
+            tree["visits"].append(node)
             statistics.back_up(node, scores.get(node, 0.0))
             continue
         width = plan.width[min(depth, len(plan.width) - 1)]
@@ -146,6 +106,7 @@ def mcts(rollouts: RolloutTree, plan: MctsPlan, guide: PrmGuide | None = None) -
             scores |= zip(steps, (yield from guide.probabilities(steps)), strict=True)
         leaves = yield from _simulated(rollouts, fresh, plan.weight < 1)
         for step, leaf in zip(fresh, leaves, strict=True):
+            tree["visits"].append(leaf)
             statistics.back_up(leaf, scores.get(step, 0.0))
 
 
@@ -204,7 +165,8 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     )
     if guidance is None:
         yield from mcts(rollouts, plan)
+        rollouts.tree.pop("search", None)  # an earlier search's, which did not make these visits
         return close_tree_with_rule(rollouts, record)
     guide = PrmGuide(guidance, rollouts, record, options["aggregate"])
     yield from mcts(rollouts, plan, guide)
-    return close_guided_tree(rollouts, guide, record, {"by": "mcts"})
+    return close_guided_tree(rollouts, guide, record, {"by": "mcts", "weight": weight})

@@ -180,6 +180,7 @@ def test_nodes_have_the_bounds_of_their_step() -> None:
 def test_every_label_with_counts_has_an_interval_or_says_why_not() -> None:
     """Of all rows, under each backup, and after a rule that stopped the draws."""
     plain = trace(["a\n", "b\n", "c"], shares(*COUNTS), 0.0, split={"by": "lines"})
+    plain["tree"]["visits"] = [4, 5, 5, 6]
     stopped = trace(["a\n", "b\n"], shares((1, 2), (1, 1)), 0.0, split={"by": "lines"})
     for state in range(2):
         stopped["tree"]["rule"][state] = "first-success:most=8"
@@ -187,9 +188,8 @@ def test_every_label_with_counts_has_an_interval_or_says_why_not() -> None:
         if row.name == "consensus":
             assert row.no_interval
             continue
-        backups = [name for name in row.backups if name != "visits"]
         for evidence, text in [
-            *((plain, f"{row.name}:backup={backup}") for backup in backups if backup != "draws"),
+            *((plain, f"{row.name}:backup={name}") for name in row.backups if name != "draws"),
             (plain, row.name),
             (stopped, row.name),
         ]:

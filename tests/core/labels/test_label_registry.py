@@ -59,6 +59,7 @@ def shares(*counts: tuple[int, int]) -> dict[int, list[float | None]]:
         ("best-of:backup=max", "it can only be draws, pooled"),
         ("threshold:z=1,backup=max", "it can only be draws, pooled"),
         ("effective:backup=later", "it can only be draws, pooled"),
+        ("hard:backup=q", "it can only be draws, leaves, mean, max, visits, pooled"),
         ("soft:as=gold", "labels.gold"),
     ],
 )
@@ -419,7 +420,8 @@ def test_values_by_other_backups() -> None:
     assert mean["root"]["x"] == pytest.approx((1 / 6 + 0) / 2)
     assert made("soft:backup=max", record)["x"][0] == 1.0
     visits = made("soft:backup=visits", record)
-    assert visits["x"][0] == pytest.approx(2 / 3) and visits["n"][0] == 3
+    assert visits["x"][0] == pytest.approx(2 / 3) and visits["visits"][0] == 3
+    assert (visits["k"][0], visits["n"][0]) == (1, 2)  # two ends, one of them reached twice
     assert visits["root"]["x"] == 0.5
     assert made("progress:backup=leaves", record)["x"] == pytest.approx([0.05, 0.75])
     assert made("value:backup=leaves", record)["low"] == [None, 1.0]
@@ -434,7 +436,7 @@ def test_undecided_ends_count_as_wrong_when_asked() -> None:
     wrong = made("soft:backup=leaves", record, undecided="wrong")
     assert (wrong["n"][0], wrong["undecided"][0], wrong["x"][0]) == (4, 0, 0.0)
     visits = made("soft:backup=visits", record, undecided="wrong")
-    assert (visits["n"][0], visits["x"][0]) == (3, 0.0)
+    assert (visits["n"][0], visits["visits"][0], visits["x"][0]) == (2, 3, 0.0)
 
 
 def test_pooled_and_later_in_a_record() -> None:

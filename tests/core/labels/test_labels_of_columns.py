@@ -14,7 +14,7 @@ from work import Workdir
 
 from stepkit.core import labels
 from stepkit.core.labels import parse_first_error
-from stepkit.core.labels.column_states import COUNTS
+from stepkit.core.labels.column_states import COUNTS, INTERVAL
 from stepkit.core.labels.label_registry import LABELS, OF_NODES
 from stepkit.core.labels.min_form import weighted_rewards
 from stepkit.core.labels.normalisation import onward, scaled
@@ -272,6 +272,18 @@ def test_a_group_is_scaled_by_labels_of_the_same_run() -> None:
     assert first["normalised"]["x"] == [-2, -1] and second["normalised"]["x"] == [3]
 
 
+def test_returns_against_those_of_the_other_attempts() -> None:
+    """PURE: the minimum to come, less the mean of the other attempts' minima to come."""
+    wanted = [
+        "min-return:from=critic",
+        "normalised:from=min-return,over=group,scale=leave-one-out",
+    ]
+    first, second = group(wanted, flat(RISEN), flat([0.5, 0.9]))
+    assert first["min-return"]["x"] == [0.3, 0.3, 0.8]
+    assert first["normalised"]["x"] == close(0.3 - 0.7, 0.3 - 0.7, 0.8 - 0.7)
+    assert second["normalised"]["x"] == close(0.5 - 1.4 / 3, 0.9 - 1.4 / 3)
+
+
 def test_a_bad_record_of_a_group_has_its_own_error() -> None:
     good, bad = flat([1.0, 2.0]), flat([1.0])
     bad["scores"]["critic"]["x"] = ["much"]
@@ -316,7 +328,7 @@ def test_a_label_of_draws_refuses_a_column_without_counts(row: Any) -> None:
         with pytest.raises(UsageError, match="from has no effect"):
             labels.parse_all([f"{wanted},of=critic" if row.name == "consensus" else wanted])
         return
-    if row.column == COUNTS:
+    if row.column in (COUNTS, INTERVAL):
         assert f'field "scores.critic": no k and n: {row.name}' in error(flat(RISEN), wanted)
     elif row.name in ("ternary", "effective"):
         assert "no k and n" in error(flat(RISEN), wanted)
@@ -337,6 +349,10 @@ def test_a_prover_is_another_column() -> None:
     entry = made("effective:from=critic,prover=weak,k=1,root=0.1", record)
     assert entry["x"] == close(0.6 + 0.1, 0.3 + 0.2, 0.8 + 0.1)
     assert entry["meta"]["prover"] == "weak" and entry["meta"]["from"] == "scores.critic"
+    assert 'field "labels.weak": no k and n' in error(record, "effective:from=critic,prover=weak")
+    record["labels"]["weak"] |= {"x": [0.0, 0.5, 1.0], "k": [0, 1, 2], "n": [2, 2, 2]}
+    best = made("effective:from=critic,prover=weak,k=2", record)  # 0, 1 and 1 of the one pair
+    assert best["x"] == close(None, 0.3 + 1, 0.8 + 0)
 
 
 def test_counts_that_are_no_share_have_no_interval() -> None:
@@ -366,9 +382,13 @@ def test_counts_of_stopped_draws_have_no_interval_by_a_column_either() -> None:
         1.0,
     ]
     assert made_of_value["pivotal"]["x"] == [None, None]
-    # A label without an interval does not tell.
-    bare = one(record, "soft", "best-of:from=soft,k=1")["best-of"]
-    assert bare["x"] == [None, 1.0] and "no interval" in bare["why"][0]
+    # A label without an interval does not tell, and so no interval or test can be made of it.
+    for text in ("value:from=soft", "best-of:from=soft", "pivotal:from=soft", "ternary:from=soft"):
+        assert 'field "labels.soft": no low and high' in error(record, "soft", text)
+    for text in ("threshold:from=soft,z=1", "progress:from=soft,k=2", "ternary:from=soft,below=0"):
+        assert "take the label value" in error(record, "soft", text)
+    entries = one(record, "soft", "ternary:from=soft,below=0.2,z=0", "hard:from=soft")
+    assert entries["ternary"]["x"] == entries["hard"]["x"] == [1, 1]
 
 
 def random_trace(rng: random.Random) -> Json:

@@ -169,6 +169,7 @@ def shuffled(record: Json, random: random.Random) -> Json:
 
 OPTIONS: dict[str, tuple[str, list[Any]]] = {
     "value": ("value", ["draws", "leaves"]),
+    "rank": ("rank", ["lower", "mean", "share"]),
     "scope": ("scope", ["continuation", "step", "full"]),
     "min_gap": ("min_gap", [0.0, 0.3]),
     "confidence": ("confidence", [0.0, 0.6]),

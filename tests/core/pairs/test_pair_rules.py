@@ -88,8 +88,11 @@ def test_values_of_a_search_are_leaves_or_visits_or_scores() -> None:
     assert (row.chosen[:3], row.rejected[:3]) == (("B\nz", 1, 1), ("A\ny", 1, 2))
     record["tree"]["visits"] = [right, right, right, wrong, end, wrong, end]
     rows = make(record, "mcts-dpo", value="visits", weight="smooth").rows
-    assert (rows[0].chosen[:3], rows[0].rejected[:3]) == (("B\nz", 2, 2), ("A\ny", 3, 5))
+    # each end is one draw, however often it was visited; the value and the trust are of the visits
+    assert (rows[0].chosen[:4], rows[0].rejected[:4]) == (("B\nz", 1, 1, 1), ("A\ny", 1, 2, 0.6))
     assert rows[0].weight == 0.5  # 1 / (1 + 5 / 2) is below one half
+    # Beta(2, 1) above Beta(2, 2): E[3 x^2 - 2 x^3] = 3/2 - 4/5
+    assert rows[0].probability == pytest.approx(0.7)
     assert rows[0].origin.draws == (str(b), str(a))
     record["tree"]["scores"] = {"prm": {"x": [None, 0.9, 0.25, 0.1, 0.8, 0.3]}}
     row = make(record, "best-worst", value="prm", scope="step").rows[0]

@@ -37,11 +37,12 @@ def test_best_worst_at_every_step() -> None:
     )
     found = make(record, scope="step")
     assert [counts(pair) for pair in found.rows] == [
-        (0, "", ("a2\n", 1, 1), ("a3\n", 0, 1)),
+        (0, "", ("a2\n", 1, 1), ("a1\n", 1, 4)),  # 1 of 4 is surely low, 0 of 1 may be luck
         (1, "a1\n", ("b1\n", 2, 2), ("b3\n", 0, 2)),
         (2, "a1\nb1\n", ("c2", 2, 2), ("c1", 0, 1)),
     ]
     assert not found.dropped
+    assert counts(make(record, scope="step", rank="share").rows[0])[3] == ("a3\n", 0, 1)
 
 
 def test_the_spine_has_the_counts_of_its_own_node() -> None:
