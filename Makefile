@@ -173,7 +173,7 @@ bench: $(READY)  ## measure what the manuals claim, into tests/bench/results (BE
 	done
 
 golden: $(READY)  ## rewrite the golden cases; review them with git diff
-	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py
+	STEPKIT_GOLDEN=write python -m pytest tests/test_golden.py tests/test_columns_table.py
 
 models: $(READY)  ## train the shipped models again (about an hour on 2 cores)
 	$(VENV)/bin/python -m pip install --quiet -e '.[train]'

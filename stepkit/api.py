@@ -558,6 +558,7 @@ def rerank(
     by: str = "best",
     *,
     aggregate: str | None = None,
+    map: str | None = None,
     score: str | None = None,
     longest: int | None = None,
     drop_before: str | None = None,
@@ -569,7 +570,8 @@ def rerank(
     Args:
         by: best, majority, weighted, log-weighted, complexity, subthought, knockout, elimination.
         aggregate: how the scores of the steps become one number (min), as in ``aggregate``.
-        score: the score to use; None: the only one there.
+        map: how scores that are no probabilities vote: sigmoid, softmax:t=1, rank:p=1.
+        score: the column to use, a score or a label; None: the only score there.
         longest, drop_before, label: as in step-rerank.
         keep: write the first so many of each group; None: all, with their ranks.
 
@@ -580,7 +582,7 @@ def rerank(
     from stepkit.core.selection import METHODS
 
     _known(by, METHODS, "way to choose")
-    settings = settings_of(by, aggregate, score, longest, drop_before, label)
+    settings = settings_of(by, aggregate, score, longest, drop_before, label, _map(map))
     ranking = GroupRanking(settings, keep)
     return [one.data for group in _groups(lines_of(records)) for one in ranking(group)]
 
@@ -592,6 +594,7 @@ def evaluate(
     k: Sequence[int] = (),
     score: Sequence[str] = (),
     aggregate: Sequence[str] = ("min",),
+    map: Sequence[str] = (),
     against: Sequence[str] = (),
     undecided: str = "wrong",
     intervals: bool = True,
@@ -605,7 +608,8 @@ def evaluate(
     Args:
         curves: of pass, majority, best, weighted, log-weighted; none: those that can be had.
         k: numbers of attempts, rising; none: powers of two.
-        score, aggregate: which scores, and how they become one number.
+        score, aggregate: which columns, and how they become one number; none: all scores.
+        map: how scores that are no probabilities vote, as in ``rerank``.
         against: also the differences to "single" or "majority".
         undecided: attempts without a verdict are "wrong", or left out ("apart").
         intervals: False leaves out ``low`` and ``high``.
@@ -623,12 +627,15 @@ def evaluate(
         curves=tuple(curves),
         ks=tuple(k),
         aggregates=tuple(aggregate),
+        maps=tuple(one for text in map if (one := _map(text)) is not None),
         against=tuple(against),
         undecided=undecided,
         intervals=intervals,
         seed=seed,
     )
-    collected = CollectedAttempts(AttemptFields(tuple(score), options.aggregates))
+    names = {name: name for name in score}
+    fields = AttemptFields(names, options.aggregates, options.maps or (None,))
+    collected = CollectedAttempts(fields)
     _settled(records, each(collected.take))
     if not collected.attempts:
         raise DataError("no records: nothing to measure")
@@ -759,6 +766,16 @@ def _tokens(path: FilePath | None) -> Any:
 
 def _right(correct: Sequence[bool | float | None]) -> list[float]:
     return [float(one or 0) for one in correct]
+
+
+def _map(text: str | None) -> Any:
+    """The map of scores that ``text`` asks for. Raises UsageError."""
+    from stepkit.core.selection import parse_map
+
+    try:
+        return None if text is None else parse_map(text)
+    except ValueError as error:
+        raise UsageError(f"map {text}: {error}") from None
 
 
 def _known(name: str, names: Iterable[str], what: str) -> None:

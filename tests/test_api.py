@@ -298,6 +298,7 @@ def test_check_rows_names_the_row() -> None:
             ["--by", "weighted", "--aggregate", "product"],
         ),
         ({"by": "majority", "keep": None}, ("--by", "majority", "--all")),
+        ({"by": "weighted", "map": "rank:p=2"}, ("--by", "weighted", "--map", "rank:p=2")),
     ],
 )
 def test_rerank_is_step_rerank(work: Workdir, options: Json, arguments: Any) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from stepkit.cli.options.aggregate import aggregate_option, check_aggregate
+from stepkit.cli.options.aggregate import (
+    aggregate_option,
+    check_aggregate,
+    check_map,
+    map_option,
+)
 from stepkit.cli.options.shared import SEED, UNDECIDED
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, input_options, output_options, refuse_idle_options
@@ -14,6 +21,7 @@ from stepkit.runner.run import StreamOptions
 
 if TYPE_CHECKING:
     from stepkit.core.evaluation.attempts import GoldSource
+    from stepkit.core.selection import VoteMap
 
 CURVES = ("pass", "majority", "best", "weighted", "log-weighted")
 VOTES = ("weighted", "log-weighted")
@@ -38,7 +46,7 @@ EFFECT = {
     "--apply": {"apply_file"},
     "--fit": {"fit", "scores", "gold"},
     "--protocol": ROWS | {"protocol", "threshold", "label", "redundancy"},
-    "": ROWS | {"curves", "ks", "aggregates", "undecided", "bins", "plot", "over"},
+    "": ROWS | {"curves", "ks", "aggregates", "maps", "undecided", "bins", "plot", "over"},
 }
 """Which options have an effect in which of the command's modes."""
 
@@ -78,20 +86,21 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     "scores",
     metavar="NAME",
     multiple=True,
-    help="A score to measure; may be repeated (default: all that are there).",
+    help="A column to measure, a score or a label; may be repeated (default: all scores).",
 )
 @aggregate_option("aggregates", repeatable=True)
+@map_option("maps", repeatable=True)
 @click.option(
     "--against",
     metavar="NAME",
     multiple=True,
-    help="Also the difference to: single, majority, a score, an aggregate or a file.",
+    help="Also the difference to: single, majority, a score, an aggregate, a map or a file.",
 )
 @click.option(
     "--gold",
     metavar="NAME|FIELD:BASE",
-    help="True labels of steps: labels.NAME, or a field that counts from BASE, 0 or 1 "
-    "(default: labels.gold).",
+    help="True labels of steps: labels.NAME or scores.NAME, or a field that counts from BASE, 0 "
+    "or 1 (default: labels.gold).",
 )
 @click.option(
     "--protocol", type=click.Choice(PROTOCOLS), help="Measure as that benchmark does, only."
@@ -102,13 +111,15 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     help="With --protocol: steps scoring below are wrong (default: 0.5); or the one in a map.",
 )
 @click.option(
-    "--label", metavar="NAME", help="With --protocol: judge labels.NAME instead of scores."
+    "--label",
+    metavar="NAME",
+    help="With --protocol: judge labels.NAME (or scores.NAME) as it is, without a threshold.",
 )
 @click.option(
     "--redundancy",
     metavar="NAME[:T]",
     help="With --protocol prmbench: where steps are marked as redundant, those are called so whose "
-    f"scores.NAME is above T (default: {REDUNDANCY}).",
+    f"column NAME is above T (default: {REDUNDANCY}).",
 )
 @click.option("--part", metavar="FIELD", help="Also by the values of a field of the records.")
 @click.option("--by-file", is_flag=True, help="Each file by itself, paired by problem.")
@@ -173,8 +184,9 @@ def main(
     """
     _refuse_idle(_mode(fit, apply_file, given["protocol"]))
     votes = [name for name in given["curves"] if name in VOTES]
-    for aggregate in given["aggregates"]:
-        check_aggregate(aggregate, votes, "--curves")
+    _check_maps(given["maps"], given["curves"])
+    for aggregate, mapped in product(given["aggregates"], given["maps"] or (None,)):
+        check_aggregate(aggregate, votes, "--curves", mapped)
     if apply_file is not None:
         from stepkit.cli.actions.calibration_maps import apply_map, read_map
 
@@ -187,6 +199,16 @@ def main(
         evaluate.fit(streams, fit, given["scores"], truth)
     else:
         evaluate.measure(streams, truth, given)
+
+
+def _check_maps(maps: Sequence[VoteMap], curves: Sequence[str]) -> None:
+    """Every curve that goes by scores must be able to use every map, and one must be there."""
+    asked = [name for name in curves if name in ("best", *VOTES)]
+    if maps and curves and not asked:
+        raise UsageError(f"--map has no effect with --curves {','.join(curves)}")
+    for name, mapped in product(asked, maps):
+        if name != "best" or asked == ["best"]:  # next to a vote its curve is that without a map
+            check_map(mapped, name, "--curves")
 
 
 def _mode(fit: str | None, apply_file: str | None, protocol: str | None) -> str:

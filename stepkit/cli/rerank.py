@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from stepkit.cli.options.aggregate import aggregate_option
-from stepkit.core.selection import METHODS
+from stepkit.cli.options.aggregate import aggregate_option, map_option
+from stepkit.core.selection import METHODS, VoteMap
 from stepkit.errors import UsageError
 from stepkit.runner.options import command, input_options, output_options, regroup_option
 from stepkit.runner.run import StreamOptions, groups
@@ -22,10 +22,12 @@ COUNT = click.IntRange(min=1)
     help="The best attempt, the answer with the most votes, or the winner of a tournament.",
 )
 @aggregate_option("aggregate")
+@map_option("map")
 @click.option(
     "--score",
     metavar="NAME",
-    help="The score to use, or the verdicts of a tournament (default: the only one there).",
+    help="The column to use: a score or a label; or the verdicts of a tournament (default: the "
+    "only score there).",
 )
 @click.option(
     "--longest",
@@ -41,7 +43,8 @@ COUNT = click.IntRange(min=1)
 @click.option(
     "--label",
     metavar="NAME",
-    help="The label with the first error for --drop-before (default: the only one there).",
+    help="The column with the first error for --drop-before (default: the only label, or else "
+    "score, that has one).",
 )
 @click.option(
     "--keep", metavar="K", type=COUNT, help="Write the first K of each group (default: 1)."
@@ -54,6 +57,7 @@ def main(
     streams: StreamOptions,
     by: str,
     aggregate: str | None,
+    map: VoteMap | None,
     score: str | None,
     longest: int | None,
     drop_before: str | None,
@@ -66,11 +70,12 @@ def main(
     \b
       step-score --prm prm.gguf attempts.jsonl | step-rerank
       step-rerank --by weighted --aggregate product scored.jsonl
+      step-rerank --by weighted --map rank:p=1.2 --score self-certainty scored.jsonl
       step-rerank --by majority attempts.jsonl
     """
     if keep and everyone:
         raise UsageError("--keep and --all exclude each other")
     from stepkit.cli.actions.rank_groups import GroupRanking, settings_of
 
-    settings = settings_of(by, aggregate, score, longest, drop_before, label)
+    settings = settings_of(by, aggregate, score, longest, drop_before, label, map)
     groups(streams, GroupRanking(settings, None if everyone else keep or 1))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from stepkit.schema import Json
     from stepkit.view.trace_view import ViewOptions
 
+from stepkit.core.columns import KINDS
+
 COLOURS = ("auto", "always", "never")
 
 
@@ -55,12 +57,19 @@ def main(
         raise UsageError("--label and --score exclude each other: steps have one colour")
     if color is not None and not term:
         raise UsageError("--color has no effect without --term")
-    measure = f"labels.{label}" if label is not None else f"scores.{score}" if score else None
+    measure = _measure("labels", label) or _measure("scores", score)
     options = ViewOptions(measure, sampler)
     if term:
         _terminal(streams, options, color or "auto")
     else:
         _page(streams, options)
+
+
+def _measure(kind: str, name: str | None) -> str | None:
+    """What to colour by: of the option's kind, unless the name says another."""
+    if name is None or name.partition(".")[0] in KINDS:
+        return name
+    return f"{kind}.{name}"
 
 
 def _page(streams: StreamOptions, options: ViewOptions) -> None:

@@ -204,6 +204,33 @@ def fixed_weights(weights: Sequence[float], as_logs: bool = False) -> Weigh:
     return weigh
 
 
+def rank_weights(standing: Sequence[float], power: float) -> Weigh:
+    """Borda votes with a power: (k - r + 1)^power, up to a factor, of the attempt on rank r of k in
+    a subset, as core/selection/vote_maps.py has them for one group.
+
+    Args:
+        standing: [n] what attempts are ranked by; -inf is without a rank, and weighs 0.
+    """
+    given = np.asarray(standing, float)
+    levels = [np.flatnonzero(given == one) for one in np.unique(given[given > -np.inf])]
+
+    def weigh(subsets: Array) -> Array:
+        there = subsets > 0
+        most = max(int(there[:, given > -np.inf].sum(axis=1).max(initial=0)), 1)
+        votes = (np.arange(1.0, most + 1) / most) ** power
+        upto = np.concatenate([[0.0], np.cumsum(votes)])  # of so many of the lowest ranks
+        found = np.zeros(subsets.shape)
+        below = np.zeros(len(subsets), dtype=int)
+        for members in levels:
+            tied = there[:, members].sum(axis=1)
+            share = (upto[below + tied] - upto[below]) / np.maximum(tied, 1)
+            found[:, members] = share[:, None] * there[:, members]
+            below = below + tied
+        return found
+
+    return weigh
+
+
 def _chances(subsets: Array, ballots: Ballots) -> Array:
     """[S] how likely the attempt chosen of each subset is to be right, over all orders."""
     answers, right = np.asarray(ballots.answers), np.asarray(ballots.right, float)

@@ -152,13 +152,16 @@ class Threshold(NamedTuple):
     f1: float
 
 
-def best_threshold(attempts: Sequence[tuple[Sequence[float], int]]) -> Threshold:
+def best_threshold(attempts: Sequence[tuple[Sequence[float | None], int]]) -> Threshold:
     """The threshold with the highest F1 of the first error (ProcessBench's), exactly.
 
     With m_e the lowest score before step e, an attempt whose first error is e is judged rightly by
     the thresholds in (x_e, m_e], one without an error by those up to its lowest score. So the
     counts of hits change at scores only; of the best stretches the longest is taken, and its
     middle: it is furthest from where the F1 would change.
+
+    A step without a score is passed over: an error there is found by no threshold, and an attempt
+    without any score is not judged.
 
     Args:
         attempts: scores of the steps, and the index of the first error, -1 for none.
@@ -170,14 +173,17 @@ def best_threshold(attempts: Sequence[tuple[Sequence[float], int]]) -> Threshold
     correct = len(attempts) - errors
     if not errors or not correct:
         raise ValueError("first errors need attempts with an error and attempts without one")
-    scores = np.unique([x for steps, _ in attempts for x in steps])
+    scores = np.unique([x for steps, _ in attempts for x in steps if x is not None])
     if len(scores) < 2:
         raise ValueError("all scores are equal")
     # Stretch i is (scores[i - 1], scores[i]]; the last one is above all scores.
     changes = np.zeros((2, len(scores) + 2), dtype=np.int64)
     for steps, first in attempts:
-        begin = 0 if first < 0 else np.searchsorted(scores, steps[first]) + 1
-        before = steps if first < 0 else steps[:first]
+        wrong = None if first < 0 else steps[first]
+        if steps.count(None) == len(steps) or (first >= 0 and wrong is None):
+            continue
+        begin = 0 if wrong is None else np.searchsorted(scores, wrong) + 1
+        before = [x for x in (steps if first < 0 else steps[:first]) if x is not None]
         end = np.searchsorted(scores, min(before)) + 1 if len(before) else len(scores) + 1
         if begin < end:
             changes[int(first < 0), [begin, end]] += [1, -1]

@@ -19,6 +19,11 @@ from stepkit.schema import Json
 
 KINDS = ("labels", "scores")
 NO_ENTRIES: Json = {}
+NO_PROBABILITIES = {
+    "raw": "raw numbers are no probabilities",
+    "progress": "progress, a difference of values, is no probability",
+}
+"""By what a column is of (schema.LABEL_KINDS), why its numbers are none."""
 
 
 class Column(NamedTuple):
@@ -46,6 +51,15 @@ class Column(NamedTuple):
     def raw(self) -> bool:
         """Are its numbers no probabilities?"""
         return bool(self.entry.get("of", "raw") == "raw")
+
+    @property
+    def why_no_probability(self) -> str:
+        """Why its numbers are no probabilities; "" where they may be, each that is from 0 to 1."""
+        of, meta = self.entry.get("of", "raw"), self.entry.get("meta")
+        unit = meta.get("unit") if isinstance(meta, dict) and of == "confidence" else None
+        if isinstance(unit, str) and not unit.startswith("share"):
+            return f"numbers in {unit} are no probabilities"
+        return NO_PROBABILITIES.get(of, "") if isinstance(of, str) else ""
 
     def x(self, count: int) -> list[float | None]:
         """Its number or None for each of ``count`` steps (of nodes, below "tree")."""
@@ -111,6 +125,12 @@ def find_column(
     return _column(entries, kind, name, above)
 
 
+def column_path(name: str, usual: str) -> str:
+    """``labels.NAME`` or ``scores.NAME``: the ``usual`` kind where ``name`` does not say which."""
+    kinds, bare = _parted(name)
+    return f"{kinds[0] if len(kinds) == 1 else usual}.{bare}"
+
+
 def has_column(holder: Json, name: str, above: str = "") -> bool:
     """Is there a column of that name? Raises DataError where labels or scores are no object."""
     kinds, name = _parted(name)
@@ -173,8 +193,11 @@ def _parted(name: str) -> tuple[tuple[str, ...], str]:
 def _only(holder: Json, option: str, usual: str, above: str) -> Column:
     entries = _entries(holder, usual, above)
     if len(entries) != 1:
-        why = f"choose one with {option}" if entries else f"run {_MAKER[usual]} first"
-        raise DataError(f"{usual} here: {_names(entries)}; {why}", _path(above, usual))
+        other = {name for kind in KINDS for name in _entries(holder, kind, above)}
+        why = f"choose one with {option}" if other else f"run {_MAKER[usual]} first"
+        have = f"{usual} here: {_names(entries)}"
+        have = have if entries or not other else _listed(holder, above, {})
+        raise DataError(f"{have}; {why}", _path(above, usual))
     (name,) = entries
     return _column(entries, usual, name, above)
 

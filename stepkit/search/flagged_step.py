@@ -12,6 +12,8 @@ def flagged_step(record: Json, at: str) -> int | None:
     """The first error by the label or score ``at``; None where it has none or it is unknown."""
     column = find_column(record, at, "--at", usual="labels")
     if "first" not in column.entry:
-        raise DataError("has no first error: run step-label --first first", column.field)
+        raise DataError(
+            "has no first error: run step-label --first below:T --from NAME first", column.field
+        )
     first = column.first(len(schema.steps(record)))
     return None if first == -1 else first

@@ -77,9 +77,8 @@ def curves_of(rows: Sequence[Json], over: str) -> list[PlottedCurve]:
     for row in rows:
         if "k" not in row or "against" in row or over not in row or row[over] <= 0:
             continue
-        named = [
-            row[key] for key in ("file", "part", "measure", "score", "aggregate") if key in row
-        ]
+        keys = ("file", "part", "measure", "score", "aggregate", "map")
+        named = [row[key] for key in keys if key in row]
         value: float = row["value"]
         low, high = row.get("low", value), row.get("high", value)
         point = PlottedPoint(row[over], 100 * value, 100 * low, 100 * high)

@@ -95,7 +95,7 @@ def _name(row: Json) -> str:
         name = "one attempt"
     else:
         name = NAMES.get(measure, measure).format(k=row.get("k"))
-    by = [row[key] for key in ("score", "aggregate", "label") if key in row]
+    by = [row[key] for key in ("score", "aggregate", "map", "label") if key in row]
     return f"{_where(row)}{name}{', by ' if by else ''}{' '.join(by)}"
 
 

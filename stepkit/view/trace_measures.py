@@ -120,13 +120,18 @@ def has_counts(found: dict[str, Json]) -> bool:
 def choose_measure(found: dict[str, Json], named: str | None) -> str | None:
     """The measure to colour by: ``named``, else the most informative one that has numbers.
 
+    A name of the other kind will do, where there is none of the kind that was named.
+
     Raises DataError when it is not there or has no numbers.
     """
     numbered = [name for name, measure in found.items() if "x" in measure]
     if named is None:
         return preferred(numbered)
     if named not in numbered:
-        key = named.partition(".")[0]
+        key, _, name = named.partition(".")
+        other = f"{'scores' if key == 'labels' else 'labels'}.{name}"
+        if other in numbered:
+            return other
         have = ", ".join(_names(numbered, key)) or "none"
         raise DataError(f"no numbers of that name; {key} here: {have}", named)
     return named

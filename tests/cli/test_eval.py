@@ -480,8 +480,7 @@ def test_a_checker_of_sums_under_processbench(work: Workdir) -> None:
     assert [value(rows, name) for name in ("f1", "acc_err", "acc_cor")] == [0.5, 0.5, 0.5]
     assert {(row["named"], row["unjudged"]) for row in rows[1:]} == {(3, 1)}
     assert (
-        "step-eval: scores.arithmetic: 3 first errors named by the scorer, 1 not judged, "
-        "counted as wrong\n"
+        "step-eval: arithmetic: 3 named by the scorer, 1 not judged, counted as wrong\n"
     ) in done.err
 
 
@@ -564,6 +563,104 @@ def test_a_neutral_rating_before_the_first_minus_one_is_no_first_error(work: Wor
     done = work.run("step-eval", input=lines([record]))
     assert (done.status, done.out) == (3, b"")
     assert "step 2 is labelled -1, neither 0 nor 1; see --gold" in done.err
+
+
+# ---- any column ------------------------------------------------------------------------------
+
+
+def labelled(group: str, final: str, right: bool, x: list[float | None], **more: Any) -> Json:
+    """An attempt whose steps have labels, as step-label or step-split --leaves writes them."""
+    labels = {"soft": {"of": "value", "by": "sampler", "x": x}}
+    return attempt(group, final, right, [0.5] * len(x), labels=labels, **more)
+
+
+SOFT = [
+    labelled("g", "1", False, [0.5, 0.25]),
+    labelled("g", "2", True, [0.75, None]),
+    labelled("h", "3", True, [1.0]),
+    labelled("h", "4", False, [0.5]),
+]
+
+
+@pytest.mark.parametrize("name", ["soft", "labels.soft"])
+def test_a_label_is_measured_as_a_score_is(work: Workdir, name: str) -> None:
+    """Minima .25, .75 (right) and 1 (right), .5."""
+    work.write("in.jsonl", lines(SOFT))
+    args = ("in.jsonl", "--score", name, "--k", "2", "--no-intervals")
+    rows = rows_of(work.run("step-eval", *args))
+    for by in ("best", "weighted"):
+        assert value(rows, by, score=name) == 1
+        assert share_chosen(work, "--by", by, "--score", name) == 1
+    assert value(rows, "auc_attempts", score=name) == 1
+    assert not [row for row in rows if row.get("score") == "prm"]
+
+
+def test_unasked_scores_alone_are_measured(work: Workdir) -> None:
+    """Also where a label has the name of one, which is not ambiguous then."""
+    records = [one | {"labels": {"prm": one["labels"]["soft"]}} for one in SOFT]
+    rows = rows_of(work.run("step-eval", "--k", "2", input=lines(records)))
+    assert {row["score"] for row in rows if "score" in row} == {"prm"}
+    assert value(rows, "best") == 0.5  # all scores are equal
+    done = work.run("step-eval", "--score", "prm", input=lines(records))
+    assert done.status == 3
+    assert "write labels.prm or scores.prm with --score NAME" in done.err
+    asked = ("--score", "labels.prm", "--score", "scores.prm", "--against", "scores.prm")
+    rows = rows_of(work.run("step-eval", "--k", "2", *asked, input=lines(records)))
+    assert value(rows, "best", score="labels.prm", against="scores.prm") == 0.5
+
+
+def test_a_score_is_gold_and_a_score_is_judged_as_labels_are(work: Workdir) -> None:
+    """A checker's verdicts as truth; and as judgements of 0 and 1, which need no threshold."""
+    records = [checked("p", 1, [1, 0, 1]), checked("q", -1, [1, 1])]
+    rows = rows_of(
+        work.run("step-eval", *AS_PROCESSBENCH, "--label", "scores.check", input=lines(records))
+    )
+    assert value(rows, "f1") == 1 and all("threshold" not in row for row in rows)
+    judge = {"judge": {"of": "validity", "by": "scorer", "x": [0.9, 0.3, 0.8]}}
+    records[0]["scores"] |= judge
+    records[1]["scores"] |= {"judge": judge["judge"] | {"x": [0.9, 0.4]}}
+    asked = ("--gold", "scores.check", "--score", "judge", "--no-intervals")
+    rows = rows_of(work.run("step-eval", *asked, input=lines(records)))
+    # counted are 1, 0 | 1, 1 with .9, .3 | .9, .4: right ones above the wrong one
+    assert value(rows, "auc_steps") == 1 and value(rows, "base_rate") == pytest.approx(3 / 4)
+    missing = work.run("step-eval", "--gold", "scores.other", input=lines(records))
+    assert (missing.status, "--gold: no attempt has scores.other" in missing.err) == (3, True)
+    missing = work.run(
+        "step-eval", *AS_PROCESSBENCH, "--label", "scores.other", input=lines(records)
+    )
+    assert (missing.status, "no attempt has scores.other" in missing.err) == (3, True)
+
+
+def test_progress_is_measured_but_no_probability(work: Workdir) -> None:
+    """It is a difference of values: no Brier score, no vote, and no threshold of 0.5."""
+    gold = {"gold": {"first": 1}}
+    progress = {"progress": {"of": "progress", "by": "sampler", "x": [0.3, 0.1]}}
+    records = [attempt("p", "1", True, labels=gold | progress, x=[0.5, 0.5])]
+    records.append(attempt("p", "2", False, labels=gold | progress, x=[0.5, 0.5]))
+    rows = rows_of(work.run("step-eval", "--score", "progress", "--k", "1", input=lines(records)))
+    found = {row["measure"] for row in rows if row.get("score")}
+    assert {"best", "auc_steps"} <= found and not {"brier", "ece", "weighted"} & found
+    args = ("--protocol", "processbench", "--score", "progress")
+    done = work.run("step-eval", *args, input=lines(records))
+    assert done.status == 3
+    assert "labels.progress: no probabilities; give --threshold" in done.err
+
+
+def test_a_label_is_calibrated_into_a_score(work: Workdir) -> None:
+    records = judged(range(40))
+    for record in records:
+        record["labels"]["prm"] = record.pop("scores")["prm"]
+    work.write("in.jsonl", lines(records))
+    args = ("--fit", "platt", "--score", "labels.prm", "--gold", "gold", "-o", "map.json")
+    assert work.run("step-eval", "in.jsonl", *args).status == 0
+    made = json.loads(work.read("map.json"))
+    assert (made["score"], made["name"]) == ("labels.prm", "prm-platt")
+    others = judged(range(40, 44))
+    for record in others:
+        record["labels"]["prm"] = record.pop("scores")["prm"]
+    done = work.run("step-eval", "--apply", "map.json", input=lines(others))
+    assert done.status == 0, done.err
+    assert all(list(json.loads(line)["scores"]) == ["prm-platt"] for line in done.lines)
 
 
 # ---- calibration -----------------------------------------------------------------------------

@@ -132,6 +132,31 @@ def test_weighted_is_the_mean_over_all_subsets(case: Case, data: st.DataObject) 
     assert abs(found.value - true) <= 1e-12
 
 
+@examples(60)
+@given(attempts(), st.sampled_from([0, 1, 2, 0.5, 1.2]), st.data())
+def test_rank_votes_are_the_mean_over_all_subsets(
+    case: Case, power: float, data: st.DataObject
+) -> None:
+    """In every subset the attempts are ranked anew; equal ones share the votes of their ranks."""
+    scores, answers, right = case
+    standing = [float(score) if score else -math.inf for score in scores]
+    k = data.draw(st.integers(1, len(right)))
+
+    def chance(chosen: tuple[int, ...]) -> Fraction:
+        ranked = sorted(standing[i] for i in chosen if standing[i] > -math.inf)
+        weights = [Fraction(0)] * len(right)
+        for i in chosen:
+            places = [r for r, one in enumerate(ranked, 1) if one == standing[i]]
+            # rounded, so that floats that should be equal are
+            votes = [Fraction(round(r**power, 9)).limit_denominator(10**9) for r in places]
+            weights[i] = shared(votes)
+        return vote(weights, answers, right, chosen, [Fraction(max(s, -1)) for s in standing])
+
+    weigh = at_k_curves.rank_weights(standing, power)
+    found = at_k_curves.weighted_at(Ballots(answers, right, standing, weigh), k, 0)
+    assert abs(found.value - over_subsets(len(right), k, chance)) <= 1e-12
+
+
 def test_by_hand() -> None:
     """Answers a, a, b with scores 1, 1, 4; a is right. Pairs: aa, ab, ab."""
     answers, right, scores = [0, 0, 1], [1.0, 1.0, 0.0], [1.0, 1.0, 4.0]

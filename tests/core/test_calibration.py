@@ -124,11 +124,13 @@ def test_what_cannot_be_fitted() -> None:
         best_threshold([([0.5, 0.5], -1), ([0.5], 0)])
 
 
-def f1(attempts: list[tuple[list[float], int]], threshold: float) -> float:
-    counts = [
-        processbench(first, first_wrong([float(x >= threshold) for x in steps]))
-        for steps, first in attempts
-    ]
+def f1(attempts: list[tuple[list[float | None], int]], threshold: float) -> float:
+    """As step-eval counts: a null is passed over, and an attempt of nothing else not judged."""
+    counts = []
+    for steps, first in attempts:
+        verdicts = [None if x is None else float(x >= threshold) for x in steps]
+        nothing = all(verdict is None for verdict in verdicts)
+        counts.append(processbench(first, None if nothing else first_wrong(verdicts)))
     errors, correct = (
         sum(c[f"{kind}_hit"] for c in counts) / sum(c[kind] for c in counts)
         for kind in ("err", "cor")
@@ -138,13 +140,13 @@ def f1(attempts: list[tuple[list[float], int]], threshold: float) -> float:
 
 @given(st.data())
 def test_no_threshold_is_better_than_the_best(data: st.DataObject) -> None:
-    grid = st.integers(0, 8).map(lambda i: i / 8)
-    attempts = []
+    grid = st.none() | st.integers(0, 8).map(lambda i: i / 8)
+    attempts: list[tuple[list[float | None], int]] = []
     for _ in range(data.draw(st.integers(2, 8))):
         steps = data.draw(st.lists(grid, min_size=1, max_size=5))
         attempts.append((steps, data.draw(st.integers(-1, len(steps) - 1))))
     kinds = {first < 0 for _, first in attempts}
-    if len(kinds) < 2 or len({x for steps, _ in attempts for x in steps}) < 2:
+    if len(kinds) < 2 or len({x for steps, _ in attempts for x in steps} - {None}) < 2:
         return
     found = best_threshold(attempts)
     assert f1(attempts, found.value) == pytest.approx(found.f1)

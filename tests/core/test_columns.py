@@ -37,6 +37,8 @@ def test_the_only_column_of_the_usual_kind_needs_no_name() -> None:
     assert find_column({"scores": {"a": {"x": []}}}, None, "--score").name == "a"
     labels: dict[str, Any] = {"labels": {"b": {}}, "scores": {"a": {}}}
     assert find_column(labels, None, "--at", usual="labels").field == "labels.b"
+    with pytest.raises(DataError, match="labels here: b; scores here: none; choose one with --sc"):
+        find_column({"labels": {"b": {}}}, None, "--score NAME")
     with pytest.raises(DataError, match="labels here: none; run step-label first"):
         find_column({}, None, "--at", usual="labels")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stepkit import schema
 from stepkit.cli.actions.calibration_maps import read_map
+from stepkit.core.columns import column_path
 from stepkit.core.evaluation import attempts
 from stepkit.core.evaluation.attempts import AttemptFields, GoldSource, MeasuredAttempt
 from stepkit.core.evaluation.benchmark_scores import JUDGEMENTS
@@ -48,8 +49,11 @@ class CollectedAttempts:
         """Read one record; nothing is written for it."""
         if not self._names_known:
             scores = record.data.get("scores")
-            names = tuple(scores) if isinstance(scores, dict) else ()
-            names = tuple(name for name in names if name != self._wanted.redundancy)
+            names = {
+                name: f"scores.{name}"
+                for name in (scores if isinstance(scores, dict) else ())
+                if self._wanted.redundancy not in (name, f"scores.{name}")
+            }
             self._wanted = replace(self._wanted, scores=names)
         if self._fitted is not None:
             self._fitted.check(record.data)
@@ -59,7 +63,7 @@ class CollectedAttempts:
             self._names_known = True
             for earlier in self.attempts[:-1]:  # empty texts, which no scorer has a number for
                 earlier.scores = {
-                    name: attempts.no_score(self._wanted.aggregates, len(earlier.own))
+                    name: attempts.no_score(self._wanted, len(earlier.own))
                     for name in self._wanted.scores
                 }
         return []
@@ -73,6 +77,7 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         curves=given["curves"],
         ks=given["ks"],
         aggregates=given["aggregates"] or ("min",),
+        maps=given["maps"],
         against=given["against"],
         undecided=given["undecided"],
         protocol=given["protocol"],
@@ -88,13 +93,16 @@ def measure(streams: StreamOptions, gold: GoldSource | None, given: Json) -> Non
         raise UsageError(f"{other} has no effect with --label, which judges already")
     if options.protocol == "agentprocessbench" and given["threshold"] is not None:
         raise UsageError("--threshold has no effect with agentprocessbench: judgements are labels")
-    scores = (fitted.name,) if fitted is not None and not given["scores"] else given["scores"]
-    if fitted is not None and scores != (fitted.name,):
-        raise UsageError(f"--threshold: the map's threshold is one of scores.{fitted.name}")
+    scores = {name: name for name in given["scores"]}
+    if fitted is not None:
+        scores = scores or {fitted.name: column_path(fitted.name, "scores")}
+    if fitted is not None and list(scores) != [fitted.name]:
+        raise UsageError(f"--threshold: the map's threshold is one of {fitted.name}")
     collected = CollectedAttempts(
         AttemptFields(
             scores,
             options.aggregates,
+            options.maps or (None,),
             given["label"],
             gold,
             options.protocol,
@@ -153,7 +161,7 @@ def _missing_judgements(rows: Sequence[Json]) -> list[str]:
     found = {}
     for row in rows:
         if {"unjudged", "passed_over"} & row.keys() and not {"part", "against"} & row.keys():
-            judge = f"labels.{row['label']}" if "label" in row else f"scores.{row['score']}"
+            judge = row.get("label") or row["score"]
             where = f"{row['file']}: {judge}" if "file" in row else judge
             counts = [f"{row[key]} {what}" for key, what in JUDGEMENTS.items() if key in row]
             found[where] = f"{where}: {', '.join(counts)}"
@@ -168,7 +176,8 @@ def fit(
 
     if len(scores) > 1:
         raise UsageError("--fit takes one --score")
-    collected = CollectedAttempts(AttemptFields(scores, aggregates=(), gold=gold))
+    fields = AttemptFields({name: name for name in scores}, aggregates=(), gold=gold)
+    collected = CollectedAttempts(fields)
 
     def finish() -> bytes:
         if not collected.attempts:

@@ -6,9 +6,9 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from stepkit.cli.actions.record_fields import with_version
-from stepkit.cli.options.aggregate import check_aggregate
+from stepkit.cli.options.aggregate import check_aggregate, check_map
 from stepkit.core import selection
-from stepkit.core.selection import METHODS, EarlyErrorFilter, SelectionSettings
+from stepkit.core.selection import METHODS, EarlyErrorFilter, SelectionSettings, VoteMap
 from stepkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ def settings_of(
     longest: int | None,
     drop_before: str | None,
     label: str | None,
+    mapped: VoteMap | None = None,
 ) -> SelectionSettings:
     """The settings of a selection.
 
@@ -31,10 +32,10 @@ def settings_of(
     if label is not None and drop_before is None:
         raise UsageError("--label has no effect without --drop-before")
     early = None if drop_before is None else _early(drop_before, label)
-    checked_aggregate = check_aggregate(
-        aggregate or "min", [by] if METHODS[by].votes else [], "--by"
-    )
-    return SelectionSettings(by, checked_aggregate, score, longest or 0, early)
+    check_map(mapped, by, "--by")
+    votes = [by] if METHODS[by].votes else []
+    checked_aggregate = check_aggregate(aggregate or "min", votes, "--by", mapped)
+    return SelectionSettings(by, checked_aggregate, score, longest or 0, early, mapped)
 
 
 class GroupRanking:

@@ -8,15 +8,17 @@ their labels there, 0-based ones and 1-based ones.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf, nan
 from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import columns, selection, trace
-from stepkit.core.columns import find_column
+from stepkit.core.columns import column_path, find_column, has_column
 from stepkit.core.evaluation.protocols import FIELDS, NONE, REDUNDANT
+from stepkit.core.selection import VoteMap
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.seeds import digest
@@ -24,20 +26,24 @@ from stepkit.seeds import digest
 VOTES = ("weighted", "log-weighted")
 """Those of selection.METHODS that sum aggregates."""
 
+ByMap = tuple[str, VoteMap | None]
+"""An aggregate, and the map of the scores that it is made of."""
+
 
 class GoldSource(NamedTuple):
     """Where the truth about steps is.
 
     Attributes:
-        name: an entry of ``labels``, or with ``base`` a field of the record.
-        base: index of the first step in that field; None for ``labels``.
+        name: a column, of ``labels`` unless it says ``scores.``; with ``base`` a field of the
+            record.
+        base: index of the first step in that field; None for a column.
     """
 
     name: str = "gold"
     base: int | None = None
 
     def __str__(self) -> str:
-        return f"labels.{self.name}" if self.base is None else self.name
+        return column_path(self.name, "labels") if self.base is None else self.name
 
 
 @dataclass(frozen=True)
@@ -45,17 +51,19 @@ class AttemptFields:
     """What to read.
 
     Attributes:
-        scores: names; none are all that the first record has.
+        scores: columns of numbers, by the names that they are reported under.
         aggregates: of selection.AGGREGATES.
-        judge: the label that a protocol reads its judgements from; None: the scores.
+        maps: how scores that are no probabilities vote; None is the vote of those that are.
+        judge: the column of labels that a protocol reads its judgements from; None: the scores.
         gold: None: labels.gold, or else the protocol's own field.
         protocol: of protocols.NAMES, or None.
         part: field that the records are divided by, or None.
-        redundancy: the score that judges PRMBench's redundant steps, or None.
+        redundancy: the column that judges PRMBench's redundant steps, or None.
     """
 
-    scores: tuple[str, ...] = ()
+    scores: Mapping[str, str] = field(default_factory=dict)
     aggregates: tuple[str, ...] = ("min",)
+    maps: tuple[VoteMap | None, ...] = (None,)
     judge: str | None = None
     gold: GoldSource | None = None
     protocol: str | None = None
@@ -102,23 +110,25 @@ class AttemptScore(NamedTuple):
 
     Attributes:
         steps: [T] of each step, NaN where it is not the model's or has no score.
-        order: by aggregate, what attempts are compared by.
-        weight: by aggregate and vote, what is summed as votes: the value, or the logarithm of a
-            product or of odds; None where step-rerank would not sum it.
+        order: by aggregate and map of steps, what attempts are compared by.
+        weight: by vote, aggregate and map, what is summed as votes: the value, or the logarithm of
+            a product, of odds or of a softmax; None where step-rerank would not sum it.
         probabilities: the scores are from 0 to 1, and called so.
         meta: what made them.
         first: the first error as the scorer itself names it: NONE, a step, or None where it does
             not know or has no say.
         verdicts: [T] the labels -1, 0 and 1 that a judge gave next to the scores; None without.
+        path: where it stands; "" for an empty text.
     """
 
     steps: array[float]
-    order: dict[str, float]
-    weight: dict[tuple[str, str], float | None]
+    order: dict[ByMap, float]
+    weight: dict[tuple[str, str, VoteMap | None], float | None]
     probabilities: bool
     meta: Any
     first: int | None = None
     verdicts: Sequence[float | None] | None = None
+    path: str = ""
 
 
 @dataclass
@@ -187,13 +197,13 @@ def read_attempt(
     attempt.truth = _gold_labels(record, wanted, own) if steps else None
     attempt.beyond = _beyond(record, wanted, len(steps))
     if wanted.judge is not None:
-        attempt.judged = _labels(record, wanted.judge, own)
+        attempt.judged = _labels(record, column_path(wanted.judge, "labels"), own, "--label NAME")
     key, kinds = REDUNDANT
     if wanted.redundancy is not None and record.get(key) in kinds:
         judge = find_column(record, wanted.redundancy, "--redundancy NAME")
         attempt.redundancy = judge.x(len(steps))
-    for name in wanted.scores:
-        attempt.scores[name] = _attempt_score(record, name, wanted.aggregates, len(steps))
+    for name, column in wanted.scores.items():
+        attempt.scores[name] = _attempt_score(record, column, wanted, len(steps))
     return attempt
 
 
@@ -237,68 +247,93 @@ def _part_value(record: Json, key: str) -> str:
     raise DataError(f"expected a string, got {schema.name_of(value)}", key)
 
 
-def _attempt_score(record: Json, name: str, aggregates: Sequence[str], count: int) -> AttemptScore:
+def _attempt_score(record: Json, name: str, wanted: AttemptFields, count: int) -> AttemptScore:
     if not record.get("response"):
-        return no_score(aggregates, count)
+        return no_score(wanted, count)
     column = find_column(record, name, "--score NAME")
     x = column.x(count) if count else []
-    known = [value for value in x if value is not None]
-    order: dict[str, float] = {}
-    weight: dict[tuple[str, str], float | None] = {}
-    for how in aggregates:
-        one = selection.read_candidate(record, selection.SelectionSettings("best", how, name))
-        order[how] = one.standing
-        for by in VOTES:
-            weight[how, by] = None if column.raw else _weight(one, how, by)
+    likely = not column.why_no_probability
+    order: dict[ByMap, float] = {}
+    weight: dict[tuple[str, str, VoteMap | None], float | None] = {}
+    for how in wanted.aggregates:
+        for mapped in wanted.maps:
+            of_steps = steps_map(mapped)
+            one = _reader(how, name, of_steps)(record)
+            order[how, of_steps] = one.standing
+            for by in VOTES:
+                votes = likely or mapped is not None
+                weight[by, how, mapped] = _weight(one, by, how, mapped) if votes else None
     return AttemptScore(
         array("d", [nan if value is None else value for value in x]),
         order,
         weight,
-        not column.raw and all(0 <= value <= 1 for value in known),
+        likely and all(0 <= value <= 1 for value in x if value is not None),
         column.entry.get("meta"),
         column.first(count),
         column.counts("verdict", count),
+        column.field,
     )
 
 
-def no_score(aggregates: Sequence[str], count: int = 0) -> AttemptScore:
+@lru_cache(64)
+def _reader(how: str, name: str, mapped: VoteMap | None) -> Callable[[Json], selection.Candidate]:
+    settings = selection.SelectionSettings("best", how, name, map=mapped)
+    return selection.candidate_reader(settings)
+
+
+def steps_map(mapped: VoteMap | None) -> VoteMap | None:
+    """The map where it is one of steps, which their aggregates are made after; else None."""
+    return mapped if mapped is not None and mapped.of_steps else None
+
+
+def no_score(wanted: AttemptFields, count: int = 0) -> AttemptScore:
     """Of an empty text: it weighs nothing in a vote and ranks last."""
-    weight: dict[tuple[str, str], float | None] = {
-        (how, by): selection.vote_weight(None, by, how) for how in aggregates for by in VOTES
-    }
-    order = dict.fromkeys(aggregates, -inf)
-    return AttemptScore(array("d", [nan] * count), order, weight, True, None)
+    ways = [(how, mapped) for how in wanted.aggregates for mapped in wanted.maps]
+    nothing = selection.Candidate(None, "", -inf)
+    return AttemptScore(
+        array("d", [nan] * count),
+        {(how, steps_map(mapped)): -inf for how, mapped in ways},
+        {(by, *way): _weight(nothing, by, *way) for by in VOTES for way in ways},
+        True,
+        None,
+    )
 
 
-def _weight(one: selection.Candidate, how: str, by: str) -> float | None:
-    """What an attempt weighs in a vote, of an aggregate of probabilities."""
-    if not selection.summable(how, by):
+def _weight(one: selection.Candidate, by: str, how: str, mapped: VoteMap | None) -> float | None:
+    """What an attempt weighs in a vote: its aggregate must be a probability, or mapped. By rank it
+    depends on the others, and is 0 here."""
+    if mapped is None or mapped.of_steps:
+        if not selection.summable(how, by):
+            return None
+        value = one.aggregate.value if one.aggregate else 0.0
+        bounded = selection.name_of(how) in selection.OF_PROBABILITIES or value == -inf
+        if not bounded and not 0 <= value <= 1:
+            return None
+    elif by == "log-weighted":
         return None
-    value = one.aggregate.value if one.aggregate else 0.0
-    bounded = selection.name_of(how) in selection.OF_PROBABILITIES or value == -inf
-    if not bounded and not 0 <= value <= 1:
-        return None
-    return selection.vote_weight(one.order, by, how)
+    elif mapped.name == "rank":
+        return 0.0
+    return selection.vote_weight(one.order, by, how, mapped)
 
 
 def _gold_labels(record: Json, wanted: AttemptFields, own: list[bool]) -> GoldLabels | None:
     gold = wanted.gold or GoldSource()
-    if gold.base is None and _has_label(record, gold.name):
-        return _labels(record, gold.name, own)
+    if gold.base is None and has_column(record, str(gold)):
+        return _labels(record, str(gold), own, "--gold NAME")
     if wanted.gold is None and wanted.protocol is not None:
         gold = GoldSource(*FIELDS[wanted.protocol])
     return _field(record, gold, own) if gold.base is not None and gold.name in record else None
 
 
-def _labels(record: Json, name: str, own: list[bool]) -> GoldLabels | None:
-    labels = record.get("labels")
-    if labels is None or (isinstance(labels, dict) and labels.get(name) is None):
+def _labels(record: Json, path: str, own: list[bool], option: str) -> GoldLabels | None:
+    kind, _, name = path.partition(".")
+    entries = record.get(kind)
+    if entries is None or (isinstance(entries, dict) and entries.get(name) is None):
         return None
-    entry = find_column(record, f"labels.{name}", "--label NAME").entry
-    where = f"labels.{name}"
-    truth = GoldLabels(None) if entry.get("x") is None else _labels_of_steps(entry["x"], where, own)
+    entry = find_column(record, path, option).entry
+    truth = GoldLabels(None) if entry.get("x") is None else _labels_of_steps(entry["x"], path, own)
     if entry.get("first") is not None:
-        return truth._replace(first=_step_index(entry["first"], len(own), f"{where}.first"))
+        return truth._replace(first=_step_index(entry["first"], len(own), f"{path}.first"))
     return truth
 
 
@@ -336,15 +371,10 @@ def _beyond(record: Json, wanted: AttemptFields, count: int) -> int:
     """How many steps the list of wrong ones names that are not there, as some 100 rows of
     PRMBench's files do. Its own program passes over them."""
     gold = wanted.gold
-    if gold is None and wanted.protocol is not None and not _has_label(record, GoldSource().name):
+    if gold is None and wanted.protocol is not None and not has_column(record, str(GoldSource())):
         gold = GoldSource(*FIELDS[wanted.protocol])
     value = record.get(gold.name) if gold is not None and gold.base == 1 else None
     return sum(one > count for one in value) if isinstance(value, list) else 0
-
-
-def _has_label(record: Json, name: str) -> bool:
-    labels = record.get("labels")
-    return isinstance(labels, dict) and name in labels
 
 
 def _labels_of_steps(values: Any, where: str, own: list[bool]) -> GoldLabels:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stepkit.core.columns import column_path
 from stepkit.core.evaluation import intervals, protocols
 from stepkit.core.evaluation.attempts import GoldLabels, MeasuredAttempt
 from stepkit.core.evaluation.measure_types import AttemptSlice, Measure, MeasureKey, ReportOptions
@@ -23,9 +24,9 @@ from stepkit.schema import Json
 
 HALF = 0.5
 JUDGEMENTS = {
-    "named": "first errors named by the scorer",
+    "named": "named by the scorer",
     "unjudged": "not judged, counted as wrong",
-    "passed_over": "steps without a number passed over",
+    "passed_over": "passed over without a number",
 }
 """What a row counts of BenchmarkJudgement, in words."""
 
@@ -56,7 +57,7 @@ def measures(
         return {}
     label = known[0][1].judged_by
     if label and all(one.judged is None for _, one in known):
-        raise DataError(f"no attempt has labels.{label}")
+        raise DataError(f"no attempt has {column_path(label, 'labels')}")
     sources = [""] if label else list(known[0][1].scores)
     if not sources:
         raise DataError("no scores to judge by: run step-score first, or give --label")
@@ -169,7 +170,7 @@ def _judged(
     if protocol == "agentprocessbench":
         return list(scored.verdicts or (None if isnan(x) else x for x in scored.steps))
     if options.threshold is None and not scored.probabilities:
-        raise DataError(f"scores.{score} are no probabilities: give --threshold", place=one.place)
+        raise DataError(f"{scored.path}: no probabilities; give --threshold", place=one.place)
     limit = _threshold(options)
     return [None if isnan(x) else float(x >= limit) for x in scored.steps]
 

@@ -8,14 +8,14 @@ saw: what is measured with it is measured on other data.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stepkit import schema
 from stepkit.core import calibration
-from stepkit.core.columns import find_column
+from stepkit.core.columns import column_path, find_column
 from stepkit.core.evaluation import step_metrics
 from stepkit.core.evaluation.attempts import MeasuredAttempt, problem_of
 from stepkit.core.evaluation.step_report import counted_steps
@@ -63,7 +63,7 @@ class CalibrationMap(NamedTuple):
         """The entry of ``scores`` to write. Raises DataError."""
         self.check(record)
         steps = schema.steps(record)
-        column = find_column(record, self.score, "--score NAME")
+        column = find_column(record, column_path(self.score, "scores"), "--score NAME")
         where = column.field
         if column.entry.get("meta") != self.scorer:
             raise DataError("read by another scorer than the one the map was fitted on", where)
@@ -91,23 +91,22 @@ def fit_map(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: 
     if not known:
         raise DataError(f"nothing to fit on: no attempt has {gold}; see --gold")
     metas = [one.scores[score].meta for one in known]
+    path = known[0].scores[score].path
     other = next((i for i, meta in enumerate(metas) if meta != metas[0]), None)
     if other is not None:
-        raise DataError(
-            "scores of another scorer than above", f"scores.{score}", known[other].place
-        )
+        raise DataError("scores of another scorer than above", path, known[other].place)
     steps, probabilities = counted_steps([[one] for one in known], score)
     try:
         parameters = calibration.fit(method, steps.score, steps.right, probabilities)
     except ValueError as error:
-        raise DataError(str(error), f"scores.{score}") from None
+        raise DataError(str(error), path) from None
     made = calibration.apply(method, parameters, steps.score)
     body: Json = {
         KEY: FORMAT,
         "method": method,
         "parameters": parameters,
-        "score": score,
-        "name": score if method == "threshold" else f"{score}-{method}",
+        "score": path.removeprefix("scores."),
+        "name": _name_made(path, method),
         "of": "validity",
         "gold": gold,
         **_threshold(known, method, parameters, score),
@@ -122,6 +121,13 @@ def fit_map(attempts: Sequence[MeasuredAttempt], method: str, score: str, gold: 
         schema.VERSION_KEY: schema.VERSION,
     }
     return body
+
+
+def _name_made(path: str, method: str) -> str:
+    """The score that a map writes; a threshold writes none, and is one of the column itself."""
+    if method == "threshold":
+        return path.removeprefix("scores.")
+    return f"{path.partition('.')[2]}-{method}"
 
 
 def parse_map(data: Any) -> CalibrationMap:
@@ -178,10 +184,12 @@ def _threshold(
         own = [step for step, is_own in enumerate(one.own) if is_own]
         x = np.array([one.scores[score].steps[step] for step in own])
         first = one.truth.first
-        if first is None or np.isnan(x).any() or (first >= 0 and first not in own):
+        if first is None or (first >= 0 and first not in own):
             continue
         place = first if first < 0 else own.index(first)
-        cases.append((calibration.apply(method, parameters, x).tolist(), place))
+        mapped = np.full(len(x), np.nan)
+        mapped[~np.isnan(x)] = calibration.apply(method, parameters, x[~np.isnan(x)])
+        cases.append(([None if isnan(value) else float(value) for value in mapped], place))
     try:
         found = calibration.best_threshold(cases)
     except ValueError as error:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stepkit.core.evaluation.attempts import MeasuredAttempt
+from stepkit.core.evaluation.attempts import MeasuredAttempt, steps_map
 from stepkit.core.evaluation.intervals import DIFFERENCE, Estimate, difference, mean
 from stepkit.core.evaluation.protocols import REDUNDANCY
+from stepkit.core.selection import VoteMap
 from stepkit.schema import Json
 
 Array = np.ndarray[Any, Any]
@@ -25,7 +26,8 @@ class ReportOptions:
         curves: of selection_curves.CURVES; none are those of DEFAULT there that the records allow.
         ks: numbers of attempts, rising; none are powers of two up to the fewest at any problem.
         aggregates: how the scores of steps become one number, as in selection/aggregates.py.
-        against: what is subtracted: SINGLE, MAJORITY, an aggregate, a score or a file.
+        maps: how scores that are no probabilities vote; none: they do not.
+        against: what is subtracted: SINGLE, MAJORITY, an aggregate, a map, a score or a file.
         undecided: of selection_curves.UNDECIDED.
         protocol, threshold: of a benchmark, and below which score a step is wrong.
         redundancy: above which redundancy PRMBench's redundant steps are marked.
@@ -38,6 +40,7 @@ class ReportOptions:
     curves: tuple[str, ...] = ()
     ks: tuple[int, ...] = ()
     aggregates: tuple[str, ...] = ("min",)
+    maps: tuple[VoteMap, ...] = ()
     against: tuple[str, ...] = ()
     undecided: str = "wrong"
     protocol: str | None = None
@@ -48,6 +51,15 @@ class ReportOptions:
     seed: int = 1
     by_file: bool = False
 
+    def votes(self) -> dict[str, VoteMap | None]:
+        """The maps by name, or that of no map."""
+        return {str(one): one for one in self.maps} or {"": None}
+
+    def choices(self) -> dict[str, VoteMap | None]:
+        """The same of maps of steps, which also decide what the best attempt is."""
+        found = [steps_map(one) for one in self.votes().values()]
+        return {"" if one is None else str(one): one for one in found}
+
 
 class MeasureKey(NamedTuple):
     """What a measure is of; empty (k: 0) where it does not apply."""
@@ -57,6 +69,7 @@ class MeasureKey(NamedTuple):
     part: str = ""
     score: str = ""
     aggregate: str = ""
+    map: str = ""
     k: int = 0
 
 

@@ -141,6 +141,8 @@ def _compared_key(
         return MeasureKey("majority", key.file, key.part, k=key.k)
     if name in options.aggregates and key.aggregate:
         return key._replace(aggregate=name)
+    if name in options.votes() and key.map:
+        return key._replace(map=name)
     if key.score and any(other.score == name for other in measures):
         return key._replace(score=name)
     return key._replace(file=name)
@@ -148,6 +150,7 @@ def _compared_key(
 
 def _check_against(measures: dict[MeasureKey, Measure], options: ReportOptions) -> None:
     known = {SINGLE, MAJORITY, *options.aggregates} if any(key.k for key in measures) else set()
+    known |= {key.map for key in measures}
     known |= {key.score for key in measures} | {key.file for key in measures}
     for name in options.against:
         if name not in known - {""}:

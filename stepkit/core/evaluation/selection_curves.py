@@ -6,6 +6,7 @@ What step-rerank would choose, and the AUC of what it would choose by.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from stepkit.core import at_k_curves, selection
 from stepkit.core.at_k_curves import Expectation
 from stepkit.core.evaluation import intervals, step_metrics
-from stepkit.core.evaluation.attempts import VOTES, MeasuredAttempt
+from stepkit.core.evaluation.attempts import VOTES, AttemptScore, MeasuredAttempt, steps_map
 from stepkit.core.evaluation.measure_types import (
     MAJORITY,
     AttemptSlice,
@@ -22,6 +23,7 @@ from stepkit.core.evaluation.measure_types import (
     ReportOptions,
 )
 from stepkit.core.evaluation.step_metrics import CountedSteps
+from stepkit.core.selection import VoteMap
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.seeds import seed as seeded
@@ -89,15 +91,16 @@ def answer_numbers(finals: Sequence[str | None], same: Callable[[str, str], bool
     return numbers
 
 
-def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: int) -> CurvePoint:
+def curve(groups: Sequence[CountedGroup], key: MeasureKey, mapped: VoteMap | None) -> CurvePoint:
     """One of CURVES at k.
 
     Args:
-        score, how: name and aggregate, for best and the weighted votes.
+        key: which, at what k, and for best and the weighted votes of which score and aggregate.
+        mapped: how the score votes, or is mapped before it is aggregated.
 
     Raises ValueError when scores are summed that are no probabilities.
     """
-    found = [_estimate_at(one, name, score, how, k) for one in groups]
+    found = [_estimate_at(one, key, mapped) for one in groups]
     values = np.array([np.nan if one is None else one.value for one in found])
     known = [one for one in found if one is not None]
     error = sum(one.error**2 for one in known) ** 0.5 / max(len(known), 1)
@@ -105,31 +108,50 @@ def curve(groups: Sequence[CountedGroup], name: str, score: str, how: str, k: in
 
 
 def _estimate_at(
-    group: CountedGroup, name: str, score: str, how: str, k: int
+    group: CountedGroup, key: MeasureKey, mapped: VoteMap | None
 ) -> Expectation | None:
+    name, how, k = key.measure, key.aggregate, key.k
     if k > len(group.right):
         return None
-    seed = seeded("curve", group.seed, group.attempts[0].group, name, score, how, k)
+    by_map = (key.map,) if key.map else ()
+    seed = seeded("curve", group.seed, group.attempts[0].group, name, key.score, how, k, *by_map)
     if name == "pass":
         return at_k_curves.pass_at(group.right, k)
     if name == "majority":
         return at_k_curves.majority_at(group.answers, group.right, [k], seed)[0]
-    scored = [one.scores[score] for one in group.attempts]
-    standing = [one.order[how] for one in scored]
+    scored = [one.scores[key.score] for one in group.attempts]
+    standing = [one.order[how, steps_map(mapped)] for one in scored]
     if name == "best":
         return at_k_curves.best_at(standing, group.right, k)
-    weights = [weight for one in scored if (weight := one.weight[how, name]) is not None]
-    if len(weights) < len(scored):
-        raise ValueError(f"scores.{score}: a vote needs probabilities, from 0 to 1")
-    weigh = at_k_curves.fixed_weights(weights, selection.are_logs(name, how))
-    ballots = at_k_curves.Ballots(group.answers, group.right, standing, weigh)
+    ballots = at_k_curves.Ballots(
+        group.answers, group.right, standing, _weigh(scored, standing, key, mapped)
+    )
     return at_k_curves.weighted_at(ballots, k, seed)
 
 
-def as_steps(groups: Sequence[CountedGroup], score: str, how: str) -> CountedSteps:
+def _weigh(
+    scored: Sequence[AttemptScore],
+    standing: Sequence[float],
+    key: MeasureKey,
+    mapped: VoteMap | None,
+) -> at_k_curves.Weigh:
+    by, how = key.measure, key.aggregate
+    known = [one.weight[by, how, mapped] for one in scored]
+    weights = [weight for weight in known if weight is not None]
+    if len(weights) < len(known):
+        path = next(one.path for one in scored if one.path)
+        raise ValueError(f"{path}: a vote needs probabilities, from 0 to 1, or --map")
+    if mapped is not None and mapped.name == "rank":
+        return at_k_curves.rank_weights(standing, mapped.parameter)
+    return at_k_curves.fixed_weights(weights, selection.are_logs(by, how, mapped))
+
+
+def as_steps(
+    groups: Sequence[CountedGroup], score: str, how: str, mapped: VoteMap | None
+) -> CountedSteps:
     """Attempts as the only step of each: for the AUC of aggregates within problems."""
     rows = [
-        (index, one.scores[score].order[how], right)
+        (index, one.scores[score].order[how, mapped], right)
         for index, group in enumerate(groups)
         for one, right in zip(group.attempts, group.right, strict=True)
     ]
@@ -154,7 +176,7 @@ def measures(
     found: dict[MeasureKey, Measure] = {}
     for key in dict.fromkeys(_curve_keys(groups, options, ks)):
         try:
-            made = curve(groups, key.measure, key.score, key.aggregate, key.k)
+            made = curve(groups, key, options.votes().get(key.map))
         except ValueError as error:
             raise DataError(str(error)) from None
         count = int((~np.isnan(made.values)).sum())
@@ -168,9 +190,9 @@ def measures(
             measure.more["error"] = made.error
         found[key] = measure
     for score in groups[0].attempts[0].scores if not options.curves else ():
-        for how in options.aggregates:
-            pairs = step_metrics.auc(as_steps(groups, score, how), "problem")
-            key = MeasureKey("auc_attempts", score=score, aggregate=how)
+        for how, (text, mapped) in product(options.aggregates, options.choices().items()):
+            pairs = step_metrics.auc(as_steps(groups, score, how, mapped), "problem")
+            key = MeasureKey("auc_attempts", score=score, aggregate=how, map=text)
             found[key] = Measure(pairs.among(problems, part.among), len(groups))
     return found
 
@@ -192,19 +214,22 @@ def _curve_keys(
             yield from (MeasureKey(name, k=k) for k in ks)
             continue
         for score in attempts[0].scores if name in ("best", *VOTES) else ():
-            for how in options.aggregates:
+            maps = options.choices() if name == "best" else options.votes()
+            for how, (text, mapped) in product(options.aggregates, maps.items()):
+                key = MeasureKey(name, score=score, aggregate=how, map=text)
                 if (
                     name == "best"
                     or options.curves
-                    or (answered and _can_vote(attempts, score, how))
+                    or (answered and _can_vote(attempts, key, mapped))
                 ):
-                    yield from (MeasureKey(name, score=score, aggregate=how, k=k) for k in ks)
+                    yield from (key._replace(k=k) for k in ks)
     if MAJORITY in options.against:
         yield from (MeasureKey("majority", k=k) for k in ks)
 
 
-def _can_vote(attempts: Sequence[MeasuredAttempt], score: str, how: str) -> bool:
-    return all(one.scores[score].weight[how, "weighted"] is not None for one in attempts)
+def _can_vote(attempts: Sequence[MeasuredAttempt], key: MeasureKey, mapped: VoteMap | None) -> bool:
+    weights = (one.scores[key.score].weight for one in attempts)
+    return all(one["weighted", key.aggregate, mapped] is not None for one in weights)
 
 
 def _mean_tokens(groups: Sequence[CountedGroup], k: int) -> Json:

@@ -26,7 +26,12 @@ def is_wrong(prefixes: RecordPrefixes, dropped: Counter[str]) -> bool:
 
 def first_error(prefixes: RecordPrefixes, at: str | None, dropped: Counter[str]) -> int | None:
     """The index of the first wrong step that is the model's own, by the label ``at``."""
-    first = label(prefixes.record, at, ("first", "hard")).first(len(prefixes.steps))
+    column = label(prefixes.record, at, ("first", "hard"))
+    if "first" not in column.entry:
+        raise DataError(
+            "has no first error: run step-label --first below:T --from NAME first", column.field
+        )
+    first = column.first(len(prefixes.steps))
     if first is None or first == -1:
         dropped["first error unknown" if first is None else "no error"] += 1
         return None

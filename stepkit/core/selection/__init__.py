@@ -12,7 +12,8 @@
 * ``knockout``, ``elimination``: tournaments over verdicts on pairs (tournaments.py).
 
 Ties, between answers and between attempts, go to the one seen first. Attempts without an answer
-never form a class. A raw score is compared, but never multiplied or voted with.
+never form a class. A raw score is compared, but multiplied or voted with only through a map
+(vote_maps.py).
 """
 
 from stepkit.core.selection.aggregates import (
@@ -29,11 +30,13 @@ from stepkit.core.selection.answer_classes import AnswerClass, answer_of, classe
 from stepkit.core.selection.candidates import Candidate, candidate_reader, read_candidate
 from stepkit.core.selection.ranking import choose
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
+from stepkit.core.selection.vote_maps import MAPS, VoteMap, parse_map
 from stepkit.core.selection.vote_weights import are_logs, leads, vote_weight
 
 __all__ = [
     "AGGREGATES",
     "LOGARITHM",
+    "MAPS",
     "METHODS",
     "OF_PROBABILITIES",
     "Aggregate",
@@ -41,6 +44,7 @@ __all__ = [
     "Candidate",
     "EarlyErrorFilter",
     "SelectionSettings",
+    "VoteMap",
     "aggregate",
     "aggregate_function",
     "answer_of",
@@ -50,6 +54,7 @@ __all__ = [
     "classes",
     "leads",
     "name_of",
+    "parse_map",
     "read_candidate",
     "summable",
     "vote_weight",

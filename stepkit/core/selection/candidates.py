@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.columns import Column, find_column, first_of
+from stepkit.core.columns import Column, all_columns, find_column
 from stepkit.core.selection.aggregates import (
     LOGARITHM,
     OF_PROBABILITIES,
@@ -25,11 +25,15 @@ from stepkit.core.selection.aggregates import (
 )
 from stepkit.core.selection.answer_classes import answer_of
 from stepkit.core.selection.selection_settings import METHODS, EarlyErrorFilter, SelectionSettings
+from stepkit.core.selection.vote_maps import sigmoid
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
 HUGE = 1e300
 """Above this a sum of scores could overflow."""
+
+PROBABILITIES = ("value", "validity")
+"""What a column is of whose numbers are probabilities already."""
 
 _NUMBERS = frozenset({int, float})
 
@@ -126,34 +130,46 @@ class _Scores:
         self._kind = name_of(settings.aggregate)
         self.is_log = self._kind == LOGARITHM
         self._multiplies = self._kind in OF_PROBABILITIES
-        votes = settings.by != "best"
-        self._no_raw = self._multiplies or votes
+        of_groups = settings.map is not None and not settings.map.of_steps
+        self._sigmoids = settings.map is not None and settings.map.of_steps
+        votes = settings.by != "best" and not of_groups
+        self._no_raw = (self._multiplies or votes) and not self._sigmoids
         self._bounded = votes and not self._multiplies  # products are, and log-odds need not be
 
     def __call__(self, record: Json, count: int) -> tuple[str, float | None]:
         column = find_column(record, self._name, "--score NAME")
-        name, entry = column.name, column.entry
-        if self._no_raw and column.raw:
-            what = "multiplied" if self._multiplies else "summed as votes"
-            raise DataError(f"raw scores are no probabilities and cannot be {what}", column.field)
+        self._check_kind(column)
+        name = column.name if column.kind == "scores" else column.field
         try:
             if self._kind == "total":
-                numbers: Sequence[float] = _total(entry, column.field)
+                numbers: Sequence[float] = _total(column.entry, column.field)
             else:
                 numbers = _own_numbers(record, column, count)
             if not numbers:
                 return name, None
-            order = self._way(numbers)
+            order = self._aggregate(numbers)
             if self._kind == "hierarchical" and count > 1:
                 pairs = _consecutive(record, column, count)
-                order = (order + self._way(pairs)) / 2 if pairs else order
+                order = (order + self._aggregate(pairs)) / 2 if pairs else order
         except (ValueError, OverflowError) as error:
             raise DataError(str(error), f"{column.field}.x") from None
         if not (-HUGE <= order <= HUGE or self.is_log):
             raise DataError("numbers too large to be compared", column.field)
         if self._bounded and not 0 <= order <= 1:
-            raise DataError("a vote needs scores from 0 to 1", column.field)
+            raise DataError("a vote needs scores from 0 to 1, or --map", column.field)
         return name, order
+
+    def _aggregate(self, numbers: Sequence[float]) -> float:
+        return self._way([sigmoid(x) for x in numbers] if self._sigmoids else numbers)
+
+    def _check_kind(self, column: Column) -> None:
+        why = column.why_no_probability
+        if self._no_raw and why:
+            what = "multiplied" if self._multiplies else "summed as votes"
+            way = "--map sigmoid" if self._multiplies else "--map"
+            raise DataError(f"{why} and cannot be {what} without {way}", column.field)
+        if self._sigmoids and column.entry.get("of") in PROBABILITIES:
+            raise DataError("probabilities already: no --map sigmoid", column.field)
 
 
 def _own_numbers(record: Json, column: Column, count: int) -> Sequence[float]:
@@ -249,16 +265,24 @@ def _endings(record: Json) -> dict[str, int]:
 def _first_error(record: Json, count: int, early: EarlyErrorFilter) -> float:
     """Where the first error is: a step, or a share of the steps; inf where there is none or it is
     not known."""
-    labels = record.get("labels")
-    labels = labels if isinstance(labels, dict) else {}
-    have = [name for name, one in labels.items() if isinstance(one, dict) and "first" in one]
-    if early.label is None and len(have) != 1:
-        what = f"there is one in {', '.join(sorted(have))}; choose with --label" if have else "none"
-        raise DataError(f"which first error? {what}", "labels")
-    name = early.label or have[0]
-    if name not in have:
-        raise DataError("no such label with a first error: run step-label first", f"labels.{name}")
-    first = first_of(labels[name], count, f"labels.{name}")
+    column = _named_or_only(record, early.label)
+    first = column.first(count)
     if first is None or first == -1:
         return inf
     return first / count if early.share else first
+
+
+def _named_or_only(record: Json, name: str | None) -> Column:
+    """The column of the first error; unnamed the only label that has one, or else score."""
+    if name is not None:
+        column = find_column(record, name, "--label NAME", usual="labels")
+        if "first" not in column.entry:
+            raise DataError("it has no first error: run step-label --first", column.field)
+        return column
+    have = [column for column in all_columns(record) if "first" in column.entry]
+    labels = [column for column in have if column.kind == "labels"]
+    if len(labels or have) != 1:
+        names = ", ".join(sorted(column.name for column in labels or have))
+        what = f"there is one in {names}; choose with --label" if have else "none"
+        raise DataError(f"which first error? {what}", "labels")
+    return (labels or have)[0]

@@ -116,6 +116,8 @@ def _not_dropped(
 
 def _valued(value: Aggregate, settings: SelectionSettings, name: str) -> Json:
     note: Json = {"aggregate": settings.aggregate, "score": name}
+    if settings.map is not None:
+        note["map"] = str(settings.map)
     note["value"] = value.value if value.value > -inf else None
     if name_of(settings.aggregate) == LOGARITHM:
         note["log"] = value.order if value.order > -inf else None

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from stepkit.core.selection.vote_maps import VoteMap
+
 
 class SelectionMethod(NamedTuple):
     """What a method looks at: ``scores`` of steps, ``verdicts`` on pairs, ``endings`` of
@@ -34,7 +36,8 @@ class EarlyErrorFilter:
     Attributes:
         before: a number of steps, or of the share of an attempt's steps.
         share: which of the two it is.
-        label: name of the label with the first error; None is the only one that has it.
+        label: name of the column with the first error; None is the only label that has one, or
+            else the only score.
     """
 
     before: float
@@ -49,9 +52,10 @@ class SelectionSettings:
     Attributes:
         by: one of METHODS.
         aggregate: as in aggregates.py.
-        score: name of the score, or of the verdicts; None is the only one there.
+        score: name of the column, or of the verdicts; None is the only score there.
         longest: how many of the longest attempts vote, by ``complexity``.
         early: whom to drop beforehand.
+        map: how scores that are no probabilities vote; None: they do not.
     """
 
     by: str = "best"
@@ -59,3 +63,4 @@ class SelectionSettings:
     score: str | None = None
     longest: int = 0
     early: EarlyErrorFilter | None = None
+    map: VoteMap | None = None

@@ -9,7 +9,7 @@ from stepkit.core.selection.answer_classes import AnswerClass, Same, classes
 from stepkit.core.selection.candidates import Candidate
 from stepkit.core.selection.ranking_keys import Key, RankingKeys
 from stepkit.core.selection.selection_settings import SelectionSettings
-from stepkit.core.selection.vote_weights import are_logs, standings, vote_weight
+from stepkit.core.selection.vote_weights import standings, vote_weights
 from stepkit.schema import Json
 
 
@@ -45,8 +45,9 @@ def weighted(
     """By the sum of the weights of an answer; within one, by aggregate."""
     found = _classes(candidates, voters, same)
     place = _places(found)
-    as_logs = are_logs(settings.by, settings.aggregate)
-    totals = _totals(candidates, found, settings, as_logs)
+    weights, as_logs = vote_weights(candidates, voters, settings)
+    add = _log_sum if as_logs else fsum
+    totals = [add([weights[i] for i in members]) for _, members in found]
     shares, standing = _shares(totals, as_logs), standings(totals, as_logs)
     nowhere = (-inf, -len(found))
     keys: list[Key] = []
@@ -103,18 +104,6 @@ def _classes(
     if len(voters) == len(candidates):
         return found
     return [AnswerClass(answer, [voters[m] for m in members]) for answer, members in found]
-
-
-def _totals(
-    candidates: Sequence[Candidate],
-    found: Sequence[AnswerClass],
-    settings: SelectionSettings,
-    as_logs: bool,
-) -> list[float]:
-    """The sum of weights of each answer, or its logarithm."""
-    weights = [vote_weight(one.order, settings.by, settings.aggregate) for one in candidates]
-    add = _log_sum if as_logs else fsum
-    return [add([weights[i] for i in members]) for _, members in found]
 
 
 def _log_sum(logs: Sequence[float]) -> float:

@@ -51,28 +51,34 @@ def attempt(
 
 
 @st.composite
-def groups(draw: st.DrawFn) -> list[Json]:
-    """One to four attempts at a problem, the first of them with a text."""
+def groups(
+    draw: st.DrawFn, scores: st.SearchStrategy[float | None] = SCORES, of: str = "validity"
+) -> list[Json]:
+    """One to four attempts at a problem, the first of them with a text and a verdict."""
     found = []
     for number in range(draw(st.integers(1, 4))):
         final = draw(st.sampled_from(["1", "2", None]))
-        right = draw(st.sampled_from([True, False, None]))
-        x = draw(st.lists(SCORES, min_size=0 if number else 1, max_size=3))
+        right = draw(st.sampled_from([True, False, None] if number else [True, False]))
+        x = draw(st.lists(scores, min_size=0 if number else 1, max_size=3))
         found.append(attempt(number, final, right, x))
+        if x:
+            found[-1]["scores"]["prm"]["of"] = of
     return found
 
 
-def measured(records: list[Json], by: str, how: str) -> float:
-    """What step-eval says of a choice among all of them; 0 where none is right or decided."""
-    rows = api.evaluate(records, curves=[by], k=[len(records)], aggregate=[how], intervals=False)
+def measured(records: list[Json], by: str, how: str, *maps: str) -> float:
+    """What step-eval says of a choice among all of them."""
+    asked: Json = {"aggregate": [how], "map": maps, "intervals": False}
+    rows = api.evaluate(records, curves=[by], k=[len(records)], **asked)
     (row,) = [row for row in rows if row["measure"] == by]
     assert row["exact"] is True
     return float(row["value"])
 
 
-def chosen(records: list[Json], by: str, how: str) -> float:
+def chosen(records: list[Json], by: str, how: str, *maps: str) -> float:
     """How often what step-rerank chooses is right, over all orders of the attempts."""
-    settings = SelectionSettings(by, how, "prm")
+    mapped = selection.parse_map(*maps) if maps else None
+    settings = SelectionSettings(by, how, "prm", map=mapped)
     candidates = [selection.read_candidate(record, settings) for record in records]
     found = []
     for order in permutations(range(len(records))):
@@ -80,6 +86,21 @@ def chosen(records: list[Json], by: str, how: str) -> float:
         (first,) = (i for i, note in zip(order, notes, strict=True) if note is not None)
         found.append(float(records[first]["correct"] or False))
     return mean(found)
+
+
+RAW = st.sampled_from([None, -800.0, -2.0, -0.1, 0.0, 0.2, 1.5, 3.0, 800.0])
+MAPS = ["sigmoid", "softmax", "softmax:t=0.2", "rank", "rank:p=0", "rank:p=1.2", "rank:p=900"]
+MAPPED = [
+    *(("best", how, "sigmoid") for how in AGGREGATES),
+    *(
+        ("weighted", how, mapped)
+        for how in AGGREGATES
+        for mapped in MAPS
+        if not (mapped == "sigmoid" and how in ("sum", "logits"))
+        and not (mapped != "sigmoid" and how in ("product", "logits"))
+    ),
+    *(("log-weighted", how, "sigmoid") for how in ("min", "product", "mean", "logits")),
+]
 
 
 RIGHT_WITHOUT_AN_ANSWER = [
@@ -112,8 +133,17 @@ AN_EMPTY_TEXT_WITH_AN_ANSWER = [
 @example(AN_EMPTY_TEXT_WITH_AN_ANSWER)
 @given(groups())
 def test_what_is_measured_is_what_is_chosen(by: str, how: str, records: list[Json]) -> None:
-    records[0] = records[0] | {"correct": bool(records[0]["correct"])}  # one is decided
     assert measured(records, by, how) == pytest.approx(chosen(records, by, how), abs=1e-9)
+
+
+@pytest.mark.parametrize(("by", "how", "mapped"), MAPPED)
+@examples(25)
+@given(groups(RAW, "raw"))
+def test_what_is_measured_of_mapped_scores_is_what_is_chosen(
+    by: str, how: str, mapped: str, records: list[Json]
+) -> None:
+    found = measured(records, by, how, mapped)
+    assert found == pytest.approx(chosen(records, by, how, mapped), abs=1e-9)
 
 
 def test_by_hand() -> None:

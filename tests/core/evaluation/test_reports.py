@@ -34,7 +34,7 @@ def gold(first: int | None, **more: Any) -> Json:
 
 
 def read_all(records: list[Json], **wanted: Any) -> list[MeasuredAttempt]:
-    fields = AttemptFields(scores=("prm",), **wanted)
+    fields = AttemptFields(scores={"prm": "prm"}, **wanted)
     return [read_attempt(record, fields, place=f"line {i}") for i, record in enumerate(records)]
 
 

@@ -327,6 +327,7 @@ def test_where_all_would_be_dropped_the_latest_stay() -> None:
         ({"a": {"first": 1}}, "b", "labels.b"),
         ({"a": {"first": 4}}, None, "labels.a.first"),
         ({"a": {"first": 1.5}}, None, "labels.a.first"),
+        ({"a": {"first": 1}}, "prm", "scores.prm.*no first error"),
     ],
 )
 def test_a_first_error_must_be_there(labels: Json, label: str | None, complaint: str) -> None:
@@ -334,6 +335,25 @@ def test_a_first_error_must_be_there(labels: Json, label: str | None, complaint:
         choose(
             [flagged("0", "a", 0.5, 1) | {"labels": labels}], early=EarlyErrorFilter(2, label=label)
         )
+
+
+def test_the_first_error_that_a_checker_names_drops_an_attempt() -> None:
+    """It stands in a score. Unasked it is taken where no label has one."""
+
+    def checked(name: str, first: int | None) -> Json:
+        check = {"of": "validity", "by": "scorer", "x": [1.0] * 3, "first": first}
+        record = attempt(name, "a", 0.5, 0.5, 0.5)
+        return record | {"scores": record["scores"] | {"check": check}}
+
+    group = [checked("0", 0), checked("1", None), checked("2", -1), checked("3", 2)]
+    for label in (None, "check", "scores.check"):
+        found = notes(group, score="prm", early=EarlyErrorFilter(2, label=label))
+        assert [note["dropped"] for note in found] == [True, False, False, False]
+    labelled = [
+        one | {"labels": {"first": {"first": 2 - i % 2 * 2}}} for i, one in enumerate(group)
+    ]
+    found = notes(labelled, score="prm", early=EarlyErrorFilter(2))
+    assert [note["dropped"] for note in found] == [False, True, False, True]
 
 
 @given(st.data())
