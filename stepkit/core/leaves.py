@@ -12,13 +12,14 @@ tree has views of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.columns import all_columns
+from stepkit.core.stretches import stretches
 from stepkit.errors import DataError
 from stepkit.schema import ROOT, UNDRAWN, Json
 
@@ -57,7 +58,8 @@ def leaf_traces(record: Json, cut: Cut) -> list[Json]:
     tree = schema.check_tree(record)
     if tree is None:
         raise DataError('no "tree": run step-rollout first', "tree")
-    paths, name = TreePaths(record, tree, cut), schema.id_of(record)
+    paths = TreePaths(record, tree, cut, stretches(record, tree))
+    name = schema.id_of(record)
     return [
         {
             "id": f"{name}/{leaf}",
@@ -72,12 +74,18 @@ def leaf_traces(record: Json, cut: Cut) -> list[Json]:
 class TreePaths:
     """The paths of a checked tree as traces.
 
+    Args:
+        cut: makes the steps of a whole continuation.
+        joined: nodes that are no steps and are cut anew with what follows, as far as they are
+            followed by a continuation.
+
     Raises DataError for columns or roles that do not fit the tree.
     """
 
-    def __init__(self, record: Json, tree: Json, cut: Cut) -> None:
+    def __init__(self, record: Json, tree: Json, cut: Cut, joined: Collection[int] = ()) -> None:
         self._tree = tree
         self._cut = cut
+        self._joined = joined
         parent = tree["parent"]
         self._views = {
             (draw, parent[node]): node
@@ -116,16 +124,20 @@ class TreePaths:
         tree = self._tree
         steps: list[str] = []
         ends: list[int] = []
+        text = ""
+        known: dict[int, int] = {}
         for node in nodes:
-            text = tree["text"][node]
-            if not text:
-                continue
-            own, known = [text], {}
+            before, text = len(text), text + tree["text"][node]
             if tree["whole"][node]:
-                own, known = self._cut(text, len(steps)), self._view_ends(node)
+                known |= {before + end: view for end, view in self._view_ends(node).items()}
             known[len(text)] = node
+            if not text or (node in self._joined and node != nodes[-1]):
+                continue
+            is_step = not before and not tree["whole"][node]
+            own = [text] if is_step else self._cut(text, len(steps))
             steps += own
             ends += [known.get(end, INSIDE) for end in accumulate(map(len, own))]
+            text, known = "", {}
         return steps, ends
 
     def _columns_of(self, ends: Sequence[int]) -> Json:

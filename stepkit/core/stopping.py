@@ -10,7 +10,8 @@ A rule is a text, ``NAME:PARAMETER=VALUE,...``, and stands as such in ``tree.rul
     sprt:low=A,high=B,error=E,most=N
                                     when it is decided whether the rate is A or B
 
-each with ``least=M``: not before M draws; and after N in any case. Rules count decided draws, k
+each with ``least=M``: not before M draws; and after N in any case. ``budget=1``: a budget of the
+whole run granted the draws, and may have cut them short. Rules count decided draws, k
 right of n; undecided ones are none of their business. Where so many were undecided that N could
 not be reached, ``most`` is the number that was, and ``asked`` what it should have been.
 
@@ -44,6 +45,10 @@ PARAMETERS: Mapping[str, Mapping[str, float]] = {
 """Name of a rule -> its parameters, in addition to ``most`` and ``least``, and their defaults."""
 
 
+COMMON_PARAMETERS = ("most", "least", "asked", "budget")
+"""Parameters of all rules, which say from where on to where it looks, and what else ended it."""
+
+
 def parse_rule(rule: str) -> tuple[str, dict[str, float]]:
     """Name and parameters. Raises ValueError for what is no rule."""
     name, _, rest = rule.partition(":")
@@ -52,7 +57,7 @@ def parse_rule(rule: str) -> tuple[str, dict[str, float]]:
     given = {**PARAMETERS[name]}
     for part in filter(None, rest.split(",")):
         key, _, value = part.partition("=")
-        if key not in {*PARAMETERS[name], "most", "least", "asked"}:
+        if key not in {*PARAMETERS[name], *COMMON_PARAMETERS}:
             raise ValueError(f'rule "{name}" has no "{key}"')
         given[key] = float(value)
     if "most" not in given:
@@ -166,7 +171,7 @@ def extends(rule: str, old: str) -> bool:
     """Whether draws stopped by ``old`` and then drawn on by ``rule`` are just those of ``rule``:
     the two differ in nothing but how many draws they allow, and from where on they look. A test for
     a drop may ask for more evidence, too: it then stops nowhere before the other did."""
-    bounds = ["most", "least", "asked"]
+    bounds = [*COMMON_PARAMETERS]
     try:
         (name, given), (before, held) = parse_rule(rule), parse_rule(old)
     except ValueError:
@@ -175,6 +180,14 @@ def extends(rule: str, old: str) -> bool:
         bounds.append("bound")
     ours = {key: value for key, value in given.items() if key not in bounds}
     return name == before and ours == {key: v for key, v in held.items() if key not in bounds}
+
+
+def has_budget(rule: str) -> bool:
+    """Was ``rule`` subject to a budget of the run?"""
+    try:
+        return bool(parse_rule(rule)[1].get("budget"))
+    except ValueError:
+        return False
 
 
 def draws_before_stop(rule: Stops, k: int, n: int) -> int:

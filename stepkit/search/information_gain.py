@@ -25,6 +25,7 @@ from stepkit.core import changepoint, stopping
 from stepkit.core.trace import assistant_steps
 from stepkit.schema import ROOT, Json
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.run_budget import DrawLimit
 from stepkit.search.scheduler import Strategy
 
 Counts = Sequence[tuple[int, int]]
@@ -43,7 +44,12 @@ class EndedAttempt(NamedTuple):
 
 
 def draw_by_information_gain(
-    rollouts: RolloutTree, nodes: Sequence[int], attempt: EndedAttempt, chance: float, most: int
+    rollouts: RolloutTree,
+    nodes: Sequence[int],
+    attempt: EndedAttempt,
+    chance: float,
+    most: int,
+    limit: DrawLimit,
 ) -> Strategy[None]:
     """Draw at ``nodes`` until a step, or none, is the first error with the probability ``chance``.
 
@@ -63,21 +69,25 @@ def draw_by_information_gain(
             break
         gains = {state: expected_gain(counts, attempt, state) / costs[state] for state in room}
         best = max(room, key=gains.__getitem__)
-        yield from rollouts.draw([DrawPlace(nodes[best], totals[best])])
+        if not (yield from limit.draw(rollouts, [DrawPlace(nodes[best], totals[best])])):
+            break
     if rollouts.spent.new > new:
-        rule = stopping.format_rule("posterior", chance=chance, most=most)
+        budget = {"budget": 1} if limit.of_run else {}
+        rule = stopping.format_rule("posterior", chance=chance, most=most, **budget)
         found = first_error_probabilities(counts, attempt)
         first = max(range(len(found)), key=found.__getitem__)
         decided = {first: f" -> first error at step {first}"}
         if first == len(attempt.possible):
             decided = {max(s for s, total in enumerate(totals) if total): " -> no error"}
+        if limit.spent:
+            decided = {}  # the budget came before the answer
         for state, node in enumerate(nodes):
             if totals[state]:
                 rollouts.set_rule(node, rule + decided.get(state, ""))
 
 
 def draw_until_probable(
-    rollouts: RolloutTree, record: Json, chance: float, most: int
+    rollouts: RolloutTree, record: Json, chance: float, most: int, limit: DrawLimit | None = None
 ) -> Strategy[None]:
     """``draw_by_information_gain`` at all prefixes of the record's own attempt."""
     spine = rollouts.tree["spine"]
@@ -85,7 +95,10 @@ def draw_until_probable(
     attempt = EndedAttempt(
         tuple(assistant_steps(record, len(spine))), None if outcome is None else outcome > 0
     )
-    yield from draw_by_information_gain(rollouts, rollouts.spine_prefixes(), attempt, chance, most)
+    nodes = rollouts.spine_prefixes()
+    yield from draw_by_information_gain(
+        rollouts, nodes, attempt, chance, most, limit or DrawLimit()
+    )
 
 
 def draw_costs(rollouts: RolloutTree, nodes: Sequence[int]) -> list[int]:

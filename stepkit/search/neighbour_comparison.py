@@ -13,6 +13,7 @@ from itertools import pairwise
 
 from stepkit.core import stopping
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.run_budget import DrawLimit
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import PATIENCE
 
@@ -52,10 +53,15 @@ class PairedOutcomes:
 
 
 def compare_neighbours(
-    rollouts: RolloutTree, nodes: Sequence[int], odds: float, error: float, most: int
+    rollouts: RolloutTree,
+    nodes: Sequence[int],
+    odds: float,
+    error: float,
+    most: int,
+    limit: DrawLimit,
 ) -> Strategy[None]:
     """Decide for each node whether its value is higher ("up") or lower ("down") than that of the
-    one before it."""
+    one before it; what the limit cuts short stays "open"."""
     goal = stopping.lead_to_decide(odds, error)
     outcomes: list[list[bool]] = [[] for _ in nodes]
     totals = [0] * len(nodes)
@@ -82,10 +88,12 @@ def compare_neighbours(
 
     collect()
     while places := next_round():
-        yield from rollouts.draw(places)
+        if not (yield from limit.draw(rollouts, places)):
+            break
         collect()
     if rollouts.spent.new > new:
-        rule = stopping.format_rule("progress", odds=odds, error=error, most=most)
+        budget = {"budget": 1} if limit.of_run else {}
+        rule = stopping.format_rule("progress", odds=odds, error=error, most=most, **budget)
         rollouts.set_rule(nodes[0], rule)
         for node, comparison in zip(nodes[1:], comparisons, strict=True):
             rollouts.set_rule(node, f"{rule} -> {comparison.decided}")

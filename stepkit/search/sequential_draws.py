@@ -2,7 +2,8 @@
 
 In a round every open node gets as many draws as cannot be too many, whatever their outcomes. So no
 draw is ever made after a stop, and the rule sees draws in the order of their numbers. ``tree.rule``
-gets what decided.
+gets what decided; with a budget of the run (run_budget.py) also ``budget=1``, and where it cut the
+draws short "cut by the budget".
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 
 from stepkit.core import stopping
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
+from stepkit.search.run_budget import RULE, DrawLimit
 from stepkit.search.scheduler import Strategy
 
 PATIENCE = 2
@@ -25,8 +27,11 @@ class SequentialDraws:
         stopped: whether the rule stopped, or too many draws were undecided.
     """
 
-    def __init__(self, rollouts: RolloutTree, node: int, rule: str) -> None:
+    def __init__(
+        self, rollouts: RolloutTree, node: int, rule: str, limit: DrawLimit | None = None
+    ) -> None:
         self.node = node
+        self._limit = limit or DrawLimit()
         self.rule = rule
         self.k = self.n = self._total = 0
         self.stopped = False
@@ -66,10 +71,15 @@ class SequentialDraws:
         return stopping.is_probably_lost(self.rule, self.k, self.n)
 
     def store_rule(self) -> None:
-        """Store why drawing stopped, if anything was drawn."""
-        if self._total > self._total_before:
-            followed = self._rule_of_all(self._rollouts.rule_at(self.node))
+        """Store why drawing stopped, if anything was drawn, or a budget that limited it is gone."""
+        old = self._rollouts.rule_at(self.node)
+        freed = not self._limit.of_run and stopping.has_budget(old)
+        freed = freed and stopping.extends(self.rule, old)
+        if self._total > self._total_before or freed:
+            followed = self._rule_of_all(old)
             decided = {True: " -> lost", False: " -> alive", None: ""}[self.lost]
+            if self._limit.spent and not self.stopped:
+                decided = " -> cut by the budget"
             self._rollouts.set_rule(self.node, followed + decided if followed else "")
 
     def _rule_of_all(self, old: str) -> str:
@@ -82,16 +92,20 @@ class SequentialDraws:
             rule = stopping.with_parameters(rule, least=least)
         if self.n < self._most and not self._stops(self.k, self.n):
             rule = stopping.with_parameters(rule, asked=self._most, most=self.n)
+        if self._limit.of_run:
+            rule = stopping.with_parameters(rule, budget=1)
         return rule if self.n else ""
 
 
 def draw_sequentially(
-    rollouts: RolloutTree, rules: Mapping[int, str]
+    rollouts: RolloutTree, rules: Mapping[int, str], limit: DrawLimit | None = None
 ) -> Strategy[dict[int, SequentialDraws]]:
-    """Draw at each node until its rule stops; returns the draws at each."""
-    draws_at = {node: SequentialDraws(rollouts, node, rule) for node, rule in rules.items()}
+    """Draw at each node until its rule stops, within the limit; returns the draws at each."""
+    limit = limit or DrawLimit()
+    draws_at = {node: SequentialDraws(rollouts, node, rule, limit) for node, rule in rules.items()}
     while places := [place for draws in draws_at.values() for place in draws.next_round()]:
-        yield from rollouts.draw(places)
+        if not (yield from limit.draw(rollouts, places)):
+            break
         for draws in draws_at.values():
             draws.update()
     for draws in draws_at.values():
@@ -99,14 +113,18 @@ def draw_sequentially(
     return draws_at
 
 
-def draw_decided(rollouts: RolloutTree, node: int, count: int) -> Strategy[None]:
+def draw_decided(
+    rollouts: RolloutTree, node: int, count: int, limit: DrawLimit | None = None
+) -> Strategy[None]:
     """Draw at ``node`` until ``count`` draws are decided; undecided ones are replaced."""
-    total = 0
+    limit, total, new = limit or DrawLimit(), 0, rollouts.spent.new
     while True:
         while rollouts.node_at(DrawPlace(node, total)) is not None:
             total += 1
         missing = count - rollouts.counts_at(node)[1]
         places = range(total, min(total + missing, PATIENCE * count))
-        if not places:
-            return
-        yield from rollouts.draw([DrawPlace(node, number) for number in places])
+        asked = [DrawPlace(node, number) for number in places]
+        if not asked or not (yield from limit.draw(rollouts, asked)):
+            break
+    if limit.of_run and rollouts.spent.new > new:
+        rollouts.set_rule(node, RULE + f"most={count}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from worlds import Game24, Known, maze, search
+from worlds import Game24, Known, WorldEngine, maze, search
 
 from stepkit.core import labels
 from stepkit.core.search_values import search_values
@@ -204,6 +204,18 @@ def test_what_another_search_left_is_not_taken_for_this_ones() -> None:
     again = search(WORLD, "mcts", searches=20, record={**WORLD.record(), "tree": beams})
     assert "search" not in again and "prm" in again["scores"]
     assert search_values(again)[0] == naive(again, 0.0, 0)
+
+
+def test_a_tree_of_an_older_version_is_searched_again_without_a_draw() -> None:
+    """What the message says: nothing is drawn or read anew, and the values are the same."""
+    options: dict[str, Any] = {"searches": 40, "width": [3], "self_weight": 0.5}
+    tree = search(WORLD, "mcts", **options)
+    old = {key: x for key, x in tree.items() if key != "search"}
+    old["search"] = {"by": "mcts", "aggregate": "last", "chosen": tree["search"]["chosen"]}
+    engine = WorldEngine(WORLD)
+    again = search(WORLD, "mcts", engine=engine, record={**WORLD.record(), "tree": old}, **options)
+    assert not engine.seen and not engine.asked
+    assert search_values(again) == search_values(tree)
 
 
 def broken(change: Any) -> Json:

@@ -119,6 +119,25 @@ def test_a_trace_for_each_attempt_of_a_tree() -> None:
         leaves.leaf_traces({"id": "t"}, lambda text, before: [text])
 
 
+def test_attempts_through_forks_are_cut_into_steps_again() -> None:
+    """In a branch tree a node is the text up to a fork, which may be in the middle of a line."""
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s"})
+    draw = trees.add(tree, 0, "12 + 3\n45\nsix", whole=True, finish="stop", by=by, draw=0)
+    first = trees.add(tree, 0, "1", whole=False, finish="", by=by, draw=0, cut=draw)
+    second = trees.add(tree, first, "2 + 3\n", whole=False, finish="", by=by, draw=0, cut=draw)
+    trees.add(tree, first, "9\nten", whole=True, finish="stop", by=by, draw=0)
+    trees.add(tree, second, "46\n", whole=True, finish="stop", by=by, draw=0)
+    tree["labels"] = {"value": {"x": [None, 0.1, 0.2, 0.3, 0.4, 0.5]}}
+    record: Json = {"id": "t", "problem": "p", "tree": tree, "split": {"by": "lines"}}
+    found = leaves.leaf_traces(record, lambda text, _: text.splitlines(keepends=True))
+    assert [(one["steps"], one["labels"]["value"]["x"]) for one in found] == [
+        (["12 + 3\n", "45\n", "six"], [0.3, None, 0.1]),
+        (["19\n", "ten"], [None, 0.4]),
+        (["12 + 3\n", "46\n"], [0.3, 0.5]),
+    ]
+
+
 def test_leaves_keep_whose_step_is_whose() -> None:
     tree = trees.from_steps(["call\n", "result\n", "so 4"])
     tree["finish"][3] = "stop"

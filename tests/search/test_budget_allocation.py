@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import examples
-from simulated import Curve, ExactGrader, Listed, RuleEngine, Sampler, outcomes_at
+from simulated import Curve, ExactGrader, Listed, RuleEngine, Sampler, outcomes_at, run
 from work import ROOT, Workdir
 
-from stepkit.core import stopping
+from stepkit.core import labels, stopping
 from stepkit.core.tree import rule_at
 from stepkit.search.budget_allocation import (
     LEAST,
@@ -27,6 +27,7 @@ from stepkit.search.budget_allocation import (
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.search.scheduler import BudgetRequest, Scheduler
+from stepkit.search.until_rules import parse_question
 
 
 def shared(
@@ -36,16 +37,23 @@ def shared(
     seed: int = 0,
     arrival: int = 0,
     k: int = 64,
+    until: str | None = None,
+    trees: Sequence[Any] | None = None,
 ) -> tuple[list[Any], RuleEngine]:
     """The results of all worlds under one budget, and the engine."""
     allot = allocator(METHODS[method].writes, vars(budget), lambda: 0.0)
     many = Many(worlds)
     setup = MethodSetup(
         Sampler(many, seed),  # type: ignore[arg-type]
-        {**METHODS[method].options, "draws": k, "budget": {}},
+        {**METHODS[method].options, "draws": k, "budget": {}}
+        | ({} if until is None else {"until": parse_question(until)}),
     )
     engine = RuleEngine(many.rule, arrival)
-    records = [world.record() | {"problem": str(n)} for n, world in enumerate(worlds)]
+    kept = trees or [None] * len(worlds)
+    records = [
+        world.record(tree) | {"problem": str(n)}
+        for n, (world, tree) in enumerate(zip(worlds, kept, strict=True))
+    ]
     scheduler: Scheduler[int] = Scheduler(engine, ExactGrader(), allot)
     supply = Listed(load_method(method)(setup, record) for record in records)
     results = dict(scheduler.run(supply))
@@ -210,6 +218,130 @@ def test_allotments_fit(places: list[list[tuple[int, int, int]]], draws: int) ->
     assert given == min(draws, 64, rooms)
 
 
+# ---- with stop rules ------------------------------------------------------------------------
+
+RULES = ("first-success", "hard:value=0.2,error=0.1", "wilson:half=0.2", "drop:root=12", "progress")
+
+
+def drawn(fields: Sequence[Any]) -> list[list[tuple[list[Any], str]]]:
+    """Outcomes and rule at every prefix of every trace."""
+    return [
+        [
+            (outcomes_at(one["tree"], node), rule_at(one["tree"], node, 0))
+            for node in [0, *one["tree"]["spine"][:-1]]
+        ]
+        for one in fields
+    ]
+
+
+@pytest.mark.parametrize("until", RULES)
+@pytest.mark.parametrize("limit", [RunBudget(tokens=200), RunBudget(draws=25)])
+def test_a_rule_stops_before_the_budget_or_the_budget_cuts_it(until: str, limit: RunBudget) -> None:
+    """The two excluded each other. What is drawn under both is how the unlimited run begins."""
+    whole, every = shared("chain", CURVES, RunBudget(), seed=3, k=24, until=until)
+    fields, engine = shared("chain", CURVES, limit, seed=3, k=24, until=until)
+    assert len(engine.seen) < len(every.seen)
+    assert 10 * len(engine.seen) <= 300 + 10 * 64 and len(engine.seen) <= limit.draws
+    open_ones = 0
+    for cut, full in zip(drawn(fields), drawn(whole), strict=True):
+        for (outcomes, rule), (others, _) in zip(cut, full, strict=True):
+            assert outcomes == others[: len(outcomes)]
+            if not rule or rule.startswith(("allocated", "progress")):
+                continue
+            assert rule.endswith(",budget=1"), rule
+            stops = stopping.stop_condition(rule)
+            decided = [outcome for outcome in outcomes if outcome is not None]
+            for n in range(1, len(decided)):
+                assert not stops(int(sum(decided[:n])), n)  # no draw after the stop
+            done = len(outcomes) == len(others)
+            open_ones += not done
+            assert done or "asked=" in rule
+    assert open_ones or until in ("progress", "drop:root=12")
+
+
+def test_a_budget_in_draws_is_kept_exactly_under_rules() -> None:
+    """Also where traces end by their rules, whose last draws no further request reports."""
+    for until in RULES:
+        for draws in (1, 7, 25):
+            _, engine = shared("chain", CURVES, RunBudget(draws=draws), k=24, until=until)
+            assert len(engine.seen) == draws, until
+
+
+@pytest.mark.parametrize("until", ["first-success", "wilson:half=0.2", "drop:root=12"])
+def test_a_budget_that_is_never_spent_changes_no_draw(until: str) -> None:
+    fields, _ = shared("chain", CURVES[:1], RunBudget(), k=24, until=until)
+    many, unlimited = Many(CURVES[:1]), {"draws": 24, "until": parse_question(until)}
+    setup = MethodSetup(
+        Sampler(many, 0),  # type: ignore[arg-type]
+        {**METHODS["chain"].options, **unlimited},
+    )
+    record = CURVES[0].record() | {"problem": "0"}
+    (alone,) = run(RuleEngine(many.rule), [load_method("chain")(setup, record)])
+    for (own, rule), (other, plain) in zip(drawn(fields)[0], drawn([alone])[0], strict=True):
+        assert own == other
+        assert rule == (f"{plain},budget=1" if plain else rule) and (plain or "allocated" in rule)
+
+
+def test_the_order_of_arrival_changes_nothing_under_rules() -> None:
+    for until in ("first-success", "drop:root=8", "posterior"):
+        runs = [
+            shared("chain", CURVES, RunBudget(tokens=400), arrival=n, k=16, until=until)[0]
+            for n in range(3)
+        ]
+        assert runs[0] == runs[1] == runs[2]
+
+
+def labelled(curve: Curve, fields: Any, *names: str, **settings: Any) -> Any:
+    record = curve.record(fields["tree"]) | {"correct": False}
+    requests = labels.parse_all(names)
+    (found,) = labels.label([record], labels.LabelSettings(requests, **settings))
+    return found
+
+
+def test_what_the_budget_cut_is_undecided_and_decisions_stay() -> None:
+    curve = Curve([1.0, 1.0, 0.0, 0.0, 0.0])
+    (fields,), _ = shared("chain", [curve], RunBudget(draws=9), k=16, until="first-success")
+    tree = fields["tree"]
+    assert any(rule.endswith("-> cut by the budget") for rule in tree["rule"])
+    tested = labelled(curve, fields, "hard", first=labels.parse_first_error("tested"))
+    assert tested["first"]["first"] is None and tested["first"]["meta"]["cut"] == 3
+    refused = str(labelled(curve, fields, "value"))
+    assert "a budget granted the draws under" in refused and "use --label hard" in refused
+    (more,), _ = shared("chain", [curve], RunBudget(draws=90), k=16, until="first-success")
+    found = labelled(curve, more, "hard", first=labels.parse_first_error("tested"))
+    assert found["first"]["first"] == 1 and "cut" not in found["first"]["meta"]
+    # it did not bind here, but whether it would have was decided by the draws
+    assert "a budget granted" in str(labelled(curve, more, "value"))
+
+
+def test_a_run_without_the_budget_draws_on_and_has_values_again() -> None:
+    curve = Curve([0.8, 0.5, 0.1, 0.0])
+    (fields,), _ = shared("chain", [curve], RunBudget(draws=9), k=8, until="first-success")
+    done, _ = curve.searched(
+        "chain", 0, tree=fields["tree"], until={"name": "first-success"}, draws=8
+    )
+    rules = [rule for _, rule in drawn([done])[0]]
+    assert all(rule == "first-success:most=8" for rule in rules)
+    assert labelled(curve, done, "value")["value"]["root"]["x"] in (0.0, 1.0)
+
+
+def test_corrected_values_would_be_biased_where_a_budget_ends_the_run() -> None:
+    """Why they are refused: of the prefixes that came to their stop before the budget was spent,
+    too many did so by an early success."""
+    total, places = 0.0, 0
+    for seed in range(60):
+        fields, _ = shared(
+            "chain", [Curve([0.25])] * 6, RunBudget(draws=8), seed, k=12, until="first-success"
+        )
+        for own in drawn(fields):
+            for outcomes, rule in own:
+                if outcomes and "asked=" not in rule:
+                    total += outcomes[0]  # the unbiased estimate of a complete run
+                    places += 1
+    mean = total / places
+    assert mean > 0.25 + 4 * sqrt(0.25 * 0.75 / places)
+
+
 def test_gains_are_those_of_their_sources() -> None:
     assert variance_reduction(5, 8) == pytest.approx((6 / 10) * (4 / 10) / (8 * 9))
     assert gvm_weight(0, 4) == 0
@@ -237,3 +369,20 @@ def test_the_command_keeps_it_says_so_and_resumes(work: Workdir) -> None:
 def test_what_is_no_budget_is_refused(work: Workdir, limits: str) -> None:
     done = work.run("step-rollout", *POLICY, "--budget", limits, input="")
     assert done.status == 2 and "--budget" in done.err and done.err.count("\n") == 1
+
+
+def test_the_command_takes_a_rule_and_a_budget(work: Workdir) -> None:
+    lines = (ROOT / "samples" / "traces.jsonl").read_text().splitlines(keepends=True)[:2]
+    traces = work.run("step-split", input="".join(lines)).out
+    rules = ("--until", "first-success", "-k", "8", "--budget", "tokens=60")
+    done = work.run("step-rollout", *POLICY, *rules, "-q", input=traces)
+    assert (done.status, done.err) == (0, ""), done.err
+    kept = [rule for line in done.lines for rule in json.loads(line)["tree"]["rule"] if rule]
+    assert kept and all(rule.startswith("first-success:") and "budget=1" in rule for rule in kept)
+    assert (
+        work.run("step-label", "--label", "hard", "--first", "tested", input=done.out).status == 0
+    )
+    refused = work.run("step-label", input=done.out)
+    assert (
+        refused.status == 3 and refused.err.count("\n") == 1 and "a budget granted" in refused.err
+    )

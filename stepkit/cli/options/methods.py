@@ -170,8 +170,6 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
                 f"it goes with --method {users}"
             )
     parsed_values = {option: _parse(option, value) for option, value in values.items()}
-    if "until" in parsed_values and "budget" in parsed_values:
-        raise UsageError("--until and --budget exclude each other")
     guidance.check(parsed_values)
     if "until" in parsed_values:
         parsed_values = _with_draws(name, parsed_values)

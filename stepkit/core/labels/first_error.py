@@ -13,6 +13,7 @@ from stepkit.core import changepoint
 from stepkit.core.columns import Column
 from stepkit.core.labels import stopping_bias
 from stepkit.core.labels.state_values import StateValues
+from stepkit.core.stopping import has_budget
 from stepkit.errors import DataError
 from stepkit.schema import Json
 
@@ -142,7 +143,11 @@ def tested(evidence: StateValues) -> Json:
         lost[0] = False  # a search for a drop measures against the root, and does not test it
     first = first_tested(lost, _right(evidence), evidence.assistant)
     before = lost[: len(lost) - 1 if first in (-1, None) else first + 1]
-    return {"first": first, "meta": {"untested": before.count(None)}}
+    cut = sum(
+        one is None and has_budget(rule) for one, rule in zip(lost, evidence.stopped, strict=True)
+    )
+    meta = {"untested": before.count(None)} | ({"cut": cut} if cut else {})
+    return {"first": first, "meta": meta}
 
 
 def posterior(evidence: StateValues, least: float) -> Json:

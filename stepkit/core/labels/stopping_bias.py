@@ -9,6 +9,12 @@ rule that looked at the draws (stopping.py) makes k / n biased. What that means 
   under a stop at the first success, which changes nothing but the cost;
 * the posterior over the first error sees the draws through their likelihood, to which no rule
   matters;
+* a budget of the run that granted the draws (``budget=1`` in the rule, or ``allocated``) takes the
+  correction away, also where the rule came to its end: the budget was the more likely to last where
+  it ended early, as it does after a success, and a limit in tokens or seconds the more likely where
+  draws were short, which goes with their outcomes, too. Decisions of tests stay: that the budget
+  ends some tests before they decide makes none of the others wrong. Where nothing but a fixed
+  number of draws ended it (``budget:draws``), nothing looked;
 * intervals, tests, ``best-of``, pooling and the first error by ``drop`` and ``below`` have no such
   correction: null or refused.
 """
@@ -20,8 +26,8 @@ from functools import lru_cache
 from stepkit.core import stats, stopping
 from stepkit.errors import DataError
 
-UNBIASED_RULES = ("", "fixed", "budget")
-"""Names of rules that did not look at outcomes."""
+UNBIASED_RULES = ("", "fixed", "budget:draws")
+"""Rules that did not look at outcomes, without their parameters."""
 
 REMEDY = "use --label hard, alone or with --first posterior"
 """What can be had of draws whose share is of no use."""
@@ -29,11 +35,18 @@ REMEDY = "use --label hard, alone or with --first posterior"
 
 def biasing_rule(rule: str) -> str:
     """``rule`` (tree.rule_at) if it looked at the draws, else ""."""
-    return "" if rule.partition(":")[0] in UNBIASED_RULES else rule
+    name = rule.partition(":")[0]
+    return "" if name in UNBIASED_RULES or rule.partition("=")[0] in UNBIASED_RULES else rule
 
 
 def unbiased_value(rule: str, k: float, n: int) -> float:
     """The value of a state whose draws ``rule`` stopped at k right of n. Raises DataError."""
+    if stopping.has_budget(rule):
+        raise DataError(
+            f'a budget granted the draws under "{rule}", so their share cannot be corrected; '
+            + REMEDY,
+            "tree.rule",
+        )
     rate = _rate(rule, int(k), n) if k.is_integer() else None
     if rate is None:
         raise DataError(

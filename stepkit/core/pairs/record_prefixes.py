@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from stepkit import schema
 from stepkit.core import trace
-from stepkit.core.pairs.stretches import stretches
+from stepkit.core.stretches import stretches
 from stepkit.errors import DataError
 from stepkit.schema import Json
 

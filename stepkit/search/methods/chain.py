@@ -29,7 +29,8 @@ With a rule (``until``) a prefix is drawn from until its question is answered:
   go where they tell most about that, so many prefixes get few or none.
 
 With a budget for the whole run (``budget``) all prefixes of all traces get a few draws, and then
-those with the least certain value get more (search/budget_allocation.py).
+those with the least certain value get more (search/budget_allocation.py). With both, the rules ask
+and the budget grants: a rule stops before the budget, or the budget cuts it short.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from stepkit.search.method_setup import MethodSetup
 from stepkit.search.neighbour_comparison import compare_neighbours
 from stepkit.search.record_tree import close_tree, judge_trace, open_tree
 from stepkit.search.rollout_tree import DrawPlace, RolloutTree
-from stepkit.search.run_budget import draw_by_run_budget
+from stepkit.search.run_budget import DrawLimit, RunBudgetLimit, draw_by_run_budget
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import draw_decided, draw_sequentially
 from stepkit.search.stop_rules import Until, drop_rule, stop_rule
@@ -51,10 +52,13 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     rollouts = open_tree(setup, record)
     yield from judge_trace(rollouts, record)
     until, most = setup.options["until"], setup.options["draws"]
-    if setup.options["budget"] is not None:
+    budget = setup.options["budget"]
+    if until is not None:
+        limit = DrawLimit() if budget is None else RunBudgetLimit(next(setup.order))
+        yield from chain_until(rollouts, record, until, most, limit)
+        yield from limit.settle(rollouts)
+    elif budget is not None:
         yield from draw_by_run_budget(rollouts, rollouts.spine_prefixes(), most, next(setup.order))
-    elif until is not None:
-        yield from chain_until(rollouts, record, until, most)
     else:
         yield from chain(rollouts, most)
     return close_tree(rollouts, record)
@@ -73,20 +77,24 @@ def chain(rollouts: RolloutTree, k: int) -> Strategy[None]:
         rollouts.set_rule(node, "")  # now draws 0 .. k - 1: no rule decided
 
 
-def chain_until(rollouts: RolloutTree, record: Json, until: Until, most: int) -> Strategy[None]:
+def chain_until(
+    rollouts: RolloutTree, record: Json, until: Until, most: int, limit: DrawLimit
+) -> Strategy[None]:
     """Draw from every prefix until the question is answered, or ``most`` times."""
     nodes = rollouts.spine_prefixes()
     name = until["name"]
     if name == "progress":
-        yield from compare_neighbours(rollouts, nodes, until["odds"], until["error"], most)
+        yield from compare_neighbours(rollouts, nodes, until["odds"], until["error"], most, limit)
         return
     if name == "posterior":
-        yield from draw_until_probable(rollouts, record, until["chance"], most)
+        yield from draw_until_probable(rollouts, record, until["chance"], most, limit)
         return
     if name == "drop":
-        yield from draw_decided(rollouts, ROOT, int(until["root"]))
+        yield from draw_decided(rollouts, ROOT, int(until["root"]), limit)
+        if limit.spent:
+            return  # without its draws there is no rule
         rule = drop_rule(rollouts, until, most)
-        yield from draw_sequentially(rollouts, {node: rule for node in nodes[1:]})
+        yield from draw_sequentially(rollouts, {node: rule for node in nodes[1:]}, limit)
         return
     rule = stop_rule(until, most)
-    yield from draw_sequentially(rollouts, {node: rule for node in nodes})
+    yield from draw_sequentially(rollouts, {node: rule for node in nodes}, limit)

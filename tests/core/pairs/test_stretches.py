@@ -12,7 +12,7 @@ from worlds import Game24, Sums, search
 from stepkit.core.pairs.evidence_reading import EvidenceReading
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
 from stepkit.core.pairs.siblings import sibling_sets
-from stepkit.core.pairs.stretches import stretches
+from stepkit.core.stretches import stretches
 from stepkit.schema import Json
 from stepkit.text.segment import split
 
