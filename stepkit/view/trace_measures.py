@@ -10,6 +10,7 @@ the number itself (``meta.interval`` says of what) is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import erf, sqrt
 
 from stepkit import schema
 from stepkit.core import columns, stats
@@ -32,7 +33,8 @@ def read_measures(record: Json, count: int) -> dict[str, Json]:
 
     Each has ``of``, ``by``, and as far as the record has them ``x``, COLUMNS, ``why`` (one per
     step), ``root``, ``first``, ``total``, ``meta``; ``settled`` is true where the last value is the
-    attempt's own verdict (one, decided or not: nothing is drawn after it).
+    attempt's own verdict (one, decided or not: nothing is drawn after it). An interval has its
+    ``method``, if that is not Wilson's, and its ``level`` in percent, if its label chose one.
     """
     return {
         column.field: read_measure(column.entry, count, column.field)
@@ -60,6 +62,8 @@ def read_measure(entry: Json, count: int, field: str) -> Json:
     meta = entry["meta"] if isinstance(entry.get("meta"), dict) else {}
     about = str(meta.get("interval", ""))
     _keep_own_interval(made, about)
+    if "low" in made and schema.is_number(meta.get("z")):
+        made["level"] = round(100 * erf(meta["z"] / sqrt(2)), 1)
     if "k" in made and "n" in made:
         made["settled"] = count > 0 and _at_end(made) == 1
         counted = "backup" not in meta and (not about or _is_share(made))

@@ -127,6 +127,14 @@ def test_bounds_of_something_else_are_not_drawn_around_a_class() -> None:
     assert (made["low"], made["high"], made["method"]) == ([1.2], [3.1], "Newcombe")
 
 
+def test_the_level_of_an_interval_is_that_of_its_width() -> None:
+    """``value:z=1`` was shown as 95 %."""
+    entry = {"of": "value", "x": [0.5], "k": [2], "n": [4], "low": [0.2], "high": [0.8]}
+    for z, level in ((1.0, 68.3), (1.96, 95.0), (2.576, 99.0)):
+        made = trace_measures.read_measure(entry | {"meta": {"z": z}}, 1, "labels.value")
+        assert made["level"] == level
+
+
 def test_a_class_that_says_why_it_has_no_interval_gets_none() -> None:
     entry = {"of": "value", "x": [1, 0], "k": [3, 0], "n": [4, 1]}
     none = {"meta": {"interval": "none: a class"}}

@@ -53,14 +53,19 @@ class ColumnSource(NamedTuple):
 
     def check(self, column: Column) -> None:
         """Raises DataError for a column that the label cannot be made from."""
-        kind = kind_of(column.entry)
-        if self.line and kind in ("raw", "progress"):
+        if self.line and not _has_usual_line(column.entry):
             raise DataError(
-                f"{kind} numbers have no line that is usual: give above=T", column.field
+                "raw numbers, progress and what lies outside 0 .. 1 have no usual line: "
+                "give above=T",
+                column.field,
             )
         if self.counts and not has_counts(column.entry):
             raise DataError(f"no k and n: {self.counts}", column.field)
-        if self.interval and is_drawn(column.entry) and column.entry.get("low") is None:
+        if (
+            self.interval
+            and _is_counted_by_sampler(column.entry)
+            and column.entry.get("low") is None
+        ):
             raise DataError(
                 "no low and high, which would tell whether a rule stopped the draws: "
                 "take the label value",
@@ -74,13 +79,27 @@ def kind_of(entry: Json) -> str:
     return of if of in schema.LABEL_KINDS else "raw"
 
 
+def _has_usual_line(entry: Json) -> bool:
+    """Are the numbers of an entry probabilities, which one half divides?"""
+    x = entry.get("x")
+    known = [number for number in x if schema.is_number(number)] if isinstance(x, list) else []
+    return kind_of(entry) not in ("raw", "progress") and all(0 <= number <= 1 for number in known)
+
+
 def has_counts(entry: Json) -> bool:
     """Are there k right of n behind each number of an entry?"""
     return isinstance(entry.get("k"), list) and isinstance(entry.get("n"), list)
 
 
 def is_drawn(entry: Json) -> bool:
-    """Are these counts of a sampler's draws, the attempt's end being its verdict?"""
+    """Are these values of a sampler: right of decided draws, the end being the verdict?
+
+    What else a sampler's draws have counts of, such as their agreement, is no such value.
+    """
+    return _is_counted_by_sampler(entry) and kind_of(entry) == "value"
+
+
+def _is_counted_by_sampler(entry: Json) -> bool:
     return has_counts(entry) and entry.get("by") == "sampler"
 
 
@@ -116,7 +135,7 @@ class ColumnStates(StateValues):
         rows = zip(self.n, self.known, self.settled, strict=True)
         if not any(n and not known and not settled for n, known, settled in rows):
             return ""
-        if self.drawn and self.column.entry.get("low") is None:
+        if _is_counted_by_sampler(self.column.entry) and self.column.entry.get("low") is None:
             return "the column does not tell whether a rule stopped its draws"
         return "its numbers are not the shares of its counts, or a rule stopped the draws"
 
@@ -281,11 +300,11 @@ def _states(
     k = [float(number or 0) for number in place.k]
     n = [_whole(number, column) for number in place.n]
     drawn = is_drawn(column.entry)
-    bounded = column.entry.get("low") is not None
+    bounded = column.entry.get("low") is not None or _is_counted_by_sampler(column.entry)
     known = []
     for state, x in enumerate(place.x):
         share = x is not None and n[state] > 0 and abs(x - k[state] / n[state]) < CLOSE
-        known.append(share and (place.low[state] is not None or not (bounded or drawn)))
+        known.append(share and (place.low[state] is not None or not bounded))
 
     def outcomes(state: int) -> list[float]:
         right, count = _whole_counts(k[state], n[state], column)

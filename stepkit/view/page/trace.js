@@ -22,7 +22,7 @@ function explained(found, name, state) {
   if (state && !found.mine[state - 1]) return [what, "not the model's own text: it has no number"];
   const domain = domainOf(name);
   const { x, k, n, undecided, low, high, why, settled, counted } = at(found, name, state);
-  const method = found.measures[name]?.method ?? "Wilson";
+  const { method = "Wilson", level = 95 } = found.measures[name] ?? {};
   const of = kinds.get(name) || "number";
   lines.push(`${what}: ${of} ${x === null ? "unknown" : number(x, domain)}`);
   if (settled) lines.push(`the attempt's own verdict: ${OUTCOMES[judged(x)][1]}`);
@@ -31,7 +31,7 @@ function explained(found, name, state) {
   else if (counted && of !== "progress") lines.push("nothing drawn here");
   else if (of === "value") lines.push("no counts in the record");
   if (!settled && low !== null && high !== null)
-    lines.push(`95 % interval ${number(low, domain)} to ${number(high, domain)} (${method})`);
+    lines.push(`${level} % interval ${number(low, domain)} to ${number(high, domain)} (${method})`);
   else if (!settled && n) lines.push("no interval");
   const before = state ? at(found, name, state - 1).x : null;
   if (of === "value" && x !== null && before !== null)

@@ -93,6 +93,9 @@ def test_numbers_that_are_no_probabilities_need_a_line() -> None:
             assert "give above=T" in error(record, wanted)
         assert made("threshold:from=critic,above=0", record)["x"] == [0, 1]
     assert made("threshold:from=critic,above=0", flat([1.0], critic={"of": "raw"}))["of"] == "raw"
+    logprob = flat([-0.7, -0.1], critic={"of": "confidence"})
+    assert "outside 0 .. 1" in error(logprob, "threshold:from=critic")
+    assert made("threshold:from=critic,above=-0.5", logprob)["x"] == [0, 1]
 
 
 # ---- what a step changed --------------------------------------------------------------------
@@ -363,6 +366,15 @@ def test_counts_that_are_no_share_have_no_interval() -> None:
     assert made("best-of:from=critic,k=2", record)["x"] == [None]
     odd = flat([0.5], critic={"k": [1.5], "n": [3]})
     assert 'field "scores.critic.k": this label needs whole' in error(odd, "best-of:from=critic")
+
+
+def test_the_agreement_of_draws_is_no_value() -> None:
+    """step-score --by consistency counts the draws that agree, right or wrong."""
+    counts = {"of": "confidence", "by": "sampler", "k": [4, 1], "n": [4, 4]}
+    record = flat([1.0, 0.25], critic=counts)
+    assert made("hard:from=critic", record)["x"] == [1, 0]
+    assert made("threshold:from=critic", record)["k"] == [4, 1]
+    assert "no low and high" in error(record, "ternary:from=critic")
 
 
 def test_a_count_that_is_not_known_stays_null() -> None:
