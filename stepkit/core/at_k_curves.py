@@ -48,8 +48,9 @@ NO_ANSWER = -1
 Array = np.ndarray[Any, Any]
 
 
-Weigh = Callable[[Array], Array]
-"""[S, n] subsets (1 where an attempt is in one) to what each attempt weighs there, 0 outside."""
+Weigh = Callable[[Array, Array], Array]
+"""[S, n] subsets (1 where an attempt is in one) and [n] who has an answer, to what each attempt
+weighs there, 0 outside."""
 
 
 class Expectation(NamedTuple):
@@ -185,8 +186,8 @@ def weighted_at(ballots: Ballots, k: int, seed: int) -> Expectation:
 def fixed_weights(weights: Sequence[float], as_logs: bool = False) -> Weigh:
     """Weights that are the same in every subset.
 
-    Of logarithms each subset's largest is taken off, so that none of its weights vanishes that
-    matters there.
+    Of logarithms each subset's largest with an answer is taken off, so that none of its weights
+    vanishes that matters there.
 
     Args:
         weights: [n] at least 0, or their logarithms; only their ratios matter.
@@ -194,10 +195,10 @@ def fixed_weights(weights: Sequence[float], as_logs: bool = False) -> Weigh:
     """
     given = np.asarray(weights, float)
 
-    def weigh(subsets: Array) -> Array:
+    def weigh(subsets: Array, answered: Array) -> Array:
         if not as_logs:
             return subsets * given
-        there = np.where(subsets > 0, given, -np.inf)
+        there = np.where((subsets > 0) & answered, given, -np.inf)
         top = there.max(axis=1, keepdims=True)
         return np.exp(there - np.where(np.isfinite(top), top, 0.0))
 
@@ -214,7 +215,7 @@ def rank_weights(standing: Sequence[float], power: float) -> Weigh:
     given = np.asarray(standing, float)
     levels = [np.flatnonzero(given == one) for one in np.unique(given[given > -np.inf])]
 
-    def weigh(subsets: Array) -> Array:
+    def weigh(subsets: Array, answered: Array) -> Array:
         there = subsets > 0
         most = max(int(there[:, given > -np.inf].sum(axis=1).max(initial=0)), 1)
         votes = (np.arange(1.0, most + 1) / most) ** power
@@ -252,7 +253,7 @@ def _chances(subsets: Array, ballots: Ballots) -> Array:
     if classes:
         member = (answers[:, None] == np.arange(len(classes))).astype(float)  # [n, answers]
         counts = subsets @ member
-        sums = ballots.weigh(subsets) @ member
+        sums = ballots.weigh(subsets, answers != NO_ANSWER) @ member
         top = np.where(counts > 0, sums, 0.0).max(axis=1, keepdims=True)
         shares = np.where(leads(sums, top), counts, 0.0)
         verdicts = np.stack([first_right(members) for members in classes], axis=1)

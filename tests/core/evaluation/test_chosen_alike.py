@@ -118,6 +118,14 @@ A_TIE_THAT_FLOATS_MISS = [
     attempt(1, "1", False, [0.2]),
     attempt(2, "2", True, [0.3]),
 ]
+ALL_VOTES_FAR_BELOW_ONE_WITHOUT_AN_ANSWER = [
+    attempt(0, "1", True, [None]),
+    attempt(1, "2", False, [-800.0]),
+    attempt(2, None, True, [-2.0]),
+]
+"""No float holds what the second weighs next to the third, which does not vote."""
+for _one in ALL_VOTES_FAR_BELOW_ONE_WITHOUT_AN_ANSWER:
+    _one["scores"]["prm"]["of"] = "raw"
 AN_EMPTY_TEXT_WITH_AN_ANSWER = [
     attempt(0, "1", False, [0.1]),
     attempt(1, "2", True, []),
@@ -138,6 +146,7 @@ def test_what_is_measured_is_what_is_chosen(by: str, how: str, records: list[Jso
 
 @pytest.mark.parametrize(("by", "how", "mapped"), MAPPED)
 @examples(25)
+@example(ALL_VOTES_FAR_BELOW_ONE_WITHOUT_AN_ANSWER)
 @given(groups(RAW, "raw"))
 def test_what_is_measured_of_mapped_scores_is_what_is_chosen(
     by: str, how: str, mapped: str, records: list[Json]
