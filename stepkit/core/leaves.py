@@ -7,7 +7,9 @@ failed are no attempts either.
 
 The tree's labels and scores go with the steps, each with all its columns (counts, bounds). A number
 of a node is that of the step which ends there; so inside of a draw steps have one only where the
-tree has views of them.
+tree has views of them. A value is that of the prefix, wherever its last step began; what a step
+changed, or whether it is right, is said of the node's whole text, and is no step's where the node
+is of several.
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ class TreePaths:
     def attempt_and_ends(self, leaf: int) -> tuple[Json, list[int]]:
         """The same, and for each step the node at its end, INSIDE of a draw."""
         tree, nodes = self._tree, path(self._tree, leaf)
-        steps, ends = self._steps(nodes)
+        steps, ends, alone = self._steps(nodes)
         outcome, final = tree["outcome"][leaf], tree.get("final")
         attempt: Json = {
             "response": "".join(steps),
@@ -118,12 +120,14 @@ class TreePaths:
         role = [self._role.get(end, OWN) for end in ends]
         if any(who != OWN for who in role):
             attempt["role"] = role
-        return attempt | self._columns_of(ends), ends
+        return attempt | self._columns_of(ends, alone), ends
 
-    def _steps(self, nodes: Sequence[int]) -> tuple[list[str], list[int]]:
+    def _steps(self, nodes: Sequence[int]) -> tuple[list[str], list[int], list[bool]]:
+        """The steps of a path, the node at the end of each, and whether that is the step alone."""
         tree = self._tree
         steps: list[str] = []
         ends: list[int] = []
+        alone: list[bool] = []
         text = ""
         known: dict[int, int] = {}
         for node in nodes:
@@ -135,27 +139,37 @@ class TreePaths:
                 continue
             is_step = not before and not tree["whole"][node]
             own = [text] if is_step else self._cut(text, len(steps))
+            here = [known.get(end, INSIDE) for end in accumulate(map(len, own))]
             steps += own
-            ends += [known.get(end, INSIDE) for end in accumulate(map(len, own))]
+            ends += here
+            alone += [
+                end != INSIDE and tree["text"][end] == one
+                for end, one in zip(here, own, strict=True)
+            ]
             text, known = "", {}
-        return steps, ends
+        return steps, ends, alone
 
-    def _columns_of(self, ends: Sequence[int]) -> Json:
+    def _columns_of(self, ends: Sequence[int], alone: Sequence[bool]) -> Json:
         """The tree's labels and scores along the path.
 
         Every list of one entry a node becomes one of an entry a step, null for steps inside of a
-        draw; the root's are under ``root``.
+        draw and, of what is no value, where the node is not the step alone; the root's are under
+        ``root``.
         """
         found: Json = {}
         for column in self._columns:
             x = column.entry["x"]
+            of_prefix = column.entry.get("of") == "value"
+            told = [
+                end if of_prefix or one else INSIDE for end, one in zip(ends, alone, strict=True)
+            ]
             lists = {
                 name: value
                 for name, value in column.entry.items()
                 if isinstance(value, list) and len(value) == len(x)
             }
             entry = column.entry | {
-                name: [None if end == INSIDE else value[end] for end in ends]
+                name: [None if end == INSIDE else value[end] for end in told]
                 for name, value in lists.items()
             }
             if x[ROOT] is not None:

@@ -99,7 +99,8 @@ def test_a_trace_for_each_attempt_of_a_tree() -> None:
     trees.add(tree, stem, "c\n", whole=False, finish="stop", by=by, draw=1, cut=whole)
     trees.add(tree, stem, "e", whole=True, finish="error", by=by, draw=2)
     tree["scores"] = {"prm": {"x": [None, 0.9, 0.8, None, None, None], "by": "scorer"}}
-    tree["labels"] = {"soft": {"x": [0.5, 0.25, 1, 0, 0.125, None], "n": [4, 4, 1, 1, 8, 0]}}
+    soft = {"of": "value", "x": [0.5, 0.25, 1, 0, 0.125, None], "n": [4, 4, 1, 1, 8, 0]}
+    tree["labels"] = {"soft": soft}
     record: Json = {"id": "t", "group": "g", "problem": "p", "tree": tree}
     one, other = leaves.leaf_traces(record, lambda text, before: text.splitlines(keepends=True))
     assert (one["id"], one["group"], one["origin"]) == ("t/2", "g", {"id": "t", "node": 2})
@@ -107,7 +108,8 @@ def test_a_trace_for_each_attempt_of_a_tree() -> None:
         "a\nb", ["a\n", "b"], "4", True,
     )  # fmt: skip
     assert one["scores"] == {"prm": {"x": [0.9, 0.8], "by": "scorer"}}
-    assert one["labels"] == {"soft": {"x": [0.25, 1], "n": [4, 1], "root": {"x": 0.5, "n": 4}}}
+    root = {"x": 0.5, "n": 4}
+    assert one["labels"] == {"soft": {"of": "value", "x": [0.25, 1], "n": [4, 1], "root": root}}
     assert (one["sample"]["tokens"], one["sample"]["logprob"]) == (3, -1.5)
     assert (other["steps"], other["correct"]) == (["a\n", "c\n", "d"], None)
     assert other["sample"]["finish"] == "length"
@@ -128,7 +130,7 @@ def test_attempts_through_forks_are_cut_into_steps_again() -> None:
     second = trees.add(tree, first, "2 + 3\n", whole=False, finish="", by=by, draw=0, cut=draw)
     trees.add(tree, first, "9\nten", whole=True, finish="stop", by=by, draw=0)
     trees.add(tree, second, "46\n", whole=True, finish="stop", by=by, draw=0)
-    tree["labels"] = {"value": {"x": [None, 0.1, 0.2, 0.3, 0.4, 0.5]}}
+    tree["labels"] = {"value": {"of": "value", "x": [None, 0.1, 0.2, 0.3, 0.4, 0.5]}}
     record: Json = {"id": "t", "problem": "p", "tree": tree, "split": {"by": "lines"}}
     found = leaves.leaf_traces(record, lambda text, _: text.splitlines(keepends=True))
     assert [(one["steps"], one["labels"]["value"]["x"]) for one in found] == [
@@ -136,6 +138,28 @@ def test_attempts_through_forks_are_cut_into_steps_again() -> None:
         (["19\n", "ten"], [None, 0.4]),
         (["12 + 3\n", "46\n"], [0.3, 0.5]),
     ]
+
+
+def test_what_a_whole_draw_changed_is_not_what_its_last_step_did() -> None:
+    """From 0.5 at the root to 0 at the end of "a b c": the fall is at b, and none at c."""
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s"})
+    whole = trees.add(tree, 0, "a\nb\nc", whole=True, finish="stop", outcome=0.0, by=by, draw=0)
+    a = trees.add(tree, 0, "a\n", whole=False, finish="", by=by, draw=0, cut=whole)
+    trees.add(tree, a, "b\n", whole=False, finish="", by=by, draw=0, cut=whole)
+    trees.add(tree, a, "d", whole=True, finish="stop", outcome=1.0, by=by, draw=1)
+    tree["labels"] = {
+        "value": {"of": "value", "x": [0.5, 0, 0.5, 0, 1]},
+        "progress": {"of": "progress", "x": [None, -0.5, 0, -0.5, 0.5], "n": [4, 1, 4, 4, 1]},
+    }
+    tree["scores"] = {"checker": {"of": "validity", "x": [None, 0, 1, 0, 1]}}
+    record: Json = {"id": "t", "problem": "p", "tree": tree}
+    one, other = leaves.leaf_traces(record, lambda text, _: text.splitlines(keepends=True))
+    assert one["labels"]["value"]["x"] == [0.5, 0, 0]
+    assert one["labels"]["progress"]["x"] == [0, -0.5, None]
+    assert one["labels"]["progress"]["n"] == [4, 4, None]
+    assert one["scores"]["checker"]["x"] == [1, 0, None]
+    assert other["labels"]["progress"]["x"] == [0, 0.5]  # a draw of one step is that step
 
 
 def test_leaves_keep_whose_step_is_whose() -> None:
