@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from work import Workdir
 
+from stepkit.cli.actions.leaf_traces import leaf_records
 from stepkit.core import tree as trees
+from stepkit.io import splice
+from stepkit.io.jsonl import Record
 
 TEXT = "2 + 3 = 5.\n\nSo 5 + 1 = 6.\nAnswer: 6"
 LINES = ["2 + 3 = 5.\n\n", "So 5 + 1 = 6.\n", "Answer: 6"]
@@ -423,6 +426,29 @@ def test_leaves_are_traces(work: Workdir) -> None:
     short = split(work, "--leaves", "--min-chars", "3", input=lines(searched()))
     assert short[1]["steps"] == ["a\n", "b\nAnswer: 7"]
     assert 'no "tree": run step-rollout first' in refused(work, "--leaves", input=lines(TRACE))
+
+
+def test_the_line_of_a_tree_is_not_read_again_for_each_of_its_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tree of 5,000 nodes took a minute and a half, and four times as long for twice as many."""
+    read: list[int] = []
+    plain = splice.entries
+
+    def counted(line: bytes, key: str) -> list[tuple[int, int, int]]:
+        read.append(len(line))
+        return plain(line, key)
+
+    monkeypatch.setattr(splice, "entries", counted)
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s"})
+    for draw in range(300):
+        trees.add(tree, 0, f"{draw}", whole=True, finish="stop", by=by, draw=draw)
+    record = Record.new({"id": "t", "problem": "p", "tree": tree})
+    found = leaf_records(record, {"by": "lines"})
+    assert [one.data["response"] for one in found] == [f"{draw}" for draw in range(300)]
+    assert all("tree" not in one.data for one in found)
+    assert sum(read) < 3 * len(record.raw)
 
 
 def test_leaves_of_a_tree_with_lengths_but_no_log_probabilities(work: Workdir) -> None:

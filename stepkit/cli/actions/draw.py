@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from stepkit.cli.actions.record_fields import derived_trace, with_fields
+from stepkit.cli.actions.record_fields import derived_traces, with_fields
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
@@ -178,8 +178,4 @@ def _attempts(record: Record, attempts: list[dict[str, Any]] | None) -> list[Rec
     """A trace for each attempt, without the fields of another response."""
     from stepkit.search.record_tree import RESPONSE_FIELDS
 
-    return (
-        [record]
-        if attempts is None
-        else [derived_trace(record, RESPONSE_FIELDS, fields) for fields in attempts]
-    )
+    return [record] if attempts is None else derived_traces(record, RESPONSE_FIELDS, attempts)

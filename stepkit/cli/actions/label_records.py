@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from stepkit import schema
-from stepkit.cli.actions.record_fields import derived_trace, with_version
+from stepkit.cli.actions.record_fields import derived_traces, with_version
 from stepkit.core import labels
 from stepkit.errors import DataError, UsageError
 from stepkit.runner.run import Result
@@ -127,7 +127,7 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
     if isinstance(of_nodes, DataError):
         return of_nodes
     try:
-        twins = [_merged(record, result, step) for step in _to_merge(record, merge)]
+        twins = _merged(record, result, merge)
         record.merge("labels", result)
         if of_nodes:
             old = record.data["tree"].get("labels") or {}
@@ -139,15 +139,12 @@ def _labelled(record: Record, result: Made, of_nodes: Made, merge: int) -> Resul
     return [with_version(record), *twins]
 
 
-def _to_merge(record: Record, most: int) -> list[int]:
+def _merged(record: Record, made: schema.Json, most: int) -> list[Record]:
+    """Up to ``most`` copies with two neighbouring steps as one."""
     from stepkit.core import step_merging
 
-    return step_merging.steps_to_merge(record.data, most) if most else []
-
-
-def _merged(record: Record, made: schema.Json, step: int) -> Record:
-    from stepkit.core import step_merging
-
-    return derived_trace(
-        record, step_merging.DERIVED, step_merging.merge_steps(record.data, made, step)
-    )
+    if not most:
+        return []
+    steps = step_merging.steps_to_merge(record.data, most)
+    traces = (step_merging.merge_steps(record.data, made, step) for step in steps)
+    return derived_traces(record, step_merging.DERIVED, traces)

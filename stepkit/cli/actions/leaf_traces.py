@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stepkit.cli.actions.record_fields import derived_trace
+from stepkit.cli.actions.record_fields import derived_traces
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
@@ -31,4 +31,4 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
         return split(text, continued(rule, before))
 
     traces = leaf_traces(record.data, cut)
-    return [derived_trace(record, RESPONSE_FIELDS, fields | {"split": rule}) for fields in traces]
+    return derived_traces(record, RESPONSE_FIELDS, (one | {"split": rule} for one in traces))

@@ -28,16 +28,24 @@ def with_fields(record: Record, fields: Mapping[str, Any]) -> Record:
     return with_version(record)
 
 
-def derived_trace(record: Record, without: Iterable[str], fields: Mapping[str, Any]) -> Record:
-    """Another trace made of the record's line.
+def derived_traces(
+    record: Record, without: Iterable[str], traces: Iterable[Mapping[str, Any]]
+) -> list[Record]:
+    """Other traces made of the record's line.
+
+    The fields that none of them has are cut out once: a tree has as many leaves as it is long.
 
     Args:
-        without: fields of the record that are not of that trace.
-        fields: fields of its own.
+        without: fields of the record that are not of those traces.
+        traces: the fields of each one's own.
     """
-    trace = record.copy()
+    stem = record.copy()
     for key in without:
-        trace.drop(key)
-    for key, value in fields.items():
-        trace.set(key, value)
-    return with_version(trace)
+        stem.drop(key)
+    made = []
+    for fields in traces:
+        trace = stem.copy()
+        for key, value in fields.items():
+            trace.set(key, value)
+        made.append(with_version(trace))
+    return made
