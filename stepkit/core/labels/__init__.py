@@ -24,7 +24,7 @@ from functools import partial
 from typing import TypeAlias
 
 from stepkit.core import trace
-from stepkit.core.labels import first_error_registry, label_registry
+from stepkit.core.labels import first_error_registry, label_requests
 from stepkit.core.labels.counting import CountedTraces
 from stepkit.core.labels.first_error_registry import (
     FirstErrorRequest,
@@ -32,7 +32,8 @@ from stepkit.core.labels.first_error_registry import (
     parse_first_error,
 )
 from stepkit.core.labels.label_input import LabelInput
-from stepkit.core.labels.label_registry import DEFAULT, LabelRequest, parse_all
+from stepkit.core.labels.label_registry import DEFAULT
+from stepkit.core.labels.label_requests import LabelRequest, parse_all
 from stepkit.core.labels.state_values import DRAWS, UNDECIDED
 from stepkit.errors import DataError
 from stepkit.schema import Json, steps
@@ -99,7 +100,7 @@ def label_nodes(records: Sequence[Json], settings: LabelSettings) -> list[Json |
 
 def listing() -> str:
     """The labels and the rules for the first error, for people."""
-    return f"{label_registry.listing()}\n\n{first_error_registry.first_error_listing()}"
+    return f"{label_requests.listing()}\n\n{first_error_registry.first_error_listing()}"
 
 
 _Maker: TypeAlias = Callable[[LabelInput, LabelSettings], None]
