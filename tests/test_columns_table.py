@@ -58,8 +58,9 @@ STEPS = (
     Use("step-pairs --rule kto --verdict C", "step-pairs --verdict"),
     Use("step-rerank --score C", "step-rerank --score"),
     Use("step-rerank --by weighted --score C", "step-rerank --by weighted --score"),
+    Use("step-rerank --by weighted --map rank --score C", "step-rerank --map rank --score"),
     Use("step-eval --score C", "step-eval --score"),
-    # Use("step-eval --protocol processbench --label C", "step-eval --protocol NAME --label"),
+    Use("step-eval --protocol processbench --score C", "step-eval --protocol NAME --score"),
     Use(f"step-rollout --at C -k 1 --max-tokens 1 -m {MODEL}", "step-rollout --at"),
     Use("step-view --label C", "step-view --label"),
 )
@@ -105,6 +106,7 @@ def search(kind: str, holder: str) -> Json:
     return record
 
 
+KIND = re.compile(r"(?:labels|scores)\.C: ")
 REFUSED = re.compile(r'step-\w+: in\.jsonl:(\d+): (?:field "[^"]*": )?(.*?)(?: \(skipped\))?')
 
 
@@ -119,7 +121,7 @@ def cells(work: Workdir, use: Use, records: list[Json]) -> list[str]:
         refused = {}
         for line in done.err.splitlines():
             if named := REFUSED.fullmatch(line):
-                refused[left[int(named[1]) - 1]] = named[2]
+                refused[left[int(named[1]) - 1]] = KIND.sub("", named[2])
         for one, why in refused.items():
             found[one] = why
         if done.status != 3:  # what was measured at the end could not be skipped on the way

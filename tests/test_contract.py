@@ -150,7 +150,7 @@ def test_04_05_06_interrupted_and_resumed(work: Workdir, command: str, signum: i
     journal = work.path / "a.journal"
     process = start(work, command, *args, "-o", "a")
     while process.poll() is None and (
-        not journal.exists() or journal.read_bytes().count(b"\n") < 4
+        not journal.exists() or journal.read_bytes().count(b"\n") < 5
     ):
         time.sleep(0.001)
     process.send_signal(signum)

@@ -113,6 +113,7 @@ def main(
     from stepkit.cli.actions.score_with_model import open_engine, score_with_model
     from stepkit.cli.backends import judge_scorer, scorers
 
+    engine_of = partial(open_engine, cache, streams.warn)
     if judging is not None:
         key = name or judging.name
         backend = judge_scorer.backend_of(judging, policy, model, server, prompt, streams)
@@ -120,13 +121,13 @@ def main(
             from stepkit.cli.actions.compare_attempts import compare_attempts
 
             pairwise = judge_scorer.pairwise_judge(judging, backend)
-            compare_attempts(pairwise, backend, streams, key, partial(open_engine, cache))
+            compare_attempts(pairwise, backend, streams, key, engine_of)
             return
         if judging.name == "answer":
             from stepkit.cli.actions.judge_answers import judge_answers
 
             of_answers = judge_scorer.answer_judge(judging, backend)
-            judge_answers(of_answers, backend, streams, key, partial(open_engine, cache))
+            judge_answers(of_answers, backend, streams, key, engine_of)
             return
         setup = judge_scorer.step_judge(judging, backend)
     elif with_language_model:

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from math import exp, fsum, lgamma, log
+from operator import add
 from typing import NamedTuple
 
 RHO = 0.5
@@ -108,7 +110,7 @@ def _running(rows: Sequence[Sequence[float]]) -> list[list[float]]:
     """[n_rows + 1][grid] sums of the first 0, 1, .. rows."""
     sums = [[0.0] * GRID]
     for row in rows:
-        sums.append([a + b for a, b in zip(sums[-1], row, strict=True)])
+        sums.append(list(map(add, sums[-1], row)))
     return sums
 
 
@@ -124,13 +126,15 @@ def _log_below(before: Sequence[float], after: Sequence[float], rho: float) -> f
     """
     top_before, top_after = max(before), max(after)
     tail = [exp(x - top_after) for x in after]
-    running = [0.0]
-    for x in tail:
-        running.append(running[-1] + x)
+    running = list(accumulate(tail, initial=0.0))
     total = 0.0
-    for i, x in enumerate(before):
-        reach = rho * (i + 0.5)  # rho p in cells
-        whole = int(reach)
-        below = running[whole] + (reach - whole) * tail[whole]
-        total += exp(x - top_before) * below / reach
+    for x, (reach, whole, part) in zip(before, _reaches(rho), strict=True):
+        total += exp(x - top_before) * (running[whole] + part * tail[whole]) / reach
     return top_before + top_after + log(total / GRID)
+
+
+@lru_cache(maxsize=16)
+def _reaches(rho: float) -> list[tuple[float, int, float]]:
+    """[grid] rho p in cells: in all, whole ones, and the part of the next."""
+    reaches = [rho * (i + 0.5) for i in range(GRID)]
+    return [(reach, int(reach), reach - int(reach)) for reach in reaches]

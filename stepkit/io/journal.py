@@ -1,31 +1,42 @@
 """The journal: an engine that remembers what it finished, so that an interrupted run can go on.
 
 A line per finished draw or score, written at once. A resumed run starts again from the first record
-and is answered from here. The first line holds what decides bytes; a resume that differs in it is
-refused by name. Nothing here knows what a key or a value means.
+and is answered from here. The header holds what decides bytes; a resume that differs in it is
+refused by name. Every line has a checksum (journal_format.py): a damaged one is never used, but
+named, and its result is made again. Nothing here knows what a key or a value means.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
-from stepkit.errors import DataError, FailedError, UsageError, reason
+from stepkit.errors import FailedError, UsageError, reason
 from stepkit.interrupts import deferred
+from stepkit.io.checked_lines import DamageReport
+from stepkit.io.journal_format import (
+    COPIES,
+    HEADER_LINES,
+    JournalContents,
+    LinePlace,
+    damage,
+    header,
+    row,
+    scan,
+    value_of,
+)
 from stepkit.io.jsonl import decode, encode
 from stepkit.io.lines import READ
 from stepkit.io.sink import STDOUT, is_special, open_locked, target_of
 from stepkit.schema import Json
 
 SUFFIX = ".journal"
-MARK = "stepkit-journal"
-VERSION = 1
 SYNC_EVERY = 1.0
 """Seconds between two fsync."""
-
-_HEAD = b'{"%b":' % MARK.encode()  # a crash may leave any prefix of a header
 
 
 class NullJournal:
@@ -49,6 +60,12 @@ class NullJournal:
     def put(self, key: str, value: Any) -> None:
         """Do nothing."""
 
+    def refuse(self, key: str) -> None:
+        """Do nothing."""
+
+    def report(self) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -63,28 +80,41 @@ class Journal(NullJournal):
         path: the file.
         deciding: JSON values that decide bytes, by the name a user knows them by.
         resume: go on from what the file holds.
+        warn: takes a line about damage.
 
     Raises UsageError when the file holds work and ``resume`` is false, when it was made with other
-    deciding values, is not a journal, or is in use.
+    deciding values, is not a journal, has no whole header, or is in use.
     """
 
     # Values stay in the file; memory holds a place for each, so that a journal may be large.
 
-    def __init__(self, path: str, deciding: Json, resume: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        deciding: Json,
+        resume: bool,
+        warn: Callable[[str], None] = lambda line: None,
+    ) -> None:
         self.path = path
-        self._places: dict[str, tuple[int, int]] = {}
-        self._end = 0
+        self._places: dict[str, LinePlace] = {}
+        self._end = self._lines = 0
+        self._damage = DamageReport(warn)
         self._synced = time.monotonic()
         self._descriptor = open_locked(path)
         try:
-            header = self._read()
-            if self._places and not resume:
-                raise UsageError(_unfinished(path, len(self._places)))
-            if self._places:
-                _compare(header, deciding, path)
-                os.ftruncate(self._descriptor, self._end)
-            else:
+            with os.fdopen(os.dup(self._descriptor), "rb", READ) as file:
+                found = scan(file, path)
+            if found.deciding is None or found.empty:
                 self._start(deciding)
+            elif not resume:
+                raise UsageError(_unfinished(path, found))
+            else:
+                _compare(found.deciding, deciding, path)
+                if found.damaged:
+                    warn(f"{path}: {damage(found.damaged)}; what is lost is made again")
+                self._places, self._owner = found.places, found.owner
+                self._end, self._lines = found.end, found.lines
+                os.ftruncate(self._descriptor, self._end)
         except BaseException as error:
             os.close(self._descriptor)
             if isinstance(error, OSError):
@@ -101,18 +131,32 @@ class Journal(NullJournal):
         place = self._places.get(key)
         if place is None:
             return None
-        start, size = place
-        return decode(os.pread(self._descriptor, size, start))["v"]
+        try:
+            line = os.pread(self._descriptor, place.size, place.start)
+        except OSError as error:
+            raise FailedError(f"{self.path}: {reason(error)}") from None
+        value = value_of(line, key, self._owner)
+        if value is None:  # it was good when the run began
+            self.refuse(key)
+        return value
 
     def put(self, key: str, value: Any) -> None:
-        """Remember ``value``. Raises FailedError when the disk is full."""
-        self._append(encode({"k": key, "v": value}) + b"\n", key)
+        """Remember ``value``, not None. Raises FailedError when the disk is full."""
+        self._append(row(key, value, self._owner), key)
         if time.monotonic() - self._synced >= SYNC_EVERY:
             self._sync()
 
+    def refuse(self, key: str) -> None:
+        """Forget what is under ``key``: it is none that was put there. Its line is named."""
+        self._damage.add(f"{self.path}:{self._places.pop(key).number}")
+
+    def report(self) -> None:
+        """Say how many results were refused, if not all were named."""
+        self._damage.finish()
+
     def close(self) -> None:
         """Stop, and keep the file for a resume; a file without a finished draw is removed."""
-        self._leave(keep=bool(self._places))
+        self._leave(keep=self._lines > COPIES)
 
     def finish(self) -> None:
         """All is done: remove the file."""
@@ -134,29 +178,11 @@ class Journal(NullJournal):
                 os.close(self._descriptor)
                 self._descriptor = -1
 
-    def _read(self) -> Json:
-        """Index the file, drop a torn last line, and return its header ({} when there is none)."""
-        header: Json = {}
-        with os.fdopen(os.dup(self._descriptor), "rb", READ) as file:
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                row = _row(line)
-                if not self._end:
-                    if MARK not in row:
-                        raise UsageError(_foreign(self.path))
-                    header = row
-                elif "k" in row and "v" in row:  # else a damaged line: its draw is made again
-                    self._places[row["k"]] = (self._end, len(line))
-                self._end += len(line)
-        if not self._end and not _HEAD.startswith(os.pread(self._descriptor, len(_HEAD), 0)):
-            raise UsageError(_foreign(self.path))
-        return header
-
     def _start(self, deciding: Json) -> None:
         os.ftruncate(self._descriptor, 0)
-        self._end = 0
-        self._append(_header(deciding))
+        self._end = self._lines = 0
+        lines, self._owner = header(deciding)
+        self._append(lines)
 
     def _append(self, line: bytes, key: str | None = None) -> None:
         with deferred():
@@ -170,8 +196,9 @@ class Journal(NullJournal):
                 if isinstance(error, OSError):
                     raise FailedError(f"{self.path}: {reason(error)}") from None
                 raise
+            self._lines += line.count(b"\n")
             if key is not None:
-                self._places[key] = (self._end, len(line))
+                self._places[key] = LinePlace(self._end, len(line), self._lines)
             self._end += len(line)
 
     def _sync(self) -> None:
@@ -202,49 +229,28 @@ def check(output: str, journal: str | None, resume: bool) -> None:
         raise UsageError(f"--journal {path}: is also the output")
     if os.path.exists(path):
         os.close(open_locked(path))  # a run that is alive is no interrupted one
-    if not resume and (found := _entries(path)):
+    found = _contents(path, HEADER_LINES if resume else None)
+    if not resume and not found.empty:
         raise UsageError(_unfinished(path, found))
 
 
-def _entries(path: str) -> int:
-    """Whole lines after the header. Raises UsageError for a file that is no journal."""
+def _contents(path: str, lines: int | None) -> JournalContents:
+    """What the first lines hold, or all; nothing where there is no file. Raises UsageError."""
     try:
         with open(path, "rb") as file:
-            head = file.readline()
-            rows = sum(line.endswith(b"\n") for line in file)
+            return scan(islice(file, lines), path)
     except OSError:
-        return 0
-    if head.endswith(b"\n") and MARK not in _row(head):
-        raise UsageError(_foreign(path))
-    return rows
+        return JournalContents()
 
 
-def _foreign(path: str) -> str:
-    return f"{path}: is not a stepkit journal; left as it is"
-
-
-def _unfinished(path: str, count: int) -> str:
+def _unfinished(path: str, found: JournalContents) -> str:
     return (
-        f"{path}: holds {count} finished results of an interrupted run; "
+        f"{path}: holds {len(found.places)} finished results of an interrupted run; "
         "go on with --resume, or remove it"
     )
 
 
-def _header(deciding: Json) -> bytes:
-    return encode({MARK: VERSION, "deciding": deciding}) + b"\n"
-
-
-def _row(line: bytes) -> Json:
-    try:
-        return decode(line)
-    except DataError:
-        return {}
-
-
-def _compare(header: Json, deciding: Json, path: str) -> None:
-    if header[MARK] != VERSION:
-        raise UsageError(f"{path}: was written by another version of stepkit; remove it")
-    then = header.get("deciding", {})
+def _compare(then: Json, deciding: Json, path: str) -> None:
     now = decode(encode(deciding))
     for name in (*now, *then):
         if then.get(name) != now.get(name):

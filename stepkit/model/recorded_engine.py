@@ -2,19 +2,23 @@
 
 It stands in front of another engine. Requests that the journal has are answered from there; one
 that is in flight, or was answered recently, is not submitted twice; every new result goes to the
-journal at once. So a run is resumed by running it again.
+journal at once. So a run is resumed by running it again. What the journal has is checked: a result
+of wrong types, or of another kind of request, is refused there and made again.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from typing import Any, Protocol
 
 from stepkit.model.engine import (
     Counters,
+    DistributionSummary,
     Engine,
     FinishedDraw,
     FinishedRequest,
+    Read,
     Readout,
     Request,
     Result,
@@ -28,9 +32,23 @@ class JournalProtocol(Protocol):
 
     def put(self, key: str, value: Any) -> None: ...
 
+    def refuse(self, key: str) -> None:
+        """The value of ``key`` is none that was put there."""
+        ...
+
+    def report(self) -> None:
+        """Say what is left to say of refused values."""
+        ...
+
 
 REMEMBERED = 4096
 """Results kept for requests that come again soon, like draws of siblings at the empty prefix."""
+
+REQUIRED = {"text", "finish", "tokens", "ids", "logprob", "logprobs"}
+"""Entries of a stored draw."""
+
+FINISHES = ("stop", "length", "until")
+"""How a draw ends."""
 
 
 class RecordedEngine:
@@ -50,7 +68,7 @@ class RecordedEngine:
 
     def submit(self, request: Request) -> None:
         key = journal_key(request)
-        result = self._recall(key)
+        result = self._recall(key, request)
         if result is not None:
             self._known.append(FinishedRequest(request, result))
         elif key in self._waiting:
@@ -74,13 +92,20 @@ class RecordedEngine:
         return finished
 
     def close(self) -> None:
+        self._journal.report()
         self._engine.close()
 
-    def _recall(self, key: str) -> Result | None:
+    def _recall(self, key: str, request: Request) -> Result | None:
         if key in self._recent:
             return self._recent[key]
         value = self._journal.get(key)
-        return None if value is None else from_json(value)
+        if value is None:
+            return None
+        result = from_json(value)
+        if result is None or not answers(request, result):
+            self._journal.refuse(key)
+            return None
+        return result
 
     def _remember(self, key: str, result: Result) -> None:
         self._recent[key] = result
@@ -108,17 +133,73 @@ def to_json(result: Result) -> dict[str, Any]:
     }
 
 
-def from_json(value: dict[str, Any]) -> Result:
-    """The inverse of to_json."""
+def from_json(value: object) -> Result | None:
+    """The inverse of to_json; None for what it never gives: missing entries, wrong types."""
+    if not isinstance(value, dict):
+        return None
     if "values" in value:
-        return Readout(tuple(tuple(row) for row in value["values"]))
-    ids = value["ids"]
-    return FinishedDraw(
-        value["text"],
-        value["finish"],
-        value["tokens"],
-        None if ids is None else tuple(ids),
-        value["logprob"],
-        tuple(value["logprobs"]),
-        tuple((text, logprob) for text, logprob in value.get("listed", ())),
+        rows = value["values"]
+        if isinstance(rows, list) and all(map(_is_numbers, rows)):
+            return Readout(tuple(map(tuple, rows)))
+        return None
+    if not value.keys() >= REQUIRED:
+        return None
+    text, ids, logprob, logprobs = (value[name] for name in ("text", "ids", "logprob", "logprobs"))
+    listed: Any = value.get("listed", [])
+    if (
+        isinstance(text, str)
+        and value["finish"] in FINISHES
+        and _is_count(value["tokens"])
+        and (ids is None or (isinstance(ids, list) and all(map(_is_count, ids))))
+        and (logprob is None or _is_number(logprob))
+        and _is_numbers(logprobs)
+        and isinstance(listed, list)
+        and all(map(_is_listed, listed))
+    ):
+        return FinishedDraw(
+            text,
+            value["finish"],
+            value["tokens"],
+            None if ids is None else tuple(ids),
+            logprob,
+            tuple(logprobs),
+            tuple(map(tuple, listed)),
+        )
+    return None
+
+
+def answers(request: Request, result: Result) -> bool:
+    """Whether ``result`` has the form of an answer to ``request``: a draw, or rows of numbers, one
+    a position, each of the width that was asked for or empty (see Readout)."""
+    if not isinstance(request, Read):
+        return isinstance(result, FinishedDraw)
+    if not isinstance(result, Readout):
+        return False
+    rows = len(request.positions) + sum(len(branch.read_at) for branch in request.branches)
+    width = len(request.candidates) or 1
+    if request.head is not None and not request.candidates:
+        width = request.head.outputs
+    elif request.summary and not request.candidates:
+        width = len(DistributionSummary._fields)
+    return len(result.values) == rows and {len(row) for row in result.values} <= {0, width}
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+def _is_numbers(values: object) -> bool:
+    return isinstance(values, list) and all(map(_is_number, values))
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_listed(pair: object) -> bool:
+    return (
+        isinstance(pair, list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and _is_number(pair[1])
     )

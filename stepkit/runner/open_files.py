@@ -176,7 +176,7 @@ def _journal(streams: StreamOptions, deciding: dict[str, Any] | None) -> Any:
     path = journal.path_for(streams.output, streams.journal)
     if deciding is None or path is None:
         return journal.NullJournal()
-    opened = journal.Journal(path, deciding, streams.resume)
+    opened = journal.Journal(path, deciding, streams.resume, streams.warn)
     if opened.count:
         streams.warn(f"resuming with {opened.count} results of {path}")
     elif streams.resume:

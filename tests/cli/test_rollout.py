@@ -317,7 +317,6 @@ def test_rejects_and_the_rest_is_used(work: Workdir) -> None:
         ((*BASE, "--until", "hard:value=2"), "between 0 and 1"),
         ((*BASE, "--until", "hard", "-k", "3"), "-k"),
         ((*BASE, "--method", "bisect", "--until", "wilson"), "posterior"),
-        ((*BASE, "--until", "hard", "--budget", "draws=9"), "--budget"),
         ((*BASE, "--budget", "draws=9", "--dry-run"), "--dry-run"),
         ((*BASE, "--method", "bisect", "--searches", "3"), "--searches"),
         ((*BASE, "--method", "omega", "--by", "regex:pattern=("), "--by"),

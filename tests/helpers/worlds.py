@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 from stepkit.core.tree import Tree
+from stepkit.io.jsonl import decode, encode
 from stepkit.model.engine import (
     Counters,
     Draw,
@@ -451,7 +452,13 @@ class Journal(SimpleNamespace):
     def put(self, key: str, value: Any) -> None:
         if len(self.entries) >= self.dies_after:
             raise KeyboardInterrupt
-        self.entries[key] = value
+        self.entries[key] = decode(encode(value))
+
+    def refuse(self, key: str) -> None:
+        raise AssertionError(f"{key}: came back as it was not put")
+
+    def report(self) -> None:
+        """Nothing was refused."""
 
 
 def recorded(world: World, journal: Journal) -> tuple[RecordedEngine, WorldEngine]:

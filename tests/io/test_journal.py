@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from work import Workdir, argv, clean_environment
 
 from stepkit.errors import UsageError
 from stepkit.io.journal import Journal
+from stepkit.io.journal_format import COPIES
 
 COUNT = 12
 
@@ -27,7 +27,7 @@ def interrupted(work: Workdir, *args: str, signum: int = signal.SIGKILL, after: 
     process = work.start("session", "in.jsonl", "-o", "a", "--pause", "0.01", *args)
     journal = work.path / "a.journal"
     deadline = time.monotonic() + 10
-    while not journal.exists() or journal.read_bytes().count(b"\n") <= after:
+    while not journal.exists() or journal.read_bytes().count(b"\n") < after + COPIES:
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.001)
     process.send_signal(signum)
@@ -239,18 +239,38 @@ def test_values_come_back_as_they_were_put(tmp_path: Path) -> None:
     assert not Path(path).exists()
 
 
-def test_a_damaged_line_in_the_middle_is_forgotten(tmp_path: Path) -> None:
-    path = tmp_path / "j"
+def test_a_damaged_line_in_the_middle_is_named_and_forgotten(tmp_path: Path) -> None:
+    path, said = tmp_path / "j", list[str]()
     first = Journal(str(path), {}, resume=False)
     for key in "abc":
         first.put(key, key)
     first.close()
     path.write_bytes(path.read_bytes().replace(b'{"k":"b"', b'{"k"\x00"b"'))
-    second = Journal(str(path), {}, resume=True)
+    second = Journal(str(path), {}, resume=True, warn=said.append)
     assert [second.get(key) for key in "abc"] == ["a", None, "c"]
+    assert said == [f"{path}: line 4 is damaged or cut off; what is lost is made again"]
     second.put("b", "b")
     second.close()
-    assert [json.loads(line).get("k") for line in path.read_bytes().splitlines()[3:]] == ["c", "b"]
+    third = Journal(str(path), {}, resume=True)
+    assert [third.get(key) for key in "abc"] == ["a", "b", "c"]
+
+
+def test_a_line_that_is_damaged_during_the_run_is_named_and_forgotten(tmp_path: Path) -> None:
+    path, said = tmp_path / "j", list[str]()
+    journal = Journal(str(path), {}, resume=False, warn=said.append)
+    for key in range(30):
+        journal.put(str(key), {"n": key})
+    path.write_bytes(path.read_bytes().replace(b'"n":7}', b'"n":8}'))
+    assert [key for key in range(30) if journal.get(str(key)) != {"n": key}] == [7]
+    assert said == [f"{path}:10: is damaged, or of an older stepkit; made again"]
+    path.write_bytes(path.read_bytes().replace(b'"n":2', b'"n":3'))
+    lost = [key for key in range(30) if key != 7 and journal.get(str(key)) is None]
+    assert lost == [2, *range(20, 30)]
+    journal.report()
+    assert len(said) == 11 and said[-2:] == [
+        f"{path}:{20 + 10}: is damaged, or of an older stepkit; made again",
+        "12 stored results were damaged and made again",
+    ]
 
 
 def test_a_full_disk_does_not_tear_the_journal(work: Workdir) -> None:

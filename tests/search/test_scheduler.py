@@ -8,9 +8,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from journals import MemoryJournal
 from simulated import Rule, RuleEngine, outcomes_at, run
 
 from stepkit.errors import DataError, FailedError, StepkitError
+from stepkit.io.jsonl import decode, encode
 from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Sampling
 from stepkit.model.multi_engine import MultiEngine
 from stepkit.model.profiles.token_layout import TokenLayout
@@ -216,15 +218,8 @@ def test_a_bare_problem_is_drawn_from_at_its_root() -> None:
     assert outcomes_at(tree, 0) == [1.0] * 4 and tree["spine"] == []
 
 
-class Shelf(dict[str, Any]):
-    """A journal in memory."""
-
-    def put(self, key: str, value: Any) -> None:
-        self[key] = value
-
-
 def test_a_recorded_engine_is_answered_from_its_journal() -> None:
-    rule, shelf = by_seed([0.5, 0.5, 0.5]), Shelf()
+    rule, shelf = by_seed([0.5, 0.5, 0.5]), MemoryJournal()
     first = grown(RecordedEngine(RuleEngine(rule), shelf), 4)
     assert len(shelf) == 12
     silent = RuleEngine(lambda _: FailedError("asked again"))
@@ -234,12 +229,12 @@ def test_a_recorded_engine_is_answered_from_its_journal() -> None:
 def test_equal_keys_are_sampled_once() -> None:
     engine = RuleEngine(by_seed([0.5]))
     twins = [sampled(0, "", "42", 3) for _ in range(4)]
-    results = run(RecordedEngine(engine, Shelf()), twins)
+    results = run(RecordedEngine(engine, MemoryJournal()), twins)
     assert len(engine.seen) == 3 and all(result == results[0] for result in results)
 
 
 def test_errors_are_not_remembered() -> None:
-    shelf = Shelf()
+    shelf = MemoryJournal()
     engine = RecordedEngine(RuleEngine(lambda _: DataError("too long")), shelf)
     run(engine, [sampled(0, "", "42", 2)])
     assert shelf == {}
@@ -254,7 +249,7 @@ def test_errors_are_not_remembered() -> None:
     ],
 )
 def test_results_survive_the_journal(result: Any) -> None:
-    assert from_json(to_json(result)) == result
+    assert from_json(decode(encode(to_json(result)))) == result
 
 
 def test_token_logit_scores_are_softmax_at_the_markers() -> None:
@@ -324,7 +319,7 @@ def test_several_models_answer_what_names_them_and_equal_keys_apart() -> None:
         draws = [Draw("k", (1,), 0, Sampling(), model=name) for name in ("", "prm", "")]
         return [drawn.text for drawn in (yield draws)]
 
-    shelf = Shelf()
+    shelf = MemoryJournal()
     (texts,) = run(RecordedEngine(engine, shelf), [strategy()])
     assert texts == ["policy", "verifier", "policy"] and len(shelf) == 2
 

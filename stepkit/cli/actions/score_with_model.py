@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,23 +51,28 @@ def scoring_work(
         return [_with_scores(record, key, scorer, *scores)]
 
     deciding = {**scorer.meta, **setup.build}
-    work = SessionWork(streams, partial(open_engine, cache, setup, deciding), strategy, write)
+    engine = partial(open_engine, cache, streams.warn, setup, deciding)
+    work = SessionWork(streams, engine, strategy, write)
     return work, deciding
 
 
 def open_engine(
-    cache: str | None, source: ScoringSetup | Backend, deciding: dict[str, Any]
+    cache: str | None,
+    warn: Callable[[str], None],
+    source: ScoringSetup | Backend,
+    deciding: dict[str, Any],
 ) -> Engine:
     """The engine of ``source``, which takes from the folder ``cache`` what it has.
 
     Args:
+        warn: takes a line about damage in the cache.
         deciding: the values that decide a score, in addition to its request.
     """
     from stepkit.io.score_cache import ScoreCache
     from stepkit.model.recorded_engine import RecordedEngine
 
     engine = source.open()
-    return engine if cache is None else RecordedEngine(engine, ScoreCache(cache, deciding))
+    return engine if cache is None else RecordedEngine(engine, ScoreCache(cache, deciding, warn))
 
 
 def _scores(scorer: Scorer, record: Record) -> Generator[Any, Any, RecordScores]:

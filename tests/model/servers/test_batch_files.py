@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from journals import MemoryJournal
 from servers import completion
 from work import Done, Workdir
 
@@ -110,13 +111,6 @@ def test_equal_draws_are_asked_for_once(work: Workdir) -> None:
     assert done.status == 0 and len(keys) == len(set(keys)) == 2 * 3  # two prefixes, shared
 
 
-class Memory(dict[str, object]):
-    """A journal in memory."""
-
-    def put(self, key: str, value: object) -> None:
-        self[key] = value
-
-
 class Supply:
     """One strategy."""
 
@@ -141,7 +135,7 @@ def twice() -> Strategy:
 
 
 def test_a_strategy_that_looks_at_its_draws_takes_rounds(work: Workdir) -> None:
-    journal, rounds = Memory(), []
+    journal, rounds = MemoryJournal(), []
     while True:
         lines: list[bytes] = []
         engine = RecordedEngine(BatchRequests(lines.append, "toy-1"), journal)

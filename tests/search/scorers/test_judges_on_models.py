@@ -14,6 +14,8 @@ import pytest
 from reference_model import forward
 from work import Done, Workdir
 
+from stepkit.io.journal_format import COPIES
+
 CHAT = (
     "{% for m in messages %}<|step|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|step|>assistant\n{% endif %}"
@@ -269,7 +271,7 @@ def test_a_resume_may_ask_for_more_critiques(work: Workdir, chat: Path) -> None:
     args = ("in", "--max-reason", "5", "-o", "out")
     assert score(work, chat, "critique", *args, input="").status == 3
     kept = work.read("out.journal").count(b"\n")
-    assert kept == 2, "a first line and one critique"
+    assert kept == COPIES + 1, "a header and one critique"
     work.write("in", lines(trace()))
     assert score(work, chat, "critique", *args, "-k", "3", "--resume", input="").status == 0
     fresh = score(work, chat, "critique", *args[:3], "-k", "3", input="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Generator
 from multiprocessing import get_context
 from pathlib import Path
@@ -280,14 +280,61 @@ def test_the_command_writes_the_same_bytes_from_the_cache(work: Workdir) -> None
     assert score(work, "--prm", prm, "--cache", "c", record=text).out == plain
     files = sorted(path for path in (work.path / "c").rglob("*") if path.is_file())
     assert len(files) == 5 and all(path.suffix == ".json" for path in files)
-    # what the cache says is what comes out: it was read
-    row = json.loads(files[0].read_text())
-    row["v"]["values"] = [[math.log(3.0), 0.0]] * len(STEPS)
-    files[0].write_text(json.dumps(row))
-    out = score(work, "--prm", prm, "--cache", "c", record=text).out
-    assert b"0.75" in out and out.count(b"\n") == 5
-    files[0].write_bytes(b'{"k": "cut of')
-    assert score(work, "--prm", prm, "--cache", "c", record=text).out == plain
+    made = [path.stat().st_ino for path in files]
+    again = score(work, "--prm", prm, "--cache", "c", record=text)
+    assert again.out == plain and not again.err
+    assert [path.stat().st_ino for path in files] == made  # they were read, not made again
+
+
+def test_the_command_makes_a_cached_score_again_that_a_flipped_bit_changed(work: Workdir) -> None:
+    """It was used, for it is still a number."""
+    prm = ggufs.write_llama(work.path / "p.gguf", profile=json.dumps(TOKENS), context=1024)
+    plain = score(work, "--prm", prm, "--cache", "c").out
+    (file,) = work.path.joinpath("c").rglob("*.json")
+    whole = file.read_bytes()
+    digit = whole.index(b".", whole.index(b'"values"')) + 1
+    for changed in (
+        whole[:digit] + bytes([whole[digit] ^ 1]) + whole[digit + 1 :],
+        b'{"k": "cut of',
+        re.sub(rb',"sum":"[0-9a-f]*"', b"", whole),
+    ):
+        file.write_bytes(changed)
+        done = score(work, "--prm", prm, "--cache", "c")
+        name = file.relative_to(work.path)
+        message = f"step-score: {name}: is damaged, or of an older stepkit; made again\n"
+        assert (done.out, done.err) == (plain, message)
+        assert file.read_bytes() == whole
+
+
+def test_a_journal_of_scores_with_a_flipped_bit_gives_the_same_scores(work: Workdir) -> None:
+    prm = ggufs.write_llama(work.path / "p.gguf", profile=json.dumps(TOKENS), context=1024)
+    plain = score(work, "--prm", prm).out
+    bad = json.dumps(TRACE) + "\n{bad\n"
+    score(work, "--prm", prm, "-o", "out", record=bad, status=3)
+    journal = bytearray(work.read("out.journal"))
+    digit = journal.index(b".", journal.index(b'"values"')) + 1
+    journal[digit] ^= 1
+    work.write("out.journal", bytes(journal))
+    done = score(work, "--prm", prm, "-o", "out", "--resume")
+    assert "out.journal: line 3 is damaged" in done.err
+    assert work.read("out") == plain
+
+
+@pytest.mark.parametrize(
+    "values", [[], [[1.0]], [["a", "b"]] * len(STEPS), [[1.0]] * len(STEPS), [None] * len(STEPS)]
+)
+def test_a_cached_score_of_wrong_types_is_no_internal_error(
+    tmp_path: Path, work: Workdir, values: list[Any]
+) -> None:
+    """With a right checksum."""
+    scoring, said = opened(work, "tokens"), list[str]()
+    cache = ScoreCache(str(tmp_path / "k"), {}, said.append)
+    expected = answered(RecordedEngine(scoring.open(), cache), scoring.scorer.score(TRACE, LONG))
+    (file,) = (tmp_path / "k").rglob("*.json")
+    cache.put(json.loads(file.read_text())["k"], {"values": values})
+    engine = RecordedEngine(scoring.open(), cache)
+    assert answered(engine, scoring.scorer.score(TRACE, LONG)) == expected
+    assert len(said) == 1 and engine.counters.decodes > 0
 
 
 def test_another_model_is_another_score(work: Workdir) -> None:
