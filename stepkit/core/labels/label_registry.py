@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from stepkit.core.labels import min_form, normalisation, progress, value
+from stepkit.core.labels import judged_credit, min_form, normalisation, progress, value
 from stepkit.core.labels.column_states import COUNTS, INTERVAL
 from stepkit.core.labels.consensus import consensus
 from stepkit.core.labels.label_definition import LabelDefinition, LabelParameter
@@ -58,6 +58,12 @@ def _returns(given: LabelInput, **parameters: Any) -> Json:
 
 def _outcome(given: LabelInput) -> Json:
     return value.outcome(given.graded(), given.verdict())
+
+
+def _credit(given: LabelInput, reward: float, penalty: float, below: float) -> Json:
+    evidence, verdict = given.evidence(), given.verdict()
+    given.meta.setdefault("undecided", given.undecided)
+    return judged_credit.credit(evidence, verdict, reward, penalty, below)
 
 
 def _normalised(given: LabelInput, scale: str, over: str, credit: str) -> Json:
@@ -287,6 +293,20 @@ LABELS = (
         _of_values(min_form.min_reward),
         (LabelParameter("temperature", 0.1, "towards 0 only the least counts", 0, 1e6),),
         no_interval=_LEAST,
+    ),
+    LabelDefinition(
+        "credit",
+        "the verdict's reward, less where a judge calls the step wrong",
+        "CAPO, 2508.02298",
+        _credit,
+        (
+            LabelParameter("reward", 1.0, "of a right attempt, at each step"),
+            LabelParameter("penalty", 1.0, "what a wrong step loses"),
+            LabelParameter("below", 0.5, "a step with less is wrong"),
+        ),
+        (DRAWS,),
+        needs="a verdict",
+        no_interval="made of a verdict and an opinion",
     ),
     LabelDefinition(
         "normalised",

@@ -191,6 +191,22 @@ def test_the_outcome_of_an_attempt_that_nobody_decided() -> None:
     assert "step-rollout" in error(flat(RISEN), "return")  # other than lambda=1 needs values
 
 
+# ---- the credit of a judge ------------------------------------------------------------------
+
+
+def test_a_step_that_a_judge_calls_wrong_loses_a_penalty() -> None:
+    """CAPO: with reward 2 and penalty 1 a right attempt has 2, 1 and 2, a wrong one 0, -1 and 0."""
+    asked = "credit:from=critic,reward=2,penalty=1"
+    entry = made(asked, flat([1.0, 0.0, None]))
+    assert (entry["of"], entry["x"]) == ("raw", [2.0, 1.0, 2.0])
+    assert entry["meta"]["interval"].startswith("none: ")
+    assert made(asked, flat([1.0, 0.0, None], correct=False))["x"] == [0.0, -1.0, 0.0]
+    assert made(asked, flat([1.0, 0.0, None], correct=None))["x"] == [None] * 3
+    aside = flat([0.6, 0.1, 0.1], role=["assistant", "tool", "assistant"])
+    assert made("credit:from=critic", aside)["x"] == [1.0, None, 0.0]
+    assert made("credit:from=critic,below=0.05", aside)["x"] == [1.0, None, 1.0]
+
+
 # ---- the least ------------------------------------------------------------------------------
 
 
