@@ -15,7 +15,7 @@ is of several.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 from stepkit import schema
@@ -77,14 +77,16 @@ class TreePaths:
     """The paths of a checked tree as traces.
 
     Args:
-        cut: makes the steps of a whole continuation.
+        cut: makes the steps of a whole continuation; None leaves its pieces between forks.
         joined: nodes that are no steps and are cut anew with what follows, as far as they are
             followed by a continuation.
 
     Raises DataError for columns or roles that do not fit the tree.
     """
 
-    def __init__(self, record: Json, tree: Json, cut: Cut, joined: Collection[int] = ()) -> None:
+    def __init__(
+        self, record: Json, tree: Json, cut: Cut | None, joined: Collection[int] = ()
+    ) -> None:
         self._tree = tree
         self._cut = cut
         self._joined = joined
@@ -138,7 +140,12 @@ class TreePaths:
             if not text or (node in self._joined and node != nodes[-1]):
                 continue
             is_step = not before and not tree["whole"][node]
-            own = [text] if is_step else self._cut(text, len(steps))
+            if is_step:
+                own = [text]
+            elif self._cut is None:
+                own = [text[a:b] for a, b in pairwise([0, *sorted(known)]) if a < b]
+            else:
+                own = self._cut(text, len(steps))
             here = [known.get(end, INSIDE) for end in accumulate(map(len, own))]
             steps += own
             ends += here

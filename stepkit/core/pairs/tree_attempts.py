@@ -8,6 +8,9 @@ for (OmegaPRM, Luo et al., arXiv:2406.06592, section 3.3: every edge of the tree
 The label of a node is trained on once: in later attempts the steps of a prefix that an earlier one
 has are shared. The end of a whole draw has no number but its verdict, so a draw that adds nothing
 else is no attempt to learn steps from.
+
+In a tree that forked within steps (stretches.py) the pieces between forks are what was labelled,
+and stand for steps (SPO-tree, Guo et al., arXiv:2505.23564); there the rest of a draw is one, too.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from stepkit.core import trace
 from stepkit.core.columns import find_column, has_column
 from stepkit.core.leaves import INSIDE, Cut, TreePaths, leaves, path
 from stepkit.core.pairs.siblings import split_rule
+from stepkit.core.stretches import stretches
 from stepkit.schema import ROOT, Json
 
 NOTHING_NEW = "an attempt whose labelled steps are all in rows above"
@@ -58,21 +62,23 @@ def attempts_of(
     if tree is None or (schema.steps(record) and not has):
         yield TreeAttempt(record)
         return
-    paths = TreePaths(record, tree, _cutter(record))
+    forked = bool(stretches(record, tree))
+    paths = TreePaths(record, tree, None if forked else _cutter(record))
     x = (
         find_column(tree, name, "--at NAME", usual="labels", above="tree").entry["x"]
         if name
         else None
     )
     once = usual is not None and not repeat
+    dull = [whole and not forked for whole in tree["whole"]]
     used: set[int] = set()
     spine = tree.get("spine") or [ROOT]
     ends = [end for end in dict.fromkeys([spine[-1], *leaves(tree)]) if end != ROOT]
     for end in ends:
-        yield from _attempt(record, tree, paths, end, x, used, once, dropped)
+        yield from _attempt(record, tree, paths, end, x, used, once, dull, dropped)
     if usual is not None and x is not None:
         for end in _unfinished(tree, x, used):
-            yield from _attempt(record, tree, paths, end, x, used, once, dropped)
+            yield from _attempt(record, tree, paths, end, x, used, once, dull, dropped)
 
 
 def _attempt(
@@ -83,6 +89,7 @@ def _attempt(
     x: Sequence[float | None] | None,
     used: set[int],
     once: bool,
+    dull: Sequence[bool],
     dropped: Counter[str],
 ) -> Iterator[TreeAttempt]:
     made, ends = paths.attempt_and_ends(end)
@@ -96,15 +103,10 @@ def _attempt(
     new = [one for one in ends if one != INSIDE and one not in used]
     shared = tuple(one in used for one in ends) if once else ()
     used.update(new)
-    if once and x is not None and not any(_is_step(tree, x, one) for one in new):
+    if once and x is not None and all(x[one] is None or dull[one] for one in new):
         dropped[NOTHING_NEW] += 1
         return
     yield TreeAttempt(made, shared, end)
-
-
-def _is_step(tree: Json, x: Sequence[float | None], node: int) -> bool:
-    """Has the node a number that is more than the verdict of a draw?"""
-    return x[node] is not None and not tree["whole"][node]
 
 
 def _unfinished(tree: Json, x: Sequence[float | None], used: set[int]) -> list[int]:
@@ -112,7 +114,8 @@ def _unfinished(tree: Json, x: Sequence[float | None], used: set[int]) -> list[i
     found: list[int] = []
     covered = set(used)
     for node in range(len(x) - 1, ROOT, -1):
-        if node not in covered and tree["text"][node] and _is_step(tree, x, node):
+        numbered = x[node] is not None and not tree["whole"][node]
+        if node not in covered and tree["text"][node] and numbered:
             found.append(node)
             covered.update(path(tree, node))
     return found[::-1]

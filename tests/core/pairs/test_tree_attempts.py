@@ -108,6 +108,22 @@ def test_steps_of_others_in_a_tree_are_masked() -> None:
     assert labels[:2] == [(None, True), (None, 0.25, None, False)]
 
 
+def test_the_pieces_between_forks_are_the_steps_of_a_forked_tree() -> None:
+    """SPO-tree: each segment has the advantage of its node; that of a draw's rest is not known."""
+    record = grown()
+    tree = record["tree"]
+    draw = add(record, 0, "12 + 3\n45\nsix", 1.0, draw=0)
+    fork = trees.add(tree, 0, "1", whole=False, finish="", by=0, draw=0, cut=draw)
+    add(record, fork, "9\nten", 0.0, draw=0)
+    x = [None, 0.5, 0.25, -0.75]
+    tree["labels"] = {"progress": {"of": "progress", "x": x}}
+    rows = make(record, "advantages").rows
+    assert [(row.steps, row.advantages) for row in rows] == [
+        (("1", "2 + 3\n45\nsix"), (0.25, None)),
+        (("1", "9\nten"), (None, -0.75)),
+    ]
+
+
 NUMBERS = st.one_of(st.none(), st.sampled_from([0, 1, 0.25, 0.5]))
 
 
