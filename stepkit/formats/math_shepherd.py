@@ -71,7 +71,8 @@ def marked(row: Json) -> TrainerView:
         if label[at : at + len(text)] != text:
             raise DataError(f"differs from input before mark {index + 1}", "label")
         at += len(text)
-        if index and text.strip() and "\n" not in text[: len(text) - len(text.lstrip())]:
+        between = 0 < index < len(texts) - 1
+        if between and text.strip() and "\n" not in text[: len(text) - len(text.lstrip())]:
             raise DataError(
                 f"the text after mark {index} goes on in its line: a step that was cut within one, "
                 "where readers of these rows cut at lines",

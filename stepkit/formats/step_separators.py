@@ -8,7 +8,6 @@ after its first digit, must not become "1", a new line, "2 + 20".
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -71,7 +70,9 @@ def refuse_within_word(steps: Sequence[str]) -> None:
 
 def spelled(separator: str) -> str:
     """A separator in a message."""
-    return json.dumps(separator, ensure_ascii=False)
+    from json import dumps  # here: most rows need none
+
+    return dumps(separator, ensure_ascii=False)
 
 
 def _unseparated(separator: str) -> str:
