@@ -58,5 +58,5 @@ def test_only_before_the_first_error_of_a_label(first: Any, asked: int) -> None:
 
 
 def test_a_label_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(DataError, match="labels.x.*missing"):
+    with pytest.raises(DataError, match=r"labels\.x.*missing"):
         search(WORLD, "truncate", record=TRACE, at="x")
