@@ -24,9 +24,7 @@ from stepkit.runner.options import (
     output_options,
 )
 from stepkit.runner.run import StreamOptions, blocks, each
-
-BY_TOKEN = ("tokens", "confidence")
-"""Rules that need to know the tokens of the text."""
+from stepkit.text.segment_rules import NEED_TOKENS
 
 
 @command("step-split")
@@ -88,7 +86,7 @@ def main(
       step-split --problem modified_question --field modified_process prmbench.jsonl
     """
     answers = parse_answer_options(given)
-    if score is not None and by not in BY_TOKEN:
+    if score is not None and by not in NEED_TOKENS:
         raise UsageError(f"--score has no effect with --by {by}; it is for --by confidence|tokens")
     if quantile is not None:
         given |= _threshold(streams, by, quantile, score, given)

@@ -16,8 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from stepkit.schema import NO_PARENT, ROOT, UNDRAWN, Json
-
-NEED_TOKENS = ("tokens", "confidence")
+from stepkit.text.segment_rules import NEED_TOKENS
 
 
 def stretches(record: Json, tree: Mapping[str, Any]) -> set[int]:
@@ -59,11 +58,10 @@ def _start(tree: Mapping[str, Any], node: int, draw: int) -> int:
 
 def _steps(tree: Mapping[str, Any], draw: int, rule: Json) -> set[tuple[int, int]]:
     """Where each step of a draw starts and ends."""
-    from stepkit.text.segment import split  # here: its patterns take a while to compile
-    from stepkit.text.segment_rules import continued
+    from stepkit.text.segment import split_continuation  # here: its patterns take long to compile
 
     above, before = tree["parent"][draw], 0
     while above != ROOT:
         above, before = tree["parent"][above], before + 1
-    ends = [*accumulate(map(len, split(tree["text"][draw], continued(rule, before))))]
+    ends = [*accumulate(map(len, split_continuation(tree["text"][draw], rule, before)))]
     return set(zip([0, *ends], ends, strict=False))

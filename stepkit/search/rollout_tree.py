@@ -22,8 +22,8 @@ from stepkit.search.record_budget import RecordSpending
 from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, Strategy
 from stepkit.search.step_draws import GOES_ON, cut_to_step, rule_at, step_request
 from stepkit.seeds import digest
-from stepkit.text.segment import SegmentRule, TextTokens, split
-from stepkit.text.segment_rules import DEFAULT_RULE, continued
+from stepkit.text.segment import SegmentRule, TextTokens, split, split_continuation
+from stepkit.text.segment_rules import DEFAULT_RULE, NEED_TOKENS, continued
 
 
 class DrawPlace(NamedTuple):
@@ -259,16 +259,14 @@ class RolloutTree:
     def steps_of(self, node: int) -> list[str]:
         """The steps of the text of ``node``, a whole continuation; one step where the rule goes by
         tokens and these are not known."""
-        rule = continued(self.rule, self.depth(self.tree["parent"][node]))
-        if rule["by"] not in ("tokens", "confidence"):
-            return split(self.tree["text"][node], rule)
-        ends = self.token_ends(node)
+        text, before = self.tree["text"][node], self.depth(self.tree["parent"][node])
+        ends = self.token_ends(node) if self.rule["by"] in NEED_TOKENS else []
         if not ends:
-            return [self.tree["text"][node]]
+            return split_continuation(text, self.rule, before)
         known = trees.kept_tokens(self.tree, "token_logprob")
         sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
         tokens = TextTokens(sizes, known[node] if known else [None] * len(sizes))
-        return split(self.tree["text"][node], rule, tokens)
+        return split(text, continued(self.rule, before), tokens)
 
     def cut(self, node: int, steps: Sequence[str]) -> list[int]:
         """Nodes for ``steps``, with which the text of ``node``, a whole continuation, starts: one

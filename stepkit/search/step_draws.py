@@ -12,6 +12,7 @@ from dataclasses import replace
 from stepkit.model.engine import Draw, FinishedDraw
 from stepkit.model.prefixes import Prefixes
 from stepkit.text.segment import SegmentRule, TextTokens, first_step, first_step_stands
+from stepkit.text.segment_rules import NEED_TOKENS
 
 GOES_ON = ""
 """How a draw ended that the attempt goes on after; else "stop" or "length"."""
@@ -50,7 +51,7 @@ def cut_to_step(draw: FinishedDraw, rule: SegmentRule, prefixes: Prefixes) -> Fi
 
 def _first_step(draw: FinishedDraw, rule: SegmentRule, prefixes: Prefixes) -> str:
     """The first step of a draw; by tokens the draw itself has the length of one."""
-    if rule["by"] not in ("tokens", "confidence"):
+    if rule["by"] not in NEED_TOKENS:
         return first_step(draw.text, rule)
     if rule["by"] == "tokens" or draw.ids is None:
         return draw.text

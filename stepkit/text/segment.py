@@ -47,7 +47,7 @@ from stepkit.text.protected_parts import (
     silent,
     tags,
 )
-from stepkit.text.segment_rules import SegmentRule, check, continued, pattern
+from stepkit.text.segment_rules import NEED_TOKENS, SegmentRule, check, continued, pattern
 from stepkit.text.sentences import sentence_ends
 from stepkit.text.token_cuts import TextTokens, token_cuts
 
@@ -109,6 +109,14 @@ def split(response: str, rule: SegmentRule, tokens: TextTokens | None = None) ->
         steps = _at_most(steps, rule["max_steps"])
     assert "".join(steps) == response, "the steps must join to the response"
     return steps
+
+
+def split_continuation(text: str, rule: SegmentRule, before: int) -> list[str]:
+    """The steps of a text that goes on after ``before`` steps and whose tokens are not known: by a
+    rule that needs them it is one step. Raises DataError for what is no rule."""
+    if rule.get("by") in NEED_TOKENS:
+        return [text] if text else []
+    return split(text, continued(rule, before))
 
 
 def has_marker(response: str) -> bool:

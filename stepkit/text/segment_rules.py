@@ -46,6 +46,10 @@ def check(rule: SegmentRule) -> None:
         _check_confidence(rule)
 
 
+NEED_TOKENS = ("tokens", "confidence")
+"""Rules that cut between tokens, and so need them."""
+
+
 def continued(rule: SegmentRule, before: int) -> SegmentRule:
     """The rule for a text that goes on after ``before`` steps: so many fewer may follow.
 

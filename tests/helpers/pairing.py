@@ -59,6 +59,16 @@ def step(record: Json, parent: int, text: str, draw: int, outcome: float | None 
     )
 
 
+def sibling_set(*given: tuple[str, int, int]) -> Json:
+    """A tree of one sibling set: (text, right, decided) for each sibling."""
+    record = grown()
+    for number, (text, k, n) in enumerate(given):
+        node = step(record, 0, text, number)
+        for draw in range(n):
+            add(record, node, "\nr", float(draw < k), draw=draw)
+    return record
+
+
 class Made(NamedTuple):
     """The rows of one record, and what was dropped, by reason."""
 

@@ -22,13 +22,7 @@ def leaf_records(record: Record, rule: dict[str, Any]) -> list[Record]:
     """
     from stepkit.core.leaves import leaf_traces
     from stepkit.search.record_tree import RESPONSE_FIELDS
-    from stepkit.text.segment import split
-    from stepkit.text.segment_rules import continued
+    from stepkit.text.segment import split_continuation
 
-    def cut(text: str, before: int) -> list[str]:
-        if rule["by"] in ("tokens", "confidence"):
-            return [text] if text else []
-        return split(text, continued(rule, before))
-
-    traces = leaf_traces(record.data, cut)
+    traces = leaf_traces(record.data, lambda text, before: split_continuation(text, rule, before))
     return derived_traces(record, RESPONSE_FIELDS, (one | {"split": rule} for one in traces))

@@ -10,6 +10,7 @@ from stepkit import schema
 from stepkit.cli.options.answer_reading import UnansweredCount, take_answer
 from stepkit.errors import DataError
 from stepkit.runner.run import Result
+from stepkit.text.segment_rules import NEED_TOKENS
 
 if TYPE_CHECKING:
     from stepkit.grade import Grader
@@ -196,7 +197,7 @@ class Splitter:
         """The tokens of ``text`` where the rule goes by them."""
         from stepkit.core.response_tokens import tokens_of
 
-        if self.rule["by"] not in ("tokens", "confidence"):
+        if self.rule["by"] not in NEED_TOKENS:
             return None
         return tokens_of({**data, "response": text}, self.text.score)
 

@@ -61,7 +61,10 @@ class LabelInput:
             source = self.source._replace(name=other or self.source.name)
             return self._of_column(source._replace(counts="", interval=False) if plain else source)
         if self.traces is None:
-            raise DataError('no "tree": run step-rollout --method chain first')
+            raise DataError(
+                'no "tree": run step-rollout --method chain first, '
+                "or name a label or score of the steps with from="
+            )
         key = (other or self.sampler, self.backup)
         found = self.known.get(key)
         if found is None:

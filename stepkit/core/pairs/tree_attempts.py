@@ -62,73 +62,82 @@ def attempts_of(
     if tree is None or (schema.steps(record) and not has):
         yield TreeAttempt(record)
         return
-    forked = bool(stretches(record, tree))
-    paths = TreePaths(record, tree, None if forked else _cutter(record))
-    x = (
-        find_column(tree, name, "--at NAME", usual="labels", above="tree").entry["x"]
-        if name
-        else None
-    )
-    once = usual is not None and not repeat
-    dull = [whole and not forked for whole in tree["whole"]]
-    used: set[int] = set()
-    spine = tree.get("spine") or [ROOT]
-    ends = [end for end in dict.fromkeys([spine[-1], *leaves(tree)]) if end != ROOT]
-    for end in ends:
-        yield from _attempt(record, tree, paths, end, x, used, once, dull, dropped)
-    if usual is not None and x is not None:
-        for end in _unfinished(tree, x, used):
-            yield from _attempt(record, tree, paths, end, x, used, once, dull, dropped)
+    yield from _TreeWalk(record, tree, name, usual is not None, repeat).attempts(dropped)
 
 
-def _attempt(
-    record: Json,
-    tree: Json,
-    paths: TreePaths,
-    end: int,
-    x: Sequence[float | None] | None,
-    used: set[int],
-    once: bool,
-    dull: Sequence[bool],
-    dropped: Counter[str],
-) -> Iterator[TreeAttempt]:
-    made, ends = paths.attempt_and_ends(end)
-    made["id"] = schema.id_of(record)
-    if end in tree.get("spine", ())[-1:]:
-        outcome, finish = trace.verdict(record, tree)
-        made["correct"] = None if outcome is None else outcome == 1
-        made["sample"] = {"finish": finish}
-    elif not tree["finish"][end]:
-        made["sample"] = {"finish": "length"}  # nothing ended here
-    new = [one for one in ends if one != INSIDE and one not in used]
-    shared = tuple(one in used for one in ends) if once else ()
-    used.update(new)
-    if once and x is not None and all(x[one] is None or dull[one] for one in new):
-        dropped[NOTHING_NEW] += 1
-        return
-    yield TreeAttempt(made, shared, end)
+class _TreeWalk:
+    """The attempts of a tree in turn, and which of its nodes they have had.
 
+    Args:
+        name: the column that the rule goes by; None for none.
+        by_step: it makes something of each step; else of whole attempts.
+        repeat: every attempt has all its labels.
+    """
 
-def _unfinished(tree: Json, x: Sequence[float | None], used: set[int]) -> list[int]:
-    """The last labelled steps of the paths on which no attempt ended."""
-    found: list[int] = []
-    covered = set(used)
-    for node in range(len(x) - 1, ROOT, -1):
-        numbered = x[node] is not None and not tree["whole"][node]
-        if node not in covered and tree["text"][node] and numbered:
-            found.append(node)
-            covered.update(path(tree, node))
-    return found[::-1]
+    def __init__(
+        self, record: Json, tree: Json, name: str | None, by_step: bool, repeat: bool
+    ) -> None:
+        self._record, self._tree = record, tree
+        forks = stretches(record, tree)
+        self._pieces = bool(forks) and by_step
+        cut = None if self._pieces else _cutter(record)
+        self._paths = TreePaths(record, tree, cut, () if self._pieces else forks)
+        self._x: Sequence[float | None] | None = None
+        if name is not None:
+            found = find_column(tree, name, "--at NAME", usual="labels", above="tree")
+            self._x = found.entry["x"]
+        self._labelled = by_step and self._x is not None
+        self._once = by_step and not repeat
+        self._used: set[int] = set()
+
+    def attempts(self, dropped: Counter[str]) -> Iterator[TreeAttempt]:
+        spine = self._tree.get("spine") or [ROOT]
+        for end in dict.fromkeys([spine[-1], *leaves(self._tree)]):
+            if end != ROOT:
+                yield from self._attempt(end, dropped)
+        if self._labelled:
+            for end in self._unfinished():
+                yield from self._attempt(end, dropped)
+
+    def _attempt(self, end: int, dropped: Counter[str]) -> Iterator[TreeAttempt]:
+        record, tree = self._record, self._tree
+        made, ends = self._paths.attempt_and_ends(end)
+        made["id"] = schema.id_of(record)
+        if end in tree.get("spine", ())[-1:]:
+            outcome, finish = trace.verdict(record, tree)
+            made["correct"] = None if outcome is None else outcome == 1
+            made["sample"] = {"finish": finish}
+        elif not tree["finish"][end]:
+            made["sample"] = {"finish": "length"}  # nothing ended here
+        new = [one for one in ends if one != INSIDE and one not in self._used]
+        shared = tuple(one in self._used for one in ends) if self._once else ()
+        self._used.update(new)
+        if self._once and self._labelled and not any(map(self._teaches, new)):
+            dropped[NOTHING_NEW] += 1
+        else:
+            yield TreeAttempt(made, shared, end)
+
+    def _teaches(self, node: int) -> bool:
+        """Has the node a number that is more than the verdict of a draw?"""
+        assert self._x is not None
+        return self._x[node] is not None and (self._pieces or not self._tree["whole"][node])
+
+    def _unfinished(self) -> list[int]:
+        """The last labelled steps of the paths on which no attempt ended."""
+        tree, found = self._tree, []
+        covered = set(self._used)
+        for node in range(len(tree["parent"]) - 1, ROOT, -1):
+            is_step = tree["text"][node] and not tree["whole"][node]
+            if is_step and node not in covered and self._teaches(node):
+                found.append(node)
+                covered.update(path(tree, node))
+        return found[::-1]
 
 
 def _cutter(record: Json) -> Cut:
     def cut(text: str, before: int) -> list[str]:
-        from stepkit.text.segment import split  # here: its patterns take a while to compile
-        from stepkit.text.segment_rules import continued
+        from stepkit.text.segment import split_continuation  # here: its patterns take a while
 
-        rule = split_rule(record)
-        if rule["by"] in ("tokens", "confidence"):
-            return [text]  # a tree does not say where its tokens end
-        return split(text, continued(rule, before))
+        return split_continuation(text, split_rule(record), before)
 
     return cut

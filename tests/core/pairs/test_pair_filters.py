@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pairing import add, grown, make, plan, step, texts, trace
+from pairing import add, grown, make, plan, sibling_set, step, texts, trace
 from properties import examples
 
 from stepkit.core.pairs.pair_filters import is_near, smoothed
@@ -17,16 +17,6 @@ from stepkit.core.pairs.pair_registry import RULES, interleaved
 from stepkit.core.pairs.siblings import _first_line
 from stepkit.schema import Json
 from stepkit.text.segment import first_step
-
-
-def sibling_set(*given: tuple[str, int, int]) -> Json:
-    """A tree of one sibling set: (text, right, decided) for each sibling."""
-    record = grown()
-    for number, (text, k, n) in enumerate(given):
-        node = step(record, 0, text, number)
-        for draw in range(n):
-            add(record, node, "\nr", float(draw < k), draw=draw)
-    return record
 
 
 def test_a_step_that_begins_like_the_other_is_no_sibling() -> None:

@@ -8,21 +8,10 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pairing import add, grown, make, only, step, texts, trace
+from pairing import add, grown, make, only, sibling_set, step, texts, trace
 
 from stepkit.core.pairs.sibling_ranks import RANKINGS, Rank, rank
 from stepkit.core.stats import wilson
-from stepkit.schema import Json
-
-
-def sibling_set(*given: tuple[str, int, int]) -> Json:
-    """A tree of one sibling set: (text, right, decided) for each sibling."""
-    record = grown()
-    for number, (text, k, n) in enumerate(given):
-        node = step(record, 0, text, number)
-        for draw in range(n):
-            add(record, node, "\nr", float(draw < k), draw=draw)
-    return record
 
 
 def test_one_right_draw_of_one_does_not_beat_four_of_six() -> None:

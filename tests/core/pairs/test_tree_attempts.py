@@ -124,6 +124,17 @@ def test_the_pieces_between_forks_are_the_steps_of_a_forked_tree() -> None:
     ]
 
 
+def test_what_is_filled_in_between_forks_is_a_step() -> None:
+    """Rules of whole attempts have no use for the pieces between forks."""
+    record = grown()
+    draw = add(record, 0, "12 + 3\n45\nsix", 1.0, draw=0)
+    trees.add(record["tree"], 0, "1", whole=False, finish="", by=0, draw=0, cut=draw)
+    (row,) = make(record, "fill-in").rows
+    assert row.side.text == "45\n"
+    (row,) = make(record, "kto").rows
+    assert row.side.text == "12 + 3\n45\nsix"
+
+
 NUMBERS = st.one_of(st.none(), st.sampled_from([0, 1, 0.25, 0.5]))
 
 
