@@ -18,7 +18,7 @@ from work import ROOT, commands
 from stepkit.search.method_registry import METHODS
 
 ROWS = {
-    "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
+    "ground": {"activity", "errors", "interrupts", "modelfile", "schema", "seeds"},
     "text": {"text"},
     "core": {"core"},
     "grade": {"algebra", "grade"},

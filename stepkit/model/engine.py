@@ -215,12 +215,19 @@ class FinishedRequest:
 
 @dataclass
 class Counters:
-    """Counts of an engine's work so far, for progress lines and ``-v``."""
+    """Counts of an engine's work so far, for progress lines and ``-v``.
+
+    Attributes:
+        in_flight: draws that are worked on now.
+        ended: draws that have ended.
+    """
 
     drawn_tokens: int = 0
     read_tokens: int = 0
     reused_tokens: int = 0
     decodes: int = field(default=0)
+    in_flight: int = 0
+    ended: int = 0
 
 
 class Engine(Protocol):

@@ -19,6 +19,7 @@ from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
+from stepkit.search.expected_draws import expected_draws
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.text.segment_rules import DEFAULT_RULE
@@ -128,8 +129,17 @@ def draw_work(
         return start(setup, record.data)
 
     allot = _allot(plan.method, plan.settings.get("budget"))
-    read = plan.answers.reader()
-    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot, read)
+    work = SessionWork(
+        streams,
+        models.open,
+        strategy,
+        _writer(plan),
+        plan.jobs,
+        allot,
+        plan.answers.reader(),
+        plan.sampling["max_tokens"],
+        lambda record: expected_draws(plan.method, plan.settings, record.data),
+    )
     decides = {
         "method": plan.method,
         **deciding_options(plan.settings),

@@ -12,9 +12,10 @@ import os
 from collections import deque
 from typing import Any
 
+from stepkit.activity import activity
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local.vocabulary import GgufVocabulary
-from stepkit.modelfile import check_file, fingerprint
+from stepkit.modelfile import check_file, fingerprint, model_name
 
 _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
@@ -70,7 +71,8 @@ class Model(GgufVocabulary):
         vocabulary_only: bool = False,
     ) -> None:
         check_file(path, option)
-        lib = _library()
+        with activity(f"loading {model_name(path)}"):
+            lib = _library()
         self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
@@ -79,7 +81,8 @@ class Model(GgufVocabulary):
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         clear_log()
-        self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
+        with activity(f"loading {model_name(path)}"):
+            self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
         if not self._model:
             raise FailedError(f"{option} {path}: llama.cpp cannot load it: {failure_reason()}")
         super().__init__(lib, lib.llama_model_get_vocab(self._model))

@@ -201,6 +201,7 @@ class SlotEngine:
         self._close_gaps()
         draws = self._active_draws
         places = np.flatnonzero(draws.active)
+        self.counters.in_flight = len(places)
         if not len(places):
             return []
         rows = self._filled(places)
