@@ -64,10 +64,9 @@ SINGLE_IMPORTERS = {
     "numba": "core/jit.py",
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
-    "tqdm": "runner/console.py",
 }
 
-HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
+HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy"}
 
 PACKAGE = ROOT / "stepkit"
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))

@@ -18,7 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN
-from typing import Any
+from unicodedata import east_asian_width
 
 from stepkit.activity import current_activity
 from stepkit.interrupts import SIGNALS, deferred
@@ -32,34 +32,35 @@ PATIENCE = 0.4
 NOTED = 1.0
 """Seconds from which on an activity is named while the work goes on."""
 REMEMBERED = 40
-"""Looks of which it is remembered what the process waited for."""
+"""Looks at the work of which it is remembered what the process waited for."""
+SPARE = 3
+"""Columns that the line leaves free at its end, where a terminal shows ^C."""
 OFTEN = 0.2
 """Part of these looks from which on it is said."""
 
 Parts = Sequence[str]
 
 _lock = threading.RLock()
-_bar: Any = None
+_drawn = 0
+"""Columns of the line that stands on the terminal."""
 
 
 def say(command: str, text: str) -> None:
     """Write ``command: text`` to standard error as one line; control characters are spelled out."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     with line_cleared(), suppress(OSError, ValueError, AttributeError):
         # a closed or full standard error must not change the ending
-        sys.stderr.write(f"{command}: {line}\n")
+        sys.stderr.write(f"{command}: {_plain(text)}\n")
         sys.stderr.flush()
 
 
 @contextmanager
 def line_cleared() -> Iterator[None]:
     """Inside, the terminal is free of the progress line."""
-    if _bar is None:
+    if not _drawn:
         yield
         return
     with deferred(), _lock:  # interrupted in between, the lock would stay taken
-        if _bar is not None:
-            _bar.clear()
+        _clear()
         yield
 
 
@@ -80,8 +81,8 @@ class Progress:
     def __init__(self, command: str, shown: bool = False, logged: bool = False) -> None:
         self.command = command
         self.status: Callable[[], Parts] | None = None
-        self._drawn = shown and _is_terminal()
-        self.live = logged or self._drawn
+        self._on_terminal = shown and _is_terminal()
+        self.live = logged or self._on_terminal
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self._waits: deque[str] = deque(maxlen=REMEMBERED)
@@ -98,7 +99,7 @@ class Progress:
         if self._thread is not None:
             with deferred():
                 self._thread.join(1.0)
-                _take_away()
+                _clear()
             self._thread = None
 
     def _look(self) -> None:
@@ -111,7 +112,7 @@ class Progress:
             while not self._ended.wait(pause):
                 pause = LOOK_EVERY
                 parts = self.parts()
-                if self._drawn:
+                if self._on_terminal:
                     _draw(self.command, parts)
                 elif time.monotonic() - logged >= LOG_EVERY:
                     logged = time.monotonic()
@@ -120,33 +121,34 @@ class Progress:
     def parts(self) -> list[str]:
         """What is to be said now, the most important part first."""
         waits = current_activity()
-        self._waits.append(waits[0] if waits else "")
         known = [] if self.status is None else list(self.status())
+        self._waits.append(waits[0] if waits and known else "")
         if waits and (not known or waits[1] >= NOTED):
             return [f"{waits[0]}, {duration(waits[1])}", *known]
         often, looks = Counter(filter(None, self._waits)).most_common(1), len(self._waits)
         if known and often and often[0][1] >= OFTEN * looks and looks == REMEMBERED:
-            return [*known, f"{often[0][0]} {100 * often[0][1] // looks} % of the time"]
+            share = f"{often[0][0]} {100 * often[0][1] // looks} % of the time"
+            return [known[0], share, *known[1:]]
         return known or ["starting"]
 
 
 def _draw(command: str, parts: Parts) -> None:
     """Draw as many parts as fit into the terminal's line."""
-    global _bar
+    global _drawn
     if not _may_draw():
         return
-    columns = _columns()
-    line = f"{command}: {parts[0]}"
+    room = _columns() - SPARE
+    line = f"{command}: {_plain(parts[0])}"
     for part in parts[1:]:
-        if len(line) + 2 + len(part) >= columns:
-            break
-        line += f", {part}"
+        if _width(line) + 2 + _width(part) <= room:
+            line += f", {part}"
+    while _width(line) > room:
+        line = line[:-1]
     with _lock:
-        if _bar is None:
-            _bar = _new_bar()
-        _bar.ncols = columns - 1
-        _bar.set_description_str(line, refresh=False)
-        _bar.refresh()
+        rest = max(0, _drawn - _width(line))
+        _drawn = _width(line)
+        sys.stderr.write(f"\r{line}{' ' * rest}")
+        sys.stderr.flush()
 
 
 def _may_draw() -> bool:
@@ -163,25 +165,15 @@ def _may_draw() -> bool:
     return True
 
 
-def _new_bar() -> Any:
-    from tqdm import tqdm
-
-    tqdm.monitor_interval = 0  # no thread of its own
-    tqdm.set_lock(threading.RLock())  # and no lock for several processes
-    return tqdm(
-        bar_format="{desc}",
-        leave=False,
-        nrows=9,  # a pseudo-terminal that nobody has sized says 0 and hides the line
-        file=sys.stderr,
-    )
-
-
-def _take_away() -> None:
-    global _bar
-    if _bar is not None:
-        with _lock, suppress(OSError, ValueError):
-            _bar.close()
-        _bar = None
+def _clear() -> None:
+    """Take the line away, and what Ctrl-C left at its end."""
+    global _drawn
+    # a closed terminal must not change the ending
+    with _lock, suppress(OSError, ValueError, AttributeError):
+        if _drawn:
+            sys.stderr.write(f"\r{' ' * min(_drawn + SPARE, _columns() - 1)}\r")
+            sys.stderr.flush()
+    _drawn = 0
 
 
 def duration(seconds: float) -> str:
@@ -197,6 +189,16 @@ def _is_terminal() -> bool:
     if sys.stderr is None or os.environ.get("TERM") == "dumb":
         return False
     return sys.stderr.isatty()
+
+
+def _plain(text: str) -> str:
+    """A text without control characters, which are spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes."""
+    return len(text) + sum(east_asian_width(sign) in "WF" for sign in text)
 
 
 def _columns() -> int:

@@ -64,7 +64,8 @@ class OpenRun:
         self.reader = lines.LineReader(streams.files)
         # records and the progress line on one terminal: the line makes way
         self._shares_terminal = streams.output == STDOUT and sys.stdout.isatty()
-        streams.progress.status = partial(bytes_read, self.reader)
+        if deciding is None:
+            streams.progress.status = partial(bytes_read, self.reader)
 
     def items(self, limit: int | None) -> Iterator[list[Item]]:
         """The parsed lines of one read at a time."""

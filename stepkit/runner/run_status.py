@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from stepkit.io.lines import LineReader
 
-WINDOW = 60.0
+WINDOW = 20.0
 """Seconds over which a speed is measured."""
 LEAST = 1.0
 """Seconds of work before a speed is said."""
@@ -23,7 +23,7 @@ class WorkFigures(NamedTuple):
         records, of_records: those that are done, and all (None: not known, as of a stream).
         draws, of_draws: the same of draws, those from a journal among them; None: nothing is drawn.
         in_flight: draws that the model works on.
-        tokens: drawn here, or where nothing is drawn, read.
+        tokens, read: tokens drawn, and read, by the model here.
         ended: draws that ended here.
         most_tokens: of a draw.
     """
@@ -34,6 +34,7 @@ class WorkFigures(NamedTuple):
     of_draws: int | None
     in_flight: int
     tokens: int
+    read: int
     ended: int
     most_tokens: int
 
@@ -58,14 +59,22 @@ class WorkStatus:
         records = _of(figures.records, figures.of_records, "record")
         if figures.of_records is None:
             records += " of a stream"
-        seconds, before = self._window(now)
-        speed = (figures.tokens - before.tokens) / seconds
-        spoken = f"{speed:.0f} tokens/s" if speed and seconds >= LEAST else ""
-        parts = [records, spoken, self._left(now, figures)]
+        parts = [records, self._speed(now, figures), self._left(now, figures)]
         if figures.draws is not None:
             draws = _of(figures.draws, figures.of_draws, "draw")
             parts = [f"{draws} ({figures.in_flight} in flight)", *parts[1:], records]
         return [part for part in parts if part]
+
+    def _speed(self, now: float, figures: WorkFigures) -> str:
+        """Tokens drawn a second, or where none are, read; "" at first."""
+        seconds, before = self._window(now)
+        if seconds < LEAST:
+            return ""
+        if figures.tokens > before.tokens:
+            return f"{(figures.tokens - before.tokens) / seconds:.0f} tokens/s"
+        if figures.read > before.read:
+            return f"reads {(figures.read - before.read) / seconds:.0f} tokens/s"
+        return ""
 
     def _window(self, now: float) -> tuple[float, WorkFigures]:
         then, before = self._seen[0]

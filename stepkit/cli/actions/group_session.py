@@ -95,7 +95,7 @@ class _Groups:
     def figures(self, engine: Engine) -> WorkFigures:
         """How far the work is."""
         total = self._taken if self._source.ended else self._survey.records
-        return WorkFigures(self.done, total, None, None, 0, engine.counters.read_tokens, 0, 0)
+        return WorkFigures(self.done, total, None, None, 0, 0, engine.counters.read_tokens, 0, 0)
 
     def take(self, wait: bool) -> tuple[list[Record], Strategy] | None:
         while True:

@@ -164,7 +164,8 @@ class _StrategySource:
             draws=scheduler.finished if scheduler.requested or to_come else None,
             of_draws=None if to_come is None else scheduler.requested + max(0, to_come),
             in_flight=counters.in_flight,
-            tokens=counters.drawn_tokens or counters.read_tokens,
+            tokens=counters.drawn_tokens,
+            read=counters.read_tokens,
             ended=counters.ended,
             most_tokens=self._work.most_tokens,
         )

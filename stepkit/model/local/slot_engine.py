@@ -129,6 +129,7 @@ class SlotEngine:
                 self._enter(prefix, source, place)
                 limit = self._context.context - len(prefix)
                 self._active_draws.start(place, waiting.popleft(), limit)
+                self.counters.in_flight += 1
             if not waiting:
                 del self._draws[prefix]
             ended = self._extend(places, np.repeat(row[None, :], len(places), axis=0))
