@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from stepkit.model.local.llama import Model  # noqa: E402
-from stepkit.text.answer_end import AnswerEnd  # noqa: E402
-from stepkit.text.answer_equality import quick  # noqa: E402
-from stepkit.text.answers import extract  # noqa: E402
+from stepkit.model.local.llama import Model
+from stepkit.text.answer_end import AnswerEnd
+from stepkit.text.answer_equality import quick
+from stepkit.text.answers import extract
 
 WORD = re.compile(r"\d| ?[^\W\d]+|\s|[^\w\s]+|_")
 SHOWN = 100  # characters of a text
