@@ -110,9 +110,12 @@ def main(
         fields = {**reward_model.fields, "prompt": prompt.prompt}
         explain(streams, model, fields, reward_model.profile, reward_model.extra.profile)
         return
+    from stepkit.cli.actions.rehearsal import check_scored
     from stepkit.cli.actions.score_with_model import open_engine, score_with_model
     from stepkit.cli.backends import judge_scorer, scorers
+    from stepkit.runner.first_record import check_first
 
+    check_first(streams, partial(check_scored, judging.name if judging else ""))
     engine_of = partial(open_engine, cache, streams.warn)
     if judging is not None:
         key = name or judging.name

@@ -21,6 +21,7 @@ from stepkit.io.jsonl import Record
 from stepkit.io.records import Item, items
 from stepkit.io.sink import STDOUT, Sink, refuse_inputs, write_all
 from stepkit.runner.console import line_cleared
+from stepkit.runner.first_record import located
 from stepkit.runner.run_status import bytes_read
 from stepkit.runner.settings import Result, StreamOptions
 
@@ -61,7 +62,7 @@ class OpenRun:
             raise
         self.pending: list[bytes] = []
         self.head = b""  # written before the first record
-        self.reader = lines.LineReader(streams.files)
+        self.reader = lines.LineReader(streams.files, head=streams.head)
         # records and the progress line on one terminal: the line makes way
         self._shares_terminal = streams.output == STDOUT and sys.stdout.isatty()
         if deciding is None:
@@ -85,11 +86,11 @@ class OpenRun:
         self.pending += lines
 
     def _reject(self, item: Item, error: DataError) -> None:
-        located = DataError(error.what, error.field, error.place or f"{item.source}:{item.number}")
+        in_place = located(item, error)
         if not self.streams.tolerant:
-            raise located
+            raise in_place
         self.tally.rejected += 1
-        self.streams.note(f"{located} ({'rejected' if self.rejects else 'skipped'})")
+        self.streams.note(f"{in_place} ({'rejected' if self.rejects else 'skipped'})")
         if self.rejects:
             self.rejects.write(item, error)
 

@@ -48,6 +48,7 @@ class StreamOptions:
         window: at most this many records are taken and not yet written, in a session.
         tally: the counts, as far as the run is.
         progress: the line that says how far it is.
+        head: what was read of standard input before the run (first_record.py).
     """
 
     command: str
@@ -65,6 +66,7 @@ class StreamOptions:
     window: int = 64
     tally: RunCounts = field(default_factory=RunCounts)
     progress: Progress = field(default_factory=_unseen)
+    head: list[bytes] = field(default_factory=list)
 
     @property
     def tolerant(self) -> bool:

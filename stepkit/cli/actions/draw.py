@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from stepkit.cli.actions.record_fields import derived_traces, with_fields
+from stepkit.cli.actions.rehearsal import rehearse_draws
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
@@ -19,6 +21,7 @@ from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
+from stepkit.runner.first_record import check_first
 from stepkit.search.expected_draws import expected_draws
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
@@ -74,6 +77,8 @@ def draw(
 
     Raises UsageError for a model that cannot be run in this way.
     """
+    if not batch.given:
+        check_first(streams, partial(rehearse_draws, plan))
     form, action = plan.prompt.form(), batch_action(batch, server.served)
     engine = action.engine if action else None
     most = plan.sampling["max_tokens"]
