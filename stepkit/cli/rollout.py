@@ -13,15 +13,32 @@ from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_b
 from stepkit.cli.options.methods import method_options, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
 from stepkit.cli.options.sampling import check, refuse_local_sampling, sampling_options
-from stepkit.cli.options.shared import KEEP_TOKENS, SEED
+from stepkit.cli.options.shared import KEEP_TOKENS, SEED, listing
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 from stepkit.search.method_registry import METHODS
 from stepkit.search.refinement_prompts import refinement_of
 
 
+def _models() -> str:
+    """The table of the models on this machine."""
+    from stepkit.stores.model_list import table
+
+    return table()
+
+
 @options.command("step-rollout")
-@options.model_options("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
+@options.model_options(
+    "-m",
+    "--model",
+    required=False,
+    help="The policy that draws, a GGUF file or a name (see --list-models).",
+)
+@listing(
+    "--list-models",
+    _models,
+    help="List the models on this machine, by the names that -m takes, and exit.",
+)
 @options.server_options
 @method_options
 @prm.prm_options

@@ -10,6 +10,7 @@ from stepkit.cli.actions.record_fields import derived_traces, with_fields
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
+from stepkit.cli.backends.fetch_models import fetch_missing
 from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
@@ -73,6 +74,15 @@ def draw(
 
     Raises UsageError for a model that cannot be run in this way.
     """
+    fetch_missing(
+        streams,
+        {
+            "--model": model.model,
+            "--prm": plan.settings.get("prm"),
+            "--draft": plan.settings.get("draft"),
+            "--reference": plan.prm.extra.reference,
+        },
+    )
     form, action = plan.prompt.form(), batch_action(batch, server.served)
     engine = action.engine if action else None
     most = plan.sampling["max_tokens"]
