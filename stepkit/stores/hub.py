@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from time import sleep
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds that the hub has for a list of files."""
+
+TRIES, PAUSE = 3, 1.0
+"""Connections that bring nothing before one gives up, and the seconds between them."""
 
 PIECE = 1 << 18
 """Bytes that are fetched, or read to check a file, before the next word about it."""
@@ -199,12 +203,12 @@ def _locked(one: _Download, say: Say) -> Iterator[IO[bytes] | None]:
 
 def _transfer(hub: Any, one: _Download, file: IO[bytes], watch: Callable[[int], None]) -> bool:
     """Append what is missing; whether the file then is the hub's."""
-    there = file.tell()
-    if there < one.size:
-        _check_room(os.path.dirname(one.part), one.size - there)
-        headers = hub.utils.build_hf_headers()
-        if urlsplit(one.about.location).netloc != urlsplit(hub.constants.ENDPOINT).netloc:
-            headers.pop("authorization", None)  # a signed address elsewhere; the token is the hub's
+    headers = hub.utils.build_hf_headers()
+    if urlsplit(one.about.location).netloc != urlsplit(hub.constants.ENDPOINT).netloc:
+        headers.pop("authorization", None)  # a signed address elsewhere; the token is the hub's
+    _check_room(os.path.dirname(one.part), one.size - file.tell())
+    failures = 0
+    while (there := file.tell()) < one.size and failures < TRIES:
         try:
             hub.file_download.http_get(
                 one.about.location,
@@ -213,10 +217,13 @@ def _transfer(hub: Any, one: _Download, file: IO[bytes], watch: Callable[[int], 
                 headers=headers,
                 expected_size=one.size,
             )
-        except OSError:
-            if file.tell() <= one.size:
-                raise
+        except Exception as error:
+            failures = 0 if file.tell() > there else failures + 1
+            lasting = _is_answer(hub, error) or (isinstance(error, OSError) and error.errno)
             # more than there is: a server that knows no ranges sent all of it again
+            if file.tell() <= one.size and (lasting or failures == TRIES):
+                raise
+            sleep(PAUSE * failures)
     file.flush()
     return _is_whole(one)
 
@@ -295,8 +302,9 @@ def _explained(hub: Any, what: str, reference: ModelReference) -> Iterator[None]
     except Exception as error:
         if _is_answer(hub, error):
             raise UsageError(f"{what}: {_refusal(hub, error, reference)}") from None
-        if isinstance(error, OSError) and error.errno and error.filename:
-            raise FailedError(f"{what}: {error.filename}: {reason(error)}") from None
+        if isinstance(error, OSError) and error.errno:
+            place = f"{error.filename}: " if error.filename else ""
+            raise FailedError(f"{what}: {place}{reason(error)}") from None
         cause = f"{_unreachable(hub, error)}; what has come of it is kept"
         raise FailedError(f"{what}: {cause}") from None
 
