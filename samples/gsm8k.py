@@ -68,7 +68,10 @@ def _steps(labelled: list[dict], seconds: int) -> Iterator[str]:
         if _known(place)
     )
     unknown = sum(count for place, count in places.items() if not _known(place))
-    yield f"first errors of {len(wrong)} wrong attempts, by step: {found or 'none'}; {unknown} unknown"
+    yield (
+        f"first errors of {len(wrong)} wrong attempts, by step:"
+        f" {found or 'none'}; {unknown} unknown"
+    )
 
 
 def _known(place: int | None) -> bool:

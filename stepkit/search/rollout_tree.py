@@ -16,7 +16,7 @@ from stepkit.core import tree as trees
 from stepkit.core.tree import Tree, sampler_index
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
-from stepkit.model.sampler import Sampler
+from stepkit.model.sampler import Sampler, attempt_text
 from stepkit.schema import ROOT, UNDRAWN, Json
 from stepkit.search.record_budget import RecordSpending
 from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, Strategy
@@ -211,12 +211,14 @@ class RolloutTree:
         return AttemptRequest(self._draw_request(place), self.prefix_text(place.node), self.answer)
 
     def _draw_request(self, place: DrawPlace) -> Draw:
-        prefix = self.prefix_ids(place.node)
+        prefix, sampler = self.prefix_ids(place.node), self._sampler
+        before = attempt_text(self.tree["samplers"][self.by], self.prefix_text(place.node))
         if place.whole:
-            return self._sampler.draw(prefix, "value", place.number)
+            return sampler.draw(prefix, "value", place.number, before=before)
         rule = self._rule(place.node)
         origin = digest("rule", sorted(rule.items()))
-        return step_request(self._sampler.draw(prefix, "step", place.number, origin), rule)
+        draw = sampler.draw(prefix, "step", place.number, origin, before=before)
+        return step_request(draw, rule)
 
     def _rule(self, node: int) -> SegmentRule:
         """The rule by which one step is cut at ``node``."""

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from stepkit import schema
 from stepkit.model.engine import DistributionSummary, Draw
 from stepkit.model.prefixes import Ids
+from stepkit.model.sampler import attempt_text
 from stepkit.schema import Json
 from stepkit.search.flagged_step import flagged_step
 from stepkit.search.method_setup import MethodSetup
@@ -74,6 +75,11 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     if setup.confidence:
         requests = [replace(request, summaries=True) for request in requests]
     answer, entry = schema.answer_of(record), sampler.entry(record)
+    before = attempt_text(entry, prefix.text)
+    requests = [
+        sampler.draw(prefix.ids, "attempt", number, prefix.origin, before=before)
+        for number in numbers
+    ]
     if setup.options["budget"] is None:
         strategy = sample(requests, prefix.text, answer)
     else:
