@@ -138,6 +138,7 @@ class ModelSession:
         template: FilePath | None = None,
         emit: str = "tree",
         keep_tokens: bool = False,
+        keep_confidence: bool = False,
         jobs: int = 1,
         **options: Any,
     ) -> list[Record]:
@@ -156,6 +157,7 @@ class ModelSession:
                 template: a file with another template.
             emit: "tree", or "traces": a trace for each attempt in the tree.
             keep_tokens: keep the log-probability of every token drawn.
+            keep_confidence: with "sample", the same and what every measure of confidence reads.
             jobs: processes that compare answers.
             options: those of the method, as in ``until="wilson:half=0.1"``, ``width=[4, 2]``,
                 ``searches=20``, ``prm="prm.gguf"``; see man step-rollout.
@@ -190,6 +192,8 @@ class ModelSession:
         numbers |= {"repetition_penalty": repetition_penalty, "max_tokens": max_tokens}
         sampling = _checked(sampling_options, numbers)
         check(sampling)
+        if keep_confidence and METHODS[name].writes != "attempts":
+            raise UsageError(f"keep_confidence has no effect with {name}")
         sampling |= {"stop": tuple(stop), "stop_at_answer": stop_at_answer}
         biases = logit_bias or {}
         sampling["logit_bias"] = tuple(f"{token}={bias}" for token, bias in biases.items())
@@ -203,7 +207,8 @@ class ModelSession:
             refinement=refinement_of(settings),
             prm=reading,
             emit_traces=emit == "traces",
-            keep_tokens=keep_tokens,
+            keep_tokens=keep_tokens or keep_confidence,
+            keep_confidence=keep_confidence,
             jobs=jobs,
         )
         named = {"prm": settings.get("prm"), "draft": settings.get("draft")}

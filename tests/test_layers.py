@@ -67,6 +67,7 @@ SINGLE_IMPORTERS = {
     "numba": "core/jit.py",
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
+    "latex2mathml": "view/mathml.py",
     "tqdm": "runner/console.py",
 }
 
@@ -74,6 +75,7 @@ HEAVY = {
     "httpx",
     "huggingface_hub",
     "jinja2",
+    "latex2mathml",
     "llama_cpp",
     "math_verify",
     "numba",

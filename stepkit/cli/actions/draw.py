@@ -45,6 +45,7 @@ class DrawPlan:
         prm: how the PRM is read that the settings may name.
         emit_traces: write a trace for each attempt in a tree, not the tree.
         keep_tokens: keep the log-probability of every token drawn.
+        keep_confidence: keep what every measure of confidence reads at each of them too.
         jobs: processes that compare answers.
         answers: how they are found.
     """
@@ -59,6 +60,7 @@ class DrawPlan:
     emit_traces: bool
     keep_tokens: bool
     jobs: int
+    keep_confidence: bool = False
     answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
@@ -128,6 +130,7 @@ def draw_work(
         sampler,
         plan.settings,
         tokens=plan.keep_tokens,
+        confidence=plan.keep_confidence,
         guidance=models.guidance,
         draft=models.draft,
     )
@@ -145,6 +148,8 @@ def draw_work(
         **deciding_options(plan.settings),
         "keep-tokens": plan.keep_tokens,
     }
+    if plan.keep_confidence:
+        decides["keep-confidence"] = True
     decides |= plan.answers.decides()
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
     return work, decides
