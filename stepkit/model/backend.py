@@ -21,7 +21,6 @@ from stepkit.model.local.read_engine import ReadEngine
 from stepkit.model.local.slot_engine import SlotEngine
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.sampler import ModelIdentity
-from stepkit.modelfile import model_name
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
@@ -135,7 +134,7 @@ def local_backend(
         else context_sizes.for_reading(model, options)
     )
     return Backend(
-        ModelIdentity(model_name(path), model.fingerprint),
+        ModelIdentity(model.name, model.fingerprint),
         Prefixes(model, prompter_for(model, form)),
         sizes.context,
         model.build,

@@ -71,6 +71,8 @@ class Draw:
         model: name of the model, where a command runs several (multi_engine.py).
         listed: how many of the most probable first tokens a server is to list with their
             log-probabilities; an engine in this process answers a Read instead.
+        summaries: summarise the distribution at every token too. It changes no draw, so it is no
+            part of the key; an engine over a server cannot.
     """
 
     key: str
@@ -81,6 +83,7 @@ class Draw:
     complete: Callable[[str], bool] | None = None
     model: str = ""
     listed: int = 0
+    summaries: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class FinishedDraw:
         logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when
             unknown.
         listed: (text, log-probability in nats) of the most probable first tokens.
+        summaries: [tokens] of Draw.summaries, rounded to LOGPROB_DIGITS; empty when not asked for.
     """
 
     text: str
@@ -107,6 +111,7 @@ class FinishedDraw:
     logprob: float | None
     logprobs: tuple[float, ...] = ()
     listed: tuple[tuple[str, float], ...] = ()
+    summaries: tuple[tuple[float, ...], ...] = ()
 
 
 class HeadFunction(Protocol):

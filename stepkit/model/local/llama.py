@@ -15,7 +15,8 @@ from typing import Any
 from stepkit.activity import activity
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local.vocabulary import GgufVocabulary
-from stepkit.modelfile import check_file, fingerprint, model_name
+from stepkit.modelfile import fingerprint
+from stepkit.stores.locate import locate
 
 _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
@@ -56,6 +57,13 @@ def failure_reason() -> str:
 class Model(GgufVocabulary):
     """A loaded GGUF and its vocabulary.
 
+    Args:
+        path: its file, or its name in a store (stores/model_reference.py).
+
+    Attributes:
+        path: its file, of several parts the first.
+        name: what evidence calls it.
+
     Raises UsageError when the file is no GGUF, FailedError with llama.cpp's own reason when it
     cannot be loaded.
     """
@@ -70,10 +78,10 @@ class Model(GgufVocabulary):
         option: str = "--model",
         vocabulary_only: bool = False,
     ) -> None:
-        check_file(path, option)
-        with activity(f"loading {model_name(path)}"):
+        found = locate(path, option)
+        self.path, self.name = found.path, found.name
+        with activity(f"loading {self.name}"):
             lib = _library()
-        self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
@@ -81,13 +89,13 @@ class Model(GgufVocabulary):
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
         clear_log()
-        with activity(f"loading {model_name(path)}"):
-            self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
+        with activity(f"loading {self.name}"):
+            self._model = lib.llama_model_load_from_file(os.fsencode(self.path), parameters)
         if not self._model:
             raise FailedError(f"{option} {path}: llama.cpp cannot load it: {failure_reason()}")
         super().__init__(lib, lib.llama_model_get_vocab(self._model))
         self.trained_context = int(lib.llama_model_n_ctx_train(self._model))
-        self.fingerprint = fingerprint(path)
+        self.fingerprint = fingerprint(self.path)
         if kind := self._unsupported():
             raise UsageError(f"{option} {path}: {kind} models are not supported")
 
