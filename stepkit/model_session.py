@@ -167,7 +167,8 @@ class ModelSession:
         """
         from io import StringIO
 
-        from stepkit.cli.actions.draw import DrawPlan, draw_work
+        from stepkit.cli.actions.draw import draw_work
+        from stepkit.cli.actions.draw_plan import DrawPlan
         from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.cli.options import prm
         from stepkit.cli.options.methods import method_options, parse_method_options
