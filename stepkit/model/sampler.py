@@ -31,8 +31,11 @@ class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
     Args:
+        context: tokens, with the prompt, at which a draw ends; None when a server decides it.
         alias: name of the model among several (multi_engine.py).
         refine: the format that lays out a problem with an attempt to refine, if there is one.
+        rope: which of two kinds of rope factors the model has, "short" or "long"; "" without a
+            choice.
 
     Attributes:
         decisive: all that decides a draw, by the names that users know.
@@ -51,6 +54,7 @@ class Sampler:
         exact: bool = True,
         alias: str = "",
         refine: str | None = None,
+        rope: str = "",
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
@@ -62,6 +66,7 @@ class Sampler:
             "exact": exact,
             "alias": alias,
             "refine": refine,
+            "rope": rope,
         }
         prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
@@ -90,6 +95,8 @@ class Sampler:
             self.decisive["grammar"] = sampling.grammar
         if refine is not None:
             self.decisive["refine"] = refine
+        if rope:
+            self.decisive["rope"] = rope
         if not exact:
             self.decisive["layout"] = "fast"
         self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
@@ -101,11 +108,13 @@ class Sampler:
         rendered = self.prefixes.laid_out(record)
         return self.identity if rendered is None else {**self.identity, "rendered": rendered}
 
-    def draw(self, prefix: Ids, purpose: str, number: int, origin: str = "") -> Draw:
+    def draw(
+        self, prefix: Ids, purpose: str, number: int, origin: str = "", reach: int = 0
+    ) -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
 
         ``origin`` distinguishes draws that refine different texts with the same prefix: a redraw
-        must not be the very attempt that it is meant to replace.
+        must not be the very attempt that it is meant to replace. ``reach``: see Draw.
         """
         place = digest("prefix", prefix, origin) if origin else digest("prefix", prefix)
         return Draw(
@@ -114,6 +123,7 @@ class Sampler:
             draw_seed(self.id, purpose, place, number),
             self.sampling,
             model=self._alias,
+            reach=reach,
         )
 
     def greedy(self) -> Sampler:

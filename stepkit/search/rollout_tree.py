@@ -73,6 +73,7 @@ class RolloutTree:
         self.spent = RecordSpending()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
+        self._longest = max(map(len, prefixes[:-1] or prefixes))  # that a trace is drawn from
         self._texts = {ROOT: ""}
         self._ids = trees.kept_tokens(tree, "ids")
         self._nodes: dict[DrawPlace, int] = {}
@@ -213,10 +214,13 @@ class RolloutTree:
     def _draw_request(self, place: DrawPlace) -> Draw:
         prefix = self.prefix_ids(place.node)
         if place.whole:
-            return self._sampler.draw(prefix, "value", place.number)
+            return self._sampler.draw(prefix, "value", place.number, reach=self._longest)
         rule = self._rule(place.node)
         origin = digest("rule", sorted(rule.items()))
-        return step_request(self._sampler.draw(prefix, "step", place.number, origin), rule)
+        # an attempt that is drawn step by step gets about as long as one that is drawn at once
+        reach = max(self._longest, len(self._prefixes[ROOT]) + self._sampler.sampling.max_tokens)
+        draw = self._sampler.draw(prefix, "step", place.number, origin, reach)
+        return step_request(draw, rule)
 
     def _rule(self, node: int) -> SegmentRule:
         """The rule by which one step is cut at ``node``."""
