@@ -33,6 +33,8 @@ SECONDS = float(os.environ.get("SECONDS", "20"))
 BEFORE = os.environ.get("BEFORE", "")
 MB = 1_000_000
 EVERY = 0.05
+COLUMNS = ("model", "file", "sequences", "context", "cache", "anon", "bound", "pages", "mapped",
+           "before")  # fmt: skip
 
 
 @dataclass
@@ -108,7 +110,7 @@ def main() -> None:
     print(
         "anon: peak of anonymous memory, before: the same of the version before, pages: of files\n"
     )
-    print(line("model file sequences context cache anon bound pages mapped before".split()))
+    print(line(COLUMNS))
     for model in (SHIPPED, *map(Path, named)):
         options = [str(FILE), "--limit", LIMIT, "-m", str(model), "--method", "sample"]
         options += ["-k", DRAWS, "--max-tokens", TOKENS]
