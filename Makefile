@@ -160,7 +160,10 @@ vocabularies: $(VOCABULARIES)  ## real vocabularies for the tests of profiles (a
 $(VOCABULARIES): tests/helpers/vocabularies.py | $(READY)
 	$(VENV)/bin/python $<
 
-BENCHES ?= $(sort $(basename $(notdir $(wildcard tests/bench/*.py))))
+# These measure on real files and models: FILE="a.jsonl b.jsonl" MODEL=model.gguf
+REAL := stop_at_answer
+BENCHES ?= $(sort $(filter-out $(if $(FILE),,$(REAL)),$(basename $(notdir $(wildcard tests/bench/*.py)))))
+export FILE MODEL
 
 bench: $(READY)  ## measure what the manuals claim, into tests/bench/results (BENCHES="engine ...")
 	@mkdir -p build tests/bench/results

@@ -128,6 +128,7 @@ class ModelSession:
         grammar: str | None = None,
         max_tokens: int = 512,
         stop: Sequence[str] = (),
+        stop_at_answer: bool = False,
         prompt: str | None = None,
         system: str | None = None,
         template: FilePath | None = None,
@@ -143,8 +144,8 @@ class ModelSession:
             method: one of ``list_methods``; None: chain, k rollouts from every prefix of a trace.
             k: draws from each prefix, or attempts at each problem (8; some methods have others).
             seed: of all draws; the same seed and options give the same draws.
-            temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, stop: how tokens are
-                chosen and when a draw ends.
+            temperature, top_k, top_p, min_p, repetition_penalty, max_tokens, stop,
+                stop_at_answer: how tokens are chosen and when a draw ends.
             logit_bias: what is added to the logit of each token, by its text or id.
             grammar: text of a GBNF grammar.
             prompt: a format with {problem} instead of the chat template; system: a system message;
@@ -184,7 +185,7 @@ class ModelSession:
         numbers |= {"repetition_penalty": repetition_penalty, "max_tokens": max_tokens}
         sampling = _checked(sampling_options, numbers)
         check(sampling)
-        sampling["stop"] = tuple(stop)
+        sampling |= {"stop": tuple(stop), "stop_at_answer": stop_at_answer}
         biases = logit_bias or {}
         sampling["logit_bias"] = tuple(f"{token}={bias}" for token, bias in biases.items())
         sampling["grammar"] = None if grammar is None else StringIO(grammar)

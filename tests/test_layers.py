@@ -64,10 +64,22 @@ SINGLE_IMPORTERS = {
     "numba": "core/jit.py",
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
+    "latex2mathml": "view/mathml.py",
     "tqdm": "runner/console.py",
 }
 
-HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
+HEAVY = {
+    "httpx",
+    "jinja2",
+    "latex2mathml",
+    "llama_cpp",
+    "math_verify",
+    "numba",
+    "numpy",
+    "orjson",
+    "sympy",
+    "tqdm",
+}
 
 PACKAGE = ROOT / "stepkit"
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))

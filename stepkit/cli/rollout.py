@@ -90,6 +90,9 @@ def main(
         raise UsageError(f"--emit has no effect with --method {name}: it writes traces")
     if dry_run:
         _check_dry_run(streams, settings, batch)
+    if given["stop_at_answer"] and (answers.pattern or answers.rule):
+        option = "--answer-pattern" if answers.pattern else f"--answer {answers.rule}"
+        raise UsageError(f"--stop-at-answer: by {option} any further text may be the answer")
     draw_source.check(streams, model, server, batch)
     if settings.get("budget") is not None and batch.given:
         raise UsageError("--budget is spent draw by draw: not with batch files")

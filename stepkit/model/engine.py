@@ -28,6 +28,7 @@ class Sampling:
             multiplied by it when they are negative (Keskar et al., CTRL, arXiv:1909.05858,
             section 4.1, as Transformers and vLLM have it).
         grammar: a GBNF grammar whose ``root`` the draw must follow, or "".
+        stop_at_answer: the draw ends where its answer is complete (text/answer_end.py).
     """
 
     temperature: float = 1.0
@@ -36,6 +37,7 @@ class Sampling:
     min_p: float = 0.0
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
+    stop_at_answer: bool = False
     logit_bias: tuple[tuple[int, float], ...] = ()
     repetition_penalty: float = 1.0
     grammar: str = ""
@@ -63,6 +65,9 @@ class Draw:
         key: the draw's identity: equal keys are one draw.
         until: called with the text so far after every token; the draw stops once it is true. An
             engine that cannot call it draws on: its caller cuts the text in any case.
+        complete: called in the same way; once it is true the text has ended by itself ("stop"). An
+            engine that cannot call it after every token cuts the text after the first token where
+            it is true.
         model: name of the model, where a command runs several (multi_engine.py).
         listed: how many of the most probable first tokens a server is to list with their
             log-probabilities; an engine in this process answers a Read instead.
@@ -75,6 +80,7 @@ class Draw:
     seed: int
     sampling: Sampling
     until: Callable[[str], bool] | None = None
+    complete: Callable[[str], bool] | None = None
     model: str = ""
     listed: int = 0
     reach: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from stepkit.model.engine import Draw, Sampling
 from stepkit.model.prefixes import Ids, Prefixes
 from stepkit.seeds import digest, draw_seed
+from stepkit.text.answer_end import AnswerEnd
+from stepkit.text.protected_parts import OPENING, opens_thinking
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,12 @@ class Sampler:
             self.decisive["rope"] = rope
         if not exact:
             self.decisive["layout"] = "fast"
-        self.id = digest("sampler", [[key, value] for key, value in self.decisive.items()])
+        # a draw that stops at its answer has the seed of the one that goes on, so that it is a
+        # prefix of that one
+        self._stream = _hash(self.decisive)
+        if sampling.stop_at_answer:
+            self.decisive["stop_at_answer"] = True
+        self.id = _hash(self.decisive)
         self.identity = {"id": self.id, "name": model.name, **self.decisive}
 
     def entry(self, record: dict[str, Any]) -> dict[str, Any]:
@@ -109,19 +117,28 @@ class Sampler:
         return self.identity if rendered is None else {**self.identity, "rendered": rendered}
 
     def draw(
-        self, prefix: Ids, purpose: str, number: int, origin: str = "", reach: int = 0
+        self,
+        prefix: Ids,
+        purpose: str,
+        number: int,
+        origin: str = "",
+        *,
+        before: str = "",
+        reach: int = 0,
     ) -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
 
         ``origin`` distinguishes draws that refine different texts with the same prefix: a redraw
-        must not be the very attempt that it is meant to replace. ``reach``: see Draw.
+        must not be the very attempt that it is meant to replace. ``before`` is the attempt's text
+        in the prefix, as its answer is read (see ``attempt_text``). For ``reach`` see Draw.
         """
         place = digest("prefix", prefix, origin) if origin else digest("prefix", prefix)
         return Draw(
             digest("draw", self.id, purpose, place, number, size=12),
             prefix,
-            draw_seed(self.id, purpose, place, number),
+            draw_seed(self._stream, purpose, place, number),
             self.sampling,
+            complete=AnswerEnd(before) if self.sampling.stop_at_answer else None,
             model=self._alias,
             reach=reach,
         )
@@ -130,3 +147,13 @@ class Sampler:
         """The same at temperature 0: another sampler, whose draws from a prefix are all the
         same."""
         return Sampler(self.prefixes, replace(self.sampling, temperature=0.0), **self._settings)
+
+
+def attempt_text(entry: Mapping[str, Any], text: str) -> str:
+    """``text`` of an attempt, after the tag by which the prompt of a sampler's ``entry`` may have
+    opened the thinking."""
+    return OPENING + text if opens_thinking(entry.get("rendered") or entry["prompt"]) else text
+
+
+def _hash(decisive: Mapping[str, Any]) -> str:
+    return digest("sampler", [[key, value] for key, value in decisive.items()])

@@ -99,8 +99,9 @@ class SimulatedRecord:
             cost.tokens = None
         else:
             tokens = max(1, min(self._whole - len(request.prefix), request.sampling.max_tokens))
-        if request.until is not None and request.until(text):
-            size = _shortest_prefix(text, request.until)
+        ends = [end for end in (request.until, request.complete) if end is not None and end(text)]
+        if ends:
+            size = min(_shortest_prefix(text, end) for end in ends)
             tokens, text = -(-tokens * size // len(text)), self._varied(text[:size])
         if cost.tokens is not None:
             cost.tokens += tokens

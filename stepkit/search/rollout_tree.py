@@ -16,7 +16,7 @@ from stepkit.core import tree as trees
 from stepkit.core.tree import Tree, sampler_index
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
-from stepkit.model.sampler import Sampler
+from stepkit.model.sampler import Sampler, attempt_text
 from stepkit.schema import ROOT, UNDRAWN, Json
 from stepkit.search.record_budget import RecordSpending
 from stepkit.search.scheduler import AttemptRequest, FinishedAttempt, Strategy
@@ -212,14 +212,16 @@ class RolloutTree:
         return AttemptRequest(self._draw_request(place), self.prefix_text(place.node), self.answer)
 
     def _draw_request(self, place: DrawPlace) -> Draw:
-        prefix = self.prefix_ids(place.node)
+        prefix, sampler = self.prefix_ids(place.node), self._sampler
+        before = attempt_text(self.tree["samplers"][self.by], self.prefix_text(place.node))
         if place.whole:
-            return self._sampler.draw(prefix, "value", place.number, reach=self._longest)
+            longest = self._longest
+            return sampler.draw(prefix, "value", place.number, before=before, reach=longest)
         rule = self._rule(place.node)
         origin = digest("rule", sorted(rule.items()))
         # an attempt that is drawn step by step gets about as long as one that is drawn at once
-        reach = max(self._longest, len(self._prefixes[ROOT]) + self._sampler.sampling.max_tokens)
-        draw = self._sampler.draw(prefix, "step", place.number, origin, reach)
+        reach = max(self._longest, len(self._prefixes[ROOT]) + sampler.sampling.max_tokens)
+        draw = sampler.draw(prefix, "step", place.number, origin, before=before, reach=reach)
         return step_request(draw, rule)
 
     def _rule(self, node: int) -> SegmentRule:

@@ -64,7 +64,7 @@ def find(text: str) -> FoundAnswer:
     reply = after_thinking(text)
     if reply is None:
         return FoundAnswer(None, THINKING)
-    reply = _without_next_question(before_end(reply))
+    reply = without_next_question(before_end(reply))
     tagged = TAGGED.findall(reply) if "<" in reply else []
     if tagged and tagged[-1].strip():
         inner = _marked(tagged[-1])
@@ -146,7 +146,7 @@ def _stands(last: Announcement, text: str) -> bool:
     return last.kind != "phrase" or not goes_on(text[last.end :])
 
 
-def _without_next_question(text: str) -> str:
+def without_next_question(text: str) -> str:
     """``text`` without the questions that a model went on to ask and answer."""
     if NEXT_QUESTION.search(text) is None:
         return text

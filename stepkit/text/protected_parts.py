@@ -67,6 +67,12 @@ def _without_end(text: str, begin: int) -> str:
     return text[begin:end]
 
 
+def opens_thinking(prompt: str) -> bool:
+    """Whether a prompt ends with the tag that opens the thinking."""
+    last = list(TAG.finditer(prompt))[-1:]
+    return bool(last and last[0]["opening"]) and last[0].end() == len(prompt.rstrip())
+
+
 def silent(text: str) -> bool:
     """Whether there is nothing in ``text`` but white space and tags."""
     content = text.lstrip()

@@ -5,7 +5,7 @@ usage: memory.py [--record NAME] [MODEL...]
 Models are the GGUF files named (or in MODELS), besides the shipped one. Problems come from FILE
 (default samples/problems.jsonl), LIMIT of them (default 4), DRAWS attempts at each (default 8),
 --max-tokens TOKENS (default 512). Since every draw may get as long as that, the cache has its whole
-size from the first draw on: once draws have been made for SECONDS (default 20) a run is stopped.
+size from the first draw on: once its memory has not grown for SECONDS (of the processor, default 20) a run is stopped.
 
 Anonymous memory (RssAnon of /proc/PID/status) and mapped pages of files (RssFile) are sampled every
 50 ms. The bound is 1.3 x file + sequences x context x bytes a token + 300 MB of anonymous memory.
@@ -56,9 +56,19 @@ def memory_of(process: int) -> tuple[int, int]:
     return int(found.get("RssAnon", 0)) * 1024, int(found.get("RssFile", 0)) * 1024
 
 
+def processor_seconds(process: int) -> float:
+    """Seconds of processor time so far: other programs may keep the machine busy."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def peak_of(command: list[str]) -> Peak:
-    """Run ``command`` until SECONDS after the last growth of its memory, or to its end."""
-    peak, grown = Peak(), time.monotonic()
+    """Run ``command`` until SECONDS of processor time after the last growth of its memory, or to
+    its end."""
+    peak, grown = Peak(), 0.0
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile("w+") as said:
         running = subprocess.Popen(
             [*command, "-v", "-o", f"{folder}/out.jsonl"], stderr=said, stdout=subprocess.DEVNULL
@@ -66,10 +76,10 @@ def peak_of(command: list[str]) -> Peak:
         while running.poll() is None:
             anonymous, mapped = memory_of(running.pid)
             if anonymous > peak.anonymous * 1.01 or mapped > peak.mapped * 1.01:
-                grown = time.monotonic()
+                grown = processor_seconds(running.pid)
             peak.anonymous = max(peak.anonymous, anonymous)
             peak.mapped = max(peak.mapped, mapped)
-            if time.monotonic() > grown + SECONDS:
+            if processor_seconds(running.pid) > grown + SECONDS:
                 running.terminate()
                 running.wait()
             time.sleep(EVERY)

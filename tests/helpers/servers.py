@@ -124,6 +124,20 @@ def completion(body: Json) -> Json:
     }
 
 
+def events_of(response: Json) -> list[bytes]:
+    """A whole answer as the events of a stream, one a token."""
+    choice = response["choices"][0]
+    given = choice["logprobs"]
+    values = given["token_logprobs"] if given else []
+    events: list[bytes] = []
+    for number, token in enumerate(given["tokens"] if given else tokens_of(choice["text"])):
+        own = {"tokens": [token], "token_logprobs": [values[number]]} if given else None
+        part = {"text": token, "index": 0, "finish_reason": None, "logprobs": own}
+        events.append(json.dumps({"choices": [part]}).encode())
+    last = {"text": "", "index": 0, "finish_reason": choice["finish_reason"], "logprobs": None}
+    return [*events, json.dumps({"choices": [last]}).encode(), b"[DONE]"]
+
+
 class _Quiet(ThreadingHTTPServer):
     """Says nothing of clients that go away."""
 
@@ -141,6 +155,7 @@ class Fake:
         bodies: of the requests for draws, in order of arrival; probes are not among them.
         times: when they arrived (time.monotonic).
         probes: bodies of the requests that find out what it is.
+        sent: events sent in answer to each request for a stream.
         keys: the Authorization headers seen, None among them.
     """
 
@@ -153,12 +168,14 @@ class Fake:
         delay: float = 0.0,
         answer: Callable[[Json], Json] = completion,
         probed: Behaviour = lambda number, body: None,
+        events: Callable[[Json], list[bytes]] | None = events_of,
     ) -> None:
         self.behave, self.model, self.owner, self.delay = behave, model, owner, delay
-        self.answer, self.probed = answer, probed
+        self.answer, self.probed, self.events = answer, probed, events
         self.bodies: list[Json] = []
         self.times: list[float] = []
         self.probes: list[Json] = []
+        self.sent: list[int] = []
         self.keys: set[str | None] = set()
         self.in_flight = self.most_in_flight = 0
         self.released = threading.Event()
@@ -186,7 +203,11 @@ class Fake:
             def do_POST(self) -> None:
                 fake.keys.add(self.headers.get("Authorization"))
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fake._send(self, fake._reply(body))
+                reply = fake._reply(body)
+                if body.get("stream") and fake.events and reply.status == 200 and not reply.how:
+                    fake._stream(self, reply.body)
+                else:
+                    fake._send(self, reply)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -230,6 +251,23 @@ class Fake:
         with self._lock:
             self.in_flight -= 1
         return reply or Reply(body=json.dumps(self.answer(body)).encode())
+
+    def _stream(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Send an answer token by token, until nobody listens."""
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        handler.close_connection = True
+        self.sent.append(0)
+        place = len(self.sent) - 1
+        with suppress(OSError):
+            assert self.events is not None
+            for event in self.events(json.loads(body)):
+                handler.wfile.write(b"data: " + event + b"\n\n")
+                handler.wfile.flush()
+                self.sent[place] += 1
+                time.sleep(0.02)
 
     def _send(self, handler: BaseHTTPRequestHandler, reply: Reply) -> None:
         if reply.how == "hang":

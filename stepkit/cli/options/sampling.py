@@ -86,6 +86,11 @@ def sampling_options(function: F) -> F:
             multiple=True,
             help="Text that ends a draw and is left out (repeatable; \\n is a line break).",
         ),
+        click.option(
+            "--stop-at-answer",
+            is_flag=True,
+            help="End a draw where its answer is complete: a box closed, a line #### n ended.",
+        ),
     )
 
 

@@ -82,7 +82,7 @@ class ActiveDraws:
         self._requests[place] = request
         self._samplings[request.sampling] += 1
         self._processors.start(place, request)
-        watched = request.sampling.stop or request.until is not None
+        watched = request.sampling.stop or request.until or request.complete
         self._texts[place] = bytearray() if watched else None
 
     def move(self, source: int, target: int) -> None:
@@ -209,8 +209,8 @@ class ActiveDraws:
             found = stop_position(text, before, request.sampling.stop)
             if found is not None:
                 return self._finished(place, "stop", text[:found])
-            if request.until is not None and request.until(text.decode("utf-8", "ignore")):
-                return self._finished(place, "until", text)
+            if (finish := _ended_by_text(request, text)) is not None:
+                return self._finished(place, finish, text)
         if end_of_text or count >= self._limits[place]:
             return self._finished(place, "stop" if end_of_text else "length", text)
         return None
@@ -237,6 +237,16 @@ class ActiveDraws:
     def _grow(self) -> None:
         self._ids = np.concatenate([self._ids, np.zeros_like(self._ids)], axis=1)
         self._logprobs = np.concatenate([self._logprobs, np.zeros_like(self._logprobs)], axis=1)
+
+
+def _ended_by_text(request: Draw, text: bytearray) -> str | None:
+    """How the text so far ends its draw, or None."""
+    if request.complete is None and request.until is None:
+        return None
+    so_far = text.decode("utf-8", "ignore")
+    if request.complete is not None and request.complete(so_far):
+        return "stop"
+    return "until" if request.until is not None and request.until(so_far) else None
 
 
 def stop_position(text: bytes | bytearray, before: int, stops: Sequence[str]) -> int | None:

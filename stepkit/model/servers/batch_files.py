@@ -153,7 +153,7 @@ class BatchResults(_ImmediateEngine):
             start, size, number = place
             line = os.pread(self._descriptor, size, start)
             try:
-                return finished_draw(_body(self._parse(line, number)))
+                return finished_draw(_body(self._parse(line, number)), draw.complete)
             except MalformedResponse as error:
                 self.failed[draw.key] = str(error)
         self.missing.add(draw.key)

@@ -8,7 +8,8 @@ vLLM and SGLang what the model's own ``generation_config.json`` recommends.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from stepkit.errors import UsageError
@@ -109,8 +110,62 @@ def echo_request(prompt: str, model: str, max_tokens: int = 1) -> Json:
     }
 
 
-def finished_draw(response: Mapping[str, Any]) -> FinishedDraw:
-    """The draw in a response. Raises MalformedResponse.
+class StreamedCompletion:
+    """A response that arrives in pieces, put together.
+
+    Args:
+        complete: as Draw.complete.
+    """
+
+    def __init__(self, complete: Callable[[str], bool]) -> None:
+        self._complete = complete
+        self._choice: Json = {"text": "", "finish_reason": None, "logprobs": None}
+        self._usage: Json | None = None
+        self._events = 0
+
+    def add(self, event: Json) -> bool:
+        """Add a piece; returns whether the text is complete. Raises MalformedResponse."""
+        if isinstance(event.get("usage"), dict):
+            self._usage = event["usage"]
+        if not event.get("choices") and self._events:
+            return False  # a last event may hold the usage alone
+        choice, own = _choice(event), self._choice
+        if not isinstance(choice.get("text"), str):
+            raise MalformedResponse("the answer has no text")
+        self._events += bool(choice["text"])
+        own["text"] += choice["text"]
+        own["finish_reason"] = choice.get("finish_reason") or own["finish_reason"]
+        own["logprobs"] = _joined(own["logprobs"], choice.get("logprobs"))
+        return self._complete(own["text"])
+
+    def response(self) -> Json:
+        """The response as one that came at once. A server that was not heard to the end has not
+        counted the tokens: there is one an event. Raises MalformedResponse when the stream broke
+        off."""
+        finish = self._choice["finish_reason"]
+        if finish is None and not self._complete(self._choice["text"]):
+            raise MalformedResponse("the stream broke off")
+        usage = self._usage or {"completion_tokens": self._events}
+        return {"choices": [{**self._choice, "finish_reason": finish or "stop"}], "usage": usage}
+
+
+def _joined(before: Json | None, after: object) -> Json | None:
+    """Log-probabilities of a response's first pieces and of the next one."""
+    if before is None or not isinstance(after, dict):
+        return after if isinstance(after, dict) else before
+    return {
+        name: [*before[name], *values]
+        if isinstance(values, list) and isinstance(before.get(name), list)
+        else values
+        for name, values in after.items()
+    }
+
+
+def finished_draw(
+    response: Mapping[str, Any], complete: Callable[[str], bool] | None = None
+) -> FinishedDraw:
+    """The draw in a response, cut after the first token where ``complete`` (Draw.complete) is true
+    of its text. Raises MalformedResponse.
 
     Without log-probabilities, or where they cannot be matched with the text (its characters are
     split over tokens), ``logprob`` is None, and ``tokens`` is the server's count, which with some
@@ -123,6 +178,9 @@ def finished_draw(response: Mapping[str, Any]) -> FinishedDraw:
     if finish not in ("stop", "length"):
         raise MalformedResponse(f"the draw ended by {finish!r}")
     tokens = _tokens_of_text(text.encode("utf-8", "surrogatepass"), pieces(choice), finish)
+    if complete is not None and (end := _complete_at(text, tokens, complete)) is not None:
+        text, finish = text[:end], "stop"
+        tokens = _tokens_of_text(text.encode("utf-8", "surrogatepass"), tokens, finish)
     values = [value for _, value in tokens or () if value is not None and math.isfinite(value)]
     if tokens is None or len(values) < len(tokens):
         return FinishedDraw(text, finish, _counted(response), None, None)
@@ -192,6 +250,19 @@ def _tokens_of_text(text: bytes, tokens: list[Piece] | None, finish: str) -> lis
             break
         joined += tokens[count][0] if count < len(tokens) else b""
     return tokens if finish == "length" else None
+
+
+def _complete_at(
+    text: str, tokens: list[Piece] | None, complete: Callable[[str], bool]
+) -> int | None:
+    """Characters of ``text`` up to the first token after which it is complete, or None; tokens that
+    are not known are taken for characters."""
+    ends: Iterable[int] = range(1, len(text) + 1)
+    if tokens is not None:
+        sizes = accumulate(len(piece) for piece, _ in tokens)
+        raw = text.encode("utf-8", "surrogatepass")
+        ends = (len(raw[:size].decode("utf-8", "ignore")) for size in sizes)
+    return next((end for end in ends if complete(text[:end])), None)
 
 
 def token_starts(response: Mapping[str, Any], text: bytes) -> dict[int, Piece]:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +22,7 @@ from stepkit.schema import Json
 
 OPENAI = "api.openai.com"
 LONGEST_MESSAGE = 300
+END_OF_STREAM = "[DONE]"
 CONNECT = 10.0
 """Seconds to wait for a connection."""
 
@@ -79,6 +80,27 @@ class HttpClient:
         """The JSON object that responds to ``body``. Raises HttpError."""
         return await self._request("POST", url, body)
 
+    async def post_until(self, url: str, body: Json, enough: Callable[[Json], bool]) -> None:
+        """Call ``enough`` with each JSON object of the stream that responds to ``body``, until it
+        is true: then the connection is closed, and the server stops. A server that does not stream
+        sends one object. Raises HttpError.
+        """
+        with self._response_errors():
+            await asyncio.wait_for(self._stream(url, body, enough), self._timeout)
+
+    async def _stream(self, url: str, body: Json, enough: Callable[[Json], bool]) -> None:
+        key = key_for(url, os.environ)
+        with self._exclusive_client() as client:
+            async with client.stream("POST", url, json=body, headers=_headers(key)) as response:
+                kind = response.headers.get("Content-Type", "")
+                if response.status_code != 200 or not kind.startswith("text/event-stream"):
+                    enough(_checked_object(response, await response.aread(), key))
+                    return
+                async for line in response.aiter_lines():
+                    data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
+                    if data == END_OF_STREAM or (data and enough(_event(data, key))):
+                        return
+
     async def close(self) -> None:
         for client in self._all:
             await client.aclose()
@@ -102,21 +124,47 @@ class HttpClient:
 
     async def _request(self, method: str, url: str, body: Json | None) -> Json:
         key = key_for(url, os.environ)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        with self._response_errors(), self._exclusive_client() as client:
+            sent = client.request(method, url, json=body, headers=_headers(key))
+            response = await asyncio.wait_for(sent, self._timeout)
+        return _checked_object(response, response.content, key)
+
+    @contextmanager
+    def _response_errors(self) -> Iterator[None]:
+        """Raise RetryableError for what keeps a response from coming."""
         try:
-            with self._exclusive_client() as client:
-                sent = client.request(method, url, json=body, headers=headers)
-                response = await asyncio.wait_for(sent, self._timeout)
+            yield
         except asyncio.TimeoutError:
             raise RetryableError(f"no answer within {self._timeout:g} s") from None
         except self._httpx.HTTPError as error:
             raise RetryableError(_cause(error)) from None
-        content = response.content
-        if key:  # no message of the server, or about it, may contain the key
-            content = content.replace(key.encode(), b"***")
-        if response.status_code == 200:
-            return _object(content)
-        raise _error_of_status(response.status_code, response.headers, content, bool(key))
+
+
+def _headers(key: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _without_key(content: bytes, key: str | None) -> bytes:
+    """No message of the server, or about it, may contain the key."""
+    return content.replace(key.encode(), b"***") if key else content
+
+
+def _checked_object(response: Any, content: bytes, key: str | None) -> Json:
+    """The JSON object in a response. Raises HttpError."""
+    content = _without_key(content, key)
+    if response.status_code == 200:
+        return _object(content)
+    raise _error_of_status(response.status_code, response.headers, content, bool(key))
+
+
+def _event(data: str, key: str | None) -> Json:
+    """The JSON object of one event of a stream. Raises RetryableError, also for an error that the
+    server sends in its place."""
+    content = _without_key(data.encode(), key)
+    event = _object(content)
+    if event.get("error"):
+        raise RetryableError(error_message(content))
+    return event
 
 
 def _object(content: bytes) -> Json:

@@ -14,13 +14,16 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from stepkit import interrupts
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model.engine import Counters, Draw, FinishedDraw, FinishedRequest, Request, Result
 from stepkit.model.servers.completions import (
+    KINDS,
     MalformedResponse,
+    StreamedCompletion,
     check_readable,
     check_request,
     draw_request,
@@ -32,6 +35,8 @@ from stepkit.model.servers.completions import (
 from stepkit.model.servers.http import HttpClient, RequestRefused, RetryableError, ServerUnusable
 from stepkit.model.servers.load_balancer import LoadBalancer, Server
 
+INTERRUPTING = (KINDS["me"],)
+"""Kinds of servers that break off a stream when the next request arrives."""
 TURN = 0.1
 LONG_WAIT = 30.0
 """Seconds from which on the user is warned that a server asks to wait."""
@@ -157,7 +162,7 @@ class ServerEngine:
                     checked = True
                     self._balance.recovered(server)
                     self._change()
-                result = read(await self._post(server, body))
+                result = read(await self._answer(server, request, body))
             except RequestRefused as error:
                 self._balance.answered(server)
                 if checked:
@@ -179,6 +184,20 @@ class ServerEngine:
     async def _post(self, server: Server, body: dict[str, Any]) -> dict[str, Any]:
         return await self._client.post(f"{server.url}/completions", {**body, "model": server.model})
 
+    async def _answer(
+        self, server: Server, request: Request, body: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The response to a request. A draw that its text may end is read token by token, so that
+        the server stops with it, where the server can do that."""
+        streams = self._service.kind not in INTERRUPTING
+        if not isinstance(request, Draw) or request.complete is None or not streams:
+            return await self._post(server, body)
+        streamed = StreamedCompletion(request.complete)
+        url = f"{server.url}/completions"
+        asked = {**body, "model": server.model, "stream": True}
+        await self._client.post_until(url, asked, streamed.add)
+        return streamed.response()
+
     def _failed(
         self, server: Server, error: RetryableError | MalformedResponse, started: float
     ) -> None:
@@ -194,7 +213,9 @@ class ServerEngine:
         service = self._service
         if isinstance(request, Draw):
             prompt = list(request.prefix) if service.tokens else _text(request.prefix)
-            read = _with_listed if request.listed else finished_draw
+            read = partial(
+                _with_listed if request.listed else finished_draw, complete=request.complete
+            )
             return draw_request(request, prompt, "", service.kind, service.logprobs), read
         check_readable(request)
         if service.tokens:
@@ -231,8 +252,10 @@ class ServerEngine:
                     self._warn(f"{server.url}: given up: {server.why}; {len(alive)} left")
 
 
-def _with_listed(answer: dict[str, Any]) -> FinishedDraw:
-    return replace(finished_draw(answer), listed=listed_tokens(answer))
+def _with_listed(
+    answer: dict[str, Any], complete: Callable[[str], bool] | None = None
+) -> FinishedDraw:
+    return replace(finished_draw(answer, complete), listed=listed_tokens(answer))
 
 
 def _busy(error: Exception) -> bool:

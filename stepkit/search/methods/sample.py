@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from stepkit import schema
 from stepkit.model.engine import Draw
 from stepkit.model.prefixes import Ids
+from stepkit.model.sampler import attempt_text
 from stepkit.schema import Json
 from stepkit.search.flagged_step import flagged_step
 from stepkit.search.method_setup import MethodSetup
@@ -69,8 +70,12 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     place = digest("prefix", prefix.ids, prefix.origin)
     numbers = range(draws_of[place], draws_of[place] + k)
     draws_of[place] += k
-    requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
     answer, entry = schema.answer_of(record), sampler.entry(record)
+    before = attempt_text(entry, prefix.text)
+    requests = [
+        sampler.draw(prefix.ids, "attempt", number, prefix.origin, before=before)
+        for number in numbers
+    ]
     if setup.options["budget"] is None:
         strategy = sample(requests, prefix.text, answer)
     else:
