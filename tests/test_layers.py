@@ -19,6 +19,7 @@ from stepkit.search.method_registry import METHODS
 
 ROWS = {
     "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
+    "stores": {"stores"},
     "text": {"text"},
     "core": {"core"},
     "grade": {"algebra", "grade"},
@@ -34,15 +35,16 @@ ROWS = {
 
 MAY_IMPORT = {
     "ground": {"ground"},
+    "stores": {"ground", "stores"},
     "text": {"ground", "text"},
     "core": {"ground", "text", "core"},
     "grade": {"ground", "text", "grade"},
     "formats": {"ground", "text", "core", "formats"},
     "view": {"ground", "text", "core", "view"},
     "io": {"ground", "io"},
-    "model": {"ground", "text", "core", "model"},
+    "model": {"ground", "stores", "text", "core", "model"},
     "search": {"ground", "text", "core", "grade", "model", "search"},
-    "runner": {"ground", "io", "runner"},
+    "runner": {"ground", "stores", "io", "runner"},
     "cli": set(ROWS) - {"api"},
     "api": set(ROWS),
 }
@@ -60,6 +62,7 @@ KNOWS_NOT = {
 
 SINGLE_IMPORTERS = {
     "httpx": "model/servers/http.py",
+    "huggingface_hub": "stores/hub.py",
     "llama_cpp": "model/local/llama.py",
     "numba": "core/jit.py",
     "orjson": "io/jsonl.py",
@@ -70,6 +73,7 @@ SINGLE_IMPORTERS = {
 
 HEAVY = {
     "httpx",
+    "huggingface_hub",
     "jinja2",
     "latex2mathml",
     "llama_cpp",

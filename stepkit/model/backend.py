@@ -21,7 +21,6 @@ from stepkit.model.local.read_engine import ReadEngine
 from stepkit.model.local.slot_engine import SlotEngine
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.sampler import ModelIdentity
-from stepkit.modelfile import model_name
 
 Note = Callable[[str], None]
 
@@ -150,7 +149,7 @@ def local_backend(
         else context_sizes.for_reading(model, options)
     )
     return Backend(
-        ModelIdentity(model_name(path), model.fingerprint),
+        ModelIdentity(model.name, model.fingerprint),
         Prefixes(model, prompter_for(model, form)),
         plan.limit,
         model.build,

@@ -73,6 +73,8 @@ class Draw:
             log-probabilities; an engine in this process answers a Read instead.
         reach: tokens of the longest prefix that is likely to be drawn from later in the same
             tree, by which an engine may choose its sizes; it decides no result.
+        summaries: summarise the distribution at every token too. It changes no draw, so it is no
+            part of the key; an engine over a server cannot.
     """
 
     key: str
@@ -84,6 +86,7 @@ class Draw:
     model: str = ""
     listed: int = 0
     reach: int = 0
+    summaries: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ class FinishedDraw:
         logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when
             unknown.
         listed: (text, log-probability in nats) of the most probable first tokens.
+        summaries: [tokens] of Draw.summaries, rounded to LOGPROB_DIGITS; empty when not asked for.
     """
 
     text: str
@@ -110,6 +114,7 @@ class FinishedDraw:
     logprob: float | None
     logprobs: tuple[float, ...] = ()
     listed: tuple[tuple[str, float], ...] = ()
+    summaries: tuple[tuple[float, ...], ...] = ()
 
 
 class HeadFunction(Protocol):

@@ -1,11 +1,12 @@
-"""The peak of memory of step-rollout and step-score at their defaults, beside what it may be.
+"""The peak of memory of step-rollout at its defaults, beside what it may be.
 
-usage: memory.py [--record NAME] [MODEL...]
+usage: memory.py [MODEL...]
 
 Models are the GGUF files named (or in MODELS), besides the shipped one. Problems come from FILE
 (default samples/problems.jsonl), LIMIT of them (default 4), DRAWS attempts at each (default 8),
 --max-tokens TOKENS (default 512). Since every draw may get as long as that, the cache has its whole
-size from the first draw on: once its memory has not grown for SECONDS (of the processor, default 20) a run is stopped.
+size from the first draw on: a run is stopped once its memory has not grown for SECONDS of the
+processor (default 20).
 
 Anonymous memory (RssAnon of /proc/PID/status) and mapped pages of files (RssFile) are sampled every
 50 ms. The bound is 1.3 x file + sequences x context x bytes a token + 300 MB of anonymous memory.

@@ -66,11 +66,13 @@ def write_llama(
     tied: bool = False,
     spare: int = 0,
     long_rope: int = 0,
+    split: int = 0,
 ) -> Path:
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
     words that no text is tokenised to; ``marks`` are its control tokens, the first of which ends
     a text; ``tied``: the output matrix is the embedding; ``spare`` tokens that nothing yields end
-    the vocabulary; ``long_rope``: contexts of more tokens have other rope factors."""
+    the vocabulary; ``long_rope``: contexts of more tokens have other rope factors; ``split``:
+    tensors in each of several files, the first of which is returned."""
     shape = Shape(layers, width, heads, kv_heads, hidden, context)
     tokens = [*byte_letters(), *marks, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
@@ -81,7 +83,7 @@ def write_llama(
         kinds.append(gguf.TokenType.NORMAL)
     tokens += [f"[PAD{number}]" for number in range(spare)]
     kinds += [gguf.TokenType.UNUSED] * spare
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split)
     shape.tell(writer)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
@@ -105,7 +107,7 @@ def write_llama(
             writer.add_tensor(f"rope_factors_{kind}.weight", factors)
 
     _finish(writer, shape, len(tokens), seed, scale, tied)
-    return path
+    return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if split else path
 
 
 def write_behind(

@@ -10,6 +10,7 @@ from stepkit.cli.actions.record_fields import derived_traces, with_fields
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
+from stepkit.cli.backends.fetch_models import fetch_missing
 from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
@@ -44,6 +45,7 @@ class DrawPlan:
         prm: how the PRM is read that the settings may name.
         emit_traces: write a trace for each attempt in a tree, not the tree.
         keep_tokens: keep the log-probability of every token drawn.
+        keep_confidence: keep what every measure of confidence reads at each of them too.
         jobs: processes that compare answers.
         answers: how they are found.
     """
@@ -58,6 +60,7 @@ class DrawPlan:
     emit_traces: bool
     keep_tokens: bool
     jobs: int
+    keep_confidence: bool = False
     answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
@@ -73,6 +76,15 @@ def draw(
 
     Raises UsageError for a model that cannot be run in this way.
     """
+    fetch_missing(
+        streams,
+        {
+            "--model": model.model,
+            "--prm": plan.settings.get("prm"),
+            "--draft": plan.settings.get("draft"),
+            "--reference": plan.prm.extra.reference,
+        },
+    )
     form, action = plan.prompt.form(), batch_action(batch, server.served)
     engine = action.engine if action else None
     most = plan.sampling["max_tokens"]
@@ -119,6 +131,7 @@ def draw_work(
         sampler,
         plan.settings,
         tokens=plan.keep_tokens,
+        confidence=plan.keep_confidence,
         guidance=models.guidance,
         draft=models.draft,
     )
@@ -136,6 +149,8 @@ def draw_work(
         **deciding_options(plan.settings),
         "keep-tokens": plan.keep_tokens,
     }
+    if plan.keep_confidence:
+        decides["keep-confidence"] = True
     decides |= plan.answers.decides()
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
     return work, decides

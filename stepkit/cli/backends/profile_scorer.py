@@ -87,7 +87,6 @@ def _implicit(
 ) -> tuple[Scorer, Opens]:
     from stepkit.model.backend import open_model
     from stepkit.model.profiles.token_layout import TokenLayouter
-    from stepkit.modelfile import model_name
     from stepkit.search.scorers.implicit import REFERENCE, ImplicitScorer
 
     if extra.reference is None:
@@ -104,7 +103,7 @@ def _implicit(
     opened = OpenedVerifier(reference, verifier.plan, verifier.options, verifier.note)
     meta = {
         **meta,
-        "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
+        "reference": {"model": reference.fingerprint, "name": reference.name},
     }
     scorer = ImplicitScorer(TokenLayouter(verifier.model, profile), meta)
     return scorer, {"": verifier.engine, REFERENCE: opened.engine}

@@ -58,7 +58,6 @@ def verifier(
     from stepkit.model.backend import open_model
     from stepkit.model.local.context_sizes import for_drawing, for_reading, for_reading_like
     from stepkit.model.profiles.recognise import profile_of
-    from stepkit.modelfile import model_name
 
     assert model.model is not None
     opened = shared or open_model(model.model, model, "--prm")
@@ -73,7 +72,7 @@ def verifier(
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
         "model": opened.fingerprint,
-        "name": model_name(model.model),
+        "name": opened.name,
         "profile": profile.data(),
     }
     if plan.rope:

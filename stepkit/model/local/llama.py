@@ -15,13 +15,16 @@ from typing import Any
 
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local.vocabulary import GgufVocabulary
-from stepkit.modelfile import check_file, fingerprint, holds_tensor
+from stepkit.modelfile import fingerprint, holds_tensor
+from stepkit.stores.locate import locate
 
 REPACKED_SHARE = 4
-"""Where one part in so many of a file is repacked, or more, the file is not mapped: its pages would
-be in memory in addition to the copy."""
+"""Where one part in so many of the weights is repacked, or more, the file is not mapped: its pages
+would be in memory in addition to the copy."""
+REPACKING = ("CPU_REPACK", "AMX")
+"""What llama.cpp calls buffers of weights in another layout."""
 LONG_FACTORS = "rope_factors_long.weight"
-_REPACKED = re.compile(r"load_tensors: +(?:CPU_REPACK|AMX) model buffer size = +([0-9.]+) MiB")
+_WEIGHTS = re.compile(r"load_tensors: +(\S+) model buffer size = +([0-9.]+) MiB")
 _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
 
@@ -61,6 +64,13 @@ def failure_reason() -> str:
 class Model(GgufVocabulary):
     """A loaded GGUF and its vocabulary.
 
+    Args:
+        path: its file, or its name in a store (stores/model_reference.py).
+
+    Attributes:
+        path: its file, of several parts the first.
+        name: what evidence calls it.
+
     Raises UsageError when the file is no GGUF, FailedError with llama.cpp's own reason when it
     cannot be loaded.
     """
@@ -75,22 +85,23 @@ class Model(GgufVocabulary):
         option: str = "--model",
         vocabulary_only: bool = False,
     ) -> None:
-        check_file(path, option)
+        found = locate(path, option)
+        self.path, self.name = found.path, found.name
         lib = _library()
-        self.path = path
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         parameters.vocab_only = vocabulary_only
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
-        self._model, mapped = _load(lib, path, parameters)
+        self._model, mapped = _load(lib, self.path, parameters)
         if not self._model:
             raise FailedError(f"{option} {path}: llama.cpp cannot load it: {failure_reason()}")
         super().__init__(lib, lib.llama_model_get_vocab(self._model))
         self.trained_context = int(lib.llama_model_n_ctx_train(self._model))
-        self.fingerprint = fingerprint(path)
-        self.mapped_bytes = os.path.getsize(path) if mapped and not self.on_gpu else 0
+        self.fingerprint = fingerprint(self.path)
+        size = int(lib.llama_model_size(self._model))
+        self.mapped_bytes = size if mapped and not self.on_gpu else 0
         self.short_rope_context = self._short_rope_context()
         if kind := self._unsupported():
             raise UsageError(f"{option} {path}: {kind} models are not supported")
@@ -180,18 +191,17 @@ def _load(lib: Any, path: str, parameters: Any) -> tuple[Any, bool]:
     What is repacked is told before the first byte is read, so a load that maps the file is then
     given up in favour of one that does not.
     """
-    share = os.path.getsize(path) / REPACKED_SHARE
 
     @lib.llama_progress_callback
     def goes_on(_done: float, _data: Any) -> bool:
-        return _repacked_bytes() < share
+        return not _much_is_repacked()
 
     for mapped in (True, False):
         _map(lib, parameters, mapped)
         parameters.progress_callback = goes_on if mapped else lib.llama_progress_callback(0)
         clear_log()
         model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
-        if model or _repacked_bytes() < share:
+        if model or not _much_is_repacked():
             return model, mapped
     return None, False
 
@@ -204,9 +214,11 @@ def _map(lib: Any, parameters: Any, mapped: bool) -> None:
         parameters.load_mode = lib.LLAMA_LOAD_MODE_NONE
 
 
-def _repacked_bytes() -> float:
-    """Bytes of weights that llama.cpp's log says it lays out anew."""
-    return sum(float(size) * (1 << 20) for size in _REPACKED.findall("".join(_log)))
+def _much_is_repacked() -> bool:
+    """Whether llama.cpp's log says that it lays so many weights out anew."""
+    sizes = [(kind, float(size)) for kind, size in _WEIGHTS.findall("".join(_log))]
+    repacked = sum(size for kind, size in sizes if kind in REPACKING)
+    return repacked > 0 and REPACKED_SHARE * repacked >= sum(size for _, size in sizes)
 
 
 def _place(
