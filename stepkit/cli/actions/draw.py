@@ -90,6 +90,7 @@ def draw_work(
         context=backend.context,
         seed=plan.seed,
         exact=backend.exact,
+        rope=backend.rope,
         refine=plan.refinement.form if plan.refinement else None,
     )
     policy = search_models.OpenedPolicy(
