@@ -133,7 +133,8 @@ def main(
         raise UsageError("--keep-confidence: a server gives log-probabilities only (--keep-tokens)")
     if server.urls or batch.given:
         refuse_local_sampling(given)
-    from stepkit.cli.actions.draw import DrawPlan, draw
+    from stepkit.cli.actions.draw import draw
+    from stepkit.cli.actions.draw_plan import DrawPlan
 
     plan = DrawPlan(
         method=name,

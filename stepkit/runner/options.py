@@ -171,14 +171,14 @@ def model_options(
                 "--slots",
                 metavar="N",
                 type=click.IntRange(8, 255),
-                help="Sequences decoded together (default: by what fits).",
+                help="Sequences decoded together (default: by draws and memory).",
             ),
             click.option(
                 "-c",
                 "--context",
                 metavar="N",
                 type=count,
-                help="Tokens per sequence (default: by what is needed).",
+                help="Most tokens with the prompt (default: as trained for).",
             ),
             click.option(
                 "--batch",

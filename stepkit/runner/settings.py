@@ -97,7 +97,7 @@ class ModelOptions:
         gpu_layers: layers on the GPU.
         threads: CPU threads.
         slots: sequences decoded together.
-        context: tokens per sequence.
+        context: tokens, with the prompt, that end a draw or refuse a request.
         batch: tokens evaluated together when a prefix is entered.
         fast: the layout may be one in which a draw depends on what else is in flight.
         main_gpu: the GPU that holds the model, or where several hold parts, small tensors.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepkit.cli.actions.draw_plan import DrawPlan
 from stepkit.cli.actions.record_fields import derived_traces, with_fields
 from stepkit.cli.actions.rehearsal import rehearse_draws
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
 from stepkit.cli.backends.fetch_models import fetch_missing
-from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
+from stepkit.cli.options.answer_reading import take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
-from stepkit.cli.options.prm import PrmOptions
-from stepkit.cli.options.prompt import PromptOptions
 from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
@@ -31,41 +29,7 @@ from stepkit.text.segment_rules import DEFAULT_RULE
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
-    from stepkit.search.refinement_prompts import Refinement
     from stepkit.search.scheduler import Allot, Strategy
-
-
-@dataclass(frozen=True)
-class DrawPlan:
-    """What is drawn, and how.
-
-    Attributes:
-        method: a name of METHODS.
-        settings: its options.
-        sampling: the options of cli/options/sampling.py, by name.
-        seed: seed of the whole run.
-        prompt: how a problem becomes a prompt.
-        refinement: the prompt that asks for another attempt; None: there is none.
-        prm: how the PRM is read that the settings may name.
-        emit_traces: write a trace for each attempt in a tree, not the tree.
-        keep_tokens: keep the log-probability of every token drawn.
-        keep_confidence: keep what every measure of confidence reads at each of them too.
-        jobs: processes that compare answers.
-        answers: how they are found.
-    """
-
-    method: str
-    settings: dict[str, Any]
-    sampling: dict[str, Any]
-    seed: int
-    prompt: PromptOptions
-    refinement: Refinement | None
-    prm: PrmOptions
-    emit_traces: bool
-    keep_tokens: bool
-    jobs: int
-    keep_confidence: bool = False
-    answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
 def draw(
@@ -126,6 +90,7 @@ def draw_work(
         context=backend.context,
         seed=plan.seed,
         exact=backend.exact,
+        rope=backend.rope,
         refine=plan.refinement.form if plan.refinement else None,
     )
     policy = search_models.OpenedPolicy(

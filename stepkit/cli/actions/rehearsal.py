@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from stepkit.cli.options.answer_reading import take_answer
 
 if TYPE_CHECKING:
-    from stepkit.cli.actions.draw import DrawPlan
+    from stepkit.cli.actions.draw_plan import DrawPlan
     from stepkit.io.jsonl import Record
     from stepkit.model.prefixes import Prefixes
 

@@ -11,7 +11,7 @@ from typing import Any
 from stepkit import interrupts
 from stepkit.activity import activity
 from stepkit.errors import FailedError
-from stepkit.model.local.context_sizes import ContextSizes, check_room
+from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.decode_batch import DecodeBatch, HiddenStates
 from stepkit.model.local.llama import Model, clear_log, failure_reason
 
@@ -27,7 +27,6 @@ class Context:
         self._lib = lib = model._lib
         self.model = model
         self.layout = layout
-        check_room(model, layout)
         parameters = lib.llama_context_default_params()
         parameters.n_seq_max = layout.sequences
         parameters.n_ctx = layout.cells
@@ -35,6 +34,7 @@ class Context:
         parameters.n_outputs_max = layout.outputs
         parameters.n_threads = parameters.n_threads_batch = layout.threads
         parameters.kv_unified = layout.unified
+        parameters.swa_full = True  # a part of it could not be cut, copied or continued
         parameters.flash_attn_type = _flash_attention(lib, model, layout)
         if model.wide:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
