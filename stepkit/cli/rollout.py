@@ -30,9 +30,8 @@ def _models() -> str:
 COMMON = (
     *("gguf", "method", "draws", "seed", "temperature", "max_tokens", "urls"),
     *("dry_run", "resume", "limit", "output", "quiet", "verbose"),
-    *("help", "help_all", "version"),
 )
-"""The parameters that --help shows."""
+"""The parameters that --help shows, in this order."""
 
 
 @options.command(

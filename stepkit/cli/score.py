@@ -19,9 +19,8 @@ from stepkit.runner import options, run
 COMMON = (
     *("gguf", "policy", "urls", "profile", "explained", "by", "judge", "draws", "check", "command"),
     *("name", "resume", "limit", "output", "quiet", "verbose"),
-    *("help", "help_all", "version"),
 )
-"""The parameters that --help shows."""
+"""The parameters that --help shows, in this order."""
 
 
 @options.command("step-score", own="Scores", common=COMMON, topics={"--judge": judge.judge_topics})

@@ -52,7 +52,7 @@ def chosen_topic(args: Sequence[str], topics: Topics) -> tuple[str, HelpTopic] |
 def write_groups(context: click.Context, formatter: click.HelpFormatter, own: str) -> None:
     """Write all options in their groups; those that have none are in the group ``own``."""
     groups: dict[str, list[tuple[str, str]]] = {}
-    for option in context.command.get_params(context):
+    for option in _options(context):
         if record := option.get_help_record(context):
             groups.setdefault(group_of(option, own), []).append(record)
     last = groups.pop(HELP)
@@ -65,9 +65,10 @@ def write_common(
     context: click.Context, formatter: click.HelpFormatter, common: Collection[str]
 ) -> None:
     """Write the options that most users need, and nothing of the others."""
-    given = [option for option in context.command.get_params(context) if option.name in common]
-    # first what they work on, then how, as ``common`` has them
-    given.sort(key=lambda option: list(common).index(str(option.name)))
+    options = _options(context)
+    by_name = {option.name: option for option in options}
+    given = [by_name[name] for name in common]
+    given += [option for option in options if group_of(option, "") == HELP]
     rows = [record for option in given if (record := option.get_help_record(context))]
     with formatter.section("Common options"):
         formatter.write_dl(rows)
@@ -80,9 +81,14 @@ def write_names(formatter: click.HelpFormatter, topics: Topics) -> None:
             formatter.write_dl([(name, topic.about) for name, topic in all_topics().items()])
 
 
+def _options(context: click.Context) -> list[click.Option]:
+    params = context.command.get_params(context)
+    return [option for option in params if isinstance(option, click.Option)]
+
+
 def group_of(option: click.Parameter, own: str) -> str:
     """The title of an option's group."""
-    if option.name in ("help", "help_all", "version"):
+    if {"--help", "--help-all", "--version"} & {*option.opts}:
         return HELP
     return str(getattr(option, "help_group", own))
 
@@ -100,7 +106,7 @@ def write_topic(
         formatter.write_paragraph()
         formatter.write(f"{' ' * formatter.current_indent}{topic.example}\n")
     rows = []
-    for option in context.command.get_params(context):
+    for option in _options(context):
         record = option.get_help_record(context)
         if record is not None and option.name in topic.defaults:
             given = topic.defaults[option.name]

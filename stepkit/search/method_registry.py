@@ -133,7 +133,7 @@ METHODS: Mapping[str, SearchMethod] = {
         "K endings from every turn of a thinking trace, and their most frequent answer",
         {"draws": 1},
         paper="Hammoud et al., Beyond the Last Answer, arXiv 2504.20708",
-        example="step-split --by cue thoughts.jsonl | step-rollout -m policy.gguf --method subthought",
+        example="step-split --by cue in.jsonl | step-rollout -m policy.gguf --method subthought",
     ),
     "beam": SearchMethod(
         "the best next steps by a PRM, again and again (AlphaMath)",
@@ -169,7 +169,7 @@ METHODS: Mapping[str, SearchMethod] = {
         "K attempts by a draft model; the policy writes the steps that the PRM rejects",
         {**GUIDED, "draft": REQUIRED, "draws": 1, "accept": 0.7, "advantage": None},
         paper="Pan et al., SpecReason, arXiv 2504.07891; Liao et al., arXiv 2501.19324",
-        example="step-rollout in.jsonl -m big.gguf --method speculate --draft small.gguf --prm prm.gguf",
+        example="step-rollout in.jsonl -m big.gguf --method speculate --draft d.gguf --prm r.gguf",
     ),
 }
 
