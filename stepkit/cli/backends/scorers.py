@@ -69,6 +69,7 @@ def verifier(
         layout = for_reading_like(layout)
     if shared is None:
         streams.note(str(layout))
+        streams.note(opened.weights_note)
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
         "model": opened.fingerprint,
@@ -120,6 +121,8 @@ def likelihood(
         assert policy is not None
         backend = local_backend(policy, model, prompt.form(), 0, draws=False, loaded=loaded)
     streams.note(backend.about)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
     meta = backend_meta(backend, measure.meta())
     scorer = LikelihoodScorer(
         backend.prefixes, meta, keep_tokens, by=measure.by, group=measure.group
