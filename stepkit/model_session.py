@@ -6,7 +6,7 @@ same numbers; there is no journal: what an interrupted call has drawn is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -44,8 +44,10 @@ def open_model(
             ``ollama:NAME[:TAG]``, ``lmstudio:PUBLISHER/MODEL`` or ``llama.cpp:OWNER/REPO``.
         gpu_layers: layers on the GPU; -1 is all.
         threads: CPU threads; None: the cores available.
-        slots: sequences decoded together. context: tokens per sequence. batch: tokens evaluated
-            together. None: by what fits and is needed.
+        slots: sequences decoded together; None: by what is drawn and the free memory.
+        context: tokens, with the prompt, that end a draw or refuse a request; None: what the model
+            was trained for.
+        batch: tokens evaluated together; None: as many as are fast.
         fast: faster, but draws depend a little on what else is drawn.
         main_gpu, tensor_split: the one GPU to use, or shares of the model on each.
 
@@ -167,7 +169,8 @@ class ModelSession:
         """
         from io import StringIO
 
-        from stepkit.cli.actions.draw import DrawPlan, draw_work
+        from stepkit.cli.actions.draw import draw_work
+        from stepkit.cli.actions.draw_plan import DrawPlan
         from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.cli.options import prm
         from stepkit.cli.options.methods import method_options, parse_method_options
@@ -310,7 +313,7 @@ class _RecordList:
     def take(self, wait: bool) -> Line | None:
         return self._left.pop() if self._left else None
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
         """Nothing: nobody watches."""
 
 

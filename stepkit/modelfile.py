@@ -90,6 +90,17 @@ def _sampled_ranges(size: int) -> list[tuple[int, int]]:
     return [(0, mebibyte), *spread, (size - mebibyte, mebibyte)]
 
 
+HEAD = 64 << 20
+"""The metadata and the names of the tensors lie within so many bytes: those of 262k words take
+9 MB."""
+
+
+def holds_tensor(path: str, name: str) -> bool:
+    """Whether a GGUF file names a tensor ``name``, one before the layers."""
+    with open(path, "rb") as file:
+        return name.encode() in file.read(HEAD)
+
+
 def model_name(path: str) -> str:
     """The file name that evidence carries (no directories: they are nobody's business), without
     the number of a part."""

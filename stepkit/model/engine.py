@@ -71,6 +71,8 @@ class Draw:
         model: name of the model, where a command runs several (multi_engine.py).
         listed: how many of the most probable first tokens a server is to list with their
             log-probabilities; an engine in this process answers a Read instead.
+        reach: tokens of the longest prefix that is likely to be drawn from later in the same
+            tree, by which an engine may choose its sizes; it decides no result.
         summaries: summarise the distribution at every token too. It changes no draw, so it is no
             part of the key; an engine over a server cannot.
     """
@@ -83,6 +85,7 @@ class Draw:
     complete: Callable[[str], bool] | None = None
     model: str = ""
     listed: int = 0
+    reach: int = 0
     summaries: bool = False
 
 
@@ -226,12 +229,19 @@ class FinishedRequest:
 
 @dataclass
 class Counters:
-    """Counts of an engine's work so far, for progress lines and ``-v``."""
+    """Counts of an engine's work so far, for progress lines and ``-v``.
+
+    Attributes:
+        in_flight: draws that are worked on now.
+        ended: draws that have ended.
+    """
 
     drawn_tokens: int = 0
     read_tokens: int = 0
     reused_tokens: int = 0
     decodes: int = field(default=0)
+    in_flight: int = 0
+    ended: int = 0
 
 
 class Engine(Protocol):

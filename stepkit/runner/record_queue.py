@@ -9,8 +9,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from stepkit.activity import activity
 from stepkit.errors import DataError
 from stepkit.interrupts import SIGNALS
 from stepkit.io.jsonl import Record
@@ -67,7 +68,8 @@ class RecordQueue:
                     full = len(self._order) >= self._window
                     if self._stopped or self._exhausted or full or not wait:
                         return None
-                    self._changed.wait()
+                    with activity("waiting for input"):
+                        self._changed.wait()
                 if self._stopped:
                     return None
                 item = self._queue.popleft()
@@ -78,9 +80,9 @@ class RecordQueue:
             if self._tolerant:
                 self._bad()
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
-        """Show the one progress line: ``done`` of ``expected`` units of work, and a rate."""
-        self._progress.update(done, expected, rate)
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
+        """Have the progress line say what ``status`` gives (see console.Progress.status)."""
+        self._progress.status = status
 
     def answer(self, record: Record, result: Result) -> None:
         """Note the result of a record that was taken. An error may end the input."""

@@ -65,12 +65,14 @@ def write_llama(
     scale: float = 1.0,
     tied: bool = False,
     spare: int = 0,
+    long_rope: int = 0,
     split: int = 0,
 ) -> Path:
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
     words that no text is tokenised to; ``marks`` are its control tokens, the first of which ends
     a text; ``tied``: the output matrix is the embedding; ``spare`` tokens that nothing yields end
-    the vocabulary; ``split``: tensors in each of several files, the first of which is returned."""
+    the vocabulary; ``long_rope``: contexts of more tokens have other rope factors; ``split``:
+    tensors in each of several files, the first of which is returned."""
     shape = Shape(layers, width, heads, kv_heads, hidden, context)
     tokens = [*byte_letters(), *marks, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
@@ -97,6 +99,12 @@ def write_llama(
         writer.add_chat_template(template)
     if profile is not None:
         writer.add_string("stepkit.profile", profile)
+    if long_rope:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(long_rope)
+        for kind, factor in (("short", 1.0), ("long", 4.0)):
+            factors = np.full(width // heads // 2, factor, np.float32)
+            writer.add_tensor(f"rope_factors_{kind}.weight", factors)
 
     _finish(writer, shape, len(tokens), seed, scale, tied)
     return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if split else path

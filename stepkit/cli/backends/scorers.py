@@ -64,11 +64,11 @@ def verifier(
     fields = {**prm.fields, "prompt": prompt}
     recognised = profile_of(opened, fields, prm.profile, prm.extra.profile)
     profile = recognised.profile
-    layout = for_drawing(opened, model, 0) if search else for_reading(opened, model)
+    plan = for_drawing(opened, model, 0) if search else for_reading(opened, model)
     if search and _one_at_a_time(profile):
-        layout = for_reading_like(layout)
+        plan = for_reading_like(plan)
     if shared is None:
-        streams.note(str(layout))
+        streams.note(str(plan))
         streams.note(opened.weights_note)
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
@@ -76,9 +76,12 @@ def verifier(
         "name": opened.name,
         "profile": profile.data(),
     }
-    if not layout.exact:
+    if plan.rope:
+        meta["rope"] = plan.rope
+    if not plan.exact:
         meta["layout"] = "fast"
-    scorer, opens = route(OpenedVerifier(opened, layout, model), profile, meta, prm.extra)
+    loaded = OpenedVerifier(opened, plan, model, streams.note)
+    scorer, opens = route(loaded, profile, meta, prm.extra)
     return ScoringSetup(scorer, opens, opened.build)
 
 
@@ -119,7 +122,9 @@ def likelihood(
         backend = server_backend(server, policy, prompt.form(), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, prompt.form(), 0, draws=False, loaded=loaded)
+        backend = local_backend(
+            policy, model, prompt.form(), 0, draws=False, loaded=loaded, note=streams.note
+        )
     streams.note(backend.about)
     if backend.model is not None:
         streams.note(backend.model.weights_note)
@@ -137,6 +142,8 @@ def backend_meta(backend: Backend, settings: Mapping[str, Any]) -> dict[str, Any
     if identity.server:
         meta["server"] = identity.server
     meta |= {"prompt": prompter.identity, "system": prompter.system, **settings}
+    if backend.rope:
+        meta["rope"] = backend.rope
     if not backend.exact:
         meta["layout"] = "fast"
     return meta

@@ -119,8 +119,9 @@ def _draft(
     from stepkit.model.sampler import Sampler
 
     sampling = policy.sampler.sampling
+    options = replace(policy.model, model=path)
     backend = local_backend(
-        path, replace(policy.model, model=path), policy.form, sampling.max_tokens, "--draft"
+        path, options, policy.form, sampling.max_tokens, "--draft", note=streams.note
     )
     streams.note(backend.about)
     if backend.identity.model == policy.backend.identity.model:
@@ -134,5 +135,6 @@ def _draft(
         context=backend.context,
         seed=policy.seed,
         exact=backend.exact,
+        rope=backend.rope,
         alias="draft",
     )

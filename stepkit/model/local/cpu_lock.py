@@ -14,15 +14,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from stepkit.activity import activity
+
 PATIENCE = 60.0
 """Seconds that an engine waits, longer than a decode takes; then it goes on without the lock."""
 PAUSE = 0.0005
 """Seconds between two attempts at a lock that is taken."""
+NAME = 64
+"""Bytes at the start of a lock's file: who holds it."""
 
 
 class CpuLock:
@@ -33,6 +38,8 @@ class CpuLock:
         self._patience = patience
         folder = folder or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         self._files: list[int] = []
+        command = os.path.basename(sys.argv[0]) or "stepkit"
+        self._name = f"{command[:40]} (process {os.getpid()})".encode()[:NAME].ljust(NAME)
         try:
             for name in ("door", "room"):
                 path = os.path.join(folder, f"stepkit-{os.getuid()}.{name}")
@@ -49,12 +56,13 @@ class CpuLock:
             return
         door, room = self._files
         end = time.monotonic() + self._patience
-        if _lock(door, end):
+        if self._lock(door, end):
             try:
-                entered = _lock(room, end)
+                entered = self._lock(room, end)
             finally:
                 fcntl.flock(door, fcntl.LOCK_UN)
             if entered:
+                os.pwrite(room, self._name, 0)
                 try:
                     yield
                 finally:
@@ -63,6 +71,18 @@ class CpuLock:
         self.close()
         yield
 
+    def _lock(self, file: int, end: float) -> bool:
+        """Take a lock; False when it is still taken at ``end`` (monotonic seconds)."""
+        if _taken(file):
+            return True
+        holder = os.pread(self._files[1], NAME, 0).decode("utf-8", "replace").strip()
+        with activity(f"waiting for {holder or 'another process'}"):
+            while not _taken(file):
+                if time.monotonic() > end:
+                    return False
+                time.sleep(PAUSE)
+        return True
+
     def close(self) -> None:
         """Release it and do without it from now on."""
         for file in self._files:
@@ -70,17 +90,12 @@ class CpuLock:
         self._files = []
 
 
-def _lock(file: int, end: float) -> bool:
-    """Take a lock; False when it is still taken at ``end`` (monotonic seconds)."""
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                return False
-            time.sleep(PAUSE)
-        else:
-            return True
+def _taken(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class NoCpuLock:

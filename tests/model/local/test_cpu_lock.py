@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -61,3 +62,19 @@ def test_a_suspended_engine_does_not_stop_the_others(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_means_no_turns() -> None:
     with CpuLock("/proc/nowhere").hold():
         pass
+
+
+def test_who_waits_knows_for_whom(tmp_path: Path) -> None:
+    with CpuLock(str(tmp_path)).hold():
+        code = (
+            "import sys, threading, time\n"
+            "from stepkit.activity import current_activity\n"
+            "from stepkit.model.local.cpu_lock import CpuLock\n"
+            "threading.Timer(0.2, lambda: print(current_activity()[0])).start()\n"
+            "with CpuLock(sys.argv[1], patience=0.5).hold(): print(current_activity())\n"
+        )
+        waiting = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+        )
+    name = Path(sys.argv[0]).name
+    assert waiting.stdout == f"waiting for {name[:40]} (process {os.getpid()})\nNone\n"
