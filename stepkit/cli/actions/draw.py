@@ -60,6 +60,8 @@ def draw(
     most = plan.sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, engine, most)
     streams.note(backend.about)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
     work, decides = draw_work(streams, model, backend, plan)
     if dry_run:
         # how long a draw is shows in its tokens, and a server's prefixes are bytes
