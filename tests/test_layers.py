@@ -68,6 +68,7 @@ SINGLE_IMPORTERS = {
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
     "latex2mathml": "view/mathml.py",
+    "tqdm": "runner/console.py",
 }
 
 HEAVY = {
@@ -81,6 +82,7 @@ HEAVY = {
     "numpy",
     "orjson",
     "sympy",
+    "tqdm",
 }
 
 PACKAGE = ROOT / "stepkit"

@@ -22,6 +22,7 @@ HEAVY = {
     "numpy",
     "orjson",
     "sympy",
+    "tqdm",
 }
 
 LIGHT = {"array", "bisect", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}

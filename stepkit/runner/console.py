@@ -2,8 +2,8 @@
 
 A message is one line, whatever is in it. The progress line says what the process waits for
 (activity.py) and how far it is. A thread looks several times a second and draws it, so it stays
-alive in a long call and costs the work nothing. On a terminal it is rewritten in place, is never
-longer than the terminal, and is gone at the end; a log gets a line each half minute, with -v.
+alive in a long call and costs the work nothing. On a terminal tqdm rewrites it in place: it is
+never longer than the terminal, and is gone at the end. A log gets a line each half minute, with -v.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN
+from typing import Any
 from unicodedata import east_asian_width
 
 from stepkit.activity import current_activity
@@ -43,8 +44,10 @@ OFTEN = 0.2
 Parts = Sequence[str]
 
 _lock = threading.RLock()
-_drawn = 0
-"""Columns of the line that stands on the terminal."""
+_line: Any = None
+"""tqdm's, which draws the line."""
+_drawn = False
+"""Whether it stands on the terminal."""
 
 
 def say(command: str, text: str) -> None:
@@ -138,7 +141,7 @@ class Progress:
 
 def _draw(command: str, parts: Parts, filters: bool) -> None:
     """Draw as many parts as fit into the terminal's line."""
-    global _drawn
+    global _line, _drawn
     if not _may_draw(filters):
         return
     room = _columns() - SPARE
@@ -148,11 +151,18 @@ def _draw(command: str, parts: Parts, filters: bool) -> None:
             line += f", {part}"
     while _width(line) > room:
         line = line[:-1]
+    if _line is None:
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # no thread of its own
+        tqdm.set_lock(_lock)
+        # a pseudo-terminal that nobody has sized says 0 rows, and tqdm would hide the line
+        _line = tqdm(bar_format="{desc}", file=sys.stderr, leave=False, nrows=9, delay=1e9)
     with _lock:
-        rest = max(0, _drawn - _width(line))
-        _drawn = _width(line)
-        sys.stderr.write(f"\r{line}{' ' * rest}")
-        sys.stderr.flush()
+        _drawn = True
+        _line.ncols = _columns()
+        _line.set_description_str(line + " " * (SPARE - 1), refresh=False)
+        _line.refresh()
 
 
 def _may_draw(filters: bool) -> bool:
@@ -191,9 +201,8 @@ def _clear() -> None:
     # a closed terminal must not change the ending
     with _lock, suppress(OSError, ValueError, AttributeError):
         if _drawn:
-            sys.stderr.write(f"\r{' ' * min(_drawn + SPARE, _columns() - 1)}\r")
-            sys.stderr.flush()
-    _drawn = 0
+            _line.clear()
+    _drawn = False
 
 
 def duration(seconds: float) -> str:
