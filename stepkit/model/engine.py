@@ -221,12 +221,17 @@ class FinishedRequest:
 
 @dataclass
 class Counters:
-    """Counts of an engine's work so far, for progress lines and ``-v``."""
+    """Counts of an engine's work so far, for progress lines and ``-v``.
+
+    Attributes:
+        decodes: calls of the model; ``drawing_calls`` of them drew tokens, one a draw in flight.
+    """
 
     drawn_tokens: int = 0
     read_tokens: int = 0
     reused_tokens: int = 0
     decodes: int = field(default=0)
+    drawing_calls: int = field(default=0)
 
 
 class Engine(Protocol):
