@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 
 from stepkit.io.jsonl import Record
+from stepkit.io.records import Item
 from stepkit.runner.console import Progress
 from stepkit.runner.record_queue import AHEAD, RecordQueue
 
 
 def queue_of(count: int, window: int) -> RecordQueue:
-    rows = [[Record(b"{}", {}, index=n)] for n in range(count)]
+    rows: list[list[Item]] = [[Record(b"{}", {}, index=n)] for n in range(count)]
     return RecordQueue(
         iter(rows), window, False, Progress("test", False, False, None), lambda: None
     )
