@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 POLICY, PRM = (str(ROOT / "samples" / "models" / f"{name}.gguf") for name in ("policy", "prm"))
 DRAWS = ("-m", POLICY, "--max-tokens", "96")
 IN_WORK = 16
-PROBLEMS = 64
+PROBLEMS = 96
 
 METHODS = {
     "mcts": ("--method", "mcts", "--searches", "8"),
@@ -133,8 +133,10 @@ def main() -> None:
         run("step-rollout", str(problems), *DRAWS, "-q", "--method", "sample", "-k", "4",
             "-o", str(drawn))  # fmt: skip
         run("step-split", str(drawn), "-q", "-o", str(wrong))
-        traces = wrong.read_text().splitlines()
-        wrong.write_text("".join(f"{t}\n" for t in traces if json.loads(t)["correct"] is False))
+        traces = [json.loads(line) for line in wrong.read_text().splitlines()]
+        # one a problem: attempts at one problem share the draws at the root
+        first = {one["group"]: one for one in traces if one["correct"] is False}
+        wrong.write_text("".join(json.dumps(one) + "\n" for one in first.values()))
         rows(problems, wrong)
         processes(problems, folder)
 

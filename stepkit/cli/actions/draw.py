@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ def draw(
     most = plan.sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, engine, most)
     streams.note(backend.about)
-    work, decides = draw_work(streams, model, backend, plan)
+    skipped: Counter[str] = Counter()
+    work, decides = draw_work(streams, model, backend, plan, skipped)
     if dry_run:
         # how long a draw is shows in its tokens, and a server's prefixes are bytes
         whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
@@ -87,15 +89,25 @@ def draw(
         action.run(work, decides)
     else:
         run_strategies(work, decides)
+    if plan.settings.get("skip"):
+        streams.warn(
+            f"{skipped['skipped']} of {skipped['prefixes']} prefixes were not drawn from and share "
+            f"the value before them (--skip {plan.settings['skip']['name']})"
+        )
 
 
 def draw_work(
-    streams: run.StreamOptions, model: options.ModelOptions, backend: Backend, plan: DrawPlan
+    streams: run.StreamOptions,
+    model: options.ModelOptions,
+    backend: Backend,
+    plan: DrawPlan,
+    skipped: Counter[str] | None = None,
 ) -> tuple[SessionWork, dict[str, Any]]:
     """The work on ``backend``, and what of it a resume must agree on.
 
     Args:
         model: how models are run that guide the search.
+        skipped: see MethodSetup.
 
     Raises UsageError for a model that cannot guide it.
     """
@@ -120,6 +132,7 @@ def draw_work(
         tokens=plan.keep_tokens,
         guidance=models.guidance,
         draft=models.draft,
+        skipped=Counter() if skipped is None else skipped,
     )
     start = load_method(plan.method)
 
