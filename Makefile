@@ -15,10 +15,10 @@ PRM := samples/models/prm.gguf
 DEMO := build/demo
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: help demo experiment check lint test coverage torture vocabularies golden models bench interop clean
+.PHONY: help demo experiment gsm8k check lint test coverage torture vocabularies golden models bench interop clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
 # ---- the environment ------------------------------------------------------------------------
 
@@ -126,6 +126,60 @@ $(EXPERIMENT)/sample.traces $(EXPERIMENT)/refined.traces: $(EXPERIMENT)/%.traces
 	ln -f $< $@
 
 $(foreach rule,majority best weighted,$(eval $(EXPERIMENT)/%.$(rule).jsonl: $(EXPERIMENT)/%.traces ; step-rerank -q --by $(rule) $$< -o $$@))
+
+# ---- a real model on GSM8K: attempts, votes, first errors, pairs, a page --------------------------
+
+GSM := build/gsm8k/$(basename $(notdir $(MODEL)))
+K ?= 8
+N ?= 300
+CHAINS ?= 8
+GSM_SYSTEM := Please reason step by step, and put your final answer within \boxed{}.
+GSM_DRAW = step-rollout $(if $(wildcard $@.journal),--resume) -m $(MODEL) --system '$(GSM_SYSTEM)' \
+  --temperature 0.7 --max-tokens 400
+GSM_CHOICES := --curves pass,majority,best,weighted --k 1,$(K) --score self-certainty --score logprob \
+  --aggregate total --map rank:p=1 --against single --against majority
+
+gsm8k: $(READY)  ## a model on grade-school problems (MODEL=FILE PROBLEMS=FILE K=8 N=300 CHAINS=8)
+	@test -f '$(MODEL)' && test -f '$(PROBLEMS)' || \
+	  { echo "usage: make gsm8k MODEL=model.gguf PROBLEMS=gsm8k-test.jsonl [K=8] [N=300] [CHAINS=8]" >&2; exit 2; }
+	@$(MAKE) --no-print-directory $(GSM)/page.html $(GSM)/report.txt
+	@cat $(GSM)/report.txt
+
+# A run that was stopped goes on where it was, from its journal; .seconds has a line for each start.
+TIMED = start=$$SECONDS; trap 'echo $$((SECONDS - start)) >> $(basename $@).seconds' EXIT
+
+$(GSM)/problems.jsonl: $(PROBLEMS)
+	@mkdir -p $(@D)
+	head -n $(N) $< > $@
+
+$(GSM)/attempts.jsonl: $(GSM)/problems.jsonl $(MODEL)
+	$(TIMED); $(GSM_DRAW) --method sample -k $(K) --keep-confidence $< -o $@
+
+$(GSM)/scored.jsonl: $(GSM)/attempts.jsonl
+	step-split $< | step-score --kept --by self-certainty | step-score --kept --by logprob -o $@
+
+# the first attempt at each of so many problems
+$(GSM)/evidence.jsonl: $(GSM)/scored.jsonl $(MODEL)
+	awk 'NR % $(K) == 1' $< | head -n $(CHAINS) > $(@D)/first.jsonl
+	$(TIMED); $(GSM_DRAW) -k 4 $(@D)/first.jsonl -o $@
+
+$(GSM)/labels.jsonl: $(GSM)/evidence.jsonl
+	step-label $< -o $@
+
+$(GSM)/pairs.jsonl: $(GSM)/labels.jsonl
+	step-pairs $< --to trl-dpo --conversational -o $@
+
+$(GSM)/page.html: $(GSM)/labels.jsonl
+	step-view $< -o $@
+
+$(GSM)/votes.txt: $(GSM)/scored.jsonl
+	step-eval $< $(GSM_CHOICES) --plot $(@D)/curves.svg --table -o $@
+
+$(GSM)/report.txt: $(GSM)/votes.txt $(GSM)/pairs.jsonl samples/gsm8k.py
+	{ echo "make gsm8k MODEL=$(notdir $(MODEL)) PROBLEMS=$(notdir $(PROBLEMS)) K=$(K) N=$(N) CHAINS=$(CHAINS)," \
+	  "on commit $$(git describe --always --dirty --exclude '*')," \
+	  "$$(nproc) cores of$$(sed -n 's/^model name[^:]*://p' /proc/cpuinfo | head -n 1)"; \
+	  echo; python samples/gsm8k.py $(@D); echo; cat $<; } > $@
 
 # ---- checks ---------------------------------------------------------------------------------
 

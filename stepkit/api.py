@@ -762,8 +762,11 @@ def _tokens(path: FilePath | None) -> Any:
     """The token ids of texts in a model's vocabulary, as trainers read them."""
     if path is None:
         return None
+    from stepkit.cli.backends.fetch_models import fetch_missing
     from stepkit.model.backend import trainer_tokens
+    from stepkit.model_session import warning_streams
 
+    fetch_missing(warning_streams(), {"tokenizer": fspath(path)})
     return trainer_tokens(fspath(path), "tokenizer")
 
 

@@ -6,7 +6,7 @@ same numbers; there is no journal: what an interrupted call has drawn is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -36,17 +36,23 @@ def open_model(
     main_gpu: int | None = None,
     tensor_split: Sequence[float] = (),
 ) -> ModelSession:
-    """Load a GGUF file, to draw from it or to score with it; use it as a context manager.
+    """Load a model, to draw from it or to score with it; use it as a context manager.
 
     Args:
+        path: a GGUF file, or the name of a model: ``hf:OWNER/REPO[:FILE or QUANT][@REVISION]``,
+            which is fetched if it is not in the cache (huggingface_hub: the extra ``hf``),
+            ``ollama:NAME[:TAG]``, ``lmstudio:PUBLISHER/MODEL`` or ``llama.cpp:OWNER/REPO``.
         gpu_layers: layers on the GPU; -1 is all.
         threads: CPU threads; None: the cores available.
-        slots: sequences decoded together. context: tokens per sequence. batch: tokens evaluated
-            together. None: by what fits and is needed.
+        slots: sequences decoded together; None: by what is drawn and the free memory.
+        context: tokens, with the prompt, that end a draw or refuse a request; None: what the model
+            was trained for.
+        batch: tokens evaluated together; None: as many as are fast.
         fast: faster, but draws depend a little on what else is drawn.
         main_gpu, tensor_split: the one GPU to use, or shares of the model on each.
 
-    Raises UsageError for a file that is no GGUF, FailedError when llama.cpp cannot load it.
+    Raises UsageError for a model that is not there or no GGUF, FailedError when it cannot be
+    fetched or llama.cpp cannot load it.
     """
     from stepkit.runner.command import cores
     from stepkit.runner.settings import ModelOptions
@@ -69,12 +75,14 @@ class ModelSession:
     """A loaded model; see ``open_model``."""
 
     def __init__(self, options: ModelOptions) -> None:
+        from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.model import backend
 
         assert options.model is not None
         self._path, self._options = options.model, options
+        self._streams = warning_streams()
+        fetch_missing(self._streams, {"model": self._path})
         self._opened: Model | None = backend.open_model(self._path, options, "model")
-        self._streams = _streams()
 
     def __enter__(self) -> ModelSession:
         return self
@@ -132,6 +140,7 @@ class ModelSession:
         template: FilePath | None = None,
         emit: str = "tree",
         keep_tokens: bool = False,
+        keep_confidence: bool = False,
         jobs: int = 1,
         **options: Any,
     ) -> list[Record]:
@@ -150,6 +159,7 @@ class ModelSession:
                 template: a file with another template.
             emit: "tree", or "traces": a trace for each attempt in the tree.
             keep_tokens: keep the log-probability of every token drawn.
+            keep_confidence: with "sample", the same and what every measure of confidence reads.
             jobs: processes that compare answers.
             options: those of the method, as in ``until="wilson:half=0.1"``, ``width=[4, 2]``,
                 ``searches=20``, ``prm="prm.gguf"``; see man step-rollout.
@@ -159,7 +169,9 @@ class ModelSession:
         """
         from io import StringIO
 
-        from stepkit.cli.actions.draw import DrawPlan, draw_work
+        from stepkit.cli.actions.draw import draw_work
+        from stepkit.cli.actions.draw_plan import DrawPlan
+        from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.cli.options import prm
         from stepkit.cli.options.methods import method_options, parse_method_options
         from stepkit.cli.options.prompt import PromptOptions
@@ -183,6 +195,8 @@ class ModelSession:
         numbers |= {"repetition_penalty": repetition_penalty, "max_tokens": max_tokens}
         sampling = _checked(sampling_options, numbers)
         check(sampling)
+        if keep_confidence and METHODS[name].writes != "attempts":
+            raise UsageError(f"keep_confidence has no effect with {name}")
         sampling |= {"stop": tuple(stop), "stop_at_answer": stop_at_answer}
         biases = logit_bias or {}
         sampling["logit_bias"] = tuple(f"{token}={bias}" for token, bias in biases.items())
@@ -196,9 +210,12 @@ class ModelSession:
             refinement=refinement_of(settings),
             prm=reading,
             emit_traces=emit == "traces",
-            keep_tokens=keep_tokens,
+            keep_tokens=keep_tokens or keep_confidence,
+            keep_confidence=keep_confidence,
             jobs=jobs,
         )
+        named = {"prm": settings.get("prm"), "draft": settings.get("draft")}
+        fetch_missing(self._streams, {**named, "reference": reading.extra.reference})
         form = plan.prompt.form()
         backend = local_backend(
             self._path, self._options, form, sampling["max_tokens"], loaded=self._model
@@ -243,6 +260,7 @@ class ModelSession:
         """
         from stepkit.cli.actions.score_with_model import scoring_work
         from stepkit.cli.backends import scorers
+        from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.cli.options.confidence import parse_confidence_options
         from stepkit.cli.options.prm import parse_prm_options
         from stepkit.cli.options.prompt import PromptOptions
@@ -253,6 +271,7 @@ class ModelSession:
         files = {"head": head, "reference": reference}
         given |= {key: None if file is None else fspath(file) for key, file in files.items()}
         reading = parse_prm_options({**given, "profile": profile})
+        fetch_missing(self._streams, {"reference": reading.extra.reference})
         if by == "prm":
             if system is not None or template is not None or group is not None or keep_tokens:
                 raise UsageError("system, template, group and keep_tokens are for other measures")
@@ -294,7 +313,7 @@ class _RecordList:
     def take(self, wait: bool) -> Line | None:
         return self._left.pop() if self._left else None
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
         """Nothing: nobody watches."""
 
 
@@ -344,7 +363,7 @@ def _checked(decorate: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _streams() -> StreamOptions:
+def warning_streams() -> StreamOptions:
     """What the commands' functions tell people, as Python warnings."""
     from stepkit.runner.settings import StreamOptions
 

@@ -18,7 +18,8 @@ from work import ROOT, commands
 from stepkit.search.method_registry import METHODS
 
 ROWS = {
-    "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
+    "ground": {"activity", "errors", "interrupts", "modelfile", "schema", "seeds"},
+    "stores": {"stores"},
     "text": {"text"},
     "core": {"core"},
     "grade": {"algebra", "grade"},
@@ -34,15 +35,16 @@ ROWS = {
 
 MAY_IMPORT = {
     "ground": {"ground"},
+    "stores": {"ground", "stores"},
     "text": {"ground", "text"},
     "core": {"ground", "text", "core"},
     "grade": {"ground", "text", "grade"},
     "formats": {"ground", "text", "core", "formats"},
     "view": {"ground", "text", "core", "view"},
     "io": {"ground", "io"},
-    "model": {"ground", "text", "core", "model"},
+    "model": {"ground", "stores", "text", "core", "model"},
     "search": {"ground", "text", "core", "grade", "model", "search"},
-    "runner": {"ground", "io", "runner"},
+    "runner": {"ground", "stores", "io", "runner"},
     "cli": set(ROWS) - {"api"},
     "api": set(ROWS),
 }
@@ -60,14 +62,26 @@ KNOWS_NOT = {
 
 SINGLE_IMPORTERS = {
     "httpx": "model/servers/http.py",
+    "huggingface_hub": "stores/hub.py",
     "llama_cpp": "model/local/llama.py",
     "numba": "core/jit.py",
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
-    "tqdm": "runner/console.py",
+    "latex2mathml": "view/mathml.py",
 }
 
-HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
+HEAVY = {
+    "httpx",
+    "huggingface_hub",
+    "jinja2",
+    "latex2mathml",
+    "llama_cpp",
+    "math_verify",
+    "numba",
+    "numpy",
+    "orjson",
+    "sympy",
+}
 
 PACKAGE = ROOT / "stepkit"
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))

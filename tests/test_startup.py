@@ -12,7 +12,17 @@ import sys
 import pytest
 from work import Workdir, clean_environment, commands
 
-HEAVY = {"httpx", "jinja2", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "sympy", "tqdm"}
+HEAVY = {
+    "httpx",
+    "huggingface_hub",
+    "jinja2",
+    "llama_cpp",
+    "math_verify",
+    "numba",
+    "numpy",
+    "orjson",
+    "sympy",
+}
 
 LIGHT = {"array", "bisect", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}
 """Besides what a click command with one option loads: the standard library's, and our own."""

@@ -69,6 +69,7 @@ def main(
         raise UsageError("--graft names the backbone: leave out --backbone")
     if graft is not None and profile is None:
         raise UsageError("--graft needs --profile: the written model carries it")
+    from stepkit.cli.backends.fetch_models import fetch_missing
     from stepkit.model.backend import check_loads
     from stepkit.model.heads import head_graft
     from stepkit.model.heads.head_network import from_checkpoint
@@ -76,6 +77,8 @@ def main(
 
     if graft is not None:
         head_graft.require_gguf()
+    fetch_missing(streams, {"--backbone": backbone, "--graft": graft})
+    backbone, graft = _file(backbone, "--backbone"), _file(graft, "--graft")
     known, text = _profile(profile) if profile else (None, "")
     found = open_checkpoint(checkpoint)
     inputs = {str(tensor.file) for tensor in found.values()}
@@ -100,6 +103,19 @@ def main(
             check_loads(part, graft)
             done += f" in rows {', '.join(map(str, grafted.readout.rows))}"
     click.echo(f"{streams.command}: {target}: {done}, {head.outputs} x {head.width}", err=True)
+
+
+def _file(name: str | None, option: str) -> str | None:
+    """The file of a model that is there."""
+    if name is None:
+        return None
+    from stepkit.modelfile import parts
+    from stepkit.stores.locate import locate
+
+    path = locate(name, option).path
+    if option == "--graft" and len(parts(path)) > 1:
+        raise UsageError(f"{option} {name}: in several parts; put them together (gguf-split)")
+    return path
 
 
 def _bound(head: Head, backbone: str) -> Head:

@@ -176,7 +176,7 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
         from stepkit.cli.actions.check_rows import check as check_rows
 
         separator = None if "separator" not in on_command_line() else given["separator"]
-        check_rows(streams, check, given["max_length"], _tokens(tokenizer), separator)
+        check_rows(streams, check, given["max_length"], _tokens(streams, tokenizer), separator)
         return
     if given["max_length"]:
         raise UsageError("--max-length has no effect without --check")
@@ -185,7 +185,7 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
     from stepkit.cli.actions.write_training_rows import write_rows
 
     given["to"] = target_of(given["to"], given["rule"])
-    maker = maker_of(given, {*on_command_line()}, _tokens(tokenizer))
+    maker = maker_of(given, {*on_command_line()}, _tokens(streams, tokenizer))
     if streams.regroup and not maker.plan.of_groups:
         raise UsageError("--regroup has no effect: this looks at each trace by itself")
     side_files.check(given["to"], streams.output)
@@ -193,10 +193,12 @@ def main(streams: StreamOptions, check: str | None, tokenizer: str | None, **giv
     side_files.write(streams, given["to"], maker.plan.rule.kind)
 
 
-def _tokens(path: str | None) -> Callable[[str], Sequence[int]] | None:
+def _tokens(streams: StreamOptions, path: str | None) -> Callable[[str], Sequence[int]] | None:
     """The token ids of texts in a model's vocabulary, as trainers read them."""
     if path is None:
         return None
+    from stepkit.cli.backends.fetch_models import fetch_missing
     from stepkit.model.backend import trainer_tokens
 
+    fetch_missing(streams, {"--tokenizer": path})
     return trainer_tokens(path, "--tokenizer")

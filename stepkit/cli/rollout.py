@@ -13,15 +13,32 @@ from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_b
 from stepkit.cli.options.methods import method_options, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
 from stepkit.cli.options.sampling import check, refuse_local_sampling, sampling_options
-from stepkit.cli.options.shared import KEEP_TOKENS, SEED
+from stepkit.cli.options.shared import KEEP_CONFIDENCE, KEEP_TOKENS, SEED, listing
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 from stepkit.search.method_registry import METHODS
 from stepkit.search.refinement_prompts import refinement_of
 
 
+def _models() -> str:
+    """The table of the models on this machine."""
+    from stepkit.stores.model_list import table
+
+    return table()
+
+
 @options.command("step-rollout")
-@options.model_options("-m", "--model", required=False, help="The policy that draws, a GGUF file.")
+@options.model_options(
+    "-m",
+    "--model",
+    required=False,
+    help="The policy that draws, a GGUF file or a name (see --list-models).",
+)
+@listing(
+    "--list-models",
+    _models,
+    help="List the models on this machine, by the names that -m takes, and exit.",
+)
 @options.server_options
 @method_options
 @prm.prm_options
@@ -38,6 +55,7 @@ from stepkit.search.refinement_prompts import refinement_of
     help="Write each record with its tree (default), or a trace for each attempt in the tree.",
 )
 @KEEP_TOKENS()
+@KEEP_CONFIDENCE()
 @click.option(
     "--regrade",
     is_flag=True,
@@ -57,6 +75,7 @@ def main(
     seed: int,
     emit: str | None,
     keep_tokens: bool,
+    keep_confidence: bool,
     regrade: bool,
     dry_run: bool,
     jobs: int,
@@ -98,9 +117,14 @@ def main(
         raise UsageError("--budget is spent draw by draw: not with batch files")
     if settings.get("prm") is not None and batch.given:
         raise UsageError("--prm judges draw by draw: not with batch files")
+    if keep_confidence and METHODS[name].writes != "attempts":
+        raise UsageError(f"--keep-confidence has no effect with --method {name}")
+    if keep_confidence and (server.urls or batch.given):
+        raise UsageError("--keep-confidence: a server gives log-probabilities only (--keep-tokens)")
     if server.urls or batch.given:
         refuse_local_sampling(given)
-    from stepkit.cli.actions.draw import DrawPlan, draw
+    from stepkit.cli.actions.draw import draw
+    from stepkit.cli.actions.draw_plan import DrawPlan
 
     plan = DrawPlan(
         method=name,
@@ -111,7 +135,8 @@ def main(
         refinement=refinement,
         prm=reward_model,
         emit_traces=emit == "traces",
-        keep_tokens=keep_tokens,
+        keep_tokens=keep_tokens or keep_confidence,
+        keep_confidence=keep_confidence,
         jobs=jobs,
         answers=answers,
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from stepkit.cli.backends.fetch_models import fetch_missing
 from stepkit.cli.options import checkers, confidence, judge, prm
 from stepkit.cli.options.confidence import ConfidenceOptions
 from stepkit.cli.options.judge import JudgeOptions
@@ -17,7 +18,11 @@ from stepkit.runner import options, run
 
 
 @options.command("step-score")
-@options.model_options("--prm", required=False, help="A process reward model, a GGUF file.")
+@options.model_options(
+    "--prm",
+    required=False,
+    help="A process reward model, a GGUF file or a name as in hf:OWNER/REPO.",
+)
 @options.model_file(
     "-m", "--model", "policy", help="Any model: score by how sure it is of the steps."
 )
@@ -104,15 +109,20 @@ def main(
             raise UsageError("--keep-tokens goes with -m, and not with --judge")
     else:
         _refuse_with_prm(prompt, judging, measure, keep_tokens)
+    reference = reward_model.extra.reference
+    fetch_missing(streams, {"--prm": model.model, "--model": policy, "--reference": reference})
     if explained:
         from stepkit.cli.actions.explain_profile import explain
 
         fields = {**reward_model.fields, "prompt": prompt.prompt}
         explain(streams, model, fields, reward_model.profile, reward_model.extra.profile)
         return
+    from stepkit.cli.actions.rehearsal import check_scored
     from stepkit.cli.actions.score_with_model import open_engine, score_with_model
     from stepkit.cli.backends import judge_scorer, scorers
+    from stepkit.runner.first_record import check_first
 
+    check_first(streams, partial(check_scored, judging.name if judging else ""))
     engine_of = partial(open_engine, cache, streams.warn)
     if judging is not None:
         key = name or judging.name

@@ -74,6 +74,7 @@ def _measure(kind: str, name: str | None) -> str | None:
 
 def _page(streams: StreamOptions, options: ViewOptions) -> None:
     from stepkit.view import page
+    from stepkit.view.marked_text import add_marks
     from stepkit.view.trace_view import summary
 
     if streams.output == STANDARD and sys.stdout is not None and sys.stdout.isatty():
@@ -82,6 +83,7 @@ def _page(streams: StreamOptions, options: ViewOptions) -> None:
     from stepkit.io.jsonl import encode
 
     def piece(case: Json) -> bytes:
+        add_marks(case)
         return page.piece(encode(summary(case)), encode(case))
 
     head = page.head(encode({"measure": options.measure}))

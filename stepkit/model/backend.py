@@ -12,8 +12,8 @@ from stepkit.errors import FailedError, UsageError
 from stepkit.model.chat import PromptEncoder, Prompter, TemplateSource, read_template
 from stepkit.model.engine import Engine
 from stepkit.model.local import context_sizes
-from stepkit.model.local.context import Context
-from stepkit.model.local.context_sizes import ContextSizes
+from stepkit.model.local.context_opener import ContextOpener
+from stepkit.model.local.context_sizes import ContextPlan
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.grammar import Grammar
 from stepkit.model.local.llama import Model
@@ -21,7 +21,13 @@ from stepkit.model.local.read_engine import ReadEngine
 from stepkit.model.local.slot_engine import SlotEngine
 from stepkit.model.prefixes import Prefixes
 from stepkit.model.sampler import ModelIdentity
-from stepkit.modelfile import model_name
+
+Note = Callable[[str], None]
+
+
+def silent(_line: str) -> None:
+    """Note nothing."""
+
 
 CHAT_TEMPLATE = "tokenizer.chat_template"
 
@@ -48,13 +54,14 @@ class Backend:
     Attributes:
         identity: which model it is.
         prefixes: prompts and prefixes as it takes them.
-        context: tokens per sequence, or None when a server decides it.
+        context: tokens at which a draw ends, or None when a server decides it.
         build: what decides rounding in addition to the model.
         about: how it runs, in a line, for -v.
         open: makes the engine.
         unit: what its prefixes are made of.
         model: the model itself, where it runs in this process.
         exact: a result does not depend on what else is in flight.
+        rope: which of two kinds of rope factors it has, "short" or "long"; "" without a choice.
     """
 
     identity: ModelIdentity
@@ -66,6 +73,7 @@ class Backend:
     unit: str = "tokens"
     model: Model | None = None
     exact: bool = True
+    rope: str = ""
 
 
 class BackendOptions(context_sizes.ContextOptions, Protocol):
@@ -102,12 +110,16 @@ def check_loads(path: str, backbone: str) -> None:
         ) from None
 
 
-def open_engine(model: Model, sizes: ContextSizes) -> SlotEngine | ReadEngine:
+def open_engine(model: Model, plan: ContextPlan, note: Note = silent) -> SlotEngine | ReadEngine:
     """An engine on ``model``, for reads only in a unified layout; engines on the processor take
-    turns with others of the user."""
+    turns with others of the user.
+
+    Args:
+        note: is told which contexts are opened, for -v.
+    """
     lock = NoCpuLock() if model.on_gpu else CpuLock()
-    context = Context(model, sizes)
-    return ReadEngine(context, lock) if sizes.unified else SlotEngine(context, lock)
+    opener = ContextOpener(model, plan, note)
+    return ReadEngine(opener, lock) if plan.unified else SlotEngine(opener, lock)
 
 
 def local_backend(
@@ -119,6 +131,7 @@ def local_backend(
     *,
     draws: bool = True,
     loaded: Model | None = None,
+    note: Note = silent,
 ) -> Backend:
     """A GGUF file, to be run in this process.
 
@@ -127,22 +140,24 @@ def local_backend(
         draws: else it is read only, one text with its branches at a time
             (model/local/read_engine.py).
         loaded: the file, where it is loaded already.
+        note: is told which contexts are opened, for -v.
     """
     model = loaded or open_model(path, options, option)
-    sizes = (
+    plan = (
         context_sizes.for_drawing(model, options, max_tokens)
         if draws
         else context_sizes.for_reading(model, options)
     )
     return Backend(
-        ModelIdentity(model_name(path), model.fingerprint),
+        ModelIdentity(model.name, model.fingerprint),
         Prefixes(model, prompter_for(model, form)),
-        sizes.context,
+        plan.limit,
         model.build,
-        str(sizes),
-        partial(open_engine, model, sizes),
+        str(plan),
+        partial(open_engine, model, plan, note),
         model=model,
-        exact=sizes.exact,
+        exact=plan.exact,
+        rope=plan.rope,
     )
 
 

@@ -71,6 +71,10 @@ class Draw:
         model: name of the model, where a command runs several (multi_engine.py).
         listed: how many of the most probable first tokens a server is to list with their
             log-probabilities; an engine in this process answers a Read instead.
+        reach: tokens of the longest prefix that is likely to be drawn from later in the same
+            tree, by which an engine may choose its sizes; it decides no result.
+        summaries: summarise the distribution at every token too. It changes no draw, so it is no
+            part of the key; an engine over a server cannot.
     """
 
     key: str
@@ -81,6 +85,8 @@ class Draw:
     complete: Callable[[str], bool] | None = None
     model: str = ""
     listed: int = 0
+    reach: int = 0
+    summaries: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,7 @@ class FinishedDraw:
         logprobs: [tokens] the log-probability of each, rounded to LOGPROB_DIGITS; empty when
             unknown.
         listed: (text, log-probability in nats) of the most probable first tokens.
+        summaries: [tokens] of Draw.summaries, rounded to LOGPROB_DIGITS; empty when not asked for.
     """
 
     text: str
@@ -107,6 +114,7 @@ class FinishedDraw:
     logprob: float | None
     logprobs: tuple[float, ...] = ()
     listed: tuple[tuple[str, float], ...] = ()
+    summaries: tuple[tuple[float, ...], ...] = ()
 
 
 class HeadFunction(Protocol):
@@ -225,6 +233,8 @@ class Counters:
 
     Attributes:
         decodes: calls of the model; ``drawing_calls`` of them drew tokens, one a draw in flight.
+        in_flight: draws that are worked on now.
+        ended: draws that have ended.
     """
 
     drawn_tokens: int = 0
@@ -232,6 +242,8 @@ class Counters:
     reused_tokens: int = 0
     decodes: int = field(default=0)
     drawing_calls: int = field(default=0)
+    in_flight: int = 0
+    ended: int = 0
 
 
 class Engine(Protocol):

@@ -47,6 +47,8 @@ REMEMBERED = 4096
 REQUIRED = {"text", "finish", "tokens", "ids", "logprob", "logprobs"}
 """Entries of a stored draw."""
 
+_SUMMARY = len(DistributionSummary._fields)
+
 FINISHES = ("stop", "length", "until")
 """How a draw ends."""
 
@@ -84,6 +86,7 @@ class RecordedEngine:
             return finished
         for done in self._engine.step():
             key = journal_key(done.request)
+            self.counters.ended += isinstance(done.result, FinishedDraw)
             if isinstance(done.result, (FinishedDraw, Readout)):
                 self._journal.put(key, to_json(done.result))
                 self._remember(key, done.result)
@@ -130,6 +133,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "logprob": result.logprob,
         "logprobs": result.logprobs,
         **({"listed": result.listed} if result.listed else {}),
+        **({"summaries": result.summaries} if result.summaries else {}),
     }
 
 
@@ -146,6 +150,7 @@ def from_json(value: object) -> Result | None:
         return None
     text, ids, logprob, logprobs = (value[name] for name in ("text", "ids", "logprob", "logprobs"))
     listed: Any = value.get("listed", [])
+    summaries: Any = value.get("summaries", [])
     if (
         isinstance(text, str)
         and value["finish"] in FINISHES
@@ -155,6 +160,8 @@ def from_json(value: object) -> Result | None:
         and _is_numbers(logprobs)
         and isinstance(listed, list)
         and all(map(_is_listed, listed))
+        and isinstance(summaries, list)
+        and all(_is_numbers(row) and len(row) == _SUMMARY for row in summaries)
     ):
         return FinishedDraw(
             text,
@@ -164,6 +171,7 @@ def from_json(value: object) -> Result | None:
             logprob,
             tuple(logprobs),
             tuple(map(tuple, listed)),
+            tuple(map(tuple, summaries)),
         )
     return None
 
@@ -172,7 +180,9 @@ def answers(request: Request, result: Result) -> bool:
     """Whether ``result`` has the form of an answer to ``request``: a draw, or rows of numbers, one
     a position, each of the width that was asked for or empty (see Readout)."""
     if not isinstance(request, Read):
-        return isinstance(result, FinishedDraw)
+        if not isinstance(result, FinishedDraw):
+            return False
+        return not request.summaries or len(result.summaries) == result.tokens
     if not isinstance(result, Readout):
         return False
     rows = len(request.positions) + sum(len(branch.read_at) for branch in request.branches)
@@ -180,7 +190,7 @@ def answers(request: Request, result: Result) -> bool:
     if request.head is not None and not request.candidates:
         width = request.head.outputs
     elif request.summary and not request.candidates:
-        width = len(DistributionSummary._fields)
+        width = _SUMMARY
     return len(result.values) == rows and {len(row) for row in result.values} <= {0, width}
 
 

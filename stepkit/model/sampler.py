@@ -34,8 +34,11 @@ class Sampler:
     """A model with a prompt layout, sampling parameters and a run seed.
 
     Args:
+        context: tokens, with the prompt, at which a draw ends; None when a server decides it.
         alias: name of the model among several (multi_engine.py).
         refine: the format that lays out a problem with an attempt to refine, if there is one.
+        rope: which of two kinds of rope factors the model has, "short" or "long"; "" without a
+            choice.
 
     Attributes:
         decisive: all that decides a draw, by the names that users know.
@@ -54,6 +57,7 @@ class Sampler:
         exact: bool = True,
         alias: str = "",
         refine: str | None = None,
+        rope: str = "",
     ) -> None:
         self.prefixes = prefixes
         self.sampling = sampling
@@ -65,6 +69,7 @@ class Sampler:
             "exact": exact,
             "alias": alias,
             "refine": refine,
+            "rope": rope,
         }
         prompter = prefixes.prompter
         self.decisive: dict[str, Any] = {
@@ -93,6 +98,8 @@ class Sampler:
             self.decisive["grammar"] = sampling.grammar
         if refine is not None:
             self.decisive["refine"] = refine
+        if rope:
+            self.decisive["rope"] = rope
         if not exact:
             self.decisive["layout"] = "fast"
         # a draw that stops at its answer has the seed of the one that goes on, so that it is a
@@ -110,13 +117,20 @@ class Sampler:
         return self.identity if rendered is None else {**self.identity, "rendered": rendered}
 
     def draw(
-        self, prefix: Ids, purpose: str, number: int, origin: str = "", *, before: str = ""
+        self,
+        prefix: Ids,
+        purpose: str,
+        number: int,
+        origin: str = "",
+        *,
+        before: str = "",
+        reach: int = 0,
     ) -> Draw:
         """The request for draw ``number`` of ``prefix``, for one of seeds.PURPOSES.
 
         ``origin`` distinguishes draws that refine different texts with the same prefix: a redraw
         must not be the very attempt that it is meant to replace. ``before`` is the attempt's text
-        in the prefix, as its answer is read (see ``attempt_text``).
+        in the prefix, as its answer is read (see ``attempt_text``). For ``reach`` see Draw.
         """
         place = digest("prefix", prefix, origin) if origin else digest("prefix", prefix)
         return Draw(
@@ -126,6 +140,7 @@ class Sampler:
             self.sampling,
             complete=AnswerEnd(before) if self.sampling.stop_at_answer else None,
             model=self._alias,
+            reach=reach,
         )
 
     def greedy(self) -> Sampler:

@@ -151,7 +151,8 @@ def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
         gathered = {key: values.pop(key) for key in _STREAMS if key in values}
         streams = _streams(name, gathered)
         click.get_current_context().meta["stepkit.streams"] = streams
-        function(streams=streams, **values)
+        with streams.progress:
+            function(streams=streams, **values)
 
     call.__doc__ = function.__doc__
     call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
@@ -199,11 +200,14 @@ def _streams(name: str, given: dict[str, Any]) -> StreamOptions:
         raise UsageError("--quiet and --verbose exclude each other")
     # Reported now, not after a model was loaded.
     from stepkit.io import journal, lines
+    from stepkit.runner.console import Progress
 
     lines.check(given["files"])
     if "journal" in given:
         journal.check(given["output"], given["journal"], given["resume"])
-    return StreamOptions(command=name, **given)
+    quiet, verbose = given.get("quiet", False), given.get("verbose", False)
+    progress = Progress(name, shown=not quiet, logged=verbose)
+    return StreamOptions(command=name, progress=progress, **given)
 
 
 def _on_error(given: str | None, rejects: str | None) -> str:

@@ -166,14 +166,14 @@ def model_options(
                 "--slots",
                 metavar="N",
                 type=click.IntRange(8, 255),
-                help="Sequences decoded together (default: by what fits).",
+                help="Sequences decoded together (default: by draws and memory).",
             ),
             click.option(
                 "-c",
                 "--context",
                 metavar="N",
                 type=count,
-                help="Tokens per sequence (default: by what is needed).",
+                help="Most tokens with the prompt (default: as trained for).",
             ),
             click.option(
                 "--batch",
@@ -227,7 +227,7 @@ def server_options(function: F) -> F:
 
 
 def model_file(*names: str, **settings: Any) -> Callable[[F], F]:
-    """An option that names a GGUF file, checked before any input is read."""
+    """An option that names a GGUF file or a model in a store, looked up before input is read."""
     return click.option(*names, metavar="FILE", callback=_gguf, type=click.Path(), **settings)
 
 
@@ -271,7 +271,7 @@ def _parts(context: click.Context, option: click.Parameter, value: str | None) -
 def _gguf(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     if value is None:
         return None
-    from stepkit.modelfile import check_file
+    from stepkit.stores.locate import check_name
 
-    check_file(value, option.opts[-1])
+    check_name(value, option.opts[-1])
     return value

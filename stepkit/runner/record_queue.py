@@ -11,8 +11,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from stepkit.activity import activity
 from stepkit.errors import DataError
 from stepkit.interrupts import SIGNALS
 from stepkit.io.jsonl import Record
@@ -73,7 +74,8 @@ class RecordQueue:
                     full = self._is_full(len(self._order))
                     if self._stopped or self._exhausted or full or not wait:
                         return None
-                    self._changed.wait()
+                    with activity("waiting for input"):
+                        self._changed.wait()
                 if self._stopped:
                     return None
                 item = self._queue.popleft()
@@ -84,9 +86,9 @@ class RecordQueue:
             if self._tolerant:
                 self._bad()
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
-        """Show the one progress line: ``done`` of ``expected`` units of work, and a rate."""
-        self._progress.update(done, expected, rate)
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
+        """Have the progress line say what ``status`` gives (see console.Progress.status)."""
+        self._progress.status = status
 
     def answer(self, record: Record, result: Result) -> None:
         """Note the result of a record that was taken. An error may end the input."""

@@ -9,6 +9,7 @@ from stepkit.errors import DataError
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
+    from stepkit.runner.console import Progress
 
 STANDARD = "-"
 """Standard input as a file, standard output as the output."""
@@ -21,6 +22,13 @@ class RunCounts:
     read: int = 0
     rejected: int = 0
     written: int = 0
+
+
+def _unseen() -> Progress:
+    """The progress line where nobody looks at it."""
+    from stepkit.runner.console import Progress
+
+    return Progress("")
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,8 @@ class StreamOptions:
         resume, journal: see io/journal.py.
         window: at most this many records are in work, in a session (record_queue.py).
         tally: the counts, as far as the run is.
+        progress: the line that says how far it is.
+        head: what was read of standard input before the run (first_record.py).
     """
 
     command: str
@@ -55,6 +65,8 @@ class StreamOptions:
     journal: str | None = None
     window: int = 64
     tally: RunCounts = field(default_factory=RunCounts)
+    progress: Progress = field(default_factory=_unseen)
+    head: list[bytes] = field(default_factory=list)
 
     @property
     def tolerant(self) -> bool:
@@ -85,7 +97,7 @@ class ModelOptions:
         gpu_layers: layers on the GPU.
         threads: CPU threads.
         slots: sequences decoded together.
-        context: tokens per sequence.
+        context: tokens, with the prompt, that end a draw or refuse a request.
         batch: tokens evaluated together when a prefix is entered.
         fast: the layout may be one in which a draw depends on what else is in flight.
         main_gpu: the GPU that holds the model, or where several hold parts, small tensors.

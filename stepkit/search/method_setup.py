@@ -34,6 +34,7 @@ class MethodSetup:
             the user gave in place of the defaults. ``by`` is a rule of text/segment.py, or None for
             the record's own ``split``.
         tokens: keep the log-probability of every token drawn, and where tokens end.
+        confidence: keep what every measure of confidence reads at each of them too.
         draws_of: how many attempts this run has requested so far, by the prefix that they start
             from (see search/methods/sample.py).
         order: numbers the records in the order in which their strategies start.
@@ -45,6 +46,7 @@ class MethodSetup:
     sampler: Sampler
     options: Mapping[str, Any]
     tokens: bool = False
+    confidence: bool = False
     draws_of: Counter[str] = field(default_factory=Counter)
     order: Iterator[int] = field(default_factory=count)
     guidance: PrmSource | None = None

@@ -73,6 +73,7 @@ class RolloutTree:
         self.spent = RecordSpending()
         self._sampler = sampler
         self._prefixes = dict(zip([ROOT, *tree["spine"]], prefixes, strict=True))
+        self._longest = max(map(len, prefixes[:-1] or prefixes))  # that a trace is drawn from
         self._texts = {ROOT: ""}
         self._ids = trees.kept_tokens(tree, "ids")
         self._nodes: dict[DrawPlace, int] = {}
@@ -214,10 +215,13 @@ class RolloutTree:
         prefix, sampler = self.prefix_ids(place.node), self._sampler
         before = attempt_text(self.tree["samplers"][self.by], self.prefix_text(place.node))
         if place.whole:
-            return sampler.draw(prefix, "value", place.number, before=before)
+            longest = self._longest
+            return sampler.draw(prefix, "value", place.number, before=before, reach=longest)
         rule = self._rule(place.node)
         origin = digest("rule", sorted(rule.items()))
-        draw = sampler.draw(prefix, "step", place.number, origin, before=before)
+        # an attempt that is drawn step by step gets about as long as one that is drawn at once
+        reach = max(self._longest, len(self._prefixes[ROOT]) + sampler.sampling.max_tokens)
+        draw = sampler.draw(prefix, "step", place.number, origin, before=before, reach=reach)
         return step_request(draw, rule)
 
     def _rule(self, node: int) -> SegmentRule:

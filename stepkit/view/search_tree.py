@@ -1,9 +1,13 @@
 """A search tree without a trace, as one: its best path for the steps, and what ended below each.
 
 The path is the one to the attempt that the search chose itself (``search.chosen``), or else it goes
-at each prefix to the step with the highest share of right attempts at or below it; where shares are
-equal or unknown to the one with the most of them, then the most simulations, then the best score in
-the tree. That share is no estimate of the step's value: a search goes where it looks promising.
+at each prefix to the step, or into the whole continuation, with the highest share of right attempts
+at or below it; where shares are equal or unknown to the one with the most of them, then the most
+simulations, then the best score in the tree. So it ends in a right attempt where the tree has one.
+That share is no estimate of the step's value: a search goes where it looks promising.
+
+A continuation is cut by the record's ``split``, and is one step without it. Inside of it nothing
+was counted: only its last step, where it ended, has the numbers of its node.
 """
 
 from __future__ import annotations
@@ -12,7 +16,9 @@ from math import inf
 
 from stepkit import schema
 from stepkit.core.columns import all_columns, node_scores
+from stepkit.core.leaves import INSIDE
 from stepkit.core.pairs.record_prefixes import RecordPrefixes
+from stepkit.core.pairs.siblings import rest_cutter
 from stepkit.schema import Json
 from stepkit.view import trace_measures
 from stepkit.view.outcome_counts import OutcomeCounts
@@ -24,20 +30,36 @@ class SearchSummary:
     """What a tree that was searched from a bare problem shows.
 
     Args:
-        evidence: of the tree; its ``spine`` becomes the best path.
+        evidence: of the tree; its ``spine`` becomes the best path, as far as that is steps.
         visits: by place, how many simulations went through it.
+
+    Attributes:
+        steps: those of the best path.
+        rest: those of them that a whole continuation after the tree's own steps was cut into.
+        last: the node at which the path ends.
+        ends: by place, what ended at or below it.
     """
 
     def __init__(self, evidence: RecordPrefixes, visits: dict[int, int]) -> None:
         self._evidence, self._visits = evidence, visits
+        tree = evidence.tree
         self.ends = ends_below(evidence)
-        self._scores = node_scores(evidence.tree)
+        self._scores = node_scores(tree)
         evidence.spine = self._chosen() or self._best()
+        self.last = (schema.ROOT, *evidence.spine)[-1]
+        self.rest: list[str] = []
+        if self.last and tree["whole"][self.last]:
+            evidence.spine.pop()
+            self.rest = self._cut(tree["text"][self.last])
+        self.steps = [*(tree["text"][place] for place in evidence.spine), *self.rest]
+        inside = [INSIDE] * (len(self.rest) - 1)
+        self._nodes = [*evidence.spine, *inside, *([self.last] if self.rest else [])]
 
-    @property
-    def last(self) -> int:
-        """The node at which the path ends."""
-        return (schema.ROOT, *self._evidence.spine)[-1]
+    def _cut(self, text: str) -> list[str]:
+        record = self._evidence.record
+        if not isinstance(record.get("split"), dict):
+            return [text] if text else []
+        return rest_cutter(record)(text, len(self._evidence.spine))
 
     def _chosen(self) -> list[int]:
         """The path that the search chose; empty where it has none."""
@@ -45,14 +67,14 @@ class SearchSummary:
         node = about.get("chosen") if isinstance(about, dict) else None
         if type(node) is not int or not 0 < node < len(place):
             return []
-        if self._evidence.tree["whole"][node]:
-            node = self._evidence.tree["parent"][node]
         return self._evidence.path(place[node])[::-1]
 
     def _best(self) -> list[int]:
+        """The path as places; a whole continuation may be the last of them."""
+        steps, whole = self._evidence.steps_at, _ended_draws(self._evidence)
         path: list[int] = []
-        while steps := self._evidence.steps_at.get((schema.ROOT, *path)[-1]):
-            path.append(max(steps, key=self._rank))
+        while further := (*steps.get(at := (schema.ROOT, *path)[-1], ()), *whole.get(at, ())):
+            path.append(max(further, key=self._rank))
         return path
 
     def _rank(self, place: int) -> tuple[float, ...]:
@@ -63,37 +85,55 @@ class SearchSummary:
 
     def measures(self) -> dict[str, Json]:
         """The shares along the path, and the tree's own labels and scores there."""
-        spine, tree = self._evidence.spine, self._evidence.tree
+        tree, count = self._evidence.tree, len(self.steps)
         found = {
             trace_measures.LEAVES: trace_measures.read_measure(
-                self._shares(), len(spine), trace_measures.LEAVES
+                self._shares(), count, trace_measures.LEAVES
             )
         }
         for column in all_columns(tree, "tree"):
-            along = _along(column.entry, spine, len(tree["parent"]))
+            along = self._along(column.entry, len(tree["parent"]))
             name = f"{column.kind}.{column.name}"
-            found[name] = trace_measures.read_measure(along, len(spine), column.field)
+            found[name] = trace_measures.read_measure(along, count, column.field)
         return found
 
     def _shares(self) -> Json:
-        at = [
-            self.ends.get(place, OutcomeCounts()) for place in (schema.ROOT, *self._evidence.spine)
+        at = [self.ends.get(place, OutcomeCounts()) for place in (schema.ROOT, *self._nodes)]
+        rows: list[Json] = [
+            counts.fields() | {"x": counts.k / counts.n if counts.n else None} for counts in at
         ]
-        rows = [counts.fields() | {"x": counts.k / counts.n if counts.n else None} for counts in at]
-        columns = {name: [row[name] for row in rows[1:]] for name in rows[0]}
+        columns = {
+            name: [
+                None if node == INSIDE else row[name]
+                for node, row in zip(self._nodes, rows[1:], strict=True)
+            ]
+            for name in rows[0]
+        }
         return {"of": "share", "root": rows[0], "meta": {"backup": "leaves"}, **columns}
 
+    def _along(self, entry: Json, size: int) -> Json:
+        """An entry of all nodes as one of the path."""
+        made: Json = {name: entry[name] for name in ("of", "by", "meta") if name in entry}
+        made["root"] = {}
+        # what is said of a continuation as a whole is said of no step of it, but for a value
+        of_steps = made.get("of") == "value" or len(self.rest) < 2
+        nodes = self._nodes if of_steps else [*self._nodes[:-1], INSIDE]
+        for name in COLUMNS:
+            column = entry.get(name)
+            if isinstance(column, list) and len(column) == size:
+                made[name] = [None if node == INSIDE else column[node] for node in nodes]
+                made["root"][name] = column[schema.ROOT]
+        return made
 
-def _along(entry: Json, spine: list[int], size: int) -> Json:
-    """An entry of all nodes as one of the path."""
-    made: Json = {name: entry[name] for name in ("of", "by", "meta") if name in entry}
-    made["root"] = {}
-    for name in COLUMNS:
-        column = entry.get(name)
-        if isinstance(column, list) and len(column) == size:
-            made[name] = [column[node] for node in spine]
-            made["root"][name] = column[schema.ROOT]
-    return made
+
+def _ended_draws(evidence: RecordPrefixes) -> dict[int, list[int]]:
+    """By place, the whole continuations that came to an end there, by whatever sampler."""
+    tree, found = evidence.tree, dict[int, list[int]]()
+    cuts = tree.get("cut") or [schema.UNDRAWN] * len(tree["parent"])
+    for node, whole in enumerate(tree["whole"]):
+        if whole and tree["finish"][node] in ("stop", "length") and cuts[node] == schema.UNDRAWN:
+            found.setdefault(evidence.place[tree["parent"][node]], []).append(node)
+    return found
 
 
 def ends_below(evidence: RecordPrefixes) -> dict[int, OutcomeCounts]:

@@ -56,7 +56,9 @@ def _best_first(group: Json) -> tuple[bool, float, int]:
 
 
 def candidates(
-    evidence: RecordPrefixes, below: Mapping[int, OutcomeCounts] | None = None
+    evidence: RecordPrefixes,
+    below: Mapping[int, OutcomeCounts] | None = None,
+    rest: str | None = None,
 ) -> list[list[Json]]:
     """For each step the candidates at the prefix before it, itself among them.
 
@@ -65,10 +67,16 @@ def candidates(
 
     Args:
         below: by place, what ended at or below it, where that is counted.
+        rest: the step after the last of the tree's own, where the shown path goes on into a draw.
     """
-    places = [schema.ROOT, *evidence.spine[:-1]]
+    places = [schema.ROOT, *evidence.spine]
+    if rest is None and evidence.spine:
+        places.pop()
     through = visits(evidence)
-    return [_candidates(evidence, place, step, through, below) for step, place in enumerate(places)]
+    return [
+        _candidates(evidence, place, step, through, below, rest)
+        for step, place in enumerate(places)
+    ]
 
 
 def _candidates(
@@ -77,6 +85,7 @@ def _candidates(
     step: int,
     visits: dict[int, int],
     below: Mapping[int, OutcomeCounts] | None,
+    rest: str | None,
 ) -> list[Json]:
     tree = evidence.tree
     mine = evidence.spine[step] if step < len(evidence.spine) else -1
@@ -104,8 +113,11 @@ def _candidates(
         cut = cutter(evidence.record, step)
         for node in evidence.draws_at.get(place, ()):
             text = cut(tree["text"][node])
-            counts[spelled.setdefault(text.strip(), text).strip()].add(tree["outcome"][node])
-    own = tree["text"][mine].strip() if mine >= 0 else None
+            key = spelled.setdefault(text.strip(), text).strip()
+            counts[key].add(tree["outcome"][node])
+            through[key] += visits.get(node, 0)
+    shown = tree["text"][mine] if mine >= 0 else rest
+    own = None if shown is None else shown.strip()
     made: list[Json] = []
     for key, text in spelled.items():
         candidate: Json = {"text": text, **counts[key].fields()}

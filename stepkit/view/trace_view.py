@@ -6,6 +6,7 @@ of it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from stepkit.view.search_tree import SearchSummary
 
 SNIPPET = 160
 """Characters of the problem in a list."""
+SOLUTION = re.compile(r"\n|####|\\boxed")
+"""What a reference that is a whole solution has, and a mere answer has not."""
 COUNTED = labels.parse_all(("value",))
 
 
@@ -97,7 +100,7 @@ def _case(record: Json, place: str, options: ViewOptions) -> Json:
         "group": schema.group_of(record),
         "place": place,
         "problem": schema.problem_text(record),
-        "answer": schema.answer_of(record),
+        **_reference(record),
         "final": schema.optional_text(record, "final"),
         "correct": schema.correct_of(record),
         "steps": steps,
@@ -109,16 +112,36 @@ def _case(record: Json, place: str, options: ViewOptions) -> Json:
         case["role"] = [str(role) for role in record["role"]]
     if record.get("tree") is not None:
         read = RecordPrefixes(record, options.sampler)
-        below = None if record.get("response") is not None else _searched(case, read)
-        case["states"] = step_evidence.states(read)
-        case["siblings"] = step_evidence.candidates(read, below)
+        search = None if record.get("response") is not None else _searched(case, read)
+        rest = search.rest if search else []
+        case["states"] = [*step_evidence.states(read), *({"draws": []} for _ in rest)]
+        case["siblings"] = step_evidence.candidates(
+            read, search.ends if search else None, rest[0] if rest else None
+        )
+        case["siblings"] += [[] for _ in rest[1:]]
         if read.sampler != schema.UNDRAWN:
             case["facts"]["draws by"] = _named(read.tree["samplers"][read.sampler])
     return case
 
 
-def _searched(case: Json, read: RecordPrefixes) -> dict[int, OutcomeCounts] | None:
-    """Fill in the best path of a search tree that is no trace yet; what ended below each place.
+def _reference(record: Json) -> Json:
+    """The reference answer, and the whole solution that it is the end of, or null.
+
+    A solution may stand in place of the answer, as in GSM8K, or beside it, as in MATH.
+    """
+    answer = schema.answer_of(record)
+    solution = record.get("solution")
+    if answer is not None and (len(answer) > SNIPPET or SOLUTION.search(answer.strip())):
+        from stepkit.text import answers  # here: its patterns take a while to compile
+
+        short = answers.reference(answer)
+        if short != answer.strip() and len(short) <= SNIPPET:
+            return {"answer": short, "solution": answer}
+    return {"answer": answer, "solution": solution if isinstance(solution, str) else None}
+
+
+def _searched(case: Json, read: RecordPrefixes) -> SearchSummary | None:
+    """Fill in the best path of a search tree that is no trace yet.
 
     None for a tree without steps: of that there are only draws.
     """
@@ -126,14 +149,14 @@ def _searched(case: Json, read: RecordPrefixes) -> dict[int, OutcomeCounts] | No
         return None
     search = SearchSummary(read, step_evidence.visits(read))
     tree, ends = read.tree, search.ends.get(schema.ROOT, OutcomeCounts())
-    case["steps"] = [tree["text"][place] for place in read.spine]
-    case["mine"] = [True] * len(read.spine)
+    case["steps"] = search.steps
+    case["mine"] = [True] * len(search.steps)
     case["measures"] |= search.measures()
     case["correct"] = tree["outcome"][search.last]
     case["final"] = (tree.get("final") or {search.last: None})[search.last]
     case["searched"] = tree["finish"][search.last] or "open"
     case["facts"]["shown"] = f"the best path of {ends.n + ends.undecided} attempts in its tree"
-    return search.ends
+    return search
 
 
 def _facts(record: Json) -> dict[str, str]:

@@ -109,13 +109,11 @@ def model(kind: str, size: str = "0.3b") -> Path:
 
 def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     """Seconds of each round, in one process."""
+    from stepkit.model.backend import open_engine
     from stepkit.model.engine import Draw, Sampling
     from stepkit.model.local import token_sampling
-    from stepkit.model.local.context import Context
     from stepkit.model.local.context_sizes import for_drawing
-    from stepkit.model.local.cpu_lock import CpuLock
     from stepkit.model.local.llama import Model
-    from stepkit.model.local.slot_engine import SlotEngine
     from stepkit.runner.options import ModelOptions
 
     token_sampling.warm()
@@ -124,7 +122,7 @@ def with_stepkit(path: Path, shape: Shape, fast: bool) -> Iterator[float]:
     end = tuple((token, float("-inf")) for token in loaded.ends_generation())
     how = Sampling(max_tokens=shape.tokens, logit_bias=end)
     for number in range(1 << 30):
-        engine = SlotEngine(Context(loaded, for_drawing(loaded, options, shape.tokens)), CpuLock())
+        engine = open_engine(loaded, for_drawing(loaded, options, shape.tokens))
         start = time.perf_counter()
         for place, prefix in enumerate(shape.prefixes):
             for draw in range(shape.draws):

@@ -39,16 +39,16 @@ COUNTED = """
 import json, sys
 from stepkit.model import backend
 opened, open_engine = [], backend.open_engine
-def counted(model, sizes):
-    opened.append((open_engine(model, sizes), sizes.slots))
-    return opened[-1][0]
+def counted(*given, **more):
+    opened.append(open_engine(*given, **more))
+    return opened[-1]
 backend.open_engine = counted
 from stepkit.cli.rollout import main
 try:
     main(sys.argv[1:])
 except SystemExit:
-    ((engine, slots),) = opened
-    counters = engine.counters
+    (engine,) = opened
+    counters, slots = engine.counters, engine._decoder.sizes.slots
     found = [slots, counters.drawn_tokens, counters.drawing_calls, counters.decodes]
     print(json.dumps(found), file=sys.stderr)
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stepkit.core.response_tokens import tokens_of
+from stepkit.core.response_tokens import measured_tokens, tokens_of
 from stepkit.errors import DataError
 
 KEPT = {"token_bytes": [1, 2], "token_logprob": [None, -0.5]}
@@ -41,6 +41,15 @@ def test_what_is_wrong_has_a_place(change: dict[str, Any], field: str, message: 
     with pytest.raises(DataError, match=message) as refused:
         tokens_of({"response": "a\u00e4", "sample": KEPT} | change, None)
     assert refused.value.field == field
+
+
+def test_what_a_measure_reads_has_a_field_of_its_own() -> None:
+    record = {"response": "a\u00e4", "sample": {**KEPT, "token_entropy": [None, 1.25]}}
+    assert measured_tokens(record, "entropy").logprob == [None, 1.25]
+    assert measured_tokens(record, "logprob").logprob == [None, -0.5]
+    with pytest.raises(DataError, match="--keep-confidence") as refused:
+        measured_tokens(record, "top")
+    assert refused.value.field == "sample.token_top"
 
 
 def test_a_score_without_tokens_is_named() -> None:

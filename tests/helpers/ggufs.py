@@ -65,11 +65,14 @@ def write_llama(
     scale: float = 1.0,
     tied: bool = False,
     spare: int = 0,
+    long_rope: int = 0,
+    split: int = 0,
 ) -> Path:
     """Write a Llama with Gaussian weights in F32. ``vocabulary`` pads the vocabulary with
     words that no text is tokenised to; ``marks`` are its control tokens, the first of which ends
     a text; ``tied``: the output matrix is the embedding; ``spare`` tokens that nothing yields end
-    the vocabulary."""
+    the vocabulary; ``long_rope``: contexts of more tokens have other rope factors; ``split``:
+    tensors in each of several files, the first of which is returned."""
     shape = Shape(layers, width, heads, kv_heads, hidden, context)
     tokens = [*byte_letters(), *marks, *(merge.replace(" ", "") for merge in MERGES)]
     kinds = [gguf.TokenType.NORMAL] * len(tokens)
@@ -80,7 +83,7 @@ def write_llama(
         kinds.append(gguf.TokenType.NORMAL)
     tokens += [f"[PAD{number}]" for number in range(spare)]
     kinds += [gguf.TokenType.UNUSED] * spare
-    writer = gguf.GGUFWriter(str(path), "llama")
+    writer = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split)
     shape.tell(writer)
     writer.add_vocab_size(len(tokens))
     writer.add_tokenizer_model("gpt2")
@@ -96,9 +99,15 @@ def write_llama(
         writer.add_chat_template(template)
     if profile is not None:
         writer.add_string("stepkit.profile", profile)
+    if long_rope:
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_orig_ctx_len(long_rope)
+        for kind, factor in (("short", 1.0), ("long", 4.0)):
+            factors = np.full(width // heads // 2, factor, np.float32)
+            writer.add_tensor(f"rope_factors_{kind}.weight", factors)
 
     _finish(writer, shape, len(tokens), seed, scale, tied)
-    return path
+    return min(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if split else path
 
 
 def write_behind(

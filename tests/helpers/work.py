@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tests" / "fixtures" / "tool.py"
-SCRUBBED = ("PYTHON", "TQDM_", "NUMBA_", "STEPKIT_", "NO_COLOR", "COLUMNS", "TERM", "LC_", "LANG")
+SCRUBBED = ("PYTHON", "NUMBA_", "STEPKIT_", "NO_COLOR", "COLUMNS", "TERM", "LC_", "LANG")
 
 
 def commands() -> list[str]:

@@ -12,9 +12,7 @@ from stepkit.runner.record_queue import AHEAD, RecordQueue
 
 def queue_of(count: int, window: int) -> RecordQueue:
     rows: list[list[Item]] = [[Record(b"{}", {}, index=n)] for n in range(count)]
-    return RecordQueue(
-        iter(rows), window, False, Progress("test", False, False, None), lambda: None
-    )
+    return RecordQueue(iter(rows), window, False, Progress("test"), lambda: None)
 
 
 def taken(queue: RecordQueue) -> list[Record]:

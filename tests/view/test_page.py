@@ -22,6 +22,7 @@ from stepkit.core import tree as trees
 from stepkit.errors import DataError
 from stepkit.schema import Json
 from stepkit.view import page, terminal, trace_measures, trace_view
+from stepkit.view.marked_text import add_marks
 
 
 class Scripts(HTMLParser):
@@ -289,14 +290,137 @@ def test_a_searched_tree_without_a_trace() -> None:
             )  # fmt: skip
     tree["visits"] = [1, 2, 3, 3, 5]
     found = looked_at({"problem": "p", "tree": tree, "split": {"by": "lines"}})
-    assert found["steps"] == ["a\n"] and found["searched"] == "open"
+    assert found["steps"] == ["a\n", "end"] and found["searched"] == "stop"
     assert found["siblings"] == [
         [
             {"text": "a\n", "k": 2, "n": 3, "undecided": 0, "visits": 4, "own": True},
             {"text": "b\n", "k": 1, "n": 3, "undecided": 0, "visits": 1},
-        ]
+        ],
+        [{"text": "end", "k": 2, "n": 3, "undecided": 0, "visits": 3, "own": True}],
     ]
-    assert [len(state["draws"]) for state in found["states"]] == [0, 2]
+    assert [len(state["draws"]) for state in found["states"]] == [0, 2, 0]
+
+
+def rest_of_a_search() -> Json:
+    """a, with a wrong draw and a right one of three lines, and a step after it that went wrong."""
+    tree = trees.from_steps([])
+    by = trees.sampler_index(tree, {"id": "s"})
+
+    def add(parent: int, text: str, draw: int, **more: Any) -> int:
+        about: dict[str, Any] = {"whole": True, "finish": "stop", "by": by, "draw": draw} | more
+        return trees.add(tree, parent, text, **about)
+
+    a = add(0, "a\n", 0, whole=False, finish="")
+    add(a, "no", 0, outcome=0.0, final="3")
+    add(a, "b\nc\nend", 1, outcome=1.0, final="4")
+    worse = add(a, "d\n", 0, whole=False, finish="")
+    add(worse, "no", 0, outcome=0.0, final="5")
+    return {"problem": "p", "tree": tree, "split": {"by": "lines"}}
+
+
+def test_the_best_path_goes_into_a_whole_continuation() -> None:
+    """A search of whole continuations ended on the best of its steps, next to the right attempt."""
+    record = rest_of_a_search()
+    value = {"of": "value", "by": "sampler", "x": [0.3, 0.5, 0.0, 1.0, 0.0, 0.0]}
+    validity = {"of": "validity", "by": "scorer", "x": [None, 0.6, 0.1, 0.9, 0.2, 0.3]}
+    record["tree"]["labels"] = {"value": value}
+    record["tree"]["scores"] = {"prm": validity}
+    found = looked_at(record)
+    assert found["steps"] == ["a\n", "b\n", "c\n", "end"]
+    assert (found["searched"], found["correct"], found["final"]) == ("stop", 1.0, "4")
+    leaves = found["measures"]["leaves"]
+    assert leaves["k"] == [1, None, None, 1] and leaves["n"] == [3, None, None, 1]
+    assert leaves["x"] == [1 / 3, None, None, 1.0]
+    # a value is of the prefix at its end; what is said of a text is said of no part of it
+    assert found["measures"]["labels.value"]["x"] == [0.5, None, None, 1.0]
+    assert found["measures"]["scores.prm"]["x"] == [0.6, None, None, None]
+    assert [(one["text"], one["k"], one["n"]) for one in found["siblings"][1]] == [
+        ("b\n", 1, 1),
+        ("d\n", 0, 1),
+        ("no", 0, 1),
+    ]
+    assert found["siblings"][1][0]["own"] and found["siblings"][2:] == [[], []]
+    chosen = record["tree"] | {"search": {"by": "mcts", "chosen": 2}}
+    assert looked_at(record | {"tree": chosen})["steps"] == ["a\n", "no"]
+    del record["split"]
+    assert looked_at(record)["steps"] == ["a\n", "b\nc\nend"]
+
+
+# ---- references -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "answer", "solution"),
+    [
+        ({"answer": "3 + 4 = <<3+4=7>>7.\n#### 7"}, "7", "3 + 4 = <<3+4=7>>7.\n#### 7"),
+        (
+            {"answer": "\\frac{1}{2}", "solution": "So \\boxed{\\frac{1}{2}}."},
+            "\\frac{1}{2}",
+            "So \\boxed{\\frac{1}{2}}.",
+        ),
+        ({"answer": "so it is $\\boxed{5}$"}, "5", "so it is $\\boxed{5}$"),
+        ({"answer": "7"}, "7", None),
+        ({"answer": 7, "solution": 8}, "7", None),
+        ({"answer": "two\nlines that mark nothing"}, "two\nlines that mark nothing", None),
+        ({}, None, None),
+    ],
+)
+def test_a_reference_that_is_a_whole_solution(
+    fields: dict[str, Any], answer: str | None, solution: str | None
+) -> None:
+    found = looked_at({"problem": "p"} | fields)
+    assert (found["answer"], found["solution"]) == (answer, solution)
+
+
+# ---- marked texts ---------------------------------------------------------------------------
+
+
+def marked(record: Json) -> Json:
+    found = looked_at(record)
+    add_marks(found)
+    return found
+
+
+def test_marks_of_steps_and_answers() -> None:
+    steps = ["So \\(x = 5\\) and \\(x", "\\) is **5**."]
+    record = {"problem": "What is $x$?", "answer": "5", "steps": steps, "response": "".join(steps)}
+    found = marked(record | {"final": "\\frac{10}{2}"})
+    assert found["formulas"] == [
+        (["math", ["mi", "x"]],),
+        (["math", ["mfrac", ["mn", "10"], ["mn", "2"]]],),
+        (["math", ["mrow", ["mi", "x"], ["mo", "="], ["mn", "5"]]],),
+    ]
+    assert found["marks"] == {
+        "problem": [[8, 11, "formula", 0]],
+        "final": [[0, 12, "formula", 1]],
+        "steps": [[[3, 12, "formula", 2]], [[6, 11, "bold", 8, 9]]],
+    }
+
+
+def test_marks_count_in_utf_16() -> None:
+    found = marked({"problem": "\U0001f600 $x$ \u00e9 **b**"})
+    text = "\U0001f600 $x$ \u00e9 **b**".encode("utf-16-le")
+    (one, other) = found["marks"]["problem"]
+    assert text[2 * one[0] : 2 * one[1]].decode("utf-16-le") == "$x$"
+    assert text[2 * other[3] : 2 * other[4]].decode("utf-16-le") == "b"
+
+
+def test_marks_of_draws_and_siblings() -> None:
+    record = viewing.evidence()
+    record["tree"]["text"] = [text.replace("42", "$42$") for text in record["tree"]["text"]]
+    record["steps"] = [text.replace("42", "$42$") for text in record["steps"]]
+    found = marked(record | {"response": "".join(record["steps"])})
+    draws = [draw for state in found["states"] for draw in state["draws"] if "$42$" in draw["text"]]
+    others = [one for row in found["siblings"] for one in row if "$42$" in one["text"]]
+    assert draws and others and len(found["formulas"]) == 1
+    for one in (*draws, *others):
+        first = one["text"].index("$42$")
+        assert one["marks"][0] == [first, first + 4, "formula", 0]
+
+
+def test_a_formula_that_cannot_be_shown_stays_text() -> None:
+    found = marked({"problem": "\\(\\nosuchcommand\\) and \\(\\href{javascript:x}{y}\\)"})
+    assert found["marks"] == {} and "formulas" not in found
 
 
 def test_the_best_path_of_a_search(work: Workdir) -> None:
@@ -394,7 +518,8 @@ def test_hostile_texts_stay_in_their_elements(work: Workdir) -> None:
 def test_a_page_names_no_other_place(work: Workdir) -> None:
     done = work.run("step-view", input=viewing.lines(viewing.labelled()))
     addresses = set(re.findall(rb"\w+://[^\s\"'<>]*", done.out))
-    assert addresses == {b"http://www.w3.org/2000/svg"}  # a name, which nobody fetches
+    names = {b"http://www.w3.org/2000/svg", b"http://www.w3.org/1998/Math/MathML"}
+    assert addresses == names  # names, which nobody fetches
     assert b"default-src 'none'" in done.out
 
 

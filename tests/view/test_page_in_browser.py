@@ -490,6 +490,86 @@ def test_wide_shows_both(work: Workdir, browser: Browser) -> None:
     assert not visible(browser, "#back")
 
 
+# ---- formulas, code and light Markdown ------------------------------------------------------
+
+MARKED = (
+    "## Step 1\nWe have \\(\\frac{1}{2} < x\\), so **it** is *less*:\n"
+    "\\[ x = \\boxed{5} \\]\nRun `a * b`:\n```python\nprint(5 * 2)\n```\n- It costs $5 and $6.\n"
+)
+
+
+def marked_page(work: Workdir, **more: Any) -> Path:
+    record = viewing.plain(1, True) | {"response": MARKED, "steps": [MARKED]} | more
+    return page(work, record)
+
+
+def test_formulas_and_marks_are_seen(work: Workdir, browser: Browser) -> None:
+    browser.open(marked_page(work))
+    seen = browser.text("#step-1 .text")
+    assert "\\" not in seen and "**" not in seen and "`" not in seen and "#" not in seen
+    assert "It costs $5 and $6." in seen
+    assert browser.texts("#step-1 .heading") == ["Step 1\n"]
+    assert browser.texts("#step-1 strong.bold") == ["it"]
+    assert browser.texts("#step-1 em") == ["less"]
+    assert browser.texts("#step-1 code") == ["a * b", "print(5 * 2)\n"]
+    assert browser.run("document.querySelectorAll('#step-1 math').length") == 2
+    tall, small = browser.run(
+        "[...document.querySelectorAll('#step-1 mfrac, #step-1 mn')].slice(0, 2)"
+        ".map(one => one.getBoundingClientRect().height)"
+    )
+    assert tall > 1.5 * small  # a fraction is drawn as one
+    assert (
+        browser.run("getComputedStyle(document.querySelector('menclose')).borderTopWidth") == "1px"
+    )
+    code = "getComputedStyle(document.querySelector('#step-1 .fence code')).fontFamily"
+    assert "mono" in browser.run(code)
+    assert browser.complaints == [] and browser.requests[1:] == []
+
+
+def test_texts_as_they_are_written(work: Workdir, browser: Browser) -> None:
+    browser.open(marked_page(work))
+    for turn in (lambda: browser.press("w"), lambda: browser.click("#written")):
+        turn()
+        assert browser.text("#step-1 .text").split() == MARKED.split()
+        turn()
+        assert "\\frac" not in browser.text("#step-1 .text")
+    title = browser.run("document.querySelector('#step-1 .formula').title")
+    assert title == "\\(\\frac{1}{2} < x\\)"
+
+
+def test_a_search_finds_what_is_written_in_a_formula(work: Workdir, browser: Browser) -> None:
+    browser.open(page(work, viewing.plain(2, True), viewing.plain(1, True) | {
+        "response": MARKED, "steps": [MARKED]}))  # fmt: skip
+    search(browser, "\\frac", "1 of 2 traces")
+    browser.press("ArrowDown")
+    assert len(browser.texts("#step-1 .formula.found")) == 1
+    search(browser, "is *less", "1 of 2 traces")
+    assert browser.texts("#step-1 mark") != []
+
+
+def test_a_reference_solution_is_folded(work: Workdir, browser: Browser) -> None:
+    browser.open(marked_page(work, answer="It is 2 + 3 = $5$.\n#### 5"))
+    assert "reference 5" in browser.text("header.head")
+    assert browser.run("document.querySelector('.solution').open") is False
+    browser.click(".solution summary")
+    assert browser.text(".solution .text").split()[-2:] == ["####", "5"]
+    assert len(browser.texts(".solution math")) == 1
+    search(browser, "2 + 3", "1 trace")
+    assert browser.run("document.querySelector('.solution').open") is True
+
+
+def test_wide_formulas_do_not_widen_a_narrow_page(work: Workdir, browser: Browser) -> None:
+    long = " = ".join(f"{number} \\times {number}" for number in range(10, 40))
+    text = f"\\({long}\\)\n\\[{long}\\]\n```\n{'x = ' * 100}\n```\n"
+    record = viewing.plain(1, True) | {"response": text, "steps": [text], "problem": text}
+    browser.view(*NARROW)
+    browser.open(page(work, record), "#t1")
+    assert browser.run("document.getElementById('trace').scrollWidth") <= NARROW[0]
+    assert (
+        browser.run("document.querySelectorAll('#step-1 .formula:not(.display) math').length") == 30
+    )
+
+
 # ---- texts that would break a page ----------------------------------------------------------
 
 
@@ -512,6 +592,20 @@ def test_hostile_texts_are_texts(work: Workdir, browser: Browser) -> None:
     assert browser.text("h2") == "a/0"
     browser.press("k")
     assert browser.run("location.hash.length") > 100
+
+
+def test_hostile_formulas_are_texts(work: Workdir, browser: Browser) -> None:
+    text = (
+        r"\(\text{<img src=x onerror=window.broken=7>}\) \(\href{javascript:window.broken=8}{x}\) "
+        r"$\style{position:fixed}{y}$ **<b onclick=1>x</b>** `<script>window.broken = 9</script>` "
+        "\\(a\u202eb\\)\n```<style>\n</script><b>\n```"
+    )
+    browser.open(page(work, viewing.plain(1, True) | {"response": text, "steps": [text]}))
+    seen = browser.text("#step-1 .text").replace("\xa0", " ")
+    assert "<img src=x onerror=window.broken=7>" in seen
+    assert r"\href{javascript:window.broken=8}{x}" in seen and "aU+202Eb" in seen
+    made = "main img, main script, main b b, main style, main [style], main [href^=java]"
+    assert browser.run(f"document.querySelectorAll('{made}').length") == 0
 
 
 def test_nothing_hidden_is_left_hidden(work: Workdir, browser: Browser) -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepkit.cli.actions.draw_plan import DrawPlan
 from stepkit.cli.actions.record_fields import derived_traces, with_fields
+from stepkit.cli.actions.rehearsal import rehearse_draws
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
-from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
+from stepkit.cli.backends.fetch_models import fetch_missing
+from stepkit.cli.options.answer_reading import take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
-from stepkit.cli.options.prm import PrmOptions
-from stepkit.cli.options.prompt import PromptOptions
 from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
+from stepkit.runner.first_record import check_first
+from stepkit.search.expected_draws import expected_draws
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.text.segment_rules import DEFAULT_RULE
@@ -27,39 +30,7 @@ from stepkit.text.segment_rules import DEFAULT_RULE
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
-    from stepkit.search.refinement_prompts import Refinement
     from stepkit.search.scheduler import Allot, Strategy
-
-
-@dataclass(frozen=True)
-class DrawPlan:
-    """What is drawn, and how.
-
-    Attributes:
-        method: a name of METHODS.
-        settings: its options.
-        sampling: the options of cli/options/sampling.py, by name.
-        seed: seed of the whole run.
-        prompt: how a problem becomes a prompt.
-        refinement: the prompt that asks for another attempt; None: there is none.
-        prm: how the PRM is read that the settings may name.
-        emit_traces: write a trace for each attempt in a tree, not the tree.
-        keep_tokens: keep the log-probability of every token drawn.
-        jobs: processes that compare answers.
-        answers: how they are found.
-    """
-
-    method: str
-    settings: dict[str, Any]
-    sampling: dict[str, Any]
-    seed: int
-    prompt: PromptOptions
-    refinement: Refinement | None
-    prm: PrmOptions
-    emit_traces: bool
-    keep_tokens: bool
-    jobs: int
-    answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
 def draw(
@@ -74,6 +45,17 @@ def draw(
 
     Raises UsageError for a model that cannot be run in this way.
     """
+    if not batch.given:
+        check_first(streams, partial(rehearse_draws, plan))
+    fetch_missing(
+        streams,
+        {
+            "--model": model.model,
+            "--prm": plan.settings.get("prm"),
+            "--draft": plan.settings.get("draft"),
+            "--reference": plan.prm.extra.reference,
+        },
+    )
     form, action = plan.prompt.form(), batch_action(batch, server.served)
     engine = action.engine if action else None
     most = plan.sampling["max_tokens"]
@@ -120,6 +102,7 @@ def draw_work(
         context=backend.context,
         seed=plan.seed,
         exact=backend.exact,
+        rope=backend.rope,
         refine=plan.refinement.form if plan.refinement else None,
     )
     policy = search_models.OpenedPolicy(
@@ -130,6 +113,7 @@ def draw_work(
         sampler,
         plan.settings,
         tokens=plan.keep_tokens,
+        confidence=plan.keep_confidence,
         guidance=models.guidance,
         draft=models.draft,
         skipped=Counter() if skipped is None else skipped,
@@ -141,13 +125,24 @@ def draw_work(
         return start(setup, record.data)
 
     allot = _allot(plan.method, plan.settings.get("budget"))
-    read = plan.answers.reader()
-    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot, read)
+    work = SessionWork(
+        streams,
+        models.open,
+        strategy,
+        _writer(plan),
+        plan.jobs,
+        allot,
+        plan.answers.reader(),
+        plan.sampling["max_tokens"],
+        lambda record: expected_draws(plan.method, plan.settings, record.data),
+    )
     decides = {
         "method": plan.method,
         **deciding_options(plan.settings),
         "keep-tokens": plan.keep_tokens,
     }
+    if plan.keep_confidence:
+        decides["keep-confidence"] = True
     decides |= plan.answers.decides()
     decides = {**decides, **sampler.decisive, **backend.build, **models.decides}
     return work, decides

@@ -18,12 +18,12 @@ def score_stored_confidence(
 
     Raises UsageError for an option that has no effect here.
     """
-    refuse_idle_options({"by", "kept", "sampler", "name"}, f"with {measure.model_free}")
+    refuse_idle_options({"by", "group", "kept", "sampler", "name"}, f"with {measure.model_free}")
     key = name or measure.by
     if measure.kept:
         from stepkit.search.scorers.likelihood import StoredLikelihoodScorer
 
-        kept = StoredLikelihoodScorer(measure.meta(), measure.by)
+        kept = StoredLikelihoodScorer(measure.meta(), measure.by, measure.group)
         score_without_engine(streams, key, kept, "scorer")
         return
     from stepkit.grade import same_answer

@@ -50,7 +50,7 @@ def backend_of(
         from stepkit.model.backend import local_backend
 
         assert model.model is not None
-        return local_backend(model.model, model, form, max_tokens)
+        return local_backend(model.model, model, form, max_tokens, note=streams.note)
     from stepkit.model.server_backend import batch_backend, server_backend
 
     if batch is None:

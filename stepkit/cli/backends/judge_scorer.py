@@ -49,7 +49,9 @@ def backend_of(
         assert policy is not None
         max_tokens = judge.settings.get("max_tokens", 0)
         draws = judge.protocol.draws
-        backend = local_backend(policy, model, prompt.form(), max_tokens, draws=draws)
+        backend = local_backend(
+            policy, model, prompt.form(), max_tokens, draws=draws, note=streams.note
+        )
     if judge.name == "genprm" and not backend.prefixes.prompter.takes_turns:
         raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
     streams.note(backend.about)
@@ -151,6 +153,7 @@ def _sampler(judge: JudgeOptions, backend: Backend, stop: tuple[str, ...] = ()) 
         context=backend.context,
         seed=judge.settings["seed"],
         exact=backend.exact,
+        rope=backend.rope,
     )
 
 

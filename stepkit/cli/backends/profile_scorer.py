@@ -12,7 +12,7 @@ from stepkit.runner import options
 
 if TYPE_CHECKING:
     from stepkit.model.engine import Engine
-    from stepkit.model.local.context_sizes import ContextSizes
+    from stepkit.model.local.context_sizes import ContextPlan
     from stepkit.model.local.llama import Model
     from stepkit.model.profiles.profile import Profile
     from stepkit.search.scorers import Scorer
@@ -24,17 +24,22 @@ Opens: TypeAlias = "Mapping[str, Callable[[], Engine]]"
 
 @dataclass(frozen=True)
 class OpenedVerifier:
-    """A verifier that is loaded, and the options that it is run with."""
+    """A verifier that is loaded, and how it is run.
+
+    Attributes:
+        note: is told which contexts are opened, for -v.
+    """
 
     model: Model
-    sizes: ContextSizes
+    plan: ContextPlan
     options: options.ModelOptions
+    note: Callable[[str], None]
 
     def engine(self) -> Engine:
         """Open the engine on it."""
         from stepkit.model.backend import open_engine
 
-        return open_engine(self.model, self.sizes)
+        return open_engine(self.model, self.plan, self.note)
 
 
 def route(
@@ -82,7 +87,6 @@ def _implicit(
 ) -> tuple[Scorer, Opens]:
     from stepkit.model.backend import open_model
     from stepkit.model.profiles.token_layout import TokenLayouter
-    from stepkit.modelfile import model_name
     from stepkit.search.scorers.implicit import REFERENCE, ImplicitScorer
 
     if extra.reference is None:
@@ -96,10 +100,10 @@ def _implicit(
             f"--reference {extra.reference}: has another vocabulary than the model, so their "
             "log-probabilities are of different tokens"
         )
-    opened = OpenedVerifier(reference, verifier.sizes, verifier.options)
+    opened = OpenedVerifier(reference, verifier.plan, verifier.options, verifier.note)
     meta = {
         **meta,
-        "reference": {"model": reference.fingerprint, "name": model_name(extra.reference)},
+        "reference": {"model": reference.fingerprint, "name": reference.name},
     }
     scorer = ImplicitScorer(TokenLayouter(verifier.model, profile), meta)
     return scorer, {"": verifier.engine, REFERENCE: opened.engine}

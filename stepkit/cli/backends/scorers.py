@@ -58,27 +58,29 @@ def verifier(
     from stepkit.model.backend import open_model
     from stepkit.model.local.context_sizes import for_drawing, for_reading, for_reading_like
     from stepkit.model.profiles.recognise import profile_of
-    from stepkit.modelfile import model_name
 
     assert model.model is not None
     opened = shared or open_model(model.model, model, "--prm")
     fields = {**prm.fields, "prompt": prompt}
     recognised = profile_of(opened, fields, prm.profile, prm.extra.profile)
     profile = recognised.profile
-    layout = for_drawing(opened, model, 0) if search else for_reading(opened, model)
+    plan = for_drawing(opened, model, 0) if search else for_reading(opened, model)
     if search and _one_at_a_time(profile):
-        layout = for_reading_like(layout)
+        plan = for_reading_like(plan)
     if shared is None:
-        streams.note(str(layout))
+        streams.note(str(plan))
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
         "model": opened.fingerprint,
-        "name": model_name(model.model),
+        "name": opened.name,
         "profile": profile.data(),
     }
-    if not layout.exact:
+    if plan.rope:
+        meta["rope"] = plan.rope
+    if not plan.exact:
         meta["layout"] = "fast"
-    scorer, opens = route(OpenedVerifier(opened, layout, model), profile, meta, prm.extra)
+    loaded = OpenedVerifier(opened, plan, model, streams.note)
+    scorer, opens = route(loaded, profile, meta, prm.extra)
     return ScoringSetup(scorer, opens, opened.build)
 
 
@@ -119,7 +121,9 @@ def likelihood(
         backend = server_backend(server, policy, prompt.form(), streams.warn, reads=True)
     else:
         assert policy is not None
-        backend = local_backend(policy, model, prompt.form(), 0, draws=False, loaded=loaded)
+        backend = local_backend(
+            policy, model, prompt.form(), 0, draws=False, loaded=loaded, note=streams.note
+        )
     streams.note(backend.about)
     meta = backend_meta(backend, measure.meta())
     scorer = LikelihoodScorer(
@@ -135,6 +139,8 @@ def backend_meta(backend: Backend, settings: Mapping[str, Any]) -> dict[str, Any
     if identity.server:
         meta["server"] = identity.server
     meta |= {"prompt": prompter.identity, "system": prompter.system, **settings}
+    if backend.rope:
+        meta["rope"] = backend.rope
     if not backend.exact:
         meta["layout"] = "fast"
     return meta

@@ -85,13 +85,14 @@ def _verifier(
     """
     from stepkit.cli.backends.scorers import verifier
     from stepkit.model.multi_engine import name_in_group
-    from stepkit.modelfile import check_file, fingerprint
+    from stepkit.modelfile import fingerprint
     from stepkit.search.method_setup import PrmSource
     from stepkit.search.scorers.model_alias import AliasedScorer
+    from stepkit.stores.locate import locate
 
-    check_file(path, "--prm")
+    file = locate(path, "--prm").path
     own = policy.backend.model
-    shared = own if own is not None and fingerprint(path) == own.fingerprint else None
+    shared = own if own is not None and fingerprint(file) == own.fingerprint else None
     scoring = verifier(replace(policy.model, model=path), prm, streams, search=True, shared=shared)
     meta = scoring.scorer.meta
     if meta["profile"].get("attempt"):
@@ -118,8 +119,9 @@ def _draft(
     from stepkit.model.sampler import Sampler
 
     sampling = policy.sampler.sampling
+    options = replace(policy.model, model=path)
     backend = local_backend(
-        path, replace(policy.model, model=path), policy.form, sampling.max_tokens, "--draft"
+        path, options, policy.form, sampling.max_tokens, "--draft", note=streams.note
     )
     streams.note(backend.about)
     if backend.identity.model == policy.backend.identity.model:
@@ -133,5 +135,6 @@ def _draft(
         context=backend.context,
         seed=policy.seed,
         exact=backend.exact,
+        rope=backend.rope,
         alias="draft",
     )

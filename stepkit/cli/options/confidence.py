@@ -35,7 +35,7 @@ def confidence_options(function: options.F) -> options.F:
         click.option(
             "--kept",
             is_flag=True,
-            help="Take the log-probabilities that step-rollout --keep-tokens kept; no model.",
+            help="Take what step-rollout --keep-tokens or --keep-confidence kept; no model.",
         ),
         SAMPLER(help="With --by consistency: whose draws count, where several samplers drew."),
     )
@@ -85,7 +85,7 @@ def parse_confidence_options(given: dict[str, Any]) -> ConfidenceOptions:
         raise UsageError("--group goes with --by lowest-group, bottom-group or tail")
     if sampler is not None and name != CONSISTENCY:
         raise UsageError("--sampler goes with --by consistency")
-    if kept and (name == CONSISTENCY or MEASURES[name].reads != "logprob"):
-        raise UsageError(f"--kept has no effect with --by {name}: logprobs are what is kept")
+    if kept and name == CONSISTENCY:
+        raise UsageError(f"--kept has no effect with --by {name}: it reads the draws in a tree")
     is_given = by is not None or group is not None
     return ConfidenceOptions(name, group or GROUP, kept, sampler, is_given)

@@ -18,7 +18,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--prm",
         metavar="FILE",
         type=click.Path(),
-        help="The process reward model that guides the search, a GGUF file.",
+        help="The process reward model that guides the search, a GGUF file or a name, as with -m.",
     ),
     "aggregate": declared(
         "--aggregate",
@@ -59,7 +59,7 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         "--draft",
         metavar="FILE",
         type=click.Path(),
-        help="The small model that proposes steps, a GGUF file.",
+        help="The small model that proposes steps, a GGUF file or a name, as with -m.",
     ),
     "accept": declared(
         "--accept",

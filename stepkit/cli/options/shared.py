@@ -40,6 +40,12 @@ KEEP_TOKENS = declared(
     is_flag=True,
     help="Keep the log-probability of every token drawn.",
 )
+KEEP_CONFIDENCE = declared(
+    "--keep-confidence",
+    is_flag=True,
+    help="With --method sample: the same, and at every token what all measures of confidence "
+    "read, for step-score --kept.",
+)
 PROFILE = declared(
     "--profile",
     metavar="NAME|FILE",

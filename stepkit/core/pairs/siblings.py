@@ -297,6 +297,17 @@ def cutter(record: Json, step: int) -> Callable[[str], str]:
     return _first_line if rule == LINES else lambda text: _first_step(text, rule, step)
 
 
+def rest_cutter(record: Json) -> Callable[[str, int], list[str]]:
+    """What gives all steps of a text by the record's rule, after so many others."""
+
+    def cut(text: str, before: int) -> list[str]:
+        from stepkit.text.segment import split_continuation  # here: its patterns take a while
+
+        return split_continuation(text, split_rule(record), before)
+
+    return cut
+
+
 def split_rule(record: Json) -> Json:
     """The rule that the record's steps were cut by. Raises DataError without one."""
     rule = record.get("split")

@@ -22,8 +22,8 @@ from typing import NamedTuple
 from stepkit import schema
 from stepkit.core import trace
 from stepkit.core.columns import find_column, has_column
-from stepkit.core.leaves import INSIDE, Cut, TreePaths, leaves, path
-from stepkit.core.pairs.siblings import split_rule
+from stepkit.core.leaves import INSIDE, TreePaths, leaves, path
+from stepkit.core.pairs.siblings import rest_cutter
 from stepkit.core.stretches import stretches
 from stepkit.schema import ROOT, Json
 
@@ -80,7 +80,7 @@ class _TreeWalk:
         self._record, self._tree = record, tree
         forks = stretches(record, tree)
         self._pieces = bool(forks) and by_step
-        cut = None if self._pieces else _cutter(record)
+        cut = None if self._pieces else rest_cutter(record)
         self._paths = TreePaths(record, tree, cut, () if self._pieces else forks)
         self._x: Sequence[float | None] | None = None
         if name is not None:
@@ -132,12 +132,3 @@ class _TreeWalk:
                 found.append(node)
                 covered.update(path(tree, node))
         return found[::-1]
-
-
-def _cutter(record: Json) -> Cut:
-    def cut(text: str, before: int) -> list[str]:
-        from stepkit.text.segment import split_continuation  # here: its patterns take a while
-
-        return split_continuation(text, split_rule(record), before)
-
-    return cut

@@ -9,8 +9,9 @@ import ctypes
 from typing import Any
 
 from stepkit import interrupts
+from stepkit.activity import activity
 from stepkit.errors import FailedError
-from stepkit.model.local.context_sizes import ContextSizes, check_room
+from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.decode_batch import DecodeBatch, HiddenStates
 from stepkit.model.local.llama import Model, clear_log, failure_reason
 
@@ -26,7 +27,6 @@ class Context:
         self._lib = lib = model._lib
         self.model = model
         self.layout = layout
-        check_room(model, layout)
         parameters = lib.llama_context_default_params()
         parameters.n_seq_max = layout.sequences
         parameters.n_ctx = layout.cells
@@ -34,6 +34,7 @@ class Context:
         parameters.n_outputs_max = layout.outputs
         parameters.n_threads = parameters.n_threads_batch = layout.threads
         parameters.kv_unified = layout.unified
+        parameters.swa_full = True  # a part of it could not be cut, copied or continued
         parameters.flash_attn_type = _flash_attention(lib, model, layout)
         if model.wide:
             parameters.type_k = parameters.type_v = lib.GGML_TYPE_F32
@@ -42,7 +43,8 @@ class Context:
         if self._states is not None:
             parameters.cb_eval = self._states.callback
         clear_log()
-        self._context = lib.llama_init_from_model(model._model, parameters)
+        with activity("making room for the model's cache"):
+            self._context = lib.llama_init_from_model(model._model, parameters)
         if not self._context:
             raise FailedError(
                 f"no memory for {layout.sequences} sequences of {layout.context} tokens "

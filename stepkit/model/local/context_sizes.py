@@ -1,15 +1,15 @@
-"""The sizes of a context: chosen from the model, the machine and the options, never from the input.
+"""The sizes of contexts: what is fixed before any input, and what is chosen by it and by memory.
 
-The rest of the input is not known when a stream is read, and a result must not depend on it.
+Nothing that is chosen shows in a result: only the plan's limit ends a draw or refuses a request,
+and a draw has the same bytes in a context of any size (slot_engine.py).
 """
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from stepkit.errors import FailedError, UsageError
+from stepkit.errors import UsageError
 
 MAX_SEQUENCES = 256  # LLAMA_MAX_SEQ
 CONTEXT_UNIT = 256  # llama.cpp rounds the context up to this
@@ -30,6 +30,13 @@ READ_OUTPUTS = OUTPUTS + MIN_SLOTS * ONE_PASS // READ_UBATCH
 BRANCHES = OUTPUTS - 1
 """Branches that are read at the same time, besides the trunk; llama.cpp holds a row of logits for
 each."""
+UNTRAINED = 4096
+"""The limit where a file does not say what its model was trained for."""
+GROWTH = 1.5
+"""A context that grows becomes at least so many times as long, so that texts that get longer and
+longer do not open one after the other."""
+SHARE = 2
+"""One part in so many of the free memory is the cache's, where fewer sequences make it fit."""
 
 
 class ModelFacts(Protocol):
@@ -38,9 +45,7 @@ class ModelFacts(Protocol):
     @property
     def trained_context(self) -> int: ...
     @property
-    def cache_bytes_per_token(self) -> int: ...
-    @property
-    def on_gpu(self) -> bool: ...
+    def short_rope_context(self) -> int: ...
 
 
 class ContextOptions(Protocol):
@@ -60,7 +65,7 @@ class ContextOptions(Protocol):
 
 @dataclass(frozen=True)
 class ContextSizes:
-    """Sizes of a context; all decided before the first decode.
+    """Sizes of a context; all decided before its first decode.
 
     Attributes:
         slots: sequences drawn from at the same time; in the exact layout a multiple of 4.
@@ -104,76 +109,160 @@ class ContextSizes:
         return self.slots + self.shelves
 
     def __str__(self) -> str:
-        sizes = [f"{name} {value}" for name, value in asdict(self).items() if type(value) is int]
-        return f"layout: {'exact' if self.exact else 'fast'}, {', '.join(sizes)}"
+        if self.unified:
+            return f"{self.context} tokens, one text with its branches"
+        return f"{self.slots} slots and {self.shelves} shelves of {self.context} tokens"
 
 
-def for_drawing(model: ModelFacts, options: ContextOptions, max_tokens: int) -> ContextSizes:
-    """The layout for draws of at most ``max_tokens`` (0: nothing is drawn).
+@dataclass(frozen=True)
+class Demand:
+    """What a context is for.
 
-    The context is the model's own, at most 4,096 and at least twice the tokens to draw. The slots
-    are 32 and the shelves half as many, fewer when their cache would take more than a quarter of
-    the memory. Raises UsageError when an option cannot be met.
+    Attributes:
+        longest: tokens of the longest request, with what it may draw.
+        draws, reads: how many wait or are in flight.
     """
-    context = _context(model, options, max_tokens)
-    room = memory_bytes() // 4 // max(1, model.cache_bytes_per_token * context)
-    slots = max(MIN_SLOTS, min(SLOTS, room)) if options.slots is None else options.slots
-    if not MIN_SLOTS <= slots < MAX_SEQUENCES:
+
+    longest: int
+    draws: int = 0
+    reads: int = 0
+
+
+@dataclass(frozen=True)
+class ContextPlan:
+    """What of a context's sizes is fixed before any input.
+
+    Attributes:
+        limit: tokens that end a draw or refuse a request.
+        least: the shortest context, a multiple of 256: a model that takes other rope factors in
+            longer contexts keeps the one kind for a whole run.
+        rope: which kind that is, "short" or "long"; "" for a model that has only one.
+        slots: as the user gave them; None: by demand and memory.
+        batch: most tokens in one decode.
+        threads, exact, unified: see ContextSizes.
+    """
+
+    limit: int
+    least: int
+    slots: int | None
+    batch: int
+    threads: int
+    exact: bool = True
+    unified: bool = False
+    rope: str = ""
+
+    def sizes(self, demand: Demand, room: int, before: ContextSizes | None = None) -> ContextSizes:
+        """The sizes for ``demand``.
+
+        Args:
+            room: tokens of cache that fit into the free memory. Where that is not enough for all,
+                there are fewer slots and shelves, but never a shorter context.
+            before: the context that this one follows.
+        """
+        needed = context = self._context(demand.longest)
+        if before is not None and needed > before.context:
+            context = max(needed, self._context(int(before.context * GROWTH)))
+        if self.unified:
+            return self._for_one_text(needed if context > room else context)
+        least = (self.slots or MIN_SLOTS) + 1
+        if least * context > room // SHARE:
+            context = needed
+        slots, shelves = self._wanted(demand.draws, demand.reads, room // SHARE // context)
+        outputs = max(OUTPUTS, slots + shelves)
+        batch = max(outputs, self.batch)
+        return ContextSizes(slots, shelves, context, batch, outputs, self.threads, self.exact)
+
+    def wants(self, draws: int, reads: int) -> tuple[int, int]:
+        """Slots and shelves for so many requests, if memory were no matter."""
+        return (self.slots or BRANCHES, 1) if self.unified else self._wanted(draws, reads)
+
+    def _wanted(self, draws: int, reads: int, room: int = MAX_SEQUENCES) -> tuple[int, int]:
+        """Slots and shelves, which are no more than ``room`` but for those that must be."""
+        slots = self.slots
+        if slots is None:
+            wanted = -(-draws // SLOTS_TOGETHER) * SLOTS_TOGETHER
+            slots = max(MIN_SLOTS, min(SLOTS, wanted, room - 1))
+        if self.exact:
+            slots -= slots % SLOTS_TOGETHER
+        shelves = max(slots // 2, min(SLOTS // 2, reads))
+        return slots, min(max(1, min(shelves, room - slots)), MAX_SEQUENCES - slots)
+
+    def _context(self, tokens: int) -> int:
+        return max(self.least, rounded(min(tokens, self.limit)))
+
+    def _for_one_text(self, context: int) -> ContextSizes:
+        batch = max(OUTPUTS, min(context, self.batch))
+        slots = self.slots or BRANCHES
+        return ContextSizes(
+            slots, 1, context, batch, READ_OUTPUTS, self.threads, self.exact, unified=True
+        )
+
+    def __str__(self) -> str:
+        layout = f"layout: {'exact' if self.exact else 'fast'}, up to {self.limit} tokens"
+        rope = f", {self.rope} rope factors" if self.rope else ""
+        return f"{layout}{rope}, threads {self.threads}"
+
+
+def for_drawing(model: ModelFacts, options: ContextOptions, max_tokens: int) -> ContextPlan:
+    """The plan for draws of at most ``max_tokens`` (0: nothing is drawn).
+
+    Raises UsageError when an option cannot be met.
+    """
+    slots = options.slots
+    if slots is not None and not MIN_SLOTS <= slots < MAX_SEQUENCES:
         raise UsageError(f"--slots {slots}: expected {MIN_SLOTS} to {MAX_SEQUENCES - 1}")
-    if not options.fast:
-        slots -= slots % SLOTS_TOGETHER
-    shelves = min(max(1, min(slots // 2, room - slots)), MAX_SEQUENCES - slots)
-    outputs = max(OUTPUTS, slots + shelves)
-    batch = max(outputs, UBATCH if options.batch is None else options.batch)
-    return ContextSizes(slots, shelves, context, batch, outputs, options.threads, not options.fast)
+    limit, least, rope = _limits(model, options, max_tokens)
+    batch = UBATCH if options.batch is None else options.batch
+    return ContextPlan(limit, least, slots, batch, options.threads, not options.fast, rope=rope)
 
 
-def for_reading(model: ModelFacts, options: ContextOptions) -> ContextSizes:
-    """The layout where nothing is drawn: one cache for a trace and its branches.
+def for_reading(model: ModelFacts, options: ContextOptions) -> ContextPlan:
+    """The plan where nothing is drawn: one cache for a trace and its branches.
 
     ``--slots`` is how many branches are read at the same time. Raises UsageError when an option
     cannot be met.
     """
-    context = _context(model, options, 0)
-    slots = BRANCHES if options.slots is None else options.slots
-    if not 1 <= slots <= BRANCHES:
+    slots = options.slots
+    if slots is not None and not 1 <= slots <= BRANCHES:
         raise UsageError(f"--slots {slots}: expected 1 to {BRANCHES}, where nothing is drawn")
     if options.batch is not None and options.batch > ONE_PASS:
         raise UsageError(f"--batch {options.batch}: expected at most {ONE_PASS}")
-    batch = max(OUTPUTS, min(context, options.batch or ONE_PASS))
-    return ContextSizes(
-        slots, 1, context, batch, READ_OUTPUTS, options.threads, not options.fast, unified=True
-    )
+    limit, least, rope = _limits(model, options, 0)
+    batch = options.batch or ONE_PASS
+    exact = not options.fast
+    return ContextPlan(limit, least, slots, batch, options.threads, exact, unified=True, rope=rope)
 
 
-def for_reading_like(layout: ContextSizes) -> ContextSizes:
-    """The layout for reading texts of the lengths that ``layout`` draws."""
-    batch = max(OUTPUTS, min(layout.context, ONE_PASS))
-    return replace(
-        layout, slots=BRANCHES, shelves=1, batch=batch, outputs=READ_OUTPUTS, unified=True
-    )
+def for_reading_like(plan: ContextPlan) -> ContextPlan:
+    """The plan for reading texts of the lengths that ``plan`` is for."""
+    return replace(plan, slots=None, batch=ONE_PASS, unified=True)
 
 
-def _context(model: ModelFacts, options: ContextOptions, max_tokens: int) -> int:
-    """Tokens per sequence. Raises UsageError."""
-    context = options.context
-    if context is None:
-        context = min(model.trained_context or 4096, max(4096, 2 * max_tokens))
-    if context < 2:
-        raise UsageError(f"--context {context}: expected at least 2 tokens")
-    return -(-context // CONTEXT_UNIT) * CONTEXT_UNIT
+def _limits(model: ModelFacts, options: ContextOptions, max_tokens: int) -> tuple[int, int, str]:
+    """The limit, the shortest context, and which rope factors these mean. Raises UsageError.
+
+    The model's own length is the limit, but where longer contexts have other rope factors
+    (LongRoPE, Ding et al., arXiv:2402.13753): there it is the length up to which the short ones
+    serve, unless the user asks for more.
+    """
+    trained = model.trained_context
+    # llama.cpp rounds a context up, and a longer one would have the long factors
+    short = model.short_rope_context // CONTEXT_UNIT * CONTEXT_UNIT
+    limit = options.context
+    if limit is None:
+        limit = trained or max(UNTRAINED, 2 * max_tokens)
+        if short and max_tokens < short:
+            limit = short
+    if limit < 2:
+        raise UsageError(f"--context {limit}: expected at least 2 tokens")
+    limit = rounded(limit)
+    if not short:
+        return limit, CONTEXT_UNIT, ""
+    if limit > short:
+        return limit, rounded(model.short_rope_context + 1), "long"
+    return limit, CONTEXT_UNIT, "short"
 
 
-def check_room(model: ModelFacts, layout: ContextSizes) -> None:
-    """Raise FailedError for a cache that does not fit: llama.cpp would abort the process."""
-    needed = layout.cells * model.cache_bytes_per_token
-    if layout.cells >= 1 << 31 or (not model.on_gpu and needed > memory_bytes()):
-        raise FailedError(
-            f"no memory for {layout.sequences} sequences of {layout.context} tokens "
-            f"({needed / 2**30:.1f} GiB of key-value cache); lower --slots or --context"
-        )
-
-
-def memory_bytes() -> int:
-    """The machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def rounded(tokens: int) -> int:
+    """``tokens`` as llama.cpp rounds the length of a context."""
+    return -(-tokens // CONTEXT_UNIT) * CONTEXT_UNIT

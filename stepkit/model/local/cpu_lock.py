@@ -24,11 +24,14 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+
+from stepkit.activity import activity
 
 PATIENCE = 60.0
 """Seconds that an engine waits, longer than a decode takes; then it goes on without the lock."""
@@ -58,8 +61,8 @@ class Slice(NamedTuple):
 
 
 LAYOUT = struct.Struct("<qddd")
-PLACE = 64
-"""Where the slice stands in the room's file."""
+NAME = 64
+"""Bytes at the start of the room's file: who holds it. Then comes the slice."""
 
 
 class CpuLock:
@@ -73,6 +76,8 @@ class CpuLock:
         self._between = 0.0  # seconds from a decode to the next, on average
         folder = folder or os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         self._files: list[int] = []
+        command = os.path.basename(sys.argv[0]) or "stepkit"
+        self._name = f"{command[:40]} (process {os.getpid()})".encode()[:NAME].ljust(NAME)
         try:
             for name in ("door", "room"):
                 path = os.path.join(folder, f"stepkit-{os.getuid()}.{name}")
@@ -105,27 +110,54 @@ class CpuLock:
         self._files = []
 
     def _enter(self, end: float) -> bool:
-        """Take the room; False when that was not possible before ``end``."""
-        door, room = self._files
+        """Take the room; False when that was not possible before ``end`` (monotonic seconds)."""
         if self._come_back():
             return True
-        if not _lock(door, end):
-            return False
-        try:
-            while _lock(room, end):
-                now, current = time.monotonic(), self._slice()
-                if current.owner == self._own or not current.reserved(now):
-                    longest = DECAY * current.longest
-                    size = min(max(SHORTEST, longest), LONGEST)
-                    self._set_slice(Slice(self._own, now + size, now, longest))
+        door, room = self._files
+        if _taken(door):
+            try:
+                if self._take_room():
                     return True
-                fcntl.flock(room, fcntl.LOCK_UN)
-                while now < end and self._slice().reserved(now):
-                    time.sleep(PAUSE)
-                    now = time.monotonic()
-            return False
+            finally:
+                fcntl.flock(door, fcntl.LOCK_UN)
+        holder = os.pread(room, NAME, 0).decode("utf-8", "replace").strip()
+        with activity(f"waiting for {holder or 'another process'}"):
+            return self._wait(end)
+
+    def _wait(self, end: float) -> bool:
+        """``_enter``, through the door."""
+        door, _ = self._files
+        while not _taken(door):
+            if time.monotonic() > end:
+                return False
+            time.sleep(PAUSE)
+        try:
+            while not self._take_room():
+                if time.monotonic() > end:
+                    return False
+                time.sleep(PAUSE)
+            return True
         finally:
             fcntl.flock(door, fcntl.LOCK_UN)
+
+    def _take_room(self) -> bool:
+        """Begin a slice in the room, where it is free and no other engine is expected back."""
+        room = self._files[1]
+        if self._is_kept() or not _taken(room):
+            return False
+        if self._is_kept():
+            fcntl.flock(room, fcntl.LOCK_UN)
+            return False
+        now, longest = time.monotonic(), DECAY * self._slice().longest
+        size = min(max(SHORTEST, longest), LONGEST)
+        self._set_slice(Slice(self._own, now + size, now, longest))
+        os.pwrite(room, self._name, 0)
+        return True
+
+    def _is_kept(self) -> bool:
+        """Whether another engine is expected back in its slice."""
+        current = self._slice()
+        return current.owner != self._own and current.reserved(time.monotonic())
 
     def _come_back(self) -> bool:
         """Take the room within the slice of this process; another one may look in for a moment."""
@@ -148,20 +180,11 @@ class CpuLock:
         fcntl.flock(self._files[1], fcntl.LOCK_UN)
 
     def _slice(self) -> Slice:
-        data = os.pread(self._files[1], LAYOUT.size, PLACE)
+        data = os.pread(self._files[1], LAYOUT.size, NAME)
         return Slice(*LAYOUT.unpack(data)) if len(data) == LAYOUT.size else Slice()
 
     def _set_slice(self, current: Slice) -> None:
-        os.pwrite(self._files[1], LAYOUT.pack(*current), PLACE)
-
-
-def _lock(file: int, end: float) -> bool:
-    """Take a lock; False when it is still taken at ``end`` (monotonic seconds)."""
-    while not _taken(file):
-        if time.monotonic() > end:
-            return False
-        time.sleep(PAUSE)
-    return True
+        os.pwrite(self._files[1], LAYOUT.pack(*current), NAME)
 
 
 def _taken(file: int) -> bool:

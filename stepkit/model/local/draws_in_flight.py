@@ -8,18 +8,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from stepkit.errors import DataError
-from stepkit.model.engine import LOGPROB_DIGITS, Draw, FinishedDraw, FinishedRequest, Sampling
+from stepkit.model.engine import (
+    LOGPROB_DIGITS,
+    DistributionSummary,
+    Draw,
+    FinishedDraw,
+    FinishedRequest,
+    Sampling,
+)
 from stepkit.model.local.logit_processors import GrammarState, LogitProcessors
+from stepkit.model.local.readout import summaries
 from stepkit.model.local.token_sampling import TokenSampler, uniforms
 from stepkit.model.prefixes import Ids
 
 NOTHING = -1
 """In place of a token, where biases or a grammar allow none."""
+_NUMBERS = len(DistributionSummary._fields)
 SECOND = 1 << 40
 """Offset of a draw's second uniforms: no draw has so many tokens."""
 
@@ -64,6 +74,8 @@ class ActiveDraws:
         self._seeds = np.zeros(slots, np.uint64)
         self._ids = np.zeros((slots, 64), np.int32)
         self._logprobs = np.zeros((slots, 64))
+        self._summarised = np.zeros(slots, bool)
+        self._summaries = np.zeros((slots, 0, _NUMBERS))
         self._requests: list[Draw | None] = [None] * slots
         self._samplings: Counter[Sampling] = Counter()
         self._texts: list[bytearray | None] = [None] * slots  # of draws that their text may end
@@ -84,6 +96,7 @@ class ActiveDraws:
         self._processors.start(place, request)
         watched = request.sampling.stop or request.until or request.complete
         self._texts[place] = bytearray() if watched else None
+        self._summarised[place] = request.summaries
 
     def move(self, source: int, target: int) -> None:
         """Move a draw to a free slot."""
@@ -92,6 +105,8 @@ class ActiveDraws:
         self._seeds[target] = self._seeds[source]
         self._processors.move(source, target)
         self._ids[target], self._logprobs[target] = self._ids[source], self._logprobs[source]
+        self._summaries[target] = self._summaries[source]
+        self._summarised[target] = self._summarised[source]
         self._requests[target], self._requests[source] = self._requests[source], None
         self._texts[target], self._texts[source] = self._texts[source], None
         self.active[source] = False
@@ -116,6 +131,8 @@ class ActiveDraws:
         if stuck.any():
             ended += self._fail(at[stuck], "--logit-bias and --grammar leave no token to draw")
             at, tokens, logprobs = at[~stuck], tokens[~stuck], logprobs[~stuck]
+            logits = logits[~stuck]
+        self._summarise(at, logits, tokens)
         return ended + self._append(at, tokens, logprobs)
 
     def close(self) -> None:
@@ -147,6 +164,17 @@ class ActiveDraws:
             if result is not None:
                 ended.append((place, FinishedRequest(self._leave(place), result)))
         return ended
+
+    def _summarise(self, at: Any, logits: Any, tokens: Any) -> None:
+        """Keep a summary of the distribution of each of these tokens where it was asked for."""
+        rows = self._summarised[at]
+        if not rows.any():
+            return
+        chosen = at[rows]
+        if self._counts[chosen].max() >= self._summaries.shape[1]:
+            more = np.zeros((len(self.active), max(64, self._summaries.shape[1]), _NUMBERS))
+            self._summaries = np.concatenate([self._summaries, more], axis=1)
+        self._summaries[chosen, self._counts[chosen]] = summaries(logits[rows], tokens[rows])
 
     def _next(self, at: Any, logits: Any) -> tuple[Any, Any]:
         """Tokens and log-probabilities, by one call for all draws with the same sampling."""
@@ -217,7 +245,11 @@ class ActiveDraws:
 
     def _finished(self, place: int, finish: str, text: bytearray) -> FinishedDraw:
         logprobs = self._logprobs[place, : self._counts[place]].tolist()
-        return finished_draw(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
+        drawn = finished_draw(finish, bytes(text), self.ids_of(place), logprobs, self._pieces)
+        if not self._summarised[place]:
+            return drawn
+        rows = self._summaries[place, : drawn.tokens].round(LOGPROB_DIGITS).tolist()
+        return replace(drawn, summaries=tuple(map(tuple, rows)))
 
     def _request(self, place: int) -> Draw:
         request = self._requests[place]

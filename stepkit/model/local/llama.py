@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections import deque
 from typing import Any
 
+from stepkit.activity import activity
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.local.vocabulary import GgufVocabulary
-from stepkit.modelfile import check_file, fingerprint
+from stepkit.modelfile import fingerprint, holds_tensor
+from stepkit.stores.locate import locate
 
+REPACKED_SHARE = 4
+"""Where one part in so many of the weights is repacked, or more, the file is not mapped: its pages
+would be in memory in addition to the copy."""
+REPACKING = ("CPU_REPACK", "AMX")
+"""What llama.cpp calls buffers of weights in another layout."""
+LONG_FACTORS = "rope_factors_long.weight"
+_WEIGHTS = re.compile(r"load_tensors: +(\S+) model buffer size = +([0-9.]+) MiB")
 _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
 
@@ -55,6 +65,13 @@ def failure_reason() -> str:
 class Model(GgufVocabulary):
     """A loaded GGUF and its vocabulary.
 
+    Args:
+        path: its file, or its name in a store (stores/model_reference.py).
+
+    Attributes:
+        path: its file, of several parts the first.
+        name: what evidence calls it.
+
     Raises UsageError when the file is no GGUF, FailedError with llama.cpp's own reason when it
     cannot be loaded.
     """
@@ -69,22 +86,26 @@ class Model(GgufVocabulary):
         option: str = "--model",
         vocabulary_only: bool = False,
     ) -> None:
-        check_file(path, option)
-        lib = _library()
-        self.path = path
+        found = locate(path, option)
+        self.path, self.name = found.path, found.name
+        with activity(f"loading {self.name}"):
+            lib = _library()
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         parameters.vocab_only = vocabulary_only
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
         parameters.use_extra_bufts = use_extra_buffers(system_information())
-        clear_log()
-        self._model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
+        with activity(f"loading {self.name}"):
+            self._model, mapped = _load(lib, self.path, parameters)
         if not self._model:
             raise FailedError(f"{option} {path}: llama.cpp cannot load it: {failure_reason()}")
         super().__init__(lib, lib.llama_model_get_vocab(self._model))
         self.trained_context = int(lib.llama_model_n_ctx_train(self._model))
-        self.fingerprint = fingerprint(path)
+        self.fingerprint = fingerprint(self.path)
+        size = int(lib.llama_model_size(self._model))
+        self.mapped_bytes = size if mapped and not self.on_gpu else 0
+        self.short_rope_context = self._short_rope_context()
         if kind := self._unsupported():
             raise UsageError(f"{option} {path}: {kind} models are not supported")
 
@@ -96,6 +117,18 @@ class Model(GgufVocabulary):
         if lib.llama_model_is_recurrent(model) or lib.llama_model_is_hybrid(model):
             return "recurrent"
         return "diffusion" if lib.llama_model_is_diffusion(model) else ""
+
+    def _short_rope_context(self) -> int:
+        """The length above which a context has other rope factors (LongRoPE); 0: there are none.
+
+        llama.cpp chooses by the length of the context, once for all that is in it
+        (``llama_model::get_rope_factors``).
+        """
+        architecture = self.metadata("general.architecture")
+        length = self.metadata(f"{architecture}.rope.scaling.original_context_length")
+        if not length or int(length) >= self.trained_context:
+            return 0
+        return int(length) if holds_tensor(self.path, LONG_FACTORS) else 0
 
     def close(self) -> None:
         if self._model:
@@ -153,6 +186,42 @@ class Model(GgufVocabulary):
         per_head = int(key_length) if key_length else lib.llama_model_n_embd(model) // heads
         numbers = 2 * lib.llama_model_n_layer(model) * lib.llama_model_n_head_kv(model) * per_head
         return int(numbers) * (4 if self.wide else 2)
+
+
+def _load(lib: Any, path: str, parameters: Any) -> tuple[Any, bool]:
+    """Load a model; returns it, or None, and whether the file is mapped.
+
+    What is repacked is told before the first byte is read, so a load that maps the file is then
+    given up in favour of one that does not.
+    """
+
+    @lib.llama_progress_callback
+    def goes_on(_done: float, _data: Any) -> bool:
+        return not _much_is_repacked()
+
+    for mapped in (True, False):
+        _map(lib, parameters, mapped)
+        parameters.progress_callback = goes_on if mapped else lib.llama_progress_callback(0)
+        clear_log()
+        model = lib.llama_model_load_from_file(os.fsencode(path), parameters)
+        if model or not _much_is_repacked():
+            return model, mapped
+    return None, False
+
+
+def _map(lib: Any, parameters: Any, mapped: bool) -> None:
+    """Set whether a file is mapped."""
+    if hasattr(parameters, "use_mmap"):  # before load_mode came
+        parameters.use_mmap = mapped
+    elif not mapped:
+        parameters.load_mode = lib.LLAMA_LOAD_MODE_NONE
+
+
+def _much_is_repacked() -> bool:
+    """Whether llama.cpp's log says that it lays so many weights out anew."""
+    sizes = [(kind, float(size)) for kind, size in _WEIGHTS.findall("".join(_log))]
+    repacked = sum(size for kind, size in sizes if kind in REPACKING)
+    return repacked > 0 and REPACKED_SHARE * repacked >= sum(size for _, size in sizes)
 
 
 def _place(

@@ -26,43 +26,53 @@ from functools import partial
 import numpy as np
 
 from stepkit.core.common_prefix import common_length
-from stepkit.errors import DataError, StepkitError
+from stepkit.errors import DataError
 from stepkit.model.engine import Branch, Counters, FinishedRequest, Read, Readout, Request
 from stepkit.model.local.context import Context
+from stepkit.model.local.context_opener import ContextOpener
+from stepkit.model.local.context_sizes import Demand
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
 from stepkit.model.local.prefill import Prefill
 from stepkit.model.local.readout import Values, read_values
+from stepkit.model.local.request_length import refusal, tokens_of
 from stepkit.model.prefixes import Ids
 
 TRUNK = 0
 
 
 class ReadEngine:
-    """An Engine (see model/engine.py) for Reads only, on a Context with a unified layout."""
+    """An Engine (see model/engine.py) for Reads only, on contexts with a unified layout.
 
-    def __init__(self, context: Context, lock: CpuLock | NoCpuLock) -> None:
-        self._context = context
+    A context is opened for the longest of the requests that wait, and another one when a longer
+    request comes.
+    """
+
+    def __init__(self, opener: ContextOpener, lock: CpuLock | NoCpuLock) -> None:
+        self._opener = opener
         self._lock = lock
-        self._layout = context.layout
-        self._prefill = Prefill(context, lock)
+        self._limit = opener.plan.limit
+        self._counters = Counters()
+        self._opened: Context | None = None
         self._waiting: list[Read] = []
         self._refused: list[FinishedRequest] = []
         self._held: Ids = ()
 
     @property
     def counters(self) -> Counters:
-        return self._prefill.counters
+        return self._counters
 
     @counters.setter
     def counters(self, counters: Counters) -> None:
-        self._prefill.counters = counters
+        self._counters = counters
+        if self._opened is not None:
+            self._prefill.counters = counters
 
     @property
     def pending(self) -> int:
         return len(self._waiting) + len(self._refused)
 
     def submit(self, request: Request) -> None:
-        error = refusal(request, self._context.context)
+        error = refusal(request, self._limit)
         if error is not None:
             self._refused.append(FinishedRequest(request, error))
         else:
@@ -73,13 +83,30 @@ class ReadEngine:
         finished, self._refused = self._refused, []
         if not finished and self._waiting:
             nearest = max(self._waiting, key=lambda read: common_length(self._held, read.ids))
+            if self._opened is None or self._opened.context < tokens_of(nearest, self._limit):
+                self._open()
             self._waiting.remove(nearest)
             finished.append(self._read(nearest))
         return finished
 
     def close(self) -> None:
-        self._context.close()
+        if self._opened is not None:
+            self._opened.close()
         self._lock.close()
+
+    def _open(self) -> None:
+        """Open a context for all that wait, in place of the one before."""
+        before = None
+        if self._opened is not None:
+            before = self._opened.layout
+            self._opened.close()
+            self._opened, self._held = None, ()
+        longest = max(tokens_of(read, self._limit) for read in self._waiting)
+        context = self._opener.open(Demand(longest, reads=len(self._waiting)), before)
+        self._opened = self._context = context
+        self._layout = context.layout
+        self._prefill = Prefill(context, self._lock)
+        self._prefill.counters = self._counters
 
     def _read(self, request: Read) -> FinishedRequest:
         if not request.positions and not request.branches:
@@ -160,21 +187,3 @@ class ReadEngine:
             read.append(read_values(request, branch.ids, branch.read_at, own))
             self._context.forget(sequence)
         return read
-
-
-def refusal(request: Request, context: int) -> StepkitError | None:
-    """Why a context of that many tokens cannot hold a request, or None."""
-    room = context
-    if isinstance(request, Read):
-        longest = max([len(request.ids), *(b.start + len(b.ids) for b in request.branches)])
-    else:
-        longest = len(request.prefix)
-        room -= 1
-    if not longest:
-        return DataError("nothing to start from: the prompt has no tokens")
-    if longest > room:
-        return DataError(
-            f"{longest} tokens, but the context holds {context}; "
-            "raise --context (up to what the model was trained for)"
-        )
-    return None

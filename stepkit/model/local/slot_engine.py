@@ -1,86 +1,61 @@
-"""The in-process engine: continuous batching over the sequences of one llama.cpp context.
+"""The in-process engine: requests in their order, and the contexts that they are answered in.
 
-A prefix is prefilled once, on a shelf: a sequence that nothing is drawn from. From there it is
-copied to the slots of its draws, and extended when a longer prefix is requested; the longest part
-of a prefix that any sequence still holds is found in a trie and not evaluated again. The least
-recently used shelf is overwritten first.
+llama.cpp cannot change the size of a context. So one is opened for what waits: as long as the
+longest request, with as many sequences as there are draws, in the memory that is free
+(context_sizes.py). When the next request does not fit, or twice as many draws could run, no draw
+is started any more, and the next context is opened when none is in flight. So a draw under way is
+never evaluated again, which could round in another way, and no request waits for ever.
 
-The result of a request never depends on what else is in flight, by three rules (on a CPU; measured
-on F32, F16, Q8_0 and Q4_K models, tests/model/local/test_slot_engine.py):
-
-* each sequence has a stream of its own and flash attention is off (context.py);
-* prefixes enter by prefill calls that hold one sequence only, draws by calls that hold one token of
-  each sequence: so both shapes are the same whatever else is in flight;
-* a call has 8 rows or 12, 16, 20 ..., and as many of logits (prefill.py explains it). llama.cpp
-  splits a call at gaps between sequence numbers. So gaps and short calls are filled with tokens of
-  idle slots, which are removed at once.
-
-The fast layout (``--fast``) keeps none of them: drawn tokens count as held, so that a search
-continues its own draws without evaluating them again, and nothing is filled.
+A result does not depend on any of this: slot_decoder.py has the rules, and a prefix that is
+evaluated again in the next context is evaluated to the same bits.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from functools import partial
-from typing import Any
+import time
+from collections import deque
+from itertools import chain, islice
 
-import numpy as np
-
-from stepkit.core.common_prefix import common_length
-from stepkit.errors import DataError
-from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Readout, Request
-from stepkit.model.local.context import Context
-from stepkit.model.local.context_sizes import for_reading_like
+from stepkit.model.engine import Counters, Draw, FinishedRequest, Read, Request
+from stepkit.model.local.context_opener import ContextOpener
+from stepkit.model.local.context_sizes import Demand, for_reading_like
 from stepkit.model.local.cpu_lock import CpuLock, NoCpuLock
-from stepkit.model.local.draws_in_flight import ActiveDraws
-from stepkit.model.local.grammar import Grammar
-from stepkit.model.local.prefill import LEAST_ROWS, Prefill, Take
-from stepkit.model.local.prefix_trie import PrefixTrie
-from stepkit.model.local.read_engine import ReadEngine, refusal
-from stepkit.model.local.readout import read_values
+from stepkit.model.local.read_engine import ReadEngine
+from stepkit.model.local.request_length import expected_tokens, refusal
+from stepkit.model.local.slot_decoder import SlotDecoder
 from stepkit.model.prefixes import Ids
 
-COPIED = 512
-"""Cells of the cache that are copied in the time in which one token is prefilled, roughly."""
-REMEMBERED_ROWS = 16
-"""Prefixes whose last row of logits is kept, so that later draws of them need no decode."""
+ARRIVAL = 0.01
+"""Seconds in which further requests arrive, where records are read while the first context waits
+to be opened."""
 
 
 class SlotEngine:
-    """An Engine (see model/engine.py) on one Context."""
+    """An Engine (see model/engine.py) on one context at a time."""
 
-    def __init__(self, context: Context, lock: CpuLock | NoCpuLock) -> None:
-        self._context = context
-        self._layout = context.layout
+    def __init__(self, opener: ContextOpener, lock: CpuLock | NoCpuLock) -> None:
+        self._opener = opener
         self._lock = lock
-        self._calls = Prefill(context, lock)
-        # a copy moves a whole sequence's cells, used or not
-        self._copying = self._layout.context // COPIED
-        self._trie = PrefixTrie(self._layout.sequences)
-        self._shelves = OrderedDict.fromkeys(range(self._layout.slots, self._layout.sequences))
-        self._active_draws = ActiveDraws(
-            context.model,
-            self._layout.slots,
-            self._layout.threads,
-            partial(Grammar, context.model),
-        )
+        self._limit = opener.plan.limit
+        self._counters = Counters()
+        self._decoder: SlotDecoder | None = None
+        self._reader: ReadEngine | None = None
         self._draws: dict[Ids, deque[Draw]] = {}
         self._reads: deque[Read] = deque()
         self._refused: list[FinishedRequest] = []
-        self._last_rows: OrderedDict[Ids, Any] = OrderedDict()
-        self._reader: ReadEngine | None = None
-        self._pending = 0
+        self._pending = self._arrived = 0
+        self._drains = False  # no draw is started until the next context is open
 
     @property
     def counters(self) -> Counters:
-        return self._calls.counters
+        return self._counters
 
     @counters.setter
     def counters(self, counters: Counters) -> None:
-        self._calls.counters = counters
-        if self._reader is not None:
-            self._reader.counters = counters
+        self._counters = counters
+        for engine in (self._decoder, self._reader):
+            if engine is not None:
+                engine.counters = counters
 
     @property
     def pending(self) -> int:
@@ -88,7 +63,7 @@ class SlotEngine:
 
     def submit(self, request: Request) -> None:
         self._pending += 1
-        error = refusal(request, self._context.context)
+        error = refusal(request, self._limit)
         if error is not None:
             self._refused.append(FinishedRequest(request, error))
         elif isinstance(request, Draw):
@@ -99,202 +74,88 @@ class SlotEngine:
     def step(self) -> list[FinishedRequest]:
         """Work for about one decode and return what finished."""
         finished, self._refused = self._refused, []
-        if self._reads:
-            finished.append(self._read(self._reads.popleft()))
-        else:
-            finished += self._admit()
-            finished += self._decode()
+        if not finished and self._pending:
+            finished = self._work()
         self._pending -= len(finished)
         return finished
 
     def close(self) -> None:
-        self._active_draws.close()
-        if self._reader is not None:
-            self._reader.close()
-        self._context.close()
+        for engine in (self._decoder, self._reader):
+            if engine is not None:
+                engine.close()
         self._lock.close()
 
-    # -- draws ------------------------------------------------------------------------------
+    def _work(self) -> list[FinishedRequest]:
+        if self._reads and _has_branches(self._reads[0]):
+            return self._read_branches(self._reads.popleft())
+        decoder = self._decoder
+        if decoder is None:
+            decoder = self._first()
+            if decoder is None:
+                return []
+        if self._outgrown(decoder) and not decoder.in_flight:
+            decoder = self._open()
+        if self._reads and decoder.fits(self._reads[0]):
+            return [decoder.read(self._reads.popleft())]
+        started = [] if self._drains else decoder.admit(self._draws)
+        return started + decoder.decode()
 
-    def _admit(self) -> list[FinishedRequest]:
-        """Start waiting draws in the free slots, prefix by prefix in the order of their
-        requests."""
-        finished: list[FinishedRequest] = []
-        free = self._active_draws.free()
-        while free and self._draws:
-            prefix, waiting = next(iter(self._draws.items()))
-            row, source = self._last_row(prefix)
-            places = self._nearest(prefix, free)[: len(waiting)]
-            for place in places:
-                self._enter(prefix, source, place)
-                limit = self._context.context - len(prefix)
-                self._active_draws.start(place, waiting.popleft(), limit)
-            if not waiting:
-                del self._draws[prefix]
-            ended = self._extend(places, np.repeat(row[None, :], len(places), axis=0))
-            finished += ended
-            free = self._active_draws.free()
-        return finished
+    # -- contexts ---------------------------------------------------------------------------
 
-    def _nearest(self, prefix: Ids, free: list[int]) -> list[int]:
-        """The free slots, those that already hold the prefix (and need no copy) first."""
-        return sorted(free, key=lambda place: self._trie.held(place) != prefix)
+    def _first(self) -> SlotDecoder | None:
+        """The first context, once no more requests arrive."""
+        if self._pending > self._arrived:
+            self._arrived = self._pending
+            time.sleep(ARRIVAL)
+            return None
+        return self._open()
 
-    def _enter(self, prefix: Ids, source: int, place: int) -> None:
-        """Make slot ``place`` hold ``prefix``, with which the sequence ``source`` starts."""
-        if self._trie.held(place) == prefix:
-            self._context.forget(place, len(prefix))
-            return
-        self._context.copy(source, place, len(prefix))
-        self._trie.put(place, prefix)
+    def _open(self) -> SlotDecoder:
+        """A context for all that waits, in place of the one before, in which nothing is in
+        flight."""
+        before = None
+        if self._decoder is not None:
+            before = self._decoder.sizes
+            self._decoder.close()
+            self._decoder = None
+        self._drains = False
+        demand = Demand(self._longest(), self._pending - len(self._reads), len(self._reads))
+        context = self._opener.open(demand, before)
+        self._decoder = SlotDecoder(context, self._lock, self._limit, self._counters)
+        return self._decoder
 
-    def _last_row(self, prefix: Ids) -> tuple[Any, int]:
-        """The logits after ``prefix``, and a sequence that starts with it."""
-        source, shared = self._best(prefix)
-        row = self._last_rows.get(prefix)
-        if row is None or shared < len(prefix):
-            source = self._shelve(prefix)
-            (row,) = self._prefill(source, prefix, [len(prefix) - 1], _copied)
-            self._last_rows[prefix] = row
-            if len(self._last_rows) > REMEMBERED_ROWS:
-                self._last_rows.popitem(last=False)
-        self._last_rows.move_to_end(prefix)
-        if source in self._shelves:
-            self._shelves.move_to_end(source)
-        return row, source
+    def _outgrown(self, decoder: SlotDecoder) -> bool:
+        """Whether the next context is to be opened when no draw is in flight."""
+        if not self._drains and (self._reads or self._draws):
+            counts = (self._pending - len(self._reads), len(self._reads))
+            self._drains = not self._fits(decoder) or self._opener.grows(
+                decoder.sizes, *counts, self._longest
+            )
+        return self._drains
 
-    # -- prefixes ---------------------------------------------------------------------------
+    def _fits(self, decoder: SlotDecoder) -> bool:
+        """Whether the requests whose turn it is fit into the context."""
+        first: list[Request] = list(islice(self._reads, 1))
+        first += [draws[0] for draws in islice(self._draws.values(), 1)]
+        return all(decoder.fits(request) for request in first)
 
-    def _shelve(self, ids: Ids) -> int:
-        """A shelf for ``ids``, with as much of them as any sequence has where copying saves time.
+    def _longest(self) -> int:
+        """Tokens that the longest request takes that waits, or is known to follow."""
+        waiting: list[Request] = [*self._reads, *chain.from_iterable(self._draws.values())]
+        return max(expected_tokens(request, self._limit) for request in waiting)
 
-        One that holds a prefix of ``ids`` and no more is extended, else the least recently used
-        one is overwritten.
-        """
-        best, shared = self._best(ids)
-        oldest = next(iter(self._shelves))
-        if best in self._shelves and len(self._trie.held(best)) == shared > 0:
-            return best
-        if shared - common_length(self._trie.held(oldest), ids) > self._copying:
-            self._context.copy(best, oldest, shared)
-            self._trie.put(oldest, ids[:shared])
-        return oldest
+    # -- reads with branches ----------------------------------------------------------------
 
-    def _prefill(self, place: int, ids: Ids, wanted: list[int], take: Take) -> list[Any]:
-        """Evaluate ``ids`` in sequence ``place`` from where they differ from what it holds; returns
-        the results of ``take`` for the wanted positions."""
-        start = self._calls.start(self._trie.held(place), ids, wanted)
-        self._context.forget(place, start)
-        self._trie.put(place, ids[:start])
-        taken = self._calls.enter(place, ids, start, wanted, take)
-        self._trie.put(place, ids)
-        return taken
-
-    def _best(self, ids: Ids) -> tuple[int, int]:
-        """The sequence with the longest common prefix with ``ids``, and its length."""
-        return self._trie.longest(ids)
-
-    # -- decoding ---------------------------------------------------------------------------
-
-    def _decode(self) -> list[FinishedRequest]:
-        """One more token for every draw in flight."""
-        self._close_gaps()
-        draws = self._active_draws
-        places = np.flatnonzero(draws.active)
-        if not len(places):
-            return []
-        rows = self._filled(places)
-        idle = [] if len(rows) == len(places) else [int(n) for n in rows if not draws.active[n]]
-        tokens, positions = draws.last[rows], draws.position[rows]
-        wanted = draws.active[rows].astype(np.int8)
-        for number in idle:
-            positions[number - rows[0]] = self._room_in(number)
-        self._calls.fill(wanted)
-        logits = self._calls.run(tokens, positions, rows, wanted)
-        for number in idle:
-            self._context.forget(number, len(self._trie.held(number)))
-        if len(logits) > len(places):
-            logits = logits[np.isin(rows[wanted > 0], places)]
-        draws.position[places] += 1
-        self.counters.drawn_tokens += len(places)
-        self.counters.drawing_calls += 1
-        return self._extend([int(place) for place in places], logits)
-
-    def _filled(self, places: Any) -> Any:
-        """The slots of one call: ``places`` with the gaps between them, as many as it must have."""
-        if not self._layout.exact:
-            return places
-        count = self._calls.rows(int(places[-1] + 1 - places[0]))
-        low = min(int(places[0]), self._layout.slots - count)
-        return np.arange(low, low + count)
-
-    def _room_in(self, number: int) -> int:
-        """The position of an idle slot's filler; removes what the trie does not record first."""
-        held = self._trie.held(number)
-        if len(held) >= self._context.context:
-            self._trie.put(number, ())
-            held = ()
-        self._context.forget(number, len(held))
-        return len(held)
-
-    def _close_gaps(self) -> None:
-        """Move the highest draws down while more than half of a call would be gaps.
-
-        Gaps are filled, or split the call in the fast layout.
-        """
-        while True:
-            places = np.flatnonzero(self._active_draws.active)
-            span = places[-1] - places[0] + 1 if len(places) else 0
-            if span <= max(LEAST_ROWS, 2 * len(places)):
-                return
-            source = int(places[-1])
-            gap = int(places[0]) + int(np.argmin(self._active_draws.active[places[0] :]))
-            self._context.copy(source, gap, int(self._active_draws.position[source]))
-            self._trie.put(gap, self._trie.held(source))
-            self._active_draws.move(source, gap)
-
-    def _extend(self, places: list[int], logits: Any) -> list[FinishedRequest]:
-        """Give each draw its next token; return those that ended. ``logits`` [places, n_vocab]."""
-        ended = self._active_draws.extend(places, logits)
-        for place, done in ended:
-            self._ended(place, done.request)
-        return [done for _, done in ended]
-
-    def _ended(self, place: int, request: Request) -> None:
-        """Record what a slot holds when its draw has ended."""
-        if self._layout.exact or not isinstance(request, Draw):
-            return
-        # the last token drawn was never evaluated
-        held = request.prefix + self._active_draws.ids_of(place)
-        self._trie.put(place, held[: int(self._active_draws.position[place])])
-
-    # -- reads ------------------------------------------------------------------------------
-
-    def _read(self, request: Read) -> FinishedRequest:
-        """Evaluate one sequence and read it at the requested positions."""
-        if request.branches or request.head is not None:
-            return self._read_branches(request)
-        wanted = list(request.positions)
-        rows: list[tuple[float, ...]] = []
-        if wanted:
-            ids = request.ids if request.candidates else request.ids[: wanted[-1] + 1]
-            take = partial(read_values, request, request.ids)
-            rows = self._prefill(self._shelve(ids), ids, wanted, take)
-        if any(not np.isfinite(number) for row in rows for number in row):
-            return FinishedRequest(request, DataError("the model's logits are not finite numbers"))
-        return FinishedRequest(request, Readout(tuple(rows)))
-
-    def _read_branches(self, request: Read) -> FinishedRequest:
+    def _read_branches(self, request: Read) -> list[FinishedRequest]:
         """Read in a unified cache, which is opened when needed."""
         if self._reader is None:
-            context = Context(self._context.model, for_reading_like(self._layout))
-            self._reader = ReadEngine(context, self._lock)
-            self._reader.counters = self.counters
+            opener = self._opener.beside(for_reading_like(self._opener.plan))
+            self._reader = ReadEngine(opener, self._lock)
+            self._reader.counters = self._counters
         self._reader.submit(request)
-        (finished,) = self._reader.step()
-        return finished
+        return self._reader.step()
 
 
-def _copied(_positions: list[int], rows: Any) -> list[Any]:
-    """Rows of output that outlive their call."""
-    return list(rows.copy())
+def _has_branches(request: Read) -> bool:
+    """Whether a read needs a unified cache."""
+    return bool(request.branches) or request.head is not None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 from stepkit.errors import UsageError
@@ -22,9 +21,9 @@ NAME_KEYS = ("general.name", "general.basename", "general.finetune")
 
 
 class ProfiledModel(LayoutVocabulary, Protocol):
-    """What this module needs of a model: its vocabulary, and the file it comes from."""
+    """What this module needs of a model: its vocabulary, and what it is called."""
 
-    path: str
+    name: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def _recognised(model: ProfiledModel, head_profile: str) -> RecognisedProfile | 
             from_json(head_profile, "the head's profile"), "the head's profile"
         )
     names = {key: model.metadata(key) or "" for key in NAME_KEYS}
-    names["its file's name"] = Path(model.path).stem
+    names["its file's name"] = model.name.removesuffix(".gguf")
     for where, name in names.items():
         named = [one for one in families().values() if _is_named(one, name)]
         if named:
@@ -136,7 +135,7 @@ def _from_options(model: ProfiledModel, fields: Mapping[str, Any]) -> Recognised
     """The profile that the options alone describe."""
     if all(fields.get(name) for name in ("marker", "positive", "negative")):
         return RecognisedProfile(from_data(fields, "the options"), "the options")
-    name = model.metadata("general.name") or Path(model.path).stem
+    name = model.metadata("general.name") or model.name.removesuffix(".gguf")
     raise UsageError(
         f'"{name}" carries no profile, and its name and tokens are of no known family: give '
         "--profile (see --list-profiles), or --marker, --positive and --negative"

@@ -13,11 +13,12 @@ With a budget for the whole run, problems that are rarely right, but sometimes, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from stepkit import schema
-from stepkit.model.engine import Draw
+from stepkit.model.engine import DistributionSummary, Draw
 from stepkit.model.prefixes import Ids
 from stepkit.model.sampler import attempt_text
 from stepkit.schema import Json
@@ -70,6 +71,9 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     place = digest("prefix", prefix.ids, prefix.origin)
     numbers = range(draws_of[place], draws_of[place] + k)
     draws_of[place] += k
+    requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
+    if setup.confidence:
+        requests = [replace(request, summaries=True) for request in requests]
     answer, entry = schema.answer_of(record), sampler.entry(record)
     before = attempt_text(entry, prefix.text)
     requests = [
@@ -173,4 +177,8 @@ def _sample_field(
             ends = setup.sampler.prefixes.ends(ids)
             field["token_bytes"] = [end - start for start, end in pairwise([0, *ends])]
             field["token_logprob"] = [*[None] * len(kept), *draw.logprobs]
+        if setup.confidence:
+            for index, name in enumerate(DistributionSummary._fields[1:], 1):
+                values = [row[index] for row in draw.summaries]
+                field[f"token_{name}"] = [*[None] * len(kept), *values]
     return field

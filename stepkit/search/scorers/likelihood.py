@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from stepkit.core.confidence import GROUP, MEASURES, measure_steps, token_spans
-from stepkit.core.response_tokens import LOGPROBS, SIZES, tokens_of
+from stepkit.core.response_tokens import LOGPROBS, SIZES, measured_tokens
 from stepkit.model.engine import LOGPROB_DIGITS, DistributionSummary, Read
 from stepkit.model.prefixes import Prefixes
 from stepkit.schema import Json
@@ -80,30 +80,32 @@ class LikelihoodScorer:
 
 
 class StoredLikelihoodScorer:
-    """A Scorer (see __init__.py) by the log-probabilities that were kept when the trace was drawn;
-    it sends no requests. Tokens of a prefix that was not drawn have none and do not count.
+    """A Scorer (see __init__.py) by what was kept at each token when the trace was drawn; it sends
+    no requests. Tokens of a prefix that was not drawn have nothing and do not count.
 
     Args:
-        by: name of a measure that reads log-probabilities.
+        by: name of the measure.
+        group: tokens of a group, for the measures of groups.
     """
 
     of = "confidence"
 
-    def __init__(self, meta: Mapping[str, Any], by: str = "logprob") -> None:
+    def __init__(self, meta: Mapping[str, Any], by: str = "logprob", group: int = GROUP) -> None:
         self.meta = meta
-        self._measure = MEASURES[by]
+        self._measure, self._group = MEASURES[by], group
 
     def score(self, record: Json, steps: Sequence[str], first: int = 0) -> Strategy[TraceScores]:
         yield from ()
-        x, total = measure_steps(self._measure, *_drawn(tokens_of(record, None), steps))
+        values, spans = _drawn(measured_tokens(record, self._measure.reads), steps)
+        x, total = measure_steps(self._measure, values, spans, self._group)
         return TraceScores(x, total)
 
 
 def _drawn(tokens: TextTokens, steps: Sequence[str]) -> tuple[list[float], list[tuple[int, int]]]:
-    """The known log-probabilities, and the range of them that belongs to each step."""
+    """The known numbers, and the range of them that belongs to each step."""
     known, start = [], 0
-    for size, logprob in zip(tokens.size, tokens.logprob, strict=True):
-        if logprob is not None:
-            known.append((start, logprob))
+    for size, value in zip(tokens.size, tokens.logprob, strict=True):
+        if value is not None:
+            known.append((start, value))
         start += size
-    return [logprob for _, logprob in known], token_spans(steps, [at for at, _ in known])
+    return [value for _, value in known], token_spans(steps, [at for at, _ in known])

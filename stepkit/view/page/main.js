@@ -155,6 +155,15 @@ function nextTheme() {
   setTheme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
 }
 
+// ---- formulas and marks as they look, or as they are written ------------------------------------
+
+function setWritten(on) {
+  document.body.classList.toggle("written", on);
+  id("written").setAttribute("aria-pressed", String(on));
+}
+
+const turnWritten = () => setWritten(!document.body.classList.contains("written"));
+
 // ---- keys --------------------------------------------------------------------------------------
 
 const KEYS = {
@@ -166,6 +175,7 @@ const KEYS = {
   "Enter": ["siblings and rollouts of the step", null],
   "/": ["search", () => search.select()],
   "Esc": ["leave the search", null],
+  "w": ["formulas and marks as written", turnWritten],
   "t": ["light or dark", nextTheme],
   "?": ["these keys", () => id("help").showModal()],
 };
@@ -220,6 +230,7 @@ fill();
 describeKeys();
 setTheme(storedTheme());
 id("theme").addEventListener("click", nextTheme);
+id("written").addEventListener("click", turnWritten);
 document.addEventListener("keydown", onKey);
 relist();
 showAddressed();

@@ -102,7 +102,7 @@ function haystack(trace) {
     } catch {
       found = { problem: trace.problem, steps: [] };
     }
-    const all = [trace.id, trace.group, found.problem, found.answer, found.final];
+    const all = [trace.id, trace.group, found.problem, found.answer, found.solution, found.final];
     trace.text = `${all.join("\n")}\n${found.steps.join("")}`.toLowerCase();
   }
   return trace.text;

@@ -65,18 +65,108 @@ function spelled(text) {
   return nodes;
 }
 
+// ---- marked texts: formulas, code and light Markdown, found beforehand --------------------------
+
+const MATHML = "http://www.w3.org/1998/Math/MathML";
+
+// An element of a formula: its name, its attributes if it has any, and what it holds.
+function built([name, ...rest]) {
+  const made = document.createElementNS(MATHML, name);
+  for (const part of rest) {
+    if (typeof part === "string") made.append(part);
+    else if (Array.isArray(part)) made.append(built(part));
+    else for (const [key, value] of Object.entries(part)) made.setAttribute(key, value);
+  }
+  return made;
+}
+
+// What a text is with its marks: [begin, end, kind, inner begin, inner end, marks inside], or
+// [begin, end, kind, number of a formula]. The text is all there: what is not seen is in .markup.
+class Marked {
+  constructor(text, formulas, query) {
+    Object.assign(this, { text, formulas });
+    let at = 0;
+    this.hits = [];
+    for (const [part, found] of divided(text, query)) {
+      if (found) this.hits.push([at, at + part.length]);
+      at += part.length;
+    }
+  }
+
+  // All of it; blank lines at its end are not seen.
+  all(marks) {
+    const end = Math.max(this.text.trimEnd().length, marks.at(-1)?.[1] ?? 0);
+    const after = this.text[end - 1] !== "\n" && this.text[end] === "\n" ? end + 1 : end;
+    return [...this.nodes(0, after, marks), this.unseen(after, this.text.length)].filter(Boolean);
+  }
+
+  nodes(begin, end, marks) {
+    const made = [];
+    for (const mark of marks) {
+      if (mark[1] > end) break; // the text is shown up to here
+      made.push(...this.plain(begin, mark[0]), this.marked(mark));
+      begin = mark[1];
+    }
+    return [...made, ...this.plain(begin, end)];
+  }
+
+  plain(begin, end) {
+    const made = [];
+    for (const [from, to] of this.hits) {
+      if (to <= begin || from >= end) continue;
+      const [a, b] = [Math.max(from, begin), Math.min(to, end)];
+      made.push(...shown(this.text.slice(begin, a)), el("mark", {}, ...shown(this.text.slice(a, b))));
+      begin = b;
+    }
+    return begin < end ? [...made, ...shown(this.text.slice(begin, end))] : made;
+  }
+
+  unseen(begin, end) {
+    return begin < end ? el("span.markup", {}, ...this.plain(begin, end)) : null;
+  }
+
+  marked([begin, end, kind, ...rest]) {
+    if (kind === "formula" || kind === "display") return this.formula(begin, end, kind, rest[0]);
+    const [from, to, marks = []] = rest;
+    const inner = this.nodes(from, to, marks);
+    const parts = [this.unseen(begin, from), ...inner, this.unseen(to, end)];
+    if (kind === "bold" || kind === "both") return el(`strong.${kind}`, {}, ...parts);
+    if (kind === "italic") return el("em", {}, ...parts);
+    if (kind === "code") return el("code", {}, ...parts);
+    if (kind === "fence") return el("span.fence", {}, parts[0], el("code", {}, ...inner), parts.at(-1));
+    if (kind === "drawing") return el("details.drawing", {}, el("summary", {}, "drawing"), el("code", {}, ...inner));
+    const made = el(kind === "heading" ? "strong.heading" : `span.item.${kind}`, {}, ...parts);
+    if (kind !== "heading") made.style.setProperty("--in", /^\s*/.exec(this.text.slice(begin, from))[0].length);
+    return made;
+  }
+
+  formula(begin, end, kind, number) {
+    const source = this.text.slice(begin, end);
+    const found = this.hits.some(([from, to]) => from < end && to > begin);
+    const made = el(`span.formula.${kind}${found ? ".found" : ""}`, { title: unhidden(source.trim()) });
+    made.append(this.unseen(begin, end));
+    this.formulas[number].forEach((part, index) => made.append(...(index ? [el("wbr")] : []), built(part)));
+    return made;
+  }
+}
+
+// A text with its marks as nodes.
+const looked = (text, marks, formulas, query = "") =>
+  marks ? new Marked(text, formulas ?? [], query).nodes(0, text.length, marks) : shown(text, query);
+
 // The same in an element; of a very long text the start, and a button for the rest.
-function passage(kind, text, query = "") {
+function passage(kind, text, query = "", marks = [], formulas = []) {
   const made = el(kind, { dir: "auto" });
+  const marked = new Marked(text, formulas, query);
   if (text.length <= LONG) {
-    made.append(...shown(text, query));
+    made.append(...marked.all(marks));
     return made;
   }
   const last = text.charCodeAt(LONG - 1);
   const whole = last >= 0xd800 && last < 0xdc00 ? LONG - 1 : LONG; // not between two surrogates
-  const rest = () => made.replaceChildren(...shown(text, query));
+  const rest = () => made.replaceChildren(...marked.all(marks));
   made.append(
-    ...shown(text.slice(0, whole), query),
+    ...marked.nodes(0, whole, marks),
     el("button.rest", { type: "button", click: rest }, `… all ${counted(text.length)} characters`),
   );
   return made;

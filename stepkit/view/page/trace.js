@@ -90,18 +90,22 @@ function render() {
     main.replaceChildren(el("p.empty", {}, why));
     return;
   }
-  const parts = [heading(trace, found, query), passage("p.problem", found.problem, query), facts(found)];
+  const { marks, formulas } = found;
+  const problem = passage("p.problem", found.problem, query, marks.problem, formulas);
+  const parts = [heading(trace, found, query), problem, solution(found, query), facts(found)];
   if (name && found.measures[name]?.x) parts.push(curves(found, name));
   else if (name) parts.push(el("p.note", {}, `This trace has no ${titled(name)}.`));
   parts.push(steps(found, name, query));
-  main.replaceChildren(el("article", {}, ...parts));
+  main.replaceChildren(el("article", {}, ...parts.filter(Boolean)));
 }
 
 function heading(trace, found, query) {
   const answers = el("p.answers", {});
-  if (found.final !== null) answers.append("answer ", el("b", {}, ...shown(found.final, query)));
-  if (found.answer !== null)
-    answers.append(answers.firstChild ? " · " : "", "reference ", el("b", {}, ...shown(found.answer, query)));
+  if (found.final !== null) answers.append("answer ", el("b", {}, ...looked(found.final, found.marks.final, found.formulas, query)));
+  if (found.answer !== null) {
+    const reference = looked(found.answer, found.marks.answer, found.formulas, query);
+    answers.append(answers.firstChild ? " · " : "", "reference ", el("b", {}, ...reference));
+  }
   const address = { href: `#${encodeURIComponent(trace.address)}`, title: "The address of this trace" };
   return el(
     "header.head",
@@ -112,6 +116,14 @@ function heading(trace, found, query) {
       : found.steps.length ? verdict(found.correct, true) : el("span.verdict.open", {}, "no attempt"),
     answers,
   );
+}
+
+// The reference solution, folded; open where the search has found something in it.
+function solution(found, query) {
+  if (found.solution === null) return null;
+  const text = passage("div.text", found.solution, query, found.marks.solution, found.formulas);
+  const open = Boolean(query) && found.solution.toLowerCase().includes(query);
+  return el("details.solution", { open }, el("summary", {}, "reference solution"), text);
 }
 
 function facts(found) {
@@ -174,7 +186,8 @@ function steps(found, name, query) {
   if ((name && at(found, name, 0).x !== null) || root?.draws.length || (root && !found.steps.length))
     list.append(row(found, name, 0, el("div.text.start", {}, "before the first step"), []));
   found.steps.forEach((text, step) => {
-    list.append(row(found, name, step + 1, passage("div.text", text, query), errors.get(step) ?? []));
+    const shown = passage("div.text", text, query, found.marks.steps?.[step], found.formulas);
+    list.append(row(found, name, step + 1, shown, errors.get(step) ?? []));
   });
   return list;
 }
@@ -262,8 +275,8 @@ function details(found, state) {
     el(
       "div.details",
       {},
-      others ? section("Siblings", competing, siblings.map(sibling)) : null,
-      drawn ? section("Rollouts", from, draws.map(rollout)) : null,
+      others ? section("Siblings", competing, siblings.map((one) => sibling(one, found))) : null,
+      drawn ? section("Rollouts", from, draws.map((one) => rollout(one, found))) : null,
     );
   return { label: counts.filter(Boolean).join(" · "), open };
 }
@@ -279,7 +292,7 @@ function section(title, what, rows) {
   return el("section", {}, el("h3", {}, title, el("small", {}, what)), table);
 }
 
-function sibling(one) {
+function sibling(one, { formulas }) {
   const x = one.n ? one.k / one.n : null;
   const value = el("span.value", {}, x === null ? "–" : number(x, { kind: "rate" }));
   shade(value, x, { low: 0, high: 1 });
@@ -292,16 +305,16 @@ function sibling(one) {
     {},
     value,
     el("span.counts", {}, counts + visits + scores),
-    passage("span.text", one.text),
+    passage("span.text", one.text, "", one.marks, formulas),
     one.own ? el("span.badge", {}, "this step") : null,
   );
 }
 
 const ENDED = { length: "cut off", error: "failed" };
 
-function rollout(one) {
+function rollout(one, { formulas }) {
   const open = one.outcome === null ? "li.rollout.undecided" : "li.rollout";
-  const answer = one.final === null ? null : el("b", {}, ...shown(one.final));
+  const answer = one.final === null ? null : el("b", {}, ...looked(one.final, one.answer, formulas));
   const ended = [ENDED[one.finish], answer ? "" : "no answer"].filter(Boolean).join(", ");
   const numbers = `draw${one.draws.length > 1 ? "s" : ""} ${one.draws.join(", ")}`;
   return el(
@@ -309,7 +322,7 @@ function rollout(one) {
     { title: numbers },
     verdict(one.outcome),
     el("span.times", {}, one.draws.length > 1 ? `${one.draws.length}×` : ""),
-    passage("span.text", one.text),
+    passage("span.text", one.text, "", one.marks, formulas),
     el("span.ending", {}, answer, ended ? ` ${ended}` : null),
   );
 }

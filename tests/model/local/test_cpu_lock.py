@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -113,3 +114,19 @@ def test_a_small_model_does_not_wait_for_a_decode_of_a_large_one_after_each_of_i
 def test_an_engine_that_waits_for_input_does_not_keep_the_room(tmp_path: Path) -> None:
     found = shares(tmp_path, a=(0.002, 0.5), b=(0.002, 0.0005))
     assert found["b"][0] > 0.5 * 4.0, found
+
+
+def test_who_waits_knows_for_whom(tmp_path: Path) -> None:
+    with CpuLock(str(tmp_path)).hold():
+        code = (
+            "import sys, threading, time\n"
+            "from stepkit.activity import current_activity\n"
+            "from stepkit.model.local.cpu_lock import CpuLock\n"
+            "threading.Timer(0.2, lambda: print(current_activity()[0])).start()\n"
+            "with CpuLock(sys.argv[1], patience=0.5).hold(): print(current_activity())\n"
+        )
+        waiting = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+        )
+    name = Path(sys.argv[0]).name
+    assert waiting.stdout == f"waiting for {name[:40]} (process {os.getpid()})\nNone\n"

@@ -18,8 +18,8 @@ from stepkit.core.jit import jit
 from stepkit.errors import DataError
 from stepkit.model.backend import open_engine
 from stepkit.model.engine import TOP, Branch, DistributionSummary, Read, Readout
-from stepkit.model.local.context import Context
-from stepkit.model.local.context_sizes import for_reading
+from stepkit.model.local.context_opener import ContextOpener
+from stepkit.model.local.context_sizes import Demand, for_reading
 from stepkit.model.local.cpu_lock import NoCpuLock
 from stepkit.model.local.llama import Model
 from stepkit.model.local.read_engine import ReadEngine
@@ -50,7 +50,7 @@ def options(**more: Any) -> ModelOptions:
 
 
 def reader(model: Model, **more: int) -> ReadEngine:
-    return ReadEngine(Context(model, for_reading(model, options(**more))), NoCpuLock())
+    return ReadEngine(ContextOpener(model, for_reading(model, options(**more))), NoCpuLock())
 
 
 def read(model: Model, *requests: Read, **more: int) -> list[np.ndarray]:
@@ -342,8 +342,8 @@ def test_common_beginnings_are_evaluated_once_in_any_order(model: Model) -> None
 
 
 def test_where_nothing_is_drawn_one_cache_holds_one_trace(model: Model) -> None:
-    sizes = for_reading(model, options())
-    assert sizes.cells == CONTEXT
-    engine = open_engine(model, sizes)
+    plan = for_reading(model, options())
+    assert plan.sizes(Demand(CONTEXT), CONTEXT).cells == CONTEXT
+    engine = open_engine(model, plan)
     assert isinstance(engine, ReadEngine)
     engine.close()

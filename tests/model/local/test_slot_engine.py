@@ -17,7 +17,6 @@ from work import ROOT
 from stepkit.errors import DataError, FailedError, StepkitError, UsageError
 from stepkit.model.engine import Draw, FinishedDraw, Read, Readout, Request, Result, Sampling
 from stepkit.model.local import draws_in_flight, llama
-from stepkit.model.local.context import Context
 from stepkit.model.local.context_sizes import for_drawing as choose_layout
 from stepkit.model.local.llama import Model
 from stepkit.model.local.token_sampling import TokenSampler, log_softmax_at, uniforms
@@ -406,11 +405,10 @@ def test_a_truncated_gguf_gives_llama_cpps_reason(tmp_path: Path, files: dict[st
 
 
 @pytest.mark.parametrize("context", [1 << 20, 1 << 24])
-def test_no_memory_names_the_options(files: dict[str, Path], context: int) -> None:
+def test_no_memory_names_the_options(model: Model, context: int) -> None:
     # 256 sequences of a million tokens at 1 KiB a token are 256 GiB; of 16 million, past 32 bits
-    model = Model(str(files["F32"]))
-    with pytest.raises(FailedError, match="--slots or --context"):
-        Context(model, layout(250, context))
+    with pytest.raises(FailedError, match=r"lower --slots 250.*--context"):
+        run(model, [Draw("d", (1, 2), 1, Sampling())], slots=250, context=context)
 
 
 @pytest.mark.parametrize("slots", [1, 7, 256])

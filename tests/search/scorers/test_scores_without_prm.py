@@ -144,7 +144,7 @@ def test_every_measure_can_choose(work: Workdir, by: str) -> None:
     assert json.loads(best.out)["id"] == likely["id"]
 
 
-# ---- kept log-probabilities ----------------------------------------------------------------------
+# ---- kept at the draw ---------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -152,21 +152,70 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """A trace drawn with its tokens kept, cut into steps."""
     work = Workdir(tmp_path_factory.mktemp("drawn"))
     problems = ROOT / "samples" / "problems.jsonl"
-    args = ("--method", "sample", "-k", "1", "-t", "1", "--limit", "1", "--keep-tokens")
+    args = ("--method", "sample", "-k", "1", "-t", "1", "--limit", "1", "--keep-confidence")
     done = work.run("step-rollout", "-m", POLICY, *args, problems)
     assert done.status == 0, done.err
     return json.loads(work.run("step-split", input=done.out).out)
 
 
-@pytest.mark.parametrize("by", ["logprob", "perplexity"])
+@pytest.mark.parametrize("by", MEASURES)
 def test_kept_tokens_give_what_the_model_gives(
     work: Workdir, drawn: dict[str, Any], by: str
 ) -> None:
-    kept = entry(score(work, "--kept", "--by", by, record=drawn), by)
-    read = entry(score(work, "-m", POLICY, "-t", "1", "--by", by, record=drawn), by)
+    how = ("--by", by, *(("--group", "12") if MEASURES[by].worst else ()))
+    kept = entry(score(work, "--kept", *how, record=drawn), by)
+    read = entry(score(work, "-m", POLICY, "-t", "1", *how, record=drawn), by)
     # the end-of-text token is the attempt's, but no token of its response
     assert kept["x"] == pytest.approx(read["x"], abs=2e-3)
     assert kept["total"] == pytest.approx(read["total"], abs=2e-3)
+
+
+def test_confidence_is_kept_for_draws_that_share_a_batch(work: Workdir) -> None:
+    """Many draws, longer than the first arrays, moved between slots, tempered and filtered: the
+    numbers are still those of the model's own distribution at each token."""
+    problems = ROOT / "samples" / "problems.jsonl"
+    drawn = work.run(
+        *("step-rollout", "-m", POLICY, "-t", "1", "--method", "sample", "-k", "16", problems),
+        *("--limit", "3", "--temperature", "1.5", "--top-k", "40", "--max-tokens", "200"),
+        "--keep-confidence",
+    )
+    cut = work.run("step-split", input=drawn.out)
+    kept = work.run("step-score", "--kept", "--by", "entropy", input=cut.out)
+    read = work.run("step-score", "-m", POLICY, "-t", "1", "--by", "entropy", input=cut.out)
+    assert kept.status == read.status == 0, kept.err + read.err
+    lengths = []
+    for ours, model in zip(kept.out.splitlines(), read.out.splitlines(), strict=True):
+        one, other = json.loads(ours), json.loads(model)
+        lengths.append(len(one["sample"]["token_entropy"]))
+        assert one["scores"]["entropy"]["x"] == pytest.approx(
+            other["scores"]["entropy"]["x"], abs=2e-3
+        )
+    assert len(lengths) == 48 and min(lengths) < 64 < max(lengths)
+
+
+def test_what_was_not_kept_is_named(work: Workdir) -> None:
+    sample = {"token_bytes": [8], "token_logprob": [-0.5]}
+    record = TRACE | {"response": "abcdefgh", "steps": ["abcdefgh"], "sample": sample}
+    done = score(work, "--kept", "--by", "self-certainty", record=record)
+    assert done.status == 3
+    assert 'field "sample.token_certainty": not kept: draw with --keep-confidence' in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (("-m", POLICY, "-k", "2"), "--keep-confidence has no effect with --method chain"),
+        (
+            ("--server", "http://localhost:1", "--method", "sample"),
+            "--keep-confidence: a server gives log-probabilities only (--keep-tokens)",
+        ),
+    ],
+)
+def test_confidence_is_kept_of_attempts_drawn_here(
+    work: Workdir, args: tuple[str, ...], named: str
+) -> None:
+    done = work.run("step-rollout", *args, "--keep-confidence", input=json.dumps(TRACE) + "\n")
+    assert done.status == 2 and named in done.err
 
 
 def test_given_tokens_were_not_drawn_and_do_not_count(work: Workdir) -> None:
@@ -264,7 +313,6 @@ def test_consistency_needs_a_tree(work: Workdir) -> None:
         (("--by", "entropy", "--prm", PRM), "--by goes with"),
         (("-m", POLICY, "--group", "4"), "--group goes with"),
         (("-m", POLICY, "--sampler", "x"), "--sampler goes with"),
-        (("--kept", "--by", "entropy"), "--kept has no effect"),
         (("--kept", "--by", "consistency"), "--kept has no effect"),
         (("--kept", "-m", POLICY), "--model has no effect with --kept"),
         (("--by", "consistency", "-m", POLICY), "--model has no effect with --by consistency"),
