@@ -119,7 +119,7 @@ class Sampler:
         return self.identity
 
     def draw(
-        self, prefix: Sequence[int], purpose: str, number: int, origin: str = "", before: str = ""
+        self, prefix: Sequence[int], purpose: str, number: int, origin: str = "", **_: Any
     ) -> Draw:
         key = f"{self.id} {purpose} {tuple(prefix)} {number}" + (f" {origin}" if origin else "")
         seed = random.Random(f"{self._seed} {key}").getrandbits(62)

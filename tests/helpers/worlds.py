@@ -268,7 +268,7 @@ class ByteSampler:
         return ByteSampler(*self._made, temperature=0.0)
 
     def draw(
-        self, prefix: tuple[int, ...], purpose: str, number: int, origin: str = "", before: str = ""
+        self, prefix: tuple[int, ...], purpose: str, number: int, origin: str = "", **_: Any
     ) -> Draw:
         place = digest("prefix", prefix, origin)
         key = digest("draw", self.id, purpose, place, number)

@@ -40,7 +40,7 @@ class NumberedSampler:
     def entry(self, _record: dict[str, Any]) -> dict[str, Any]:
         return self.identity
 
-    def draw(self, prefix: tuple[int, ...], purpose: str, number: int, before: str = "") -> Draw:
+    def draw(self, prefix: tuple[int, ...], purpose: str, number: int, **_: Any) -> Draw:
         return Draw(f"{purpose} {prefix} {number}", prefix, number, Sampling())
 
 
