@@ -16,8 +16,14 @@ from stepkit.cli.options.shared import KEEP_TOKENS
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 
+COMMON = (
+    *("gguf", "policy", "urls", "profile", "explained", "by", "judge", "draws", "check", "command"),
+    *("name", "resume", "limit", "output", "quiet", "verbose"),
+)
+"""The parameters that --help shows, in this order."""
 
-@options.command("step-score")
+
+@options.command("step-score", own="Scores", common=COMMON, topics={"--judge": judge.judge_topics})
 @options.model_options(
     "--prm",
     required=False,
