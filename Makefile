@@ -34,6 +34,17 @@ need(shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"), "a C
 endef
 export MISSING
 
+# What makes AMX safe: compilers take the stores to the configuration of its tiles for dead.
+# pip would take a wheel that it built before with other flags, so this build has a wheel of its own.
+AMX_FLAGS := -fno-tree-dse -fno-dse
+LLAMA := $(shell sed -n 's/^llama-cpp-python==//p' tests/constraints.txt)
+SAFE_WHEEL := build/wheels/llama_cpp_python-$(LLAMA)-*.whl
+define AMX_WHEEL
+CMAKE_ARGS='-DCMAKE_C_FLAGS="$(AMX_FLAGS)" -DCMAKE_CXX_FLAGS="$(AMX_FLAGS)"' \
+  $(VENV)/bin/python -m pip wheel --verbose --disable-pip-version-check --no-deps --no-cache-dir \
+  --no-binary llama-cpp-python -w build/wheels llama-cpp-python==$(LLAMA)
+endef
+
 # one line that counts the files compiled, of pip's thousands
 define PROGRESS
 match($$0, /^ *\[[0-9]+\/[0-9]+\]/) {
@@ -52,6 +63,14 @@ $(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	@mkdir -p build
 	@echo "Building the environment in $(VENV). llama.cpp is compiled once: some five minutes on 2 cores."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@if grep -qw amx_int8 /proc/cpuinfo 2>/dev/null && ! ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
+	  echo "With AMX, which this processor has, made safe."; \
+	  { $(AMX_WHEEL); } 2>&1 | tee build/wheel.log | awk "$$PROGRESS" \
+	    || echo "stepkit: that failed (build/wheel.log); llama.cpp is built as usual" >&2; \
+	fi
+	@if ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(SAFE_WHEEL) || true; \
+	fi
 	@$(VENV)/bin/python -m pip install --verbose --disable-pip-version-check -c tests/constraints.txt -e '.[dev]' 2>&1 \
 	  | tee build/install.log | awk "$$PROGRESS" \
 	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }

@@ -137,6 +137,7 @@ def clean_environment(home: Path) -> dict[str, str]:
     return kept | {
         "HOME": str(home),
         "XDG_RUNTIME_DIR": _locks().name,
+        "STEPKIT_CACHE": _locks().name,
         "LC_ALL": "C",
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",

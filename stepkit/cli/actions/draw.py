@@ -61,6 +61,8 @@ def draw(
     most = plan.sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, engine, most)
     streams.note(backend.about)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
     skipped: Counter[str] = Counter()
     work, decides = draw_work(streams, model, backend, plan, skipped)
     if dry_run:
