@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -175,6 +176,17 @@ def traces(count: int) -> str:
         {"problem": "A sum.", "response": "".join(own), "steps": own, "id": own[1]} for own in steps
     ]
     return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def test_of_a_pipe_the_command_with_the_model_is_shown(work: Workdir, slow: Fake) -> None:
+    work.write("in.jsonl", PROBLEMS)
+    words = ["step-rollout", "in.jsonl", "--server", slow.url, *ASKED[:-2]]
+    line = f"step-split in.jsonl | {shlex.join(words[:1] + words[2:])} | step-split > out.jsonl"
+    shown = on_terminal(work, "step-pipe", line)
+    assert shown.status == 0
+    said = [one for one in shown.lines if one.strip()]
+    assert "of 24 draws" in said[-1]
+    assert not any(one.startswith("step-split") for one in said[2:]), said
 
 
 @pytest.mark.parametrize("judge", [(), ("--judge", "critique", "-k", "2")])
