@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN
 from unicodedata import east_asian_width
 
-from stepkit.activity import current_activity
+from stepkit.activity import INPUT, current_activity
 from stepkit.interrupts import SIGNALS, deferred
 
 LOG_EVERY = 30.0
@@ -33,6 +33,8 @@ NOTED = 1.0
 """Seconds from which on an activity is named while the work goes on."""
 REMEMBERED = 40
 """Looks at the work of which it is remembered what the process waited for."""
+MODELS = 1 << 32
+"""Where the bytes of commands that run models are locked."""
 SPARE = 3
 """Columns that the line leaves free at its end, where a terminal shows ^C."""
 OFTEN = 0.2
@@ -75,12 +77,14 @@ class Progress:
     Attributes:
         status: gives what is to be said of the work, the most important part first; it is called
             from another thread. None: nothing is known yet.
+        filters: it runs no model; in a pipe, one that does is shown instead.
         live: whether anybody sees it.
     """
 
     def __init__(self, command: str, shown: bool = False, logged: bool = False) -> None:
         self.command = command
         self.status: Callable[[], Parts] | None = None
+        self.filters = False
         self._on_terminal = shown and _is_terminal()
         self.live = logged or self._on_terminal
         self._ended = threading.Event()
@@ -113,7 +117,9 @@ class Progress:
                 pause = LOOK_EVERY
                 parts = self.parts()
                 if self._on_terminal:
-                    _draw(self.command, parts)
+                    waits = current_activity()
+                    idle = waits is not None and waits[0] == INPUT
+                    _draw(self.command, parts, self.filters or idle)
                 elif time.monotonic() - logged >= LOG_EVERY:
                     logged = time.monotonic()
                     say(self.command, ", ".join(parts))
@@ -132,10 +138,10 @@ class Progress:
         return known or ["starting"]
 
 
-def _draw(command: str, parts: Parts) -> None:
+def _draw(command: str, parts: Parts, makes_way: bool) -> None:
     """Draw as many parts as fit into the terminal's line."""
     global _drawn
-    if not _may_draw():
+    if not _may_draw(makes_way):
         return
     room = _columns() - SPARE
     line = f"{command}: {_plain(parts[0])}"
@@ -151,15 +157,32 @@ def _draw(command: str, parts: Parts) -> None:
         sys.stderr.flush()
 
 
-def _may_draw() -> bool:
-    """Whether this is in the terminal's foreground, and the one command of its pipe that draws:
-    the first that locked the terminal (a byte with the number of the pipe's process group)."""
+def _may_draw(makes_way: bool) -> bool:
+    """Whether this is in the terminal's foreground, and the one command of its pipe that draws.
+
+    That is the first that has locked the terminal, at a byte with the number of the pipe's process
+    group; but a filter, and a command that waits for input, make way for those that work with
+    models, which share a lock on a byte beyond.
+    """
     group = os.getpgrp()
     with suppress(OSError):
         if os.tcgetpgrp(2) != group:
             return False
+    if not makes_way:
+        _locked(fcntl.LOCK_SH, MODELS + group)
+    elif _locked(fcntl.LOCK_EX, MODELS + group):
+        _locked(fcntl.LOCK_UN, MODELS + group)
+    else:
+        _clear()
+        _locked(fcntl.LOCK_UN, group)
+        return False
+    return _locked(fcntl.LOCK_EX, group)
+
+
+def _locked(how: int, place: int) -> bool:
+    """Lock a byte of the terminal for this process, or unlock it; True where that is impossible."""
     try:
-        fcntl.lockf(2, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, group)
+        fcntl.lockf(2, how | fcntl.LOCK_NB, 1, place)
     except OSError as error:
         return error.errno not in (EACCES, EAGAIN)
     return True

@@ -66,6 +66,7 @@ class OpenRun:
         # records and the progress line on one terminal: the line makes way
         self._shares_terminal = streams.output == STDOUT and sys.stdout.isatty()
         if deciding is None:
+            streams.progress.filters = True
             streams.progress.status = partial(bytes_read, self.reader)
 
     def items(self, limit: int | None) -> Iterator[list[Item]]:

@@ -122,7 +122,7 @@ def journal_options(function: F) -> F:
             type=click.IntRange(min=1),
             default=64,
             show_default=True,
-            help="Most records in work or waiting for an earlier one.",
+            help="Most records in work at the same time.",
         ),
         group="Resuming",
     )

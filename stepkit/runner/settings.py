@@ -45,7 +45,7 @@ class StreamOptions:
         shard: (i, n): only the i-th of n parts, by a hash of the group; from 1.
         regroup: sort on disk so that the records of a group are adjacent.
         resume, journal: see io/journal.py.
-        window: at most this many records are taken and not yet written, in a session.
+        window: at most this many records are in work, in a session (record_queue.py).
         tally: the counts, as far as the run is.
         progress: the line that says how far it is.
         head: what was read of standard input before the run (first_record.py).

@@ -62,7 +62,7 @@ BEAMS: Mapping[str, Any] = {**GUIDED, "beams": 4, "width": (4,)}
 METHODS: Mapping[str, SearchMethod] = {
     "chain": SearchMethod(
         "K continuations from every prefix of a trace (Math-Shepherd)",
-        {"draws": 8, "until": None, "budget": None},
+        {"draws": 8, "until": None, "budget": None, "skip": None},
         until=("first-success", "hard", "wilson", "drop", "progress", "posterior"),
         paper="Wang et al., Math-Shepherd, arXiv 2312.08935",
         example="step-rollout traces.jsonl -m policy.gguf -k 8 -o evidence.jsonl",

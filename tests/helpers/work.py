@@ -116,6 +116,8 @@ class Workdir:
 
 def argv(command: str) -> list[str]:
     """How a command is started: the installed script, or this tree's."""
+    if command == "step-pipe":
+        return ["sh", "-c"]
     if not command.startswith("step-"):
         return [sys.executable, str(TOOL), command]
     installed = Path(sys.executable).parent / command

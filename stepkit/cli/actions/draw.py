@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,8 @@ def draw(
     streams.note(backend.about)
     if backend.model is not None:
         streams.note(backend.model.weights_note)
-    work, decides = draw_work(streams, model, backend, plan)
+    skipped: Counter[str] = Counter()
+    work, decides = draw_work(streams, model, backend, plan, skipped)
     if dry_run:
         # how long a draw is shows in its tokens, and a server's prefixes are bytes
         whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
@@ -71,15 +73,25 @@ def draw(
         action.run(work, decides)
     else:
         run_strategies(work, decides)
+    if plan.settings.get("skip"):
+        streams.warn(
+            f"{skipped['skipped']} of {skipped['prefixes']} prefixes were not drawn from and share "
+            f"the value before them (--skip {plan.settings['skip']['name']})"
+        )
 
 
 def draw_work(
-    streams: run.StreamOptions, model: options.ModelOptions, backend: Backend, plan: DrawPlan
+    streams: run.StreamOptions,
+    model: options.ModelOptions,
+    backend: Backend,
+    plan: DrawPlan,
+    skipped: Counter[str] | None = None,
 ) -> tuple[SessionWork, dict[str, Any]]:
     """The work on ``backend``, and what of it a resume must agree on.
 
     Args:
         model: how models are run that guide the search.
+        skipped: see MethodSetup.
 
     Raises UsageError for a model that cannot guide it.
     """
@@ -106,6 +118,7 @@ def draw_work(
         confidence=plan.keep_confidence,
         guidance=models.guidance,
         draft=models.draft,
+        skipped=Counter() if skipped is None else skipped,
     )
     start = load_method(plan.method)
 

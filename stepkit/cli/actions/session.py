@@ -137,7 +137,7 @@ class _StrategySource:
         self._source, self._work, self._scheduler = source, work, scheduler
         self._survey = InputSurvey(work.streams, work.expected)
         self._taken = 0
-        self._expected = 0
+        self._expected: int | None = None if work.expected is None else 0
         self.ended_records = 0
         source.watch(WorkStatus(self._figures).parts)
 
@@ -150,14 +150,19 @@ class _StrategySource:
         if record is None:
             return None
         self._taken += 1
-        if self._work.expected is not None:
-            self._expected += expected_of(self._work.expected, record) or 0
+        if self._work.expected is not None and self._expected is not None:
+            more = expected_of(self._work.expected, record)
+            self._expected = None if more is None else self._expected + more
         return record, self._work.strategy(record)
 
     def _figures(self) -> WorkFigures:
         survey, scheduler, counters = self._survey, self._scheduler, self._scheduler.counters
         # a method that says nothing of its draws is not known to have requested all of them
-        to_come = None if survey.draws is None else survey.draws - self._expected
+        to_come: int | None = None
+        if self._expected is not None and self.ended:
+            to_come = 0
+        elif self._expected is not None and survey.draws is not None:
+            to_come = survey.draws - self._expected
         return WorkFigures(
             records=self.ended_records,
             of_records=self._taken if self.ended else survey.records,

@@ -15,6 +15,7 @@ from stepkit.errors import DataError, UsageError
 from stepkit.runner.help_pages import HelpTopic
 from stepkit.runner.options import F, OptionDeclaration, declared, stack, titled
 from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, SearchMethod, methods_with
+from stepkit.search.skipped_steps import parse_skip
 from stepkit.search.until_rules import MOST, parse_question
 
 COUNT = click.IntRange(min=1)
@@ -57,6 +58,12 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         metavar="RULE",
         help="Draw from a prefix until it is decided: first-success, hard, wilson, drop, "
         "posterior or progress, with parameters as in wilson:half=0.1; at most K draws.",
+    ),
+    "skip": declared(
+        "--skip",
+        metavar="STEPS",
+        help="Do not draw after these steps, which share the value before them: short (they say "
+        "nothing) or certain[:P] (the model gave them at least the probability P, 0.95).",
     ),
     "budget": declared(
         "--budget",
@@ -135,11 +142,14 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
 }
 """The options of all methods, by name; a value of None is: not given."""
 
+COMPARING = ("progress", "posterior")
+"""Stopping rules that compare the values of neighbouring prefixes."""
+
 DRAWING = "What to draw"
 GROUPS: Mapping[str, str] = {
     **dict.fromkeys(("at", "global", "critique", "refine"), "Refining attempts"),
     **dict.fromkeys(
-        ("until", "budget", "most_draws", "most_tokens", "most_seconds"), "When to stop"
+        ("until", "skip", "budget", "most_draws", "most_tokens", "most_seconds"), "When to stop"
     ),
     **dict.fromkeys(
         ("width", "searches", "exploration", "select", "self_weight", "points", "rounds"),
@@ -210,6 +220,8 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
             )
     parsed_values = {option: _parse(option, value) for option, value in values.items()}
     guidance.check(parsed_values)
+    if "skip" in parsed_values and parsed_values.get("until", {}).get("name") in COMPARING:
+        raise UsageError("--skip: --until progress and posterior ask about every step themselves")
     if "until" in parsed_values:
         parsed_values = _with_draws(name, parsed_values)
     options = {**own, **parsed_values}
@@ -297,6 +309,7 @@ PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "until": parse_question,
     "by": parse_rule,
     "width": parse_widths,
+    "skip": parse_skip,
     "budget": parse_limits,
 }
 """The parsers of options whose text has parts."""

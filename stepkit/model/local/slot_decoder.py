@@ -213,6 +213,7 @@ class SlotDecoder:
             logits = logits[np.isin(rows[wanted > 0], places)]
         draws.position[places] += 1
         self.counters.drawn_tokens += len(places)
+        self.counters.drawing_calls += 1
         return self._extend([int(place) for place in places], logits)
 
     def _filled(self, places: Any) -> Any:
