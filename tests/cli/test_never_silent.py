@@ -178,15 +178,10 @@ def traces(count: int) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-@pytest.mark.parametrize("last", ["step-split", "waiting"])
-def test_of_a_pipe_the_command_that_works_with_a_model_is_shown(
-    work: Workdir, slow: Fake, last: str
-) -> None:
+def test_of_a_pipe_the_command_that_works_with_a_model_is_shown(work: Workdir, slow: Fake) -> None:
     work.write("in.jsonl", PROBLEMS)
-    if last == "waiting":
-        last = f"step-score --server {slow.url} --prompt '{{problem}}'"
     draws = ["step-rollout", "--server", slow.url, "--concurrency", "6", *ASKED[:-2]]
-    line = f"step-split in.jsonl | {shlex.join(draws)} | step-split | {last} > out.jsonl"
+    line = f"step-split in.jsonl | {shlex.join(draws)} | step-split > out.jsonl"
     shown = on_terminal(work, "step-pipe", line)
     assert re.search(r"step-rollout: \d+ of 24 draws \(6 in flight\)", shown.text), shown.text
 
