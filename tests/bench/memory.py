@@ -119,7 +119,7 @@ def main() -> None:
     print(f"{FILE.name}, {LIMIT} problems, {DRAWS} attempts each, --max-tokens {TOKENS}; MB = 10^6")
     print()
     print(
-        "anon: peak of anonymous memory, before: of the version before, pages: those of files then\n"
+        "anon: peak of anonymous memory, before: of the version before, pages: of files then\n"
     )
     print(line(COLUMNS))
     for model in (SHIPPED, *map(Path, named)):
