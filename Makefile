@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: help demo experiment gsm8k check lint test coverage torture vocabularies golden models bench interop clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
 
 # ---- the environment ------------------------------------------------------------------------
 
@@ -33,6 +33,19 @@ need(shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"), "a C co
 need(shutil.which("c++") or shutil.which("g++") or shutil.which("clang++"), "a C++ compiler (Debian: apt install build-essential)")
 endef
 export MISSING
+
+# What makes AMX safe: compilers take the stores to the configuration of its tiles for dead.
+# pip would take a wheel that it built before with other flags, so this build has a wheel of its own.
+# Only when asked (make AMX=1 demo): the tests have not yet run on it as a whole.
+AMX ?=
+AMX_FLAGS := -fno-tree-dse -fno-dse
+LLAMA := $(shell sed -n 's/^llama-cpp-python==//p' tests/constraints.txt)
+SAFE_WHEEL := build/wheels/llama_cpp_python-$(LLAMA)-*.whl
+define AMX_WHEEL
+CMAKE_ARGS='-DCMAKE_C_FLAGS="$(AMX_FLAGS)" -DCMAKE_CXX_FLAGS="$(AMX_FLAGS)"' \
+  $(VENV)/bin/python -m pip wheel --verbose --disable-pip-version-check --no-deps --no-cache-dir \
+  --no-binary llama-cpp-python -w build/wheels llama-cpp-python==$(LLAMA)
+endef
 
 # one line that counts the files compiled, of pip's thousands
 define PROGRESS
@@ -52,6 +65,14 @@ $(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	@mkdir -p build
 	@echo "Building the environment in $(VENV). llama.cpp is compiled once: some five minutes on 2 cores."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@if test -n '$(AMX)' && ! ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
+	  echo "With AMX, made safe."; \
+	  { $(AMX_WHEEL); } 2>&1 | tee build/wheel.log | awk "$$PROGRESS" \
+	    || echo "stepkit: that failed (build/wheel.log); llama.cpp is built as usual" >&2; \
+	fi
+	@if ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
+	  $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(SAFE_WHEEL) || true; \
+	fi
 	@$(VENV)/bin/python -m pip install --verbose --disable-pip-version-check -c tests/constraints.txt -e '.[dev]' 2>&1 \
 	  | tee build/install.log | awk "$$PROGRESS" \
 	  || { tail -n 20 build/install.log >&2; echo "stepkit: the installation failed; all of it is in build/install.log" >&2; exit 1; }
@@ -215,7 +236,7 @@ $(VOCABULARIES): tests/helpers/vocabularies.py | $(READY)
 	$(VENV)/bin/python $<
 
 # These measure on real files and models: FILE="a.jsonl b.jsonl" MODEL=model.gguf
-REAL := stop_at_answer
+REAL := stop_at_answer real_search
 BENCHES ?= $(sort $(filter-out $(if $(FILE),,$(REAL)),$(basename $(notdir $(wildcard tests/bench/*.py)))))
 export FILE MODEL
 

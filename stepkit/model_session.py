@@ -6,7 +6,7 @@ same numbers; there is no journal: what an interrupted call has drawn is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -169,7 +169,8 @@ class ModelSession:
         """
         from io import StringIO
 
-        from stepkit.cli.actions.draw import DrawPlan, draw_work
+        from stepkit.cli.actions.draw import draw_work
+        from stepkit.cli.actions.draw_plan import DrawPlan
         from stepkit.cli.backends.fetch_models import fetch_missing
         from stepkit.cli.options import prm
         from stepkit.cli.options.methods import method_options, parse_method_options
@@ -312,7 +313,7 @@ class _RecordList:
     def take(self, wait: bool) -> Line | None:
         return self._left.pop() if self._left else None
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
         """Nothing: nobody watches."""
 
 

@@ -107,7 +107,7 @@ def test_every_name_is_described_and_typed() -> None:
 
 
 def test_importing_the_package_loads_no_interface_and_the_interface_nothing_heavy() -> None:
-    heavy = {"click", "httpx", "llama_cpp", "math_verify", "numba", "numpy", "orjson", "tqdm"}
+    heavy = {"click", "httpx", "llama_cpp", "math_verify", "numba", "numpy", "orjson"}
     code = (
         "import sys, stepkit, stepkit.schema; from stepkit import seeds\n"
         "assert 'stepkit.api' not in sys.modules\n"

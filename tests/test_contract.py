@@ -58,7 +58,7 @@ ONE_FILE = ("step-head",)
 
 FILTERS = [name for name in commands() if name not in ONE_FILE]
 LIGHT = [name for name in FILTERS if name not in ARGS]
-HEAVY = ("numpy", "numba", "llama_cpp", "tqdm", "orjson", "math_verify", "jinja2")
+HEAVY = ("numpy", "numba", "llama_cpp", "orjson", "math_verify", "jinja2")
 FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="counts on Linux' pseudo-terminals")
 

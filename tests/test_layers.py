@@ -18,7 +18,7 @@ from work import ROOT, commands
 from stepkit.search.method_registry import METHODS
 
 ROWS = {
-    "ground": {"errors", "interrupts", "modelfile", "schema", "seeds"},
+    "ground": {"activity", "errors", "interrupts", "modelfile", "schema", "seeds"},
     "stores": {"stores"},
     "text": {"text"},
     "core": {"core"},
@@ -68,7 +68,6 @@ SINGLE_IMPORTERS = {
     "orjson": "io/jsonl.py",
     "jinja2": "model/chat.py",
     "latex2mathml": "view/mathml.py",
-    "tqdm": "runner/console.py",
 }
 
 HEAVY = {
@@ -82,7 +81,6 @@ HEAVY = {
     "numpy",
     "orjson",
     "sympy",
-    "tqdm",
 }
 
 PACKAGE = ROOT / "stepkit"

@@ -22,7 +22,6 @@ HEAVY = {
     "numpy",
     "orjson",
     "sympy",
-    "tqdm",
 }
 
 LIGHT = {"array", "bisect", "blake2", "copy", "dataclasses", "gc", "hashlib", "signal", "stepkit"}

@@ -66,7 +66,7 @@ def _numbers(context: click.Context, option: click.Parameter, value: str | None)
     return tuple(sorted({int(part) for part in parts}))
 
 
-@command("step-eval")
+@command("step-eval", own="Evaluation")
 @click.option(
     "--curves",
     metavar="LIST",

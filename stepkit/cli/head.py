@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stepkit.runner.run import StreamOptions
 
 
-@command("step-head")
+@command("step-head", own="Heads")
 @click.argument("checkpoint", type=click.Path())
 @click.option("-o", "--output", "target", metavar="FILE", required=True, help="What to write.")
 @click.option(

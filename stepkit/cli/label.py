@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
 
 
-@command("step-label")
+@command("step-label", own="Labels")
 @click.option(
     "--label",
     "names",

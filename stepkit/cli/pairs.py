@@ -30,7 +30,7 @@ COUNT = click.IntRange(min=1)
 CHECKS = {"check", "max_length", "separator", "tokenizer"}
 
 
-@command("step-pairs")
+@command("step-pairs", own="Rows")
 @click.option(
     "--to",
     type=click.Choice(list(trainer_registry.TARGETS)),

@@ -13,7 +13,7 @@ from stepkit.runner.run import StreamOptions, groups
 COUNT = click.IntRange(min=1)
 
 
-@command("step-rerank")
+@command("step-rerank", own="Choosing")
 @click.option(
     "--by",
     type=click.Choice(list(METHODS)),

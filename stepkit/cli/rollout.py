@@ -10,7 +10,7 @@ from stepkit.cli.backends import draw_source
 from stepkit.cli.options import prm
 from stepkit.cli.options.answer_reading import answer_options, parse_answer_options
 from stepkit.cli.options.batch_files import BatchOptions, batch_options, parse_batch_options
-from stepkit.cli.options.methods import method_options, parse_method_options
+from stepkit.cli.options.methods import method_options, method_topics, parse_method_options
 from stepkit.cli.options.prompt import parse_prompt_options, prompt_options
 from stepkit.cli.options.sampling import check, refuse_local_sampling, sampling_options
 from stepkit.cli.options.shared import KEEP_CONFIDENCE, KEEP_TOKENS, SEED, listing
@@ -27,7 +27,16 @@ def _models() -> str:
     return table()
 
 
-@options.command("step-rollout")
+COMMON = (
+    *("gguf", "method", "draws", "seed", "temperature", "max_tokens", "urls"),
+    *("dry_run", "resume", "limit", "output", "quiet", "verbose"),
+)
+"""The parameters that --help shows, in this order."""
+
+
+@options.command(
+    "step-rollout", own="What to draw", common=COMMON, topics={"--method": method_topics}
+)
 @options.model_options(
     "-m",
     "--model",
@@ -123,7 +132,8 @@ def main(
         raise UsageError("--keep-confidence: a server gives log-probabilities only (--keep-tokens)")
     if server.urls or batch.given:
         refuse_local_sampling(given)
-    from stepkit.cli.actions.draw import DrawPlan, draw
+    from stepkit.cli.actions.draw import draw
+    from stepkit.cli.actions.draw_plan import DrawPlan
 
     plan = DrawPlan(
         method=name,

@@ -16,8 +16,14 @@ from stepkit.cli.options.shared import KEEP_TOKENS
 from stepkit.errors import UsageError
 from stepkit.runner import options, run
 
+COMMON = (
+    *("gguf", "policy", "urls", "profile", "explained", "by", "judge", "draws", "check", "command"),
+    *("name", "resume", "limit", "output", "quiet", "verbose"),
+)
+"""The parameters that --help shows, in this order."""
 
-@options.command("step-score")
+
+@options.command("step-score", own="Scores", common=COMMON, topics={"--judge": judge.judge_topics})
 @options.model_options(
     "--prm",
     required=False,
@@ -117,9 +123,12 @@ def main(
         fields = {**reward_model.fields, "prompt": prompt.prompt}
         explain(streams, model, fields, reward_model.profile, reward_model.extra.profile)
         return
+    from stepkit.cli.actions.rehearsal import check_scored
     from stepkit.cli.actions.score_with_model import open_engine, score_with_model
     from stepkit.cli.backends import judge_scorer, scorers
+    from stepkit.runner.first_record import check_first
 
+    check_first(streams, partial(check_scored, judging.name if judging else ""))
     engine_of = partial(open_engine, cache, streams.warn)
     if judging is not None:
         key = name or judging.name

@@ -27,7 +27,7 @@ from stepkit.runner.run import StreamOptions, blocks, each
 from stepkit.text.segment_rules import NEED_TOKENS
 
 
-@command("step-split")
+@command("step-split", own="Cutting and grading")
 @input_options
 @segmentation_options
 @click.option(

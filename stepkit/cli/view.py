@@ -24,7 +24,7 @@ from stepkit.core.columns import KINDS
 COLOURS = ("auto", "always", "never")
 
 
-@command("step-view")
+@command("step-view", own="Showing")
 @click.option("--label", metavar="NAME", help="Colour by this label (default: what is there).")
 @click.option("--score", metavar="NAME", help="Colour by this score.")
 @SAMPLER()

@@ -148,6 +148,11 @@ def kept_tokens(tree: Mapping[str, Any], name: str) -> list[list[Any]] | None:
     return [flat[end - count : end] for end, count in zip(ends, lengths, strict=True)]
 
 
+SHARED_RULE = "skip"
+"""The rule at a node that was not drawn from, because the value of the state before stands for its
+own (search/skipped_steps.py)."""
+
+
 def rule_at(tree: Mapping[str, Any], node: int, by: int) -> str:
     """Why sampler ``by`` stopped drawing at ``node``: ``NAME[:PARAMETER=VALUE,...]``, or "".
 

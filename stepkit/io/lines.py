@@ -67,10 +67,14 @@ class LineReader:
         taken: bytes read so far, as they lie in the files (compressed ones count compressed).
         total: bytes of all files, or None when one of them is not a regular file.
         size: bytes of one read, at most.
+
+    Args:
+        head: what was read of standard input before.
     """
 
-    def __init__(self, files: Sequence[str], size: int = READ) -> None:
+    def __init__(self, files: Sequence[str], size: int = READ, head: Sequence[bytes] = ()) -> None:
         self.files = files
+        self._head = head
         self.size = size
         self.taken = 0
         self.total = _size(files)
@@ -96,6 +100,10 @@ class LineReader:
                 os.close(descriptor)
 
     def _chunks(self, descriptor: int, source: str) -> Iterator[bytes]:
+        if not descriptor:
+            for chunk in self._head:
+                self.taken += len(chunk)
+                yield chunk
         while True:
             try:
                 chunk = os.read(descriptor, self.size)
@@ -108,6 +116,15 @@ class LineReader:
                 return
             self.taken += len(chunk)
             yield chunk
+
+
+def head_lines(head: bytes) -> LineBlock | None:
+    """The whole lines in the first bytes of standard input; None where there is none yet, or they
+    are compressed."""
+    end = head.rfind(b"\n")
+    if end < 0 or head.startswith((_GZIP, _ZSTD)):
+        return None
+    return LineBlock("<stdin>", 1, _cut(head[:end], 1))
 
 
 def _size(files: Sequence[str]) -> int | None:

@@ -229,12 +229,21 @@ class FinishedRequest:
 
 @dataclass
 class Counters:
-    """Counts of an engine's work so far, for progress lines and ``-v``."""
+    """Counts of an engine's work so far, for progress lines and ``-v``.
+
+    Attributes:
+        decodes: calls of the model; ``drawing_calls`` of them drew tokens, one a draw in flight.
+        in_flight: draws that are worked on now.
+        ended: draws that have ended.
+    """
 
     drawn_tokens: int = 0
     read_tokens: int = 0
     reused_tokens: int = 0
     decodes: int = field(default=0)
+    drawing_calls: int = field(default=0)
+    in_flight: int = 0
+    ended: int = 0
 
 
 class Engine(Protocol):

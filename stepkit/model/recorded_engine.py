@@ -86,6 +86,7 @@ class RecordedEngine:
             return finished
         for done in self._engine.step():
             key = journal_key(done.request)
+            self.counters.ended += isinstance(done.result, FinishedDraw)
             if isinstance(done.result, (FinishedDraw, Readout)):
                 self._journal.put(key, to_json(done.result))
                 self._remember(key, done.result)

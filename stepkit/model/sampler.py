@@ -152,7 +152,8 @@ class Sampler:
 def attempt_text(entry: Mapping[str, Any], text: str) -> str:
     """``text`` of an attempt, after the tag by which the prompt of a sampler's ``entry`` may have
     opened the thinking."""
-    return OPENING + text if opens_thinking(entry.get("rendered") or entry["prompt"]) else text
+    prompt = entry.get("rendered") or entry.get("prompt") or ""
+    return OPENING + text if opens_thinking(prompt) else text
 
 
 def _hash(decisive: Mapping[str, Any]) -> str:

@@ -15,6 +15,14 @@ import click
 
 from stepkit import __version__
 from stepkit.errors import EXIT_OK, EXIT_REJECTED, EXIT_USAGE, UsageError
+from stepkit.runner.help_pages import (
+    Topics,
+    chosen_topic,
+    write_common,
+    write_groups,
+    write_names,
+    write_topic,
+)
 from stepkit.runner.settings import ModelOptions, ServerOptions, StreamOptions
 
 EXIT_CODES = """\b
@@ -48,7 +56,40 @@ _SERVER = ("served", "concurrency", "timeout", "retries")
 
 
 class Command(click.Command):
-    """A command whose every ending is the right exit status (see exit.py)."""
+    """A command whose every ending is the right exit status (see exit.py).
+
+    Args:
+        own: the title of the options that the command declares itself, in its help.
+        common: the parameters that --help shows; None: all.
+        topics: what --help shows of the one that an option names (help_pages.py).
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        own: str = "Options",
+        common: Collection[str] | None = None,
+        topics: Topics | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*args, **settings)
+        self._own, self._common, self._topics = own, common, topics or {}
+
+    def format_help(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The common options, those of the method that is named, or all (``stepkit.all``)."""
+        topic = chosen_topic(context.meta.get("stepkit.args", ()), self._topics)
+        if topic is not None and not context.meta.get("stepkit.all"):
+            write_topic(context, formatter, *topic)
+        else:
+            super().format_help(context, formatter)
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options in their groups."""
+        if context.meta.get("stepkit.all") or self._common is None:
+            write_groups(context, formatter, self._own)
+        else:
+            write_common(context, formatter, self._common)
+        write_names(formatter, self._topics)
 
     def main(self, args: Sequence[str] | None = None, *ignored: Any, **more: Any) -> NoReturn:
         """Run with ``args`` (default: the command line) and exit."""
@@ -73,6 +114,7 @@ class Command(click.Command):
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """As click does; but NaN is no number, though no bound refuses it."""
+        context.meta["stepkit.args"] = tuple(args)
         rest = super().parse_args(context, args)
         for option in self.params:
             if (value := context.params.get(option.name or "")) != value:
@@ -92,9 +134,15 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], Comma
 
     def decorate(function: Callable[..., None]) -> Command:
         settings.setdefault("epilog", f"{EXIT_CODES}\n\nSee also: man {name}")
-        decorated = click.version_option(__version__, message=f"{name} %(version)s")(
-            _gathering(name, function)
-        )
+        decorated = click.option(
+            "--help-all",
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_help_all,
+            help="Show all options, in groups, and exit.",
+        )(_gathering(name, function))
+        decorated = click.version_option(__version__, message=f"{name} %(version)s")(decorated)
         return click.command(
             name,
             cls=Command,
@@ -103,6 +151,13 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., None]], Comma
         )(decorated)
 
     return decorate
+
+
+def _help_all(context: click.Context, option: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        context.meta["stepkit.all"] = True
+        click.echo(context.get_help())
+        context.exit()
 
 
 def on_command_line() -> dict[str, str]:
@@ -151,7 +206,8 @@ def _gathering(name: str, function: Callable[..., None]) -> Callable[..., None]:
         gathered = {key: values.pop(key) for key in _STREAMS if key in values}
         streams = _streams(name, gathered)
         click.get_current_context().meta["stepkit.streams"] = streams
-        function(streams=streams, **values)
+        with streams.progress:
+            function(streams=streams, **values)
 
     call.__doc__ = function.__doc__
     call.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
@@ -199,11 +255,14 @@ def _streams(name: str, given: dict[str, Any]) -> StreamOptions:
         raise UsageError("--quiet and --verbose exclude each other")
     # Reported now, not after a model was loaded.
     from stepkit.io import journal, lines
+    from stepkit.runner.console import Progress
 
     lines.check(given["files"])
     if "journal" in given:
         journal.check(given["output"], given["journal"], given["resume"])
-    return StreamOptions(command=name, **given)
+    quiet, verbose = given.get("quiet", False), given.get("verbose", False)
+    progress = Progress(name, shown=not quiet, logged=verbose)
+    return StreamOptions(command=name, progress=progress, **given)
 
 
 def _on_error(given: str | None, rejects: str | None) -> str:

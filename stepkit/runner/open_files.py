@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from signal import SIGPIPE
 from typing import Any
 
@@ -19,7 +20,9 @@ from stepkit.io import journal, lines
 from stepkit.io.jsonl import Record
 from stepkit.io.records import Item, items
 from stepkit.io.sink import STDOUT, Sink, refuse_inputs, write_all
-from stepkit.runner.console import Progress
+from stepkit.runner.console import line_cleared
+from stepkit.runner.first_record import located
+from stepkit.runner.run_status import bytes_read
 from stepkit.runner.settings import Result, StreamOptions
 
 
@@ -59,22 +62,17 @@ class OpenRun:
             raise
         self.pending: list[bytes] = []
         self.head = b""  # written before the first record
-        self.reader = lines.LineReader(streams.files)
-        self.progress = Progress(
-            streams.command,
-            shown=not streams.quiet and (streams.output != STDOUT or not sys.stdout.isatty()),
-            logged=streams.verbose,
-            total=self.reader.total if deciding is None else None,
-            unit="B" if deciding is None else "",
-        )
+        self.reader = lines.LineReader(streams.files, head=streams.head)
+        # records and the progress line on one terminal: the line makes way
+        self._shares_terminal = streams.output == STDOUT and sys.stdout.isatty()
+        if deciding is None:
+            streams.progress.filters = True
+            streams.progress.status = partial(bytes_read, self.reader)
 
-    def items(self, limit: int | None, shown: bool = True) -> Iterator[list[Item]]:
-        """The parsed lines of one read at a time, and the bytes they took as progress."""
+    def items(self, limit: int | None) -> Iterator[list[Item]]:
+        """The parsed lines of one read at a time."""
         streams = self.streams
-        for block in items(self.reader, limit, streams.shard, streams.tolerant):
-            yield block
-            if shown:
-                self.progress.update(self.reader.taken)
+        return items(self.reader, limit, streams.shard, streams.tolerant)
 
     def settle(self, item: Item, result: Result | bytes) -> None:
         """Write the result of an item, or reject it; raises the DataError that ends the run."""
@@ -89,11 +87,11 @@ class OpenRun:
         self.pending += lines
 
     def _reject(self, item: Item, error: DataError) -> None:
-        located = DataError(error.what, error.field, error.place or f"{item.source}:{item.number}")
+        in_place = located(item, error)
         if not self.streams.tolerant:
-            raise located
+            raise in_place
         self.tally.rejected += 1
-        self.streams.note(f"{located} ({'rejected' if self.rejects else 'skipped'})")
+        self.streams.note(f"{in_place} ({'rejected' if self.rejects else 'skipped'})")
         if self.rejects:
             self.rejects.write(item, error)
 
@@ -103,11 +101,11 @@ class OpenRun:
             data = b"".join(self.pending)
             # Cleared first: interrupted within the write, the lines must not be written again.
             self.pending.clear()
-            self.sink.write(data)
+            with line_cleared() if self._shares_terminal else nullcontext():
+                self.sink.write(data)
 
     def abandon(self, error: BaseException) -> None:
         """Deliver what is settled although the run failed, and keep the journal for a resume."""
-        self.progress.close()
         try:
             if not (isinstance(error, Interrupted) and error.signum == SIGPIPE):
                 self.flush()
@@ -132,7 +130,6 @@ class OpenRun:
 
     def finish(self) -> None:
         """The output has its name: report what was unusual."""
-        self.progress.close()
         tally = self.tally
         if tally.rejected:
             outcome = f"rejected (see {self.streams.rejects})" if self.rejects else "skipped"

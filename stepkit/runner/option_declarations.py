@@ -46,8 +46,16 @@ def declared(*names: str, **settings: Any) -> OptionDeclaration:
     return OptionDeclaration(names, settings)
 
 
-def stack(function: F, *decorators: Callable[[Any], Any]) -> F:
-    """Apply the decorators so that the options stand in --help as they stand here."""
+def titled(group: str, decorator: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The decorator of an option that stands in ``group`` wherever it is stacked."""
+    return lambda function: stack(function, decorator, group=group)
+
+
+def stack(function: F, *decorators: Callable[[Any], Any], group: str = "") -> F:
+    """Apply the decorators so that the options stand in --help as they stand here, in ``group``."""
     for decorator in reversed(decorators):
         function = decorator(function)
+        option = function.__click_params__[-1]  # type: ignore[attr-defined]
+        if group and not hasattr(option, "help_group"):
+            option.help_group = group
     return function

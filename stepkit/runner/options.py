@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from stepkit.runner.command import command, on_command_line, refuse_idle_options
-from stepkit.runner.option_declarations import F, OptionDeclaration, declared, stack
+from stepkit.runner.option_declarations import F, OptionDeclaration, declared, stack, titled
 from stepkit.runner.settings import ModelOptions, ServerOptions
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "regroup_option",
     "server_options",
     "stack",
+    "titled",
 ]
 
 MOST_THREADS = 512
@@ -67,6 +68,7 @@ def input_options(function: F) -> F:
             type=click.Path(dir_okay=False),
             help="Write rejected lines and their errors here (implies --on-error reject).",
         ),
+        group="Input",
     )
 
 
@@ -84,6 +86,7 @@ def output_options(function: F) -> F:
         ),
         click.option("-q", "--quiet", is_flag=True, help="No progress, summary or warnings."),
         click.option("-v", "--verbose", is_flag=True, help="Say more on standard error."),
+        group="Output",
     )
 
 
@@ -96,6 +99,7 @@ def regroup_option(function: F) -> F:
             is_flag=True,
             help="Sort on disk first, so that the records of a group are adjacent.",
         ),
+        group="Input",
     )
 
 
@@ -118,8 +122,9 @@ def journal_options(function: F) -> F:
             type=click.IntRange(min=1),
             default=64,
             show_default=True,
-            help="Most records in work or waiting for an earlier one.",
+            help="Most records in work at the same time.",
         ),
+        group="Resuming",
     )
 
 
@@ -186,6 +191,7 @@ def model_options(
                 is_flag=True,
                 help="Faster, but draws depend a little on what else is drawn.",
             ),
+            group="Model",
         )
 
     return decorate
@@ -223,6 +229,7 @@ def server_options(function: F) -> F:
             type=click.IntRange(min=1),
             help="Failures in a row after which a server is given up (default: 8).",
         ),
+        group="Servers",
     )
 
 

@@ -1,7 +1,9 @@
 """Records for a session: read ahead in a thread, but never further than the window.
 
 A slow producer never blocks the work, a fast one is not swallowed. The work takes records and
-answers them in any order; what is answered becomes ready in input order.
+answers them in any order; what is answered becomes ready in input order. Records that are answered
+and wait for an earlier one are not in work: one that takes long, as a search may, must not leave
+the work with a few.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
+from stepkit.activity import activity
 from stepkit.errors import DataError
 from stepkit.interrupts import SIGNALS
 from stepkit.io.jsonl import Record
@@ -18,13 +21,17 @@ from stepkit.io.records import BadLine, Item
 from stepkit.runner.console import Progress
 from stepkit.runner.settings import Result
 
+AHEAD = 4
+"""Records that wait for an earlier one are as many as that many windows hold, less one."""
+
 
 class RecordQueue:
     """The records of a session, in input order.
 
     Args:
         items: the input; it is read in a thread.
-        window: at most this many items are queued, or taken and not yet ready.
+        window: at most this many items are queued, or taken and not yet answered; and AHEAD times
+            as many with those that are answered and not yet ready.
         tolerant: a bad line is rejected; else it ends the input.
         bad: called when bad lines became ready, to settle them.
     """
@@ -64,10 +71,11 @@ class RecordQueue:
         while True:
             with self._changed:
                 while not self._queue:
-                    full = len(self._order) >= self._window
+                    full = self._is_full(len(self._order))
                     if self._stopped or self._exhausted or full or not wait:
                         return None
-                    self._changed.wait()
+                    with activity("waiting for input"):
+                        self._changed.wait()
                 if self._stopped:
                     return None
                 item = self._queue.popleft()
@@ -78,13 +86,15 @@ class RecordQueue:
             if self._tolerant:
                 self._bad()
 
-    def progress(self, done: float, expected: float | None = None, rate: str = "") -> None:
-        """Show the one progress line: ``done`` of ``expected`` units of work, and a rate."""
-        self._progress.update(done, expected, rate)
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
+        """Have the progress line say what ``status`` gives (see console.Progress.status)."""
+        self._progress.status = status
 
     def answer(self, record: Record, result: Result) -> None:
         """Note the result of a record that was taken. An error may end the input."""
-        self._answers[record.index] = result
+        with self._changed:
+            self._answers[record.index] = result
+            self._changed.notify_all()
         if isinstance(result, DataError) and not self._tolerant:
             self.stop()
 
@@ -118,6 +128,10 @@ class RecordQueue:
         if self._order or not self.ended:
             raise RuntimeError("the work ended before its input")
 
+    def _is_full(self, held: int) -> bool:
+        """Whether no further item may be held, beside ``held`` that are not ready."""
+        return held - len(self._answers) >= self._window or held >= AHEAD * self._window
+
     def _read(self) -> None:
         # Signals wake the main thread, where Python handles them, and never this one.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -125,7 +139,7 @@ class RecordQueue:
             for block in self._items:
                 for item in block:
                     with self._changed:
-                        while self._held >= self._window and not self._stopped:
+                        while self._is_full(self._held) and not self._stopped:
                             self._changed.wait()
                         if self._stopped:
                             return

@@ -148,10 +148,10 @@ def session(
             run.flush()
 
         source = RecordQueue(
-            run.items(streams.limit, shown=False),
+            run.items(streams.limit),
             streams.window,
             streams.tolerant,
-            run.progress,
+            streams.progress,
             settle_ready,
         )
         try:

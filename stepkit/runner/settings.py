@@ -9,6 +9,7 @@ from stepkit.errors import DataError
 
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
+    from stepkit.runner.console import Progress
 
 STANDARD = "-"
 """Standard input as a file, standard output as the output."""
@@ -21,6 +22,13 @@ class RunCounts:
     read: int = 0
     rejected: int = 0
     written: int = 0
+
+
+def _unseen() -> Progress:
+    """The progress line where nobody looks at it."""
+    from stepkit.runner.console import Progress
+
+    return Progress("")
 
 
 @dataclass(frozen=True)
@@ -37,8 +45,10 @@ class StreamOptions:
         shard: (i, n): only the i-th of n parts, by a hash of the group; from 1.
         regroup: sort on disk so that the records of a group are adjacent.
         resume, journal: see io/journal.py.
-        window: at most this many records are taken and not yet written, in a session.
+        window: at most this many records are in work, in a session (record_queue.py).
         tally: the counts, as far as the run is.
+        progress: the line that says how far it is.
+        head: what was read of standard input before the run (first_record.py).
     """
 
     command: str
@@ -55,6 +65,8 @@ class StreamOptions:
     journal: str | None = None
     window: int = 64
     tally: RunCounts = field(default_factory=RunCounts)
+    progress: Progress = field(default_factory=_unseen)
+    head: list[bytes] = field(default_factory=list)
 
     @property
     def tolerant(self) -> bool:

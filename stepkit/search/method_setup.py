@@ -40,6 +40,7 @@ class MethodSetup:
         order: numbers the records in the order in which their strategies start.
         guidance: the scorer that guides the search, if one does.
         draft: a smaller model that proposes steps.
+        skipped: how many prefixes there were, and how many of them were skipped.
     """
 
     sampler: Sampler
@@ -50,3 +51,4 @@ class MethodSetup:
     order: Iterator[int] = field(default_factory=count)
     guidance: PrmSource | None = None
     draft: Sampler | None = None
+    skipped: Counter[str] = field(default_factory=Counter)

@@ -143,7 +143,7 @@ class Scheduler(Generic[Ticket]):
         note_answer: is called for every attempt that ended, with whether it has an answer.
 
     Attributes:
-        requested, finished: counts of requests so far, for progress.
+        requested, finished: counts of draws so far, for progress.
         counters: the engine's.
     """
 
@@ -181,6 +181,7 @@ class Scheduler(Generic[Ticket]):
                 continue
             for done in self._engine.step():
                 slot, request = self._slots.pop(id(done.request))
+                self.finished += isinstance(done.request, Draw)
                 if isinstance(done.result, StepkitError):
                     self._fail(slot.task, done.result)
                 else:
@@ -228,7 +229,6 @@ class Scheduler(Generic[Ticket]):
                 return
             task.results = [None] * len(requests)
             task.missing = len(requests)
-            self.requested += len(requests)
             task.submitting = True
             for index, request in enumerate(requests):
                 self._submit(_ResultSlot(task, index), request)
@@ -242,6 +242,7 @@ class Scheduler(Generic[Ticket]):
         else:
             to_engine = request.request if isinstance(request, AttemptRequest) else request
             self._slots[id(to_engine)] = (slot, request)
+            self.requested += isinstance(to_engine, Draw)
             self._engine.submit(to_engine)
 
     def _receive(
@@ -271,7 +272,6 @@ class Scheduler(Generic[Ticket]):
         task = slot.task
         task.results[slot.index] = result
         task.missing -= 1
-        self.finished += 1
         if not task.missing and not task.submitting:
             self._advance(task)
 

@@ -141,15 +141,14 @@ def with_loop(path: Path, shape: Shape) -> Iterator[float]:
     """Seconds that all draws would take, from some of them."""
     import llama_cpp
 
-    from stepkit.model.local.llama import use_extra_buffers
+    from stepkit.model.local.llama import buffers
 
-    features = llama_cpp.llama_print_system_info().decode()
     made = llama_cpp.llama_cpp.llama_model_default_params
 
     def parameters() -> Any:
         # what stepkit does too: built by gcc 12, the AMX path crashes
         settings = made()
-        settings.use_extra_bufts = use_extra_buffers(features)
+        settings.use_extra_bufts = buffers().repack
         return settings
 
     llama_cpp.llama_cpp.llama_model_default_params = parameters

@@ -63,15 +63,14 @@ def _ids(count: int, seed: int) -> Ids:
 def anew(path: Path, everything: bool = True) -> float:
     import llama_cpp
 
-    from stepkit.model.local.llama import use_extra_buffers
+    from stepkit.model.local.llama import buffers
 
     made = llama_cpp.llama_cpp.llama_model_default_params
-    features = llama_cpp.llama_print_system_info().decode()
 
     def parameters() -> Any:
         # what stepkit does too: built by gcc 12, the AMX path crashes
         settings = made()
-        settings.use_extra_bufts = use_extra_buffers(features)
+        settings.use_extra_bufts = buffers().repack
         return settings
 
     llama_cpp.llama_cpp.llama_model_default_params = parameters
@@ -235,7 +234,7 @@ def measured(path: Path) -> None:
         (),
         {"append": logged.append, "clear": lambda _: None, "__iter__": lambda _: iter(logged)},
     )()
-    llama._library()
+    llama.library()
     import numpy  # noqa: F401
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -112,13 +112,15 @@ class Sampler:
     def __init__(self, prefixes: Any, seed: int = 0, name: str = "s") -> None:
         self.prefixes = prefixes
         self.id = name
-        self.identity = {"id": name, "name": "test", "vocabulary": "v"}
+        self.identity = {"id": name, "name": "test", "vocabulary": "v", "prompt": "{problem}"}
         self._seed = seed
 
     def entry(self, _record: dict[str, Any]) -> dict[str, Any]:
         return self.identity
 
-    def draw(self, prefix: Sequence[int], purpose: str, number: int, origin: str = "") -> Draw:
+    def draw(
+        self, prefix: Sequence[int], purpose: str, number: int, origin: str = "", **_: Any
+    ) -> Draw:
         key = f"{self.id} {purpose} {tuple(prefix)} {number}" + (f" {origin}" if origin else "")
         seed = random.Random(f"{self._seed} {key}").getrandbits(62)
         return Draw(key, tuple(prefix), seed, Sampling())

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tests" / "fixtures" / "tool.py"
-SCRUBBED = ("PYTHON", "TQDM_", "NUMBA_", "STEPKIT_", "NO_COLOR", "COLUMNS", "TERM", "LC_", "LANG")
+SCRUBBED = ("PYTHON", "NUMBA_", "STEPKIT_", "NO_COLOR", "COLUMNS", "TERM", "LC_", "LANG")
 
 
 def commands() -> list[str]:
@@ -116,6 +116,8 @@ class Workdir:
 
 def argv(command: str) -> list[str]:
     """How a command is started: the installed script, or this tree's."""
+    if command == "step-pipe":
+        return ["sh", "-c"]
     if not command.startswith("step-"):
         return [sys.executable, str(TOOL), command]
     installed = Path(sys.executable).parent / command
@@ -137,6 +139,7 @@ def clean_environment(home: Path) -> dict[str, str]:
     return kept | {
         "HOME": str(home),
         "XDG_RUNTIME_DIR": _locks().name,
+        "STEPKIT_CACHE": _locks().name,
         "LC_ALL": "C",
         "PYTHONPATH": str(ROOT),
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",

@@ -267,7 +267,9 @@ class ByteSampler:
     def greedy(self) -> ByteSampler:
         return ByteSampler(*self._made, temperature=0.0)
 
-    def draw(self, prefix: tuple[int, ...], purpose: str, number: int, origin: str = "") -> Draw:
+    def draw(
+        self, prefix: tuple[int, ...], purpose: str, number: int, origin: str = "", **_: Any
+    ) -> Draw:
         place = digest("prefix", prefix, origin)
         key = digest("draw", self.id, purpose, place, number)
         seed = draw_seed(self.id, purpose, place, number)

@@ -40,7 +40,7 @@ class NumberedSampler:
     def entry(self, _record: dict[str, Any]) -> dict[str, Any]:
         return self.identity
 
-    def draw(self, prefix: tuple[int, ...], purpose: str, number: int) -> Draw:
+    def draw(self, prefix: tuple[int, ...], purpose: str, number: int, **_: Any) -> Draw:
         return Draw(f"{purpose} {prefix} {number}", prefix, number, Sampling())
 
 
@@ -155,7 +155,13 @@ def grown(engine: Any, k: int, tree: Any = None, steps: Sequence[str] = STEPS) -
     if tree is not None:
         data["tree"] = tree
     (fields,) = run(
-        engine, [start(MethodSetup(SAMPLER, {"draws": k, "until": None, "budget": None}), data)]
+        engine,
+        [
+            start(
+                MethodSetup(SAMPLER, {"draws": k, "until": None, "budget": None, "skip": None}),
+                data,
+            )
+        ],
     )
     return fields["tree"]
 
@@ -207,7 +213,12 @@ def test_chain_judges_the_trace_itself() -> None:
     data["sample"] = {"finish": "length"}
     (fields,) = run(
         RuleEngine(by_seed([0.0, 0.0])),
-        [start(MethodSetup(SAMPLER, {"draws": 1, "until": None, "budget": None}), data)],
+        [
+            start(
+                MethodSetup(SAMPLER, {"draws": 1, "until": None, "budget": None, "skip": None}),
+                data,
+            )
+        ],
     )
     assert (fields["tree"]["outcome"][2], fields["tree"]["finish"][2]) == (None, "length")
     assert fields["correct"] is None

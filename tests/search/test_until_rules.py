@@ -52,7 +52,8 @@ def test_every_prefix_ends_where_its_rule_stops(text: str, undecided: float) -> 
 def test_results_in_another_order_of_arrival_change_nothing() -> None:
     """Short successes arrive first; a rule that looked at them would be biased."""
     curve = Curve(CHANCES)
-    setup: Any = MethodSetup(Sampler(curve.prefixes), {"draws": 8, "until": FIRST, "budget": None})  # type: ignore[arg-type]
+    options = {"draws": 8, "until": FIRST, "budget": None, "skip": None}
+    setup: Any = MethodSetup(Sampler(curve.prefixes), options)  # type: ignore[arg-type]
     found = []
     for order in range(5):
         strategies = [load_method("chain")(setup, curve.record()) for _ in range(3)]
@@ -200,7 +201,7 @@ def test_seeds_of_other_samplers_have_rules_of_their_own() -> None:
     curve = Curve([0.3, 0.3])
     data = curve.record()
     for name, most in (("a", 3), ("b", 5)):
-        options = {"draws": most, "until": FIRST, "budget": None}
+        options = {"draws": most, "until": FIRST, "budget": None, "skip": None}
         setup: Any = MethodSetup(Sampler(curve.prefixes, name=name), options)  # type: ignore[arg-type]
         (fields,) = run(curve.engine(), [load_method("chain")(setup, data)])
         data = curve.record(fields["tree"])

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from stepkit.cli.actions.draw_plan import DrawPlan
 from stepkit.cli.actions.record_fields import derived_traces, with_fields
+from stepkit.cli.actions.rehearsal import rehearse_draws
 from stepkit.cli.actions.run_batch_files import batch_action
 from stepkit.cli.actions.session import SessionWork, print_estimate, run_strategies
 from stepkit.cli.backends import draw_source, search_models
 from stepkit.cli.backends.fetch_models import fetch_missing
-from stepkit.cli.options.answer_reading import AnswerOptions, take_answer
+from stepkit.cli.options.answer_reading import take_answer
 from stepkit.cli.options.batch_files import BatchOptions
 from stepkit.cli.options.methods import deciding_options
-from stepkit.cli.options.prm import PrmOptions
-from stepkit.cli.options.prompt import PromptOptions
 from stepkit.model.backend import sampling_fields
 from stepkit.model.engine import Sampling
 from stepkit.model.sampler import Sampler
 from stepkit.runner import options, run
+from stepkit.runner.first_record import check_first
+from stepkit.search.expected_draws import expected_draws
 from stepkit.search.method_registry import METHODS, load_method
 from stepkit.search.method_setup import MethodSetup
 from stepkit.text.segment_rules import DEFAULT_RULE
@@ -27,41 +30,7 @@ from stepkit.text.segment_rules import DEFAULT_RULE
 if TYPE_CHECKING:
     from stepkit.io.jsonl import Record
     from stepkit.model.backend import Backend
-    from stepkit.search.refinement_prompts import Refinement
     from stepkit.search.scheduler import Allot, Strategy
-
-
-@dataclass(frozen=True)
-class DrawPlan:
-    """What is drawn, and how.
-
-    Attributes:
-        method: a name of METHODS.
-        settings: its options.
-        sampling: the options of cli/options/sampling.py, by name.
-        seed: seed of the whole run.
-        prompt: how a problem becomes a prompt.
-        refinement: the prompt that asks for another attempt; None: there is none.
-        prm: how the PRM is read that the settings may name.
-        emit_traces: write a trace for each attempt in a tree, not the tree.
-        keep_tokens: keep the log-probability of every token drawn.
-        keep_confidence: keep what every measure of confidence reads at each of them too.
-        jobs: processes that compare answers.
-        answers: how they are found.
-    """
-
-    method: str
-    settings: dict[str, Any]
-    sampling: dict[str, Any]
-    seed: int
-    prompt: PromptOptions
-    refinement: Refinement | None
-    prm: PrmOptions
-    emit_traces: bool
-    keep_tokens: bool
-    jobs: int
-    keep_confidence: bool = False
-    answers: AnswerOptions = field(default_factory=AnswerOptions)
 
 
 def draw(
@@ -76,6 +45,8 @@ def draw(
 
     Raises UsageError for a model that cannot be run in this way.
     """
+    if not batch.given:
+        check_first(streams, partial(rehearse_draws, plan))
     fetch_missing(
         streams,
         {
@@ -90,7 +61,10 @@ def draw(
     most = plan.sampling["max_tokens"]
     backend = draw_source.backend_of(streams, model, server, form, engine, most)
     streams.note(backend.about)
-    work, decides = draw_work(streams, model, backend, plan)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
+    skipped: Counter[str] = Counter()
+    work, decides = draw_work(streams, model, backend, plan, skipped)
     if dry_run:
         # how long a draw is shows in its tokens, and a server's prefixes are bytes
         whole = backend.prefixes.whole if backend.unit == "tokens" else lambda _: None
@@ -99,15 +73,25 @@ def draw(
         action.run(work, decides)
     else:
         run_strategies(work, decides)
+    if plan.settings.get("skip"):
+        streams.warn(
+            f"{skipped['skipped']} of {skipped['prefixes']} prefixes were not drawn from and share "
+            f"the value before them (--skip {plan.settings['skip']['name']})"
+        )
 
 
 def draw_work(
-    streams: run.StreamOptions, model: options.ModelOptions, backend: Backend, plan: DrawPlan
+    streams: run.StreamOptions,
+    model: options.ModelOptions,
+    backend: Backend,
+    plan: DrawPlan,
+    skipped: Counter[str] | None = None,
 ) -> tuple[SessionWork, dict[str, Any]]:
     """The work on ``backend``, and what of it a resume must agree on.
 
     Args:
         model: how models are run that guide the search.
+        skipped: see MethodSetup.
 
     Raises UsageError for a model that cannot guide it.
     """
@@ -134,6 +118,7 @@ def draw_work(
         confidence=plan.keep_confidence,
         guidance=models.guidance,
         draft=models.draft,
+        skipped=Counter() if skipped is None else skipped,
     )
     start = load_method(plan.method)
 
@@ -142,8 +127,17 @@ def draw_work(
         return start(setup, record.data)
 
     allot = _allot(plan.method, plan.settings.get("budget"))
-    read = plan.answers.reader()
-    work = SessionWork(streams, models.open, strategy, _writer(plan), plan.jobs, allot, read)
+    work = SessionWork(
+        streams,
+        models.open,
+        strategy,
+        _writer(plan),
+        plan.jobs,
+        allot,
+        plan.answers.reader(),
+        plan.sampling["max_tokens"],
+        lambda record: expected_draws(plan.method, plan.settings, record.data),
+    )
     decides = {
         "method": plan.method,
         **deciding_options(plan.settings),

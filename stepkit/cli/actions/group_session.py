@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stepkit import schema
@@ -20,7 +21,9 @@ from stepkit.io.jsonl import Record
 from stepkit.model.engine import Engine
 from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
+from stepkit.runner.input_survey import InputSurvey
 from stepkit.runner.record_queue import RecordQueue
+from stepkit.runner.run_status import WorkFigures, WorkStatus
 from stepkit.search.scheduler import Scheduler, Strategy
 
 
@@ -45,8 +48,9 @@ def run_groups(work: GroupWork, deciding: dict[str, Any]) -> None:
             with Grader() as grader:
                 scheduler: Scheduler[list[Record]] = Scheduler(engine, grader)
                 supply = _Groups(source, work)
+                source.watch(WorkStatus(partial(supply.figures, engine)).parts)
                 for records, result in scheduler.run(supply):
-                    source.progress(scheduler.finished, scheduler.requested)
+                    supply.done += len(records)
                     yield from _written(work, records, result)
         finally:
             engine.close()
@@ -70,11 +74,17 @@ def _written(
 
 
 class _Groups:
-    """The strategies of the groups, one each, for the scheduler (scheduler.StrategySource)."""
+    """The strategies of the groups, one each, for the scheduler (scheduler.StrategySource).
+
+    Attributes:
+        done: records whose groups are.
+    """
 
     def __init__(self, source: RecordQueue, work: GroupWork) -> None:
         self._source, self._work = source, work
+        self._survey = InputSurvey(work.streams, None)
         self._held: list[Record] = []
+        self._taken = self.done = 0
         self._name = ""
         self._seen: dict[str, str] = {}
 
@@ -82,9 +92,15 @@ class _Groups:
     def ended(self) -> bool:
         return self._source.ended and not self._held
 
+    def figures(self, engine: Engine) -> WorkFigures:
+        """How far the work is."""
+        total = self._taken if self._source.ended else self._survey.records
+        return WorkFigures(self.done, total, None, None, 0, 0, engine.counters.read_tokens, 0, 0)
+
     def take(self, wait: bool) -> tuple[list[Record], Strategy] | None:
         while True:
             record = self._source.take(wait)
+            self._taken += record is not None
             if record is None:
                 if self._source.ended:
                     return self._whole([], "") if self._held else None

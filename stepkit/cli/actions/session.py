@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +18,9 @@ from stepkit.io.jsonl import Record, encode
 from stepkit.model.engine import Engine
 from stepkit.model.recorded_engine import JournalProtocol, RecordedEngine
 from stepkit.runner import run
+from stepkit.runner.input_survey import InputSurvey, expected_of
 from stepkit.runner.record_queue import RecordQueue
+from stepkit.runner.run_status import WorkFigures, WorkStatus
 from stepkit.search.dry_run import expected_cost
 from stepkit.search.scheduler import Allot, Scheduler, Strategy
 from stepkit.text.answers import AnswerReader, find
@@ -30,7 +31,8 @@ class SessionWork:
     """A model command: the engine, a strategy for each record, and the writer of its result.
 
     ``allot`` shares out the budget of the whole run; all records are read before it does.
-    ``read`` finds the answer of an attempt.
+    ``read`` finds the answer of an attempt. ``most_tokens`` is the limit of a draw; ``expected``
+    gives the draws of a record, or None where they are not known before.
     """
 
     streams: run.StreamOptions
@@ -40,6 +42,8 @@ class SessionWork:
     jobs: int = 1
     allot: Allot | None = None
     read: AnswerReader = find
+    most_tokens: int = 0
+    expected: Callable[[Record], int | None] | None = None
 
 
 class RecordSource(Protocol):
@@ -54,8 +58,8 @@ class RecordSource(Protocol):
         """The next record, or None when there is none now."""
         ...
 
-    def progress(self, done: int, expected: int, note: str) -> None:
-        """Show how far the work is."""
+    def watch(self, status: Callable[[], Sequence[str]]) -> None:
+        """Have the progress line say what ``status`` gives."""
         ...
 
 
@@ -98,7 +102,10 @@ def results(
                 lambda record: schema.problem_or_nothing(record.data),
                 lambda record, found: unanswered.add(schema.id_of(record.data), found),
             )
-            yield from scheduler.run(_StrategySource(source, work, scheduler))
+            strategies = _StrategySource(source, work, scheduler)
+            for answer in scheduler.run(strategies):
+                strategies.ended_records += 1
+                yield answer
             if unanswered.missing:
                 work.streams.warn(unanswered.note())
             if note := grader.note():
@@ -118,29 +125,54 @@ def written(work: SessionWork, record: Record, result: Any) -> run.Result:
 
 
 class _StrategySource:
-    """The source of strategies, one per record, that the scheduler reads; it shows the progress."""
+    """The source of strategies, one per record, that the scheduler reads; it knows how far it is.
+
+    Attributes:
+        ended_records: records whose strategies have ended.
+    """
 
     def __init__(
         self, source: RecordSource, work: SessionWork, scheduler: Scheduler[Record]
     ) -> None:
         self._source, self._work, self._scheduler = source, work, scheduler
-        self._start = time.monotonic()
+        self._survey = InputSurvey(work.streams, work.expected)
+        self._taken = 0
+        self._expected: int | None = None if work.expected is None else 0
+        self.ended_records = 0
+        source.watch(WorkStatus(self._figures).parts)
 
     @property
     def ended(self) -> bool:
         return self._source.ended
 
     def take(self, wait: bool) -> tuple[Record, Strategy] | None:
-        self._show()
         record = self._source.take(wait)
-        return None if record is None else (record, self._work.strategy(record))
+        if record is None:
+            return None
+        self._taken += 1
+        if self._work.expected is not None and self._expected is not None:
+            more = expected_of(self._work.expected, record)
+            self._expected = None if more is None else self._expected + more
+        return record, self._work.strategy(record)
 
-    def _show(self) -> None:
-        counters = self._scheduler.counters
-        tokens = counters.drawn_tokens or counters.read_tokens
-        rate = tokens / max(1e-9, time.monotonic() - self._start)
-        self._source.progress(
-            self._scheduler.finished, self._scheduler.requested, f"{rate:.0f} tokens/s"
+    def _figures(self) -> WorkFigures:
+        survey, scheduler, counters = self._survey, self._scheduler, self._scheduler.counters
+        # a method that says nothing of its draws is not known to have requested all of them
+        to_come: int | None = None
+        if self._expected is not None and self.ended:
+            to_come = 0
+        elif self._expected is not None and survey.draws is not None:
+            to_come = survey.draws - self._expected
+        return WorkFigures(
+            records=self.ended_records,
+            of_records=self._taken if self.ended else survey.records,
+            draws=scheduler.finished if scheduler.requested or to_come else None,
+            of_draws=None if to_come is None else scheduler.requested + max(0, to_come),
+            in_flight=counters.in_flight,
+            tokens=counters.drawn_tokens,
+            read=counters.read_tokens,
+            ended=counters.ended,
+            most_tokens=self._work.most_tokens,
         )
 
 

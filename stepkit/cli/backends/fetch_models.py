@@ -28,15 +28,17 @@ def fetch_missing(streams: StreamOptions, named: Mapping[str, str | None]) -> No
 
 
 def _fetch(streams: StreamOptions, name: str, option: str) -> None:
-    from stepkit.runner.console import Progress
+    from stepkit.activity import activity
     from stepkit.stores.hub import fetch
+    from stepkit.stores.model_list import shown_size
     from stepkit.stores.model_reference import parse
 
     reference = parse(name, option)
     assert reference is not None
-    shown, logged = not streams.quiet, streams.verbose
-    progress = Progress(streams.command, shown=shown, logged=logged, total=None, unit="B")
-    try:
-        fetch(reference, option, streams.warn, progress.update)
-    finally:
-        progress.close()
+    with activity(f"fetching {name}") as say:
+
+        def watch(done: int, total: int) -> None:
+            share = 100 * done // max(1, total)
+            say(f"fetching {name}, {share} % of {shown_size(total)}")
+
+        fetch(reference, option, streams.warn, watch)

@@ -55,6 +55,8 @@ def backend_of(
     if judge.name == "genprm" and not backend.prefixes.prompter.takes_turns:
         raise UsageError("--judge genprm: it is asked in a conversation and needs a chat template")
     streams.note(backend.about)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
     return backend
 
 

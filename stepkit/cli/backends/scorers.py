@@ -69,6 +69,7 @@ def verifier(
         plan = for_reading_like(plan)
     if shared is None:
         streams.note(str(plan))
+        streams.note(opened.weights_note)
     streams.note(f"profile: {profile.name or profile.kind}, by {recognised.by}")
     meta = {
         "model": opened.fingerprint,
@@ -125,6 +126,8 @@ def likelihood(
             policy, model, prompt.form(), 0, draws=False, loaded=loaded, note=streams.note
         )
     streams.note(backend.about)
+    if backend.model is not None:
+        streams.note(backend.model.weights_note)
     meta = backend_meta(backend, measure.meta())
     scorer = LikelihoodScorer(
         backend.prefixes, meta, keep_tokens, by=measure.by, group=measure.group

@@ -40,6 +40,7 @@ def answer_options(function: F) -> F:
             metavar="KEY",
             help="The field with the reference answer, where it has another name.",
         ),
+        group="Answers",
     )
 
 

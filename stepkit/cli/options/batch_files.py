@@ -27,6 +27,7 @@ def batch_options(function: F) -> F:
             type=click.Path(),
             help="Take the draws from the results of such requests.",
         ),
+        group="Servers",
     )
 
 

@@ -43,6 +43,7 @@ def checker_options(function: options.F) -> options.F:
         options.JOBS(
             default=None, help="With --command: programs run at the same time (default: 1)."
         ),
+        group="Checkers",
     )
 
 

@@ -38,6 +38,7 @@ def confidence_options(function: options.F) -> options.F:
             help="Take what step-rollout --keep-tokens or --keep-confidence kept; no model.",
         ),
         SAMPLER(help="With --by consistency: whose draws count, where several samplers drew."),
+        group="Confidence",
     )
 
 

@@ -14,6 +14,7 @@ import click
 from stepkit.cli.options.sampling import MAX_TOKENS, TEMPERATURE, TOP_K, TOP_P
 from stepkit.cli.options.shared import SEED
 from stepkit.errors import UsageError
+from stepkit.runner.help_pages import HelpTopic
 from stepkit.runner.options import F, OptionDeclaration, declared, stack
 
 Settings = Mapping[str, Any]
@@ -29,11 +30,16 @@ class JudgeProtocol:
         places: the placeholders that its prompt must have.
         settings: the options that it uses, with its defaults.
         chooses: the probabilities of a few answers are read.
+        about: what it asks for, in a line.
+        paper, example: where it is published, and a command that runs it, for its help.
     """
 
     places: tuple[str, ...]
     settings: Settings
     chooses: bool = True
+    about: str = ""
+    paper: str = ""
+    example: str = ""
 
     @property
     def draws(self) -> bool:
@@ -44,20 +50,69 @@ class JudgeProtocol:
 VERDICTS = {"good": "correct", "bad": "wrong", "vote": "mean", "max_reason": 300}
 
 PROTOCOLS: Mapping[str, JudgeProtocol] = {
-    "choice": JudgeProtocol(("problem", "step"), {"good": "Yes", "bad": "No"}),
-    "ternary": JudgeProtocol(
-        ("problem", "step"), {"good": "Good", "neutral": "Neutral", "bad": "Bad"}
+    "choice": JudgeProtocol(
+        ("problem", "step"),
+        {"good": "Yes", "bad": "No"},
+        about="the probability of Yes to a question about each step",
+        example="step-score steps.jsonl -m chat.gguf --judge choice",
     ),
-    "critique": JudgeProtocol(("problem", "steps"), {**VERDICTS, **DRAWS}, chooses=False),
-    "align": JudgeProtocol(("problem", "steps", "solution"), {**VERDICTS, **DRAWS}, chooses=False),
-    "critic": JudgeProtocol(("problem", "steps"), DRAWS, chooses=False),
-    "thinkprm": JudgeProtocol(("problem", "steps"), {**DRAWS, "max_tokens": 4096}),
-    "genprm": JudgeProtocol((), {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95}),
-    "pairs": JudgeProtocol(("problem", "first", "second"), {"rounds": "all"}),
+    "ternary": JudgeProtocol(
+        ("problem", "step"),
+        {"good": "Good", "neutral": "Neutral", "bad": "Bad"},
+        about="the probabilities of Good, Neutral and Bad for each step",
+        example="step-score steps.jsonl -m chat.gguf --judge ternary",
+    ),
+    "critique": JudgeProtocol(
+        ("problem", "steps"),
+        {**VERDICTS, **DRAWS},
+        chooses=False,
+        about="a critique of all steps with a verdict on each",
+        paper="Xie et al., CAPO, arXiv 2508.02298",
+        example="step-score steps.jsonl -m chat.gguf --judge critique -k 4",
+    ),
+    "align": JudgeProtocol(
+        ("problem", "steps", "solution"),
+        {**VERDICTS, **DRAWS},
+        chooses=False,
+        about="a critique that compares the steps with the reference solution",
+        paper="Rizvi et al., SPARE, arXiv 2506.15498",
+        example="step-score steps.jsonl -m chat.gguf --judge align",
+    ),
+    "critic": JudgeProtocol(
+        ("problem", "steps"),
+        DRAWS,
+        chooses=False,
+        about="the number of the first wrong step",
+        paper="Zheng et al., ProcessBench, arXiv 2412.06559, section 3.3",
+        example="step-score steps.jsonl -m chat.gguf --judge critic -k 8",
+    ),
+    "thinkprm": JudgeProtocol(
+        ("problem", "steps"),
+        {**DRAWS, "max_tokens": 4096},
+        about="a chain of thought that verifies the steps",
+        paper="Khalifa et al., ThinkPRM, arXiv 2504.16828",
+        example="step-score steps.jsonl -m chat.gguf --judge thinkprm",
+    ),
+    "genprm": JudgeProtocol(
+        (),
+        {**DRAWS, "temperature": 0.6, "top_k": 20, "top_p": 0.95},
+        about="an analysis and a verdict step by step, in a conversation",
+        paper="Zhao et al., GenPRM, arXiv 2504.00891",
+        example="step-score steps.jsonl -m genprm.gguf --judge genprm",
+    ),
+    "pairs": JudgeProtocol(
+        ("problem", "first", "second"),
+        {"rounds": "all"},
+        about="the attempts of each group compared two by two",
+        example="step-score attempts.jsonl -m chat.gguf --judge pairs",
+    ),
     "answer": JudgeProtocol(
         ("problem", "reference", "answer"),
         {"max_reason": 300, **DRAWS, "max_tokens": 512},
         chooses=False,
+        about="a verdict on answers that step-split left undecided",
+        paper="Chen et al., xVerify, arXiv 2504.10481",
+        example="step-score graded.jsonl -m chat.gguf --judge answer",
     ),
 }
 """By name; the prompt of each is the file of that name in stepkit/text/prompts."""
@@ -133,17 +188,27 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
 
 def judge_options(function: F) -> F:
     """--judge and what goes with it."""
-    protocols = ", ".join(PROTOCOLS)
     return stack(
         function,
         click.option(
             "--judge",
             metavar="HOW",
             type=click.Choice(list(PROTOCOLS)),
-            help=f"With -m or --server, a chat model: ask it for verdicts ({protocols}).",
+            help="With -m or --server, a chat model: ask it for verdicts, in a way below.",
         ),
         *(option() for option in OPTIONS.values()),
+        group="Judges",
     )
+
+
+def judge_topics() -> dict[str, HelpTopic]:
+    """What --judge NAME --help shows, by name."""
+    return {name: _topic(protocol) for name, protocol in PROTOCOLS.items()}
+
+
+def _topic(protocol: JudgeProtocol) -> HelpTopic:
+    defaults = {"judge_prompt": ""} | {key: str(value) for key, value in protocol.settings.items()}
+    return HelpTopic(protocol.about, protocol.paper, protocol.example, defaults)
 
 
 @dataclass(frozen=True)

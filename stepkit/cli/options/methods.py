@@ -12,8 +12,10 @@ from stepkit.cli.options import guidance
 from stepkit.cli.options.escapes import TEXT
 from stepkit.cli.options.shared import MAX_STEPS
 from stepkit.errors import DataError, UsageError
-from stepkit.runner.options import F, OptionDeclaration, declared, stack
-from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, methods_with
+from stepkit.runner.help_pages import HelpTopic
+from stepkit.runner.options import F, OptionDeclaration, declared, stack, titled
+from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, SearchMethod, methods_with
+from stepkit.search.skipped_steps import parse_skip
 from stepkit.search.until_rules import MOST, parse_question
 
 COUNT = click.IntRange(min=1)
@@ -56,6 +58,12 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
         metavar="RULE",
         help="Draw from a prefix until it is decided: first-success, hard, wilson, drop, "
         "posterior or progress, with parameters as in wilson:half=0.1; at most K draws.",
+    ),
+    "skip": declared(
+        "--skip",
+        metavar="STEPS",
+        help="Do not draw after these steps, which share the value before them: short (they say "
+        "nothing) or certain[:P] (the model gave them at least the probability P, 0.95).",
     ),
     "budget": declared(
         "--budget",
@@ -134,23 +142,64 @@ OPTIONS: Mapping[str, OptionDeclaration] = {
 }
 """The options of all methods, by name; a value of None is: not given."""
 
+COMPARING = ("progress", "posterior")
+"""Stopping rules that compare the values of neighbouring prefixes."""
+
+DRAWING = "What to draw"
+GROUPS: Mapping[str, str] = {
+    **dict.fromkeys(("at", "global", "critique", "refine"), "Refining attempts"),
+    **dict.fromkeys(
+        ("until", "skip", "budget", "most_draws", "most_tokens", "most_seconds"), "When to stop"
+    ),
+    **dict.fromkeys(
+        ("width", "searches", "exploration", "select", "self_weight", "points", "rounds"),
+        "Searches",
+    ),
+    **dict.fromkeys(guidance.OPTIONS, "Searches by a PRM or a draft model"),
+}
+"""The groups of the options in the help, where that is not DRAWING."""
+
 LARGER = {"draws", "searches", "most_draws", "most_tokens", "most_seconds", "budget"}
 """Options that a resumed run may have larger or smaller: the draws are the same."""
 
 
 def method_options(function: F) -> F:
     """--method and the options of all methods."""
-    lines = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
     return stack(
         function,
         click.option(
             "--method",
             type=click.Choice(list(METHODS)),
             metavar="NAME",
-            help=f"{lines} (default: {DEFAULT}).",
+            help=f"How to draw, one of the methods below (default: {DEFAULT}).",
         ),
-        *(option() for name, option in OPTIONS.items() if methods_with(name)),
+        *(
+            titled(GROUPS.get(name, DRAWING), option())
+            for name, option in OPTIONS.items()
+            if methods_with(name)
+        ),
+        group=DRAWING,
     )
+
+
+def method_topics() -> dict[str, HelpTopic]:
+    """What --method NAME --help shows, by name."""
+    return {name: _topic(method) for name, method in METHODS.items()}
+
+
+def _topic(method: SearchMethod) -> HelpTopic:
+    defaults = {option: _in_words(value) for option, value in method.options.items()}
+    if method.until:
+        defaults["until"] = ", ".join(method.until)
+    return HelpTopic(method.about, method.paper, method.example, defaults)
+
+
+def _in_words(default: object) -> str:
+    if default is REQUIRED:
+        return "needed"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(default) if isinstance(default, int | float | str) else ""
 
 
 def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -171,6 +220,8 @@ def parse_method_options(method: str | None, given: dict[str, Any]) -> tuple[str
             )
     parsed_values = {option: _parse(option, value) for option, value in values.items()}
     guidance.check(parsed_values)
+    if "skip" in parsed_values and parsed_values.get("until", {}).get("name") in COMPARING:
+        raise UsageError("--skip: --until progress and posterior ask about every step themselves")
     if "until" in parsed_values:
         parsed_values = _with_draws(name, parsed_values)
     options = {**own, **parsed_values}
@@ -258,6 +309,7 @@ PARSERS: Mapping[str, Callable[[Any], Any]] = {
     "until": parse_question,
     "by": parse_rule,
     "width": parse_widths,
+    "skip": parse_skip,
     "budget": parse_limits,
 }
 """The parsers of options whose text has parts."""

@@ -50,6 +50,7 @@ def prm_options(function: options.F) -> options.F:
             type=TEXT,
             help="How a step is laid out for the PRM, with {step} in it.",
         ),
+        group="Reading a process reward model",
     )
 
 
@@ -66,6 +67,7 @@ def explain_options(function: options.F) -> options.F:
             is_flag=True,
             help="Print the tokens of the first record, and what would be read where, and exit.",
         ),
+        group="Reading a process reward model",
     )
 
 

@@ -37,6 +37,7 @@ def prompt_options(prompt: str, system: str) -> Callable[[F], F]:
                 type=click.Path(),
                 help="Chat template: Jinja, or a tokenizer_config.json (default: the model's own).",
             ),
+            group="Prompt",
         )
 
     return decorate

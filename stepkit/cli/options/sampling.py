@@ -9,7 +9,7 @@ import click
 
 from stepkit.cli.options.escapes import TEXT
 from stepkit.errors import UsageError
-from stepkit.runner.options import F, declared, stack
+from stepkit.runner.options import F, declared, stack, titled
 
 TEMPERATURE = declared(
     "-T",
@@ -78,19 +78,26 @@ def sampling_options(function: F) -> F:
             type=click.File(encoding="utf-8"),
             help="Draw only what follows this GBNF grammar.",
         ),
-        MAX_TOKENS(),
-        click.option(
-            "--stop",
-            metavar="TEXT",
-            type=TEXT,
-            multiple=True,
-            help="Text that ends a draw and is left out (repeatable; \\n is a line break).",
+        titled("When to stop", MAX_TOKENS()),
+        titled(
+            "When to stop",
+            click.option(
+                "--stop",
+                metavar="TEXT",
+                type=TEXT,
+                multiple=True,
+                help="Text that ends a draw and is left out (repeatable; \\n is a line break).",
+            ),
         ),
-        click.option(
-            "--stop-at-answer",
-            is_flag=True,
-            help="End a draw where its answer is complete: a box closed, a line #### n ended.",
+        titled(
+            "When to stop",
+            click.option(
+                "--stop-at-answer",
+                is_flag=True,
+                help="End a draw where its answer is complete: a box closed, a line #### n ended.",
+            ),
         ),
+        group="Sampling",
     )
 
 

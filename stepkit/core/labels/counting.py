@@ -35,6 +35,7 @@ class _Columns(NamedTuple):
     carried: list[float | None] | None
     stopped: list[str]
     visits: list[int] | None = None
+    shared: Sequence[bool] = ()
 
     def settle(self, state: int, end: _End, value: bool) -> None:
         """Give a state the verdict in place of draws, of which there can be none.
@@ -123,7 +124,15 @@ class CountedTraces:
             assistant = trace.assistant_steps(record, len(nodes) - 1)
         settled = [node in ends for node in nodes]
         return StateValues(
-            *columns[:5], before, settled, assistant, outcomes, sampler, backup, columns.visits
+            *columns[:5],
+            before,
+            settled,
+            assistant,
+            outcomes,
+            sampler,
+            backup,
+            columns.visits,
+            [one and not end for one, end in zip(columns.shared, settled, strict=False)],
         )
 
     def _end(self, index: int, node: int) -> _End:
@@ -168,8 +177,14 @@ class CountedTraces:
             n = [n + rest for n, rest in zip(n, undecided, strict=True)]
             undecided = [0] * len(n)
         tree, by = self.trees[index], counted.by[index]
-        stopped = [stopping_bias.biasing_rule(trees.rule_at(tree, node, by)) for node in states]
-        return _Columns(k, n, undecided, None, stopped)
+        rules = [trees.rule_at(tree, node, by) for node in states]
+        stopped = [stopping_bias.biasing_rule(rule) for rule in rules]
+        drawn = [decided + rest > 0 for decided, rest in zip(n, undecided, strict=True)]
+        shared = [
+            rule.partition(":")[0] == trees.SHARED_RULE and not some
+            for rule, some in zip(rules, drawn, strict=True)
+        ]
+        return _Columns(k, n, undecided, None, stopped, None, shared)
 
     def _backed_up(
         self, index: int, wanted: str | None, name: str, states: Sequence[int]

@@ -91,6 +91,8 @@ def _missing(evidence: StateValues, combined: bool) -> str:
         return f"backup={evidence.backup} {is_no}"
     if any(rule and n for rule, n in zip(evidence.stopped, evidence.n, strict=True)):
         return "draws were stopped by a rule that looked at them"
+    if any(evidence.shared):
+        return "a step was skipped and shares the value before it"
     if any(n and not 0 <= k <= n for k, n in zip(evidence.k, evidence.n, strict=True)):
         return "outcomes are no rate"
     return ""

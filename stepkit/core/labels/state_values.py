@@ -43,6 +43,8 @@ class StateValues:
         backup: one of BACKUPS.
         visits: [n_states] the simulations of a search through the state, where the backup is made
             of them (k and n count their distinct ends); else None.
+        shared: [n_states] has the state no draws because the value of the state before stands for
+            its own? Such a value is no evidence of its own, and has no interval.
     """
 
     k: list[float]
@@ -57,6 +59,7 @@ class StateValues:
     sampler: str
     backup: str = DRAWS
     visits: list[int] | None = None
+    shared: Sequence[bool] = ()
 
     @property
     def kind(self) -> str:
@@ -107,10 +110,11 @@ class StateValues:
         """
         if self.carried is not None:
             return self.carried
-        return [
+        own = [
             stopping_bias.unbiased_value(rule, k, n) if rule and n else share
             for rule, k, n, share in zip(self.stopped, self.k, self.n, self.shares, strict=True)
         ]
+        return self._with_shared(own)
 
     @cached_property
     def shares(self) -> list[float | None]:
@@ -120,7 +124,16 @@ class StateValues:
         """
         if self.carried is not None:
             return self.carried
-        return [k / n if n else None for k, n in zip(self.k, self.n, strict=True)]
+        return self._with_shared(
+            [k / n if n else None for k, n in zip(self.k, self.n, strict=True)]
+        )
+
+    def _with_shared(self, own: list[float | None]) -> list[float | None]:
+        """``own`` [n_states], with the value of the state before where that is shared."""
+        for state, is_shared in enumerate(self.shared):
+            if is_shared:  # a state comes after the one before it, which may share, too
+                own[state] = own[self.before[state]]
+        return own
 
     def whole_counts(self, state: int) -> tuple[int, int]:
         """(right, decided). Raises DataError where an outcome is neither right nor wrong."""
@@ -133,7 +146,8 @@ class StateValues:
 
     def is_share(self, state: int) -> bool:
         """Is the value k / n of independent draws, in a number that they did not decide?"""
-        return self.backup in COUNTED and not self.stopped[state]
+        shared = bool(self.shared) and self.shared[state]
+        return self.backup in COUNTED and not self.stopped[state] and not shared
 
     def interval(self, state: int, z: float) -> tuple[float | None, float | None]:
         """Wilson's interval; a state that ended has one without a width.
@@ -159,14 +173,15 @@ class StateValues:
             of: "value" and so on (schema.LABEL_KINDS).
             x: [n_states]; ``more`` are further columns.
         """
-        columns = {"x": x, **self._counts(), **more}
+        columns = {"x": x, **self._counts(), **self._shared(), **more}
         of_steps = {name: self.masked(column) for name, column in columns.items()}
         of_root = {name: column[0] for name, column in columns.items()}
         return {"of": self._of(of), "by": self.by, **of_steps, "root": of_root}
 
     def steps(self, of: str, x: Sequence[float | None], **more: Sequence[Any]) -> Json:
         """The shape of labels of steps, which say nothing at the root: columns [n_steps]."""
-        columns = {"x": x, **more}
+        shared = {name: column[1:] for name, column in self._shared().items()}
+        columns = {"x": x, **shared, **more}
         masked = {name: self.masked([None, *column]) for name, column in columns.items()}
         return {"of": self._of(of), "by": self.by, **masked}
 
@@ -188,6 +203,10 @@ class StateValues:
             "undecided": self.undecided,
             **({} if self.visits is None else {"visits": self.visits}),
         }
+
+    def _shared(self) -> Mapping[str, Sequence[Any]]:
+        """The column that says which values are those of the state before, where some are."""
+        return {"shared": [int(one) for one in self.shared]} if any(self.shared) else {}
 
     def _of(self, of: str) -> str:
         """What a label of kind ``of`` is that is made of these values."""

@@ -24,9 +24,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 from stepkit.core import stats, stopping
+from stepkit.core.tree import SHARED_RULE
 from stepkit.errors import DataError
 
-UNBIASED_RULES = ("", "fixed", "budget:draws")
+UNBIASED_RULES = ("", "fixed", "budget:draws", SHARED_RULE)
 """Rules that did not look at outcomes, without their parameters."""
 
 REMEDY = "use --label hard, alone or with --first posterior"

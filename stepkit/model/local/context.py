@@ -9,6 +9,7 @@ import ctypes
 from typing import Any
 
 from stepkit import interrupts
+from stepkit.activity import activity
 from stepkit.errors import FailedError
 from stepkit.model.local.context_sizes import ContextSizes
 from stepkit.model.local.decode_batch import DecodeBatch, HiddenStates
@@ -42,7 +43,8 @@ class Context:
         if self._states is not None:
             parameters.cb_eval = self._states.callback
         clear_log()
-        self._context = lib.llama_init_from_model(model._model, parameters)
+        with activity("making room for the model's cache"):
+            self._context = lib.llama_init_from_model(model._model, parameters)
         if not self._context:
             raise FailedError(
                 f"no memory for {layout.sequences} sequences of {layout.context} tokens "

@@ -11,9 +11,13 @@ import ctypes
 import os
 import re
 from collections import deque
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from stepkit.activity import activity
 from stepkit.errors import FailedError, UsageError
+from stepkit.model.local.buffer_verdict import BufferVerdict, verdict
 from stepkit.model.local.vocabulary import GgufVocabulary
 from stepkit.modelfile import fingerprint, holds_tensor
 from stepkit.stores.locate import locate
@@ -29,7 +33,7 @@ _log: deque[str] = deque(maxlen=50)
 _callbacks: list[Any] = []  # ctypes callbacks must outlive the library's use of them
 
 
-def _library() -> Any:
+def library() -> Any:
     """Import llama_cpp with its log going to our ring buffer instead of stderr."""
     if "OMP_WAIT_POLICY" not in os.environ:
         # GNU's OpenMP spins for milliseconds where threads wait for each other; on a machine with
@@ -87,14 +91,16 @@ class Model(GgufVocabulary):
     ) -> None:
         found = locate(path, option)
         self.path, self.name = found.path, found.name
-        lib = _library()
+        with activity(f"loading {self.name}"):
+            lib = library()
         self.gpu_layers = gpu_layers
         parameters = lib.llama_model_default_params()
         parameters.n_gpu_layers = gpu_layers
         parameters.vocab_only = vocabulary_only
         _place(lib, parameters, gpu_layers, main_gpu, tensor_split)
-        parameters.use_extra_bufts = use_extra_buffers(system_information())
-        self._model, mapped = _load(lib, self.path, parameters)
+        parameters.use_extra_bufts = buffers().repack
+        with activity(f"loading {self.name}"):
+            self._model, mapped = _load(lib, self.path, parameters)
         if not self._model:
             raise FailedError(f"{option} {path}: llama.cpp cannot load it: {failure_reason()}")
         super().__init__(lib, lib.llama_model_get_vocab(self._model))
@@ -146,12 +152,18 @@ class Model(GgufVocabulary):
 
     @property
     def build(self) -> dict[str, object]:
-        """What else decides rounding: the library, its buffers, the layers on a GPU."""
+        """What else decides rounding: the library, whether weights are repacked, as the probe
+        found (buffer_verdict.py), the layers on a GPU."""
         return {
             "llama-cpp-python": self._lib.__version__,
-            "extra_buffers": use_extra_buffers(system_information()),
+            "extra_buffers": buffers().repack,
             "gpu_layers": self.gpu_layers,
         }
+
+    @property
+    def weights_note(self) -> str:
+        """Whether its weights are repacked, and why, in a line for -v."""
+        return buffers().why
 
     @property
     def width(self) -> int:
@@ -245,21 +257,9 @@ def _place(
         parameters.tensor_split = (ctypes.c_float * most)(*split)
 
 
-def system_information() -> str:
-    """llama.cpp's line about the processor features it was built for."""
-    return str(_library().llama_print_system_info().decode("utf-8", "replace"))
-
-
-def use_extra_buffers(information: str) -> bool:
-    """Whether llama.cpp may repack weights for special instructions.
-
-    Its AMX path crashes on quantised weights where the compiler takes the stores to the tile
-    configuration for dead (gcc 12 does), so a build with AMX does without, unless
-    STEPKIT_EXTRA_BUFFERS is set to 1 (or 0, to do without anywhere). Built with -fno-tree-dse
-    -fno-dse it works, and keeps the exact layout's promises
-    (tests/model/local/test_slot_engine.py passes).
-    """
-    forced = os.environ.get("STEPKIT_EXTRA_BUFFERS", "")
-    if forced:
-        return forced != "0"
-    return "AMX_INT8 = 1" not in information
+@cache
+def buffers() -> BufferVerdict:
+    """Whether weights are repacked for special instructions of the processor, and why."""
+    lib = library()
+    information = lib.llama_print_system_info().decode("utf-8", "replace")
+    return verdict(information, Path(lib.__file__).parent / "lib")

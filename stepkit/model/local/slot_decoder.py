@@ -124,6 +124,7 @@ class SlotDecoder:
                 self._enter(prefix, source, place)
                 self._active_draws.start(place, draws.popleft(), self._limit - len(prefix))
                 places.append(place)
+                self.counters.in_flight += 1
             if not draws:
                 del waiting[prefix]
             finished += self._extend(places, np.repeat(row[None, :], len(places), axis=0))
@@ -195,6 +196,7 @@ class SlotDecoder:
         self._close_gaps()
         draws = self._active_draws
         places = np.flatnonzero(draws.active)
+        self.counters.in_flight = len(places)
         if not len(places):
             return []
         rows = self._filled(places)
@@ -211,6 +213,7 @@ class SlotDecoder:
             logits = logits[np.isin(rows[wanted > 0], places)]
         draws.position[places] += 1
         self.counters.drawn_tokens += len(places)
+        self.counters.drawing_calls += 1
         return self._extend([int(place) for place in places], logits)
 
     def _filled(self, places: Any) -> Any:

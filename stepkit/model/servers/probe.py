@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from stepkit import interrupts
+from stepkit.activity import activity
 from stepkit.errors import FailedError, UsageError
 from stepkit.model.servers.byte_vocabulary import name_of
 from stepkit.model.servers.completions import (
@@ -110,7 +111,9 @@ def probe_servers(
 
     found: dict[str, ServerFacts] = {}
     reasons = []
-    for url, result in zip(urls, _run(probe_all()), strict=True):
+    with activity(f"asking {', '.join(urls)}"):
+        answers = _run(probe_all())
+    for url, result in zip(urls, answers, strict=True):
         if isinstance(result, ServerFacts):
             found[url] = result
         elif isinstance(result, (HttpError, MalformedResponse)):

@@ -120,6 +120,7 @@ class ServerEngine:
             task = asyncio.ensure_future(self._run(self._waiting.popleft()))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+        self.counters.in_flight = len(self._tasks)
         if not self._finished:
             await _within(TURN, self._arrived.wait())
         self._arrived.clear()

@@ -28,12 +28,16 @@ With a rule (``until``) a prefix is drawn from until its question is answered:
 * ``posterior``: which step is the first error, or is there none (search/information_gain.py)? Draws
   go where they tell most about that, so many prefixes get few or none.
 
+Steps that need no draws of their own may be left out (``skip``, search/skipped_steps.py).
+
 With a budget for the whole run (``budget``) all prefixes of all traces get a few draws, and then
 those with the least certain value get more (search/budget_allocation.py). With both, the rules ask
 and the budget grants: a rule stops before the budget, or the budget cuts it short.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from stepkit.schema import ROOT, Json
 from stepkit.search.information_gain import draw_until_probable
@@ -44,6 +48,7 @@ from stepkit.search.rollout_tree import DrawPlace, RolloutTree
 from stepkit.search.run_budget import DrawLimit, RunBudgetLimit, draw_by_run_budget
 from stepkit.search.scheduler import Strategy
 from stepkit.search.sequential_draws import draw_decided, draw_sequentially
+from stepkit.search.skipped_steps import mark_skipped, skipped_nodes
 from stepkit.search.stop_rules import Until, drop_rule, stop_rule
 
 
@@ -52,25 +57,29 @@ def start(setup: MethodSetup, record: Json) -> Strategy[Json]:
     rollouts = open_tree(setup, record)
     yield from judge_trace(rollouts, record)
     until, most = setup.options["until"], setup.options["draws"]
-    budget = setup.options["budget"]
+    budget, skip = setup.options["budget"], setup.options["skip"]
+    prefixes = rollouts.spine_prefixes()
+    skipped = [] if skip is None else skipped_nodes(rollouts, record, skip)
+    setup.skipped.update(skipped=len(skipped), prefixes=len(prefixes))
+    mark_skipped(rollouts, skipped, skip or {})
+    nodes = [node for node in prefixes if node not in skipped]
     if until is not None:
         limit = DrawLimit() if budget is None else RunBudgetLimit(next(setup.order))
-        yield from chain_until(rollouts, record, until, most, limit)
+        yield from chain_until(rollouts, record, nodes, until, most, limit)
         yield from limit.settle(rollouts)
     elif budget is not None:
-        yield from draw_by_run_budget(rollouts, rollouts.spine_prefixes(), most, next(setup.order))
+        yield from draw_by_run_budget(rollouts, nodes, most, next(setup.order))
     else:
-        yield from chain(rollouts, most)
+        yield from chain(rollouts, nodes, most)
     return close_tree(rollouts, record)
 
 
-def chain(rollouts: RolloutTree, k: int) -> Strategy[None]:
-    """Complete the tree to ``k`` draws from every prefix of its trace.
+def chain(rollouts: RolloutTree, nodes: Sequence[int], k: int) -> Strategy[None]:
+    """Complete the tree to ``k`` draws from each of ``nodes``.
 
     Draws that the tree already holds are not made again (top-up), except those that failed. A trace
     without steps is drawn from at the root only.
     """
-    nodes = rollouts.spine_prefixes()
     incomplete = [node for node in nodes if rollouts.node_at(DrawPlace(node, k - 1)) is None]
     yield from rollouts.draw([DrawPlace(node, number) for node in nodes for number in range(k)])
     for node in incomplete:
@@ -78,10 +87,14 @@ def chain(rollouts: RolloutTree, k: int) -> Strategy[None]:
 
 
 def chain_until(
-    rollouts: RolloutTree, record: Json, until: Until, most: int, limit: DrawLimit
+    rollouts: RolloutTree,
+    record: Json,
+    nodes: Sequence[int],
+    until: Until,
+    most: int,
+    limit: DrawLimit,
 ) -> Strategy[None]:
-    """Draw from every prefix until the question is answered, or ``most`` times."""
-    nodes = rollouts.spine_prefixes()
+    """Draw from each of ``nodes`` until the question is answered, or ``most`` times."""
     name = until["name"]
     if name == "progress":
         yield from compare_neighbours(rollouts, nodes, until["odds"], until["error"], most, limit)

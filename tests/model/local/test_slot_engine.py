@@ -417,14 +417,6 @@ def test_slots_outside_the_bounds_are_refused(model: Model, slots: int) -> None:
         choose_layout(model, ModelOptions(None, slots=slots), 10)
 
 
-def test_a_build_with_amx_does_without_extra_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("STEPKIT_EXTRA_BUFFERS", raising=False)
-    assert not llama.use_extra_buffers("CPU : AVX2 = 1 | AMX_INT8 = 1 | OPENMP = 1 |")
-    assert llama.use_extra_buffers("CPU : AVX2 = 1 | OPENMP = 1 |")
-    monkeypatch.setenv("STEPKIT_EXTRA_BUFFERS", "1")
-    assert llama.use_extra_buffers("CPU : AMX_INT8 = 1 |")
-
-
 def test_nan_is_that_requests_error(tmp_path: Path) -> None:
     path = ggufs.write_llama(tmp_path / "nan.gguf", scale=float("nan"))
     model = Model(str(path))
