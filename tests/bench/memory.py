@@ -118,9 +118,7 @@ def main() -> None:
     named = [*sys.argv[1:], *os.environ.get("MODELS", "").split()]
     print(f"{FILE.name}, {LIMIT} problems, {DRAWS} attempts each, --max-tokens {TOKENS}; MB = 10^6")
     print()
-    print(
-        "anon: peak of anonymous memory, before: of the version before, pages: of files then\n"
-    )
+    print("anon: peak of anonymous memory, before: of the version before, pages: of files then\n")
     print(line(COLUMNS))
     for model in (SHIPPED, *map(Path, named)):
         options = [str(FILE), "--limit", LIMIT, "-m", str(model), "--method", "sample"]
