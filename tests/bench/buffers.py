@@ -1,6 +1,6 @@
 """What repacked weights bring on this processor: the same draws with them and without.
 
-Seconds are of the processor, not of the clock, so that other work on the machine counts little;
+Seconds are of the processor, on one thread, so that other work on the machine counts little;
 loading is measured by a draw of one token and taken off. Other models are given as arguments.
 """
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROBLEM = (
     '{"problem": "Ann has 12 jars of 30 stamps and gives Tom 7 of them. How many are left?"}\n'
 )
-DRAWS, TOKENS, ROUNDS = 32, 32, 3
+DRAWS, TOKENS, ROUNDS = 32, 16, 2
 
 
 def seconds(model: str, tokens: int, repack: str, folder: str) -> tuple[float, int]:
@@ -26,7 +26,7 @@ def seconds(model: str, tokens: int, repack: str, folder: str) -> tuple[float, i
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         ["step-rollout", "-q", "-m", model, "--method", "sample", "-k", str(DRAWS),
-         "--max-tokens", str(tokens)],
+         "--max-tokens", str(tokens), "-t", "1"],
         input=PROBLEM, capture_output=True, text=True, env=environment, check=True,
     )  # fmt: skip
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
