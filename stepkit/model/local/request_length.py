@@ -32,8 +32,8 @@ def refusal(request: Request, limit: int) -> StepkitError | None:
         return DataError("nothing to start from: the prompt has no tokens")
     if longest > room:
         return DataError(
-            f"{longest} tokens, but the context holds {limit}; "
-            "raise --context (up to what the model was trained for)"
+            f"{longest} tokens, but at most {limit} are taken; --context sets how many, by default "
+            "what the model was trained for"
         )
     return None
 

@@ -186,7 +186,7 @@ def test_the_chosen_size_never_ends_or_refuses_a_request(wide: Model) -> None:
     done = finish(engine, [Draw("near", text(4080), 1, how), Draw("over", text(4096), 1, how)])
     engine.close()
     assert done["near"].tokens == 16  # type: ignore[union-attr]
-    assert "4096 tokens, but the context holds 4096" in str(done["over"])
+    assert "4096 tokens, but at most 4096 are taken" in str(done["over"])
 
 
 def test_a_request_that_cannot_fit_is_one_line_that_names_the_options(wide: Model) -> None:
