@@ -18,7 +18,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .PHONY: help demo experiment gsm8k check lint test coverage torture vocabularies golden models bench interop clean
 
 help:  ## this list
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## /  make \1\t/' | expand -t 16
 
 # ---- the environment ------------------------------------------------------------------------
 
@@ -36,6 +36,8 @@ export MISSING
 
 # What makes AMX safe: compilers take the stores to the configuration of its tiles for dead.
 # pip would take a wheel that it built before with other flags, so this build has a wheel of its own.
+# Only when asked (make AMX=1 demo): the tests have not yet run on it as a whole.
+AMX ?=
 AMX_FLAGS := -fno-tree-dse -fno-dse
 LLAMA := $(shell sed -n 's/^llama-cpp-python==//p' tests/constraints.txt)
 SAFE_WHEEL := build/wheels/llama_cpp_python-$(LLAMA)-*.whl
@@ -63,8 +65,8 @@ $(READY): pyproject.toml tests/constraints.txt $(wildcard man/*.[137])
 	@mkdir -p build
 	@echo "Building the environment in $(VENV). llama.cpp is compiled once: some five minutes on 2 cores."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@if grep -qw amx_int8 /proc/cpuinfo 2>/dev/null && ! ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
-	  echo "With AMX, which this processor has, made safe."; \
+	@if test -n '$(AMX)' && ! ls $(SAFE_WHEEL) >/dev/null 2>&1; then \
+	  echo "With AMX, made safe."; \
 	  { $(AMX_WHEEL); } 2>&1 | tee build/wheel.log | awk "$$PROGRESS" \
 	    || echo "stepkit: that failed (build/wheel.log); llama.cpp is built as usual" >&2; \
 	fi

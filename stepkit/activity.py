@@ -10,6 +10,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+INPUT = "waiting for input"
+"""The activity of a command that has nothing to work on."""
+
 _current: list[tuple[str, float]] = []
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EAGAIN
 from unicodedata import east_asian_width
 
-from stepkit.activity import current_activity
+from stepkit.activity import INPUT, current_activity
 from stepkit.interrupts import SIGNALS, deferred
 
 LOG_EVERY = 30.0
@@ -117,7 +117,9 @@ class Progress:
                 pause = LOOK_EVERY
                 parts = self.parts()
                 if self._on_terminal:
-                    _draw(self.command, parts, self.filters)
+                    waits = current_activity()
+                    idle = waits is not None and waits[0] == INPUT
+                    _draw(self.command, parts, self.filters or idle)
                 elif time.monotonic() - logged >= LOG_EVERY:
                     logged = time.monotonic()
                     say(self.command, ", ".join(parts))
@@ -136,10 +138,10 @@ class Progress:
         return known or ["starting"]
 
 
-def _draw(command: str, parts: Parts, filters: bool) -> None:
+def _draw(command: str, parts: Parts, makes_way: bool) -> None:
     """Draw as many parts as fit into the terminal's line."""
     global _drawn
-    if not _may_draw(filters):
+    if not _may_draw(makes_way):
         return
     room = _columns() - SPARE
     line = f"{command}: {_plain(parts[0])}"
@@ -155,17 +157,18 @@ def _draw(command: str, parts: Parts, filters: bool) -> None:
         sys.stderr.flush()
 
 
-def _may_draw(filters: bool) -> bool:
+def _may_draw(makes_way: bool) -> bool:
     """Whether this is in the terminal's foreground, and the one command of its pipe that draws.
 
     That is the first that has locked the terminal, at a byte with the number of the pipe's process
-    group; but a filter makes way for commands that run models, which share a lock on a byte beyond.
+    group; but a filter, and a command that waits for input, make way for those that work with
+    models, which share a lock on a byte beyond.
     """
     group = os.getpgrp()
     with suppress(OSError):
         if os.tcgetpgrp(2) != group:
             return False
-    if not filters:
+    if not makes_way:
         _locked(fcntl.LOCK_SH, MODELS + group)
     elif _locked(fcntl.LOCK_EX, MODELS + group):
         _locked(fcntl.LOCK_UN, MODELS + group)

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from stepkit.activity import activity
+from stepkit.activity import INPUT, activity
 from stepkit.errors import DataError
 from stepkit.interrupts import SIGNALS
 from stepkit.io.jsonl import Record
@@ -74,7 +74,7 @@ class RecordQueue:
                     full = self._is_full(len(self._order))
                     if self._stopped or self._exhausted or full or not wait:
                         return None
-                    with activity("waiting for input"):
+                    with activity(INPUT):
                         self._changed.wait()
                 if self._stopped:
                     return None

@@ -133,7 +133,7 @@ def test_a_stream_says_so(work: Workdir, slow: Fake) -> None:
             writing = -1
 
     args = ("--server", slow.url, *ASKED)
-    shown = on_terminal(work, "step-rollout", *args, stdin=reading, meanwhile=close)
+    shown = on_terminal(work, "step-rollout", *args, stdin=reading, meanwhile=close, columns=120)
     os.close(reading)
     assert shown.status == 0
     assert "records of a stream" in shown.text
@@ -178,15 +178,17 @@ def traces(count: int) -> str:
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
-def test_of_a_pipe_the_command_with_the_model_is_shown(work: Workdir, slow: Fake) -> None:
+@pytest.mark.parametrize("last", ["step-split", "waiting"])
+def test_of_a_pipe_the_command_that_works_with_a_model_is_shown(
+    work: Workdir, slow: Fake, last: str
+) -> None:
     work.write("in.jsonl", PROBLEMS)
-    words = ["step-rollout", "in.jsonl", "--server", slow.url, *ASKED[:-2]]
-    line = f"step-split in.jsonl | {shlex.join(words[:1] + words[2:])} | step-split > out.jsonl"
+    if last == "waiting":
+        last = f"step-score --server {slow.url} --prompt '{{problem}}'"
+    draws = ["step-rollout", "--server", slow.url, "--concurrency", "6", *ASKED[:-2]]
+    line = f"step-split in.jsonl | {shlex.join(draws)} | step-split | {last} > out.jsonl"
     shown = on_terminal(work, "step-pipe", line)
-    assert shown.status == 0
-    said = [one for one in shown.lines if one.strip()]
-    assert "of 24 draws" in said[-1]
-    assert not any(one.startswith("step-split") for one in said[2:]), said
+    assert re.search(r"step-rollout: \d+ of 24 draws \(6 in flight\)", shown.text), shown.text
 
 
 @pytest.mark.parametrize("judge", [(), ("--judge", "critique", "-k", "2")])
