@@ -236,7 +236,7 @@ $(VOCABULARIES): tests/helpers/vocabularies.py | $(READY)
 	$(VENV)/bin/python $<
 
 # These measure on real files and models: FILE="a.jsonl b.jsonl" MODEL=model.gguf
-REAL := stop_at_answer real_search
+REAL := stop_at_answer real_search sibling_drafts
 BENCHES ?= $(sort $(filter-out $(if $(FILE),,$(REAL)),$(basename $(notdir $(wildcard tests/bench/*.py)))))
 export FILE MODEL
 
