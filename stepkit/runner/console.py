@@ -192,7 +192,8 @@ def _may_draw(makes_way: bool) -> bool:
 def _locked(how: int, place: int) -> bool:
     """Lock a byte of the terminal for this process, or unlock it; True where that is impossible."""
     try:
-        fcntl.lockf(2, how | fcntl.LOCK_NB, 1, place)
+        # lockf takes no LOCK_NB where it unlocks
+        fcntl.lockf(2, how if how == fcntl.LOCK_UN else how | fcntl.LOCK_NB, 1, place)
     except OSError as error:
         return error.errno not in (EACCES, EAGAIN)
     return True
