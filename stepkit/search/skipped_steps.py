@@ -24,30 +24,11 @@ from math import log
 from stepkit.core.response_tokens import tokens_of
 from stepkit.core.trace import assistant_steps
 from stepkit.core.tree import SHARED_RULE, draws_at
-from stepkit.errors import UsageError
 from stepkit.schema import Json
 from stepkit.search.rollout_tree import RolloutTree
 from stepkit.text.glue_steps import is_glue
 
-LEAST = 0.95
-"""Probability of a step that is certain."""
 TOLD = " -> shared"
-
-
-def parse_skip(text: str) -> Json:
-    """``short`` or ``certain[:P]``. Raises UsageError."""
-    name, _, value = text.partition(":")
-    if text == "short":
-        return {"name": "short"}
-    try:
-        least = float(value) if value else LEAST
-    except ValueError:
-        least = 0.0
-    if name != "certain" or not 0 < least < 1 or text.endswith(":"):
-        raise UsageError(
-            f"--skip {text}: expected short, or certain[:P] with a probability P between 0 and 1"
-        )
-    return {"name": "certain", "least": least}
 
 
 def skipped_nodes(rollouts: RolloutTree, record: Json, skip: Json) -> list[int]:

@@ -15,7 +15,7 @@ from work import Workdir
 from stepkit.core.tree import rule_at
 from stepkit.errors import DataError, UsageError
 from stepkit.schema import Json
-from stepkit.search.skipped_steps import parse_skip
+from stepkit.search.skip_rules import parse_skip
 
 LABELS = ("hard", "value", "progress")
 SHORT = {"name": "short"}

@@ -15,7 +15,7 @@ from stepkit.errors import DataError, UsageError
 from stepkit.runner.help_pages import HelpTopic
 from stepkit.runner.options import F, OptionDeclaration, declared, stack, titled
 from stepkit.search.method_registry import DEFAULT, METHODS, REQUIRED, SearchMethod, methods_with
-from stepkit.search.skipped_steps import parse_skip
+from stepkit.search.skip_rules import parse_skip
 from stepkit.search.until_rules import MOST, parse_question
 
 COUNT = click.IntRange(min=1)
