@@ -97,7 +97,8 @@ def _recognised(model: ProfiledModel, head_profile: str) -> RecognisedProfile | 
             if not fits:
                 check_vocabulary(model, named[0])
             return RecognisedProfile(_only(fits, f'{where} "{name}"'), f'{where} "{name}"')
-    special = model.special_tokens()
+    # white space is a token of its own in many a base model (gemma's "\n"), and tells no family
+    special = {text: token for text, token in model.special_tokens().items() if text.strip()}
     marked = [
         one
         for one in families().values()

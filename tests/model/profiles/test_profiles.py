@@ -190,6 +190,15 @@ def test_a_marker_of_its_own_tells_a_family(tmp_path: Path) -> None:
     assert read_back.profile.name == "pqm" and read_back.by == 'its token "[PRM]"'
 
 
+def test_a_base_model_with_a_token_for_a_line_break_is_no_reward_model(tmp_path: Path) -> None:
+    """gemma-3 has "\\n" among its user-defined tokens, and was taken for a model of TRL."""
+    marks = (*ggufs.MARKS, "\n")
+    model = Model(str(ggufs.write_llama(tmp_path / "x.gguf", marks=marks)))
+    assert "\n" in model.special_tokens()
+    with pytest.raises(UsageError, match="of no known family"):
+        profile_of(model, {})
+
+
 def test_an_unknown_model_is_not_guessed(work: Workdir, tmp_path: Path) -> None:
     path = ggufs.write_llama(tmp_path / "x.gguf", name="Some Model 7B")
     done = score(work, "--prm", path)
