@@ -46,8 +46,8 @@ Parts = Sequence[str]
 _lock = threading.RLock()
 _line: Any = None
 """tqdm's, which draws the line."""
-_drawn = False
-"""Whether it stands on the terminal."""
+_drawn = 0
+"""Columns of the line that stands on the terminal."""
 
 
 def say(command: str, text: str) -> None:
@@ -161,9 +161,9 @@ def _draw(command: str, parts: Parts, makes_way: bool) -> None:
         # a pseudo-terminal that nobody has sized says 0 rows, and tqdm would hide the line
         _line = tqdm(bar_format="{desc}", file=sys.stderr, leave=False, nrows=9, delay=1e9)
     with _lock:
-        _drawn = True
+        _drawn = _width(line)
         _line.ncols = _columns()
-        _line.set_description_str(line + " " * (SPARE - 1), refresh=False)
+        _line.set_description_str(line, refresh=False)
         _line.refresh()
 
 
@@ -206,7 +206,10 @@ def _clear() -> None:
     with _lock, suppress(OSError, ValueError, AttributeError):
         if _drawn:
             _line.clear()
-    _drawn = False
+            # after the line, where Ctrl-C was echoed, tqdm clears nothing
+            sys.stderr.write(f"{' ' * min(_drawn + SPARE, _columns() - 1)}\r")
+            sys.stderr.flush()
+    _drawn = 0
 
 
 def duration(seconds: float) -> str:
