@@ -71,15 +71,14 @@ def start(setup: MethodSetup, record: Json) -> Strategy[list[Json] | None]:
     place = digest("prefix", prefix.ids, prefix.origin)
     numbers = range(draws_of[place], draws_of[place] + k)
     draws_of[place] += k
-    requests = [sampler.draw(prefix.ids, "attempt", number, prefix.origin) for number in numbers]
-    if setup.confidence:
-        requests = [replace(request, summaries=True) for request in requests]
     answer, entry = schema.answer_of(record), sampler.entry(record)
     before = attempt_text(entry, prefix.text)
     requests = [
         sampler.draw(prefix.ids, "attempt", number, prefix.origin, before=before)
         for number in numbers
     ]
+    if setup.confidence:
+        requests = [replace(request, summaries=True) for request in requests]
     if setup.options["budget"] is None:
         strategy = sample(requests, prefix.text, answer)
     else:
